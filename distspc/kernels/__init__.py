@@ -1,0 +1,1 @@
+"""NumPy in, NumPy out: the numerical core, without Dask, xarray, paths or logging."""
