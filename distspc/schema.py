@@ -1,0 +1,101 @@
+"""Every stored variable, once: dimensions, data type, unit and one line of prose.
+
+Dimensions are singular. `image` runs over all good images in pool order (targets by natural order, then fillers);
+`target` over the targets alone; `neighbour` over the k nearest, nearest first; `batch` over training batches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One array of a group: what it is and how it is laid out."""
+
+    dims: tuple[str, ...]
+    dtype: str
+    long_name: str
+    units: str = "1"
+
+
+_IMAGE = Variable(("image",), "str", "image id: the role's folder name and the file stem")
+
+GROUPS: dict[str, dict[str, Variable]] = {
+    "images": {
+        "image": _IMAGE,
+        "role": Variable(("image",), "str", "target or filler"),
+        "number": Variable(("image",), "int64", "number of the image among its role's files, from 1"),
+        "file": Variable(("image",), "str", "path of the image file"),
+        "width": Variable(("image",), "int64", "width of the decoded image", "pixel"),
+        "height": Variable(("image",), "int64", "height of the decoded image", "pixel"),
+        "digest": Variable(("image",), "str", "SHA-256 of the file's bytes"),
+        "nbytes": Variable(("image",), "int64", "size of the file", "byte"),
+        "modified": Variable(("image",), "int64", "modification time of the file since the epoch", "ns"),
+        "category": Variable(("image",), "str", "category of the image, empty where none was given"),
+    },
+    "skipped": {
+        "file": Variable(("skipped",), "str", "path of a file that could not be used"),
+        "role": Variable(("skipped",), "str", "target or filler"),
+        "reason": Variable(("skipped",), "str", "why the file could not be used"),
+    },
+    "activations": {
+        "image": _IMAGE,
+        "activation": Variable(("image", "feature"), "float32", "activation, flattened in C order"),
+    },
+    "distances": {
+        "layer": Variable(("layer",), "str", "network layer"),
+        "target": Variable(("target",), "str", "image id of the target"),
+        "image": _IMAGE,
+        "distance": Variable(
+            ("layer", "target", "neighbour"),
+            "float64",
+            "distance to the k-th nearest neighbour",
+            "activation",
+        ),
+        "neighbour_index": Variable(
+            ("layer", "target", "neighbour"), "int64", "position of that neighbour among the images, from 0"
+        ),
+        "mean_distance": Variable(
+            ("layer", "target"), "float64", "mean distance to the k nearest neighbours", "activation"
+        ),
+        "pool_distance": Variable(("layer", "target"), "float64", "mean distance to the whole pool", "activation"),
+        "norm": Variable(("layer", "image"), "float64", "Euclidean norm of the activation", "activation"),
+    },
+    "reconstruction": {
+        "layer": Variable(("layer",), "str", "network layer"),
+        "seed": Variable(("seed",), "int64", "seed of the random generator"),
+        "image": _IMAGE,
+        "error": Variable(
+            ("layer", "seed", "image"), "float64", "mean squared reconstruction error over the sampled units"
+        ),
+        "sampled_unit": Variable(("layer", "seed", "unit"), "int64", "feature index of the sampled unit"),
+        "dictionary": Variable(("layer", "seed", "unit", "codeword"), "float64", "dictionary as training left it"),
+        "training_error": Variable(("layer", "seed", "batch"), "float64", "mean squared residual of the batch"),
+        "n_steps": Variable(("layer", "seed", "batch"), "int64", "inner steps of the batch"),
+        "converged": Variable(("layer", "seed", "batch"), "bool", "whether the batch's code converged"),
+    },
+    "relations": {
+        "layer": Variable(("relation",), "str", "network layer"),
+        "measure": Variable(("relation",), "str", "measure"),
+        "score": Variable(("relation",), "str", "score column"),
+        "given": Variable(("relation",), "str", "control measures of a partial correlation, comma-separated"),
+        "method": Variable(("relation",), "str", "kind of correlation"),
+        "n": Variable(("relation",), "int64", "number of images"),
+        "r": Variable(("relation",), "float64", "correlation"),
+        "ci_low": Variable(("relation",), "float64", "lower end of the 95 % bootstrap interval"),
+        "ci_high": Variable(("relation",), "float64", "upper end of the 95 % bootstrap interval"),
+        "p": Variable(("relation",), "float64", "two-tailed bootstrap p value"),
+    },
+}
+
+
+def variables(group: str) -> dict[str, Variable]:
+    """Variables of a group; `activations/<layer>` is an instance of `activations`.
+
+    Raises
+    ------
+    KeyError
+        If there is no such group.
+    """
+    return GROUPS[group.split("/")[0]]

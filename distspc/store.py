@@ -1,0 +1,381 @@
+"""The one Zarr store of a study: layout, whole-chunk writes, what is done, provenance.
+
+Rules that make a study resumable without any bookkeeping beside the data:
+
+- arrays are allocated on the driver before any task starts; a task writes whole chunks only;
+- a chunk is one file that appears at once (Zarr's local store writes beside and renames), so
+  *the chunk's file is there* means *its work is done*; every chunk carries a checksum (CRC-32C);
+- every group remembers the recipe that made it, and another recipe on the same group is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from distspc import schema
+from distspc.errors import InputError, StoreBusyError, StoreMismatchError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+StorePath = str | Path
+Index = slice | int | np.ndarray
+
+GROWING = ("layer", "seed")
+"""Dimensions along which a group may grow: one chunk holds one layer or seed."""
+
+_FILL = {"f": np.nan, "i": -1, "b": False, "T": "", "U": ""}
+
+
+def _compressors() -> list[Any]:
+    return [BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()]
+
+
+def _group(store: StorePath, group: str, mode: str = "r") -> zarr.Group:
+    if mode == "r" and not (Path(store) / group / "zarr.json").exists():
+        raise InputError(f"{store} holds no {group!r}: run the stage that makes it first")
+    return zarr.open_group(str(store), path=group, mode=mode)  # type: ignore[arg-type]
+
+
+def _array(store: StorePath, group: str, variable: str, mode: str = "r") -> zarr.Array:
+    if not (Path(store) / group / variable / "zarr.json").exists():
+        raise InputError(f"{store} holds no variable {variable!r} in {group!r}")
+    return zarr.open_array(str(store), path=f"{group}/{variable}", mode=mode, config={"write_empty_chunks": True})
+
+
+def _dims(array: zarr.Array) -> tuple[str, ...]:
+    return tuple(str(name) for name in array.metadata.dimension_names or ())  # type: ignore[union-attr]
+
+
+def exists(store: StorePath, group: str) -> bool:
+    """Whether the store has this group."""
+    return (Path(store) / group / "zarr.json").exists()
+
+
+def attributes(store: StorePath, group: str) -> dict[str, Any]:
+    """Attributes of a group, its recipe among them (key ``recipe``)."""
+    return dict(_group(store, group).attrs)
+
+
+def sizes(store: StorePath, group: str) -> dict[str, int]:
+    """Length of every dimension of a group."""
+    found: dict[str, int] = {}
+    for _, array in sorted(_group(store, group).arrays()):
+        found.update(zip(_dims(array), array.shape, strict=True))
+    return found
+
+
+def chunks(store: StorePath, group: str, variable: str) -> dict[str, int]:
+    """Chunk length along every dimension of a variable."""
+    array = _array(store, group, variable)
+    return dict(zip(_dims(array), array.chunks, strict=True))
+
+
+def labels(store: StorePath, group: str, dim: str) -> list[Any]:
+    """Coordinate labels along `dim` as plain Python values."""
+    return list(np.asarray(_array(store, group, dim)[:]).tolist())
+
+
+def position(store: StorePath, group: str, dim: str, label: Any) -> int:
+    """Index of a coordinate label.
+
+    Raises
+    ------
+    InputError
+        If the label is not there; the message lists those that are.
+    """
+    known = labels(store, group, dim)
+    if label not in known:
+        raise InputError(f"{store} has no {dim} {label!r} in {group!r}; it has {', '.join(map(str, known[:20]))}")
+    return known.index(label)
+
+
+# ---------------------------------------------------------------- allocate
+
+
+def allocate(
+    store: StorePath,
+    group: str,
+    *,
+    coords: Mapping[str, Sequence[Any] | np.ndarray | int],
+    chunks: Mapping[str, int],
+    recipe: Mapping[str, Any],
+    variables: Sequence[str] | None = None,
+    dtypes: Mapping[str, str] | None = None,
+    attrs: Mapping[str, Any] | None = None,
+) -> None:
+    """Make the arrays of a group, or check that they are what is asked for; grow along `layer` and `seed`.
+
+    Parameters
+    ----------
+    store, group
+        Path of the store; name of the group, such as ``activations/fc2``.
+    coords
+        For every dimension its labels, or its length where it has none.
+    chunks
+        Chunk length for the dimensions that are split; others are one chunk (`layer` and `seed`: 1).
+    recipe
+        What makes the data: anything JSON can hold. Kept in the group, compared on every later call.
+    variables
+        Names from the schema; all whose dimensions are in `coords` by default.
+    dtypes
+        Data types other than the schema's.
+    attrs
+        Further attributes of the group, not compared.
+
+    Raises
+    ------
+    StoreMismatchError
+        If the group exists with another recipe, other labels or other lengths; names what differs.
+    """
+    rows = schema.variables(group)
+    names = [n for n in rows if n not in coords] if variables is None else list(variables)
+    names = [n for n in names if all(d in coords for d in rows[n].dims)]
+    recipe = json.loads(json.dumps(dict(recipe)))
+    if exists(store, group):
+        refuse_other_recipe(store, group, recipe)
+    else:
+        zarr.open_group(str(store), mode="a")
+        made = _group(store, group, "a")
+        made.attrs.update({"recipe": recipe, **(attrs or {})})
+    lengths = {d: _settle_coordinate(store, group, d, labels) for d, labels in coords.items()}
+    for name in names:
+        dims = rows[name].dims
+        shape = tuple(lengths[d] for d in dims)
+        _settle_variable(store, group, name, shape, chunks, (dtypes or {}).get(name, rows[name].dtype))
+
+
+def refuse_other_recipe(store: StorePath, group: str, recipe: Mapping[str, Any]) -> None:
+    """Raise StoreMismatchError naming every key of the group's recipe that differs from `recipe`."""
+    old, new = attributes(store, group).get("recipe", {}), json.loads(json.dumps(dict(recipe)))
+    different = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
+    if different:
+        told = "; ".join(f"{k} was {_short(old.get(k))}, now {_short(new.get(k))}" for k in different)
+        raise StoreMismatchError(
+            f"{store}: {group!r} was made with other settings ({told}). "
+            "Put the settings back, name another `store:`, or run the stage with --redo to replace it"
+        )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _settle_coordinate(store: StorePath, group: str, dim: str, wanted: Sequence[Any] | np.ndarray | int) -> int:
+    if isinstance(wanted, int | np.integer):
+        return int(wanted)
+    new = list(np.asarray(wanted).tolist())
+    path = Path(store) / group / dim / "zarr.json"
+    old = labels(store, group, dim) if path.exists() else []
+    if old == new:
+        return len(old)
+    if old and dim not in GROWING:
+        differ = [f"{a!r} then, {b!r} now" for a, b in zip(old, new, strict=False) if a != b]
+        raise StoreMismatchError(
+            f"{store}: {group!r} has {len(old)} {dim}s, now {len(new)}"
+            + (f" (the first that differs: {differ[0]})" if differ else "")
+            + ". The set of images changed: name another `store:`, or run the stage with --redo"
+        )
+    merged = old + [label for label in new if label not in old]
+    if merged != old:
+        # Data first, coordinate last: a stop in between leaves spare room, never a label without room.
+        for name, array in _group(store, group, "r+").arrays():
+            dims = _dims(array)
+            if dim in dims and name != dim:
+                array.resize(tuple(len(merged) if d == dim else n for d, n in zip(dims, array.shape, strict=True)))
+        _create(store, group, dim, (len(merged),), (len(merged) or 1,), schema.variables(group)[dim].dtype)
+        _array(store, group, dim, "r+")[:] = _as_array(merged)
+    return len(merged)
+
+
+def _as_array(values: Sequence[Any]) -> np.ndarray:
+    array = np.asarray(values)
+    return array.astype(np.dtypes.StringDType()) if array.dtype.kind in "UO" else array
+
+
+def _settle_variable(
+    store: StorePath, group: str, name: str, shape: tuple[int, ...], chunks: Mapping[str, int], dtype: str
+) -> None:
+    dims = schema.variables(group)[name].dims
+    if not (Path(store) / group / name / "zarr.json").exists():
+        sizes = (chunks.get(d, 1 if d in GROWING else n) for d, n in zip(dims, shape, strict=True))
+        _create(store, group, name, shape, tuple(max(int(c), 1) for c in sizes), dtype)
+        return
+    array = _array(store, group, name, "r+")
+    fixed = [i for i, d in enumerate(dims) if d not in GROWING]
+    if any(array.shape[i] != shape[i] for i in fixed):
+        raise StoreMismatchError(f"{store}: {group}/{name} has shape {array.shape}, now {shape}; run with --redo")
+    if array.shape != shape:
+        array.resize(shape)
+
+
+def _create(
+    store: StorePath, group: str, name: str, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str
+) -> None:
+    row = schema.variables(group)[name]
+    kind = "T" if dtype == "str" else np.dtype(dtype).kind
+    attributes: dict[str, Any] = {"long_name": row.long_name}
+    if kind in "fi":
+        attributes["units"] = row.units
+    zarr.create_array(
+        str(store),
+        name=f"{group}/{name}",
+        shape=shape,
+        chunks=chunks,
+        dtype=str if dtype == "str" else dtype,
+        compressors=_compressors(),
+        fill_value=_FILL[kind],
+        dimension_names=row.dims,
+        attributes=attributes,
+        overwrite=True,
+    )
+
+
+# ---------------------------------------------------------------- read and write
+
+
+def write(store: StorePath, group: str, variable: str, values: Any, **index: slice | int) -> None:
+    """Write whole chunks of a variable.
+
+    Parameters
+    ----------
+    values
+        Array of the region's shape; an integer index drops its dimension.
+    **index
+        Position along a dimension: a slice or an integer; whole dimensions where not named.
+
+    Raises
+    ------
+    ValueError
+        If the region does not cover whole chunks: two writers could then lose each other's data.
+    """
+    array = _array(store, group, variable, "r+")
+    array[_selection(array, index, whole_chunks=True)] = _as_array(values)
+
+
+def read(store: StorePath, group: str, variable: str, **index: Index) -> np.ndarray:
+    """Read a region of a variable: slices, integers, or integer arrays (orthogonally) by dimension."""
+    array = _array(store, group, variable)
+    selection = _selection(array, index)
+    try:
+        if any(isinstance(s, np.ndarray) for s in selection):
+            return np.asarray(array.get_orthogonal_selection(selection))
+        return np.asarray(array[selection])
+    except Exception as error:
+        raise InputError(
+            f"{store}: {group}/{variable} cannot be read at {index or 'any index'} ({error}). A chunk may be damaged: "
+            "`distspc verify STUDY.yaml` names damaged chunks and removes them, so that the next run makes them again"
+        ) from error
+
+
+def _selection(array: zarr.Array, index: Mapping[str, Index], *, whole_chunks: bool = False) -> tuple[Index, ...]:
+    dims = _dims(array)
+    unknown = set(index) - set(dims)
+    if unknown:
+        raise ValueError(f"{array.path} has no dimension {', '.join(sorted(unknown))}; it has {', '.join(dims)}")
+    found = tuple(index.get(d, slice(None)) for d in dims)
+    if whole_chunks:
+        for part, dim, n, chunk in zip(found, dims, array.shape, array.chunks, strict=True):
+            start, stop, _ = part.indices(n) if isinstance(part, slice) else (int(part), int(part) + 1, 1)
+            if start % chunk or (stop % chunk and stop != n):
+                raise ValueError(f"{array.path}: {dim} {start}:{stop} does not cover whole chunks of {chunk}")
+    return found
+
+
+def done(store: StorePath, group: str, variable: str) -> np.ndarray:
+    """Which chunks of a variable are there: a bool array over the chunk grid."""
+    array = _array(store, group, variable)
+    root = Path(store) / group / variable
+    found = np.zeros(array.cdata_shape, dtype=bool)
+    for chunk in product(*(range(n) for n in found.shape)):
+        found[chunk] = (root / array.metadata.encode_chunk_key(chunk)).exists()
+    return found
+
+
+def damaged(store: StorePath, group: str, variable: str) -> list[Path]:
+    """Files of chunks whose checksum or size is wrong; reads every chunk."""
+    array = _array(store, group, variable)
+    bad = []
+    for chunk in np.argwhere(done(store, group, variable)):
+        region = tuple(slice(i * c, (i + 1) * c) for i, c in zip(chunk.tolist(), array.chunks, strict=True))
+        try:
+            array[region]
+        except Exception:
+            key = array.metadata.encode_chunk_key(tuple(chunk.tolist()))
+            bad.append(Path(store) / group / variable / key)
+    return bad
+
+
+def groups(store: StorePath) -> list[str]:
+    """Names of all groups that hold arrays, `activations/<layer>` included."""
+    root = Path(store)
+    return sorted({p.parent.parent.relative_to(root).as_posix() for p in root.glob("**/zarr.json") if _is_array(p)})
+
+
+def _is_array(path: Path) -> bool:
+    return json.loads(path.read_text())["node_type"] == "array"
+
+
+def remove(store: StorePath, group: str) -> None:
+    """Delete a group; used to redo a stage."""
+    path = Path(store) / group
+    if path.exists():
+        # The marker goes first: a half-deleted group must not look like a complete one.
+        (path / "zarr.json").unlink(missing_ok=True)
+        shutil.rmtree(path)
+
+
+def open_results(store: StorePath) -> xr.DataTree:
+    """Open the whole store as an xarray DataTree, lazily (Dask arrays)."""
+    import xarray as xr
+
+    if not (Path(store) / "zarr.json").exists():
+        raise InputError(f"{store} is not a store yet: run the study first")
+    return xr.open_datatree(str(store), engine="zarr", chunks={}, consolidated=False)
+
+
+# ---------------------------------------------------------------- one run at a time
+
+
+@contextmanager
+def lock(store: StorePath) -> Iterator[None]:
+    """Hold the store for one run.
+
+    The mark beside the store names process and host. A mark left by a dead process of this host is taken over.
+
+    Raises
+    ------
+    StoreBusyError
+        If another run holds the store; names the holder and the file.
+    """
+    from filelock import SoftFileLock, Timeout
+
+    path = Path(f"{store}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with SoftFileLock(path, timeout=0):
+            yield
+    except Timeout:
+        raise StoreBusyError(_busy(path)) from None
+
+
+def _busy(path: Path) -> str:
+    try:
+        pid, host, *_ = path.read_text().split()
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(path.stat().st_mtime))
+        holder = f"process {pid} on {host} since {since}"
+    except (OSError, ValueError):
+        holder = "an unknown process"
+    return f"{path.with_suffix('')} is in use by {holder}. Wait for it, or if it is gone, remove {path}"

@@ -1,0 +1,127 @@
+"""Synthetic stores and guards for tests, examples and benchmarks: no network, no image files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+
+from distspc import store as zarr_store
+from distspc.tiles import activation_chunks, ranges
+
+
+def relu_activations(n_images: int, n_features: int, *, seed: int = 0) -> np.ndarray:
+    """ReLU-like activations (n_images, n_features), float32: correlated, skewed, more than half of them zero."""
+    rng = np.random.default_rng(seed)
+    n_factors = min(32, n_features)
+    mixing = rng.standard_normal((n_factors, n_features), dtype=np.float32)
+    factors = rng.standard_normal((n_images, n_factors), dtype=np.float32)
+    values = factors @ mixing + rng.standard_normal((n_images, n_features), dtype=np.float32) - 2
+    return np.maximum(values, 0).astype(np.float32)
+
+
+def image_ids(n_targets: int, n_fillers: int) -> list[str]:
+    """Image ids in pool order: targets, then fillers, numbered from 1."""
+    return [f"targets/{i + 1}" for i in range(n_targets)] + [f"fillers/{i + 1}" for i in range(n_fillers)]
+
+
+def make_store(
+    path: str | Path,
+    *,
+    n_targets: int,
+    n_fillers: int,
+    layers: Mapping[str, int],
+    seed: int = 0,
+    duplicates: Sequence[tuple[int, int]] = (),
+    activations: Mapping[str, np.ndarray] | None = None,
+    chunks: Mapping[str, int] | None = None,
+) -> dict[str, np.ndarray]:
+    """Write a store with an image table and activations, as the extraction stage leaves it.
+
+    Parameters
+    ----------
+    layers
+        Number of features by layer name.
+    duplicates
+        Pairs (a, b) of positions: image b gets the activation of image a at every layer.
+    activations
+        Arrays (n_images, n_features) to write instead of synthetic ones.
+    chunks
+        Chunk lengths by dimension (`image`, `feature`) instead of the default.
+
+    Returns
+    -------
+    The activations by layer, float32.
+    """
+    ids = image_ids(n_targets, n_fillers)
+    write_image_table(path, ids, n_targets)
+    written = {}
+    for i, (layer, n_features) in enumerate(layers.items()):
+        values = (activations or {}).get(layer)
+        if values is None:
+            values = relu_activations(len(ids), n_features, seed=seed + i)
+        for source, copy in duplicates:
+            values[copy] = values[source]
+        write_activations(path, layer, values, ids, chunks=chunks)
+        written[layer] = values
+    return written
+
+
+def write_image_table(path: str | Path, ids: Sequence[str], n_targets: int) -> None:
+    """Write group `images` for synthetic images."""
+    n = len(ids)
+    zarr_store.allocate(path, "images", coords={"image": ids}, chunks={"image": n}, recipe={})
+    columns: dict[str, Any] = {
+        "role": ["target" if i < n_targets else "filler" for i in range(n)],
+        "number": [int(image.split("/")[1]) for image in ids],
+        "file": [f"{image}.jpg" for image in ids],
+        "digest": [f"{i:064x}" for i in range(n)],
+        "category": ["indoor" if i % 2 else "outdoor" for i in range(n)],
+        **{name: np.full(n, 256) for name in ("width", "height", "nbytes", "modified")},
+    }
+    for name, values in columns.items():
+        zarr_store.write(path, "images", name, values)
+
+
+def write_activations(
+    path: str | Path,
+    layer: str,
+    values: np.ndarray,
+    ids: Sequence[str],
+    *,
+    chunks: Mapping[str, int] | None = None,
+) -> None:
+    """Write `activations/<layer>` chunk row by chunk row."""
+    group, n_features = f"activations/{layer}", values.shape[1]
+    sizes = {**activation_chunks(len(ids), n_features), **(chunks or {})}
+    recipe = {"model": "synthetic", "shape": [n_features]}
+    zarr_store.allocate(
+        path,
+        group,
+        coords={"image": ids, "feature": n_features},
+        chunks=sizes,
+        recipe=recipe,
+        dtypes={"activation": values.dtype.name},
+        attrs={"shape": [n_features]},
+    )
+    for start, stop in ranges(len(ids), sizes["image"]):
+        zarr_store.write(path, group, "activation", values[start:stop], image=slice(start, stop))
+
+
+class ComputedTooEarlyError(AssertionError):
+    """Something computed a Dask graph where only building one is allowed."""
+
+
+@contextmanager
+def no_compute() -> Iterator[None]:
+    """Inside this block every Dask computation raises ComputedTooEarlyError."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ComputedTooEarlyError("a stage computed while it was only to build its tasks")
+
+    with dask.config.set(scheduler=refuse):
+        yield
