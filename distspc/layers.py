@@ -36,3 +36,11 @@ LAYERS: dict[str, Layer] = {
         Layer("fc2", (4096,)),
     )
 }
+
+VGG16_LAYERS: tuple[str, ...] = (
+    *(f"block{b}_conv{c}" for b, n in enumerate((2, 2, 3, 3, 3), start=1) for c in range(1, n + 1)),
+    *LAYERS,
+    "flatten",
+    "predictions",
+)
+"""All layer outputs of VGG-16 that a study may name."""

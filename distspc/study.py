@@ -1,0 +1,252 @@
+"""The study file: what to compute, validated into one frozen object."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+
+from distspc.errors import InputError
+from distspc.layers import LAYERS, VGG16_LAYERS
+
+MAX_FILE_NBYTES = 1_000_000
+
+StageName = Literal["extract", "distances", "reconstruct", "relate", "report"]
+STAGES: tuple[StageName, ...] = get_args(StageName)
+BUILTIN_WEIGHTS = ("hybrid1365", "imagenet", "random")
+
+
+def _beside_study(path: Path, info: ValidationInfo) -> Path:
+    base = (info.context or {}).get("base", Path())
+    return Path(base) / path.expanduser()
+
+
+StudyPath = Annotated[Path, AfterValidator(_beside_study)]
+
+
+def _count(limit: int, *, least: int = 1) -> Any:
+    return Annotated[int, Field(strict=True, ge=least, le=limit)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, alias_generator=lambda name: name.replace("_", "-")
+    )
+
+
+class Images(_Section):
+    """Where the images are: a folder each for targets and fillers, or a CSV table with a path column."""
+
+    targets: StudyPath | None = None
+    fillers: StudyPath | None = None
+    table: StudyPath | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.table is None) == (self.targets is None):
+            raise ValueError(
+                "give either `targets` (a folder, with `fillers` if there are any) or `table` (a CSV file)"
+            )
+        if self.table is not None and self.fillers is not None:
+            raise ValueError("`fillers` goes with `targets`; in a `table` the column `role` says target or filler")
+        return self
+
+
+class Scores(_Section):
+    """A CSV table of memorability scores: which column names the image, which hold scores."""
+
+    file: StudyPath
+    image: str = "im_ind"
+    columns: tuple[str, ...] = Field(default=("corrected_hit",), min_length=1)
+
+
+class Model(_Section):
+    """The network: weights, preprocessing, arithmetic precision, images per forward pass, storage type."""
+
+    weights: str = "hybrid1365"
+    digest: str | None = Field(default=None, pattern=r"^(sha256:)?[0-9a-f]{64}$")
+    preprocessing: Literal["raw", "caffe"] = "raw"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    batch_size: _count(4096) = 16  # type: ignore[valid-type]
+    seed: _count(2**32 - 1, least=0) = 0  # type: ignore[valid-type]
+    storage: Literal["float32", "float16"] = "float32"
+
+    @model_validator(mode="after")
+    def _known_weights(self, info: ValidationInfo) -> Self:
+        path = Path(self.weights).expanduser()
+        if path.suffix in (".h5", ".hdf5", ".keras") or "/" in self.weights:
+            object.__setattr__(self, "weights", str(_beside_study(path, info)))
+        return self
+
+
+class Distinctiveness(_Section):
+    """Nearest-neighbour distances: protocol, metric, number of neighbours, pool within a category or not."""
+
+    protocol: Literal["paper", "spc-public", "distinct"] = "paper"
+    metric: Literal["euclidean", "cosine", "correlation"] = "euclidean"
+    neighbours: _count(1000) = 1  # type: ignore[valid-type]
+    within_category: bool = Field(default=False, strict=True)
+
+
+class Reconstruction(_Section):
+    """Sparse coding: sampled units, dictionary, training, seeds, solver."""
+
+    units: _count(1_000_000) = 1000  # type: ignore[valid-type]
+    codewords: _count(100_000) = 500  # type: ignore[valid-type]
+    batches: _count(1_000_000) = 1000  # type: ignore[valid-type]
+    batch_size: _count(1_000_000) = 250  # type: ignore[valid-type]
+    sparsity: float = Field(default=0.001, gt=0, le=1000, allow_inf_nan=False)
+    seeds: tuple[_count(2**32 - 1, least=0), ...] = Field(default=(0,), min_length=1)  # type: ignore[valid-type]
+    train_on: Literal["all", "fillers"] = "all"
+    precision: Literal["float64", "float32"] = "float64"
+    solver: Literal["paper", "converged", "pca"] = "paper"
+
+
+class Relate(_Section):
+    """Relation to the scores: bootstrap resamples and control measures of partial correlations."""
+
+    bootstrap: _count(1_000_000, least=10) = 1000  # type: ignore[valid-type]
+    interval: Literal["percentile", "bca"] = "percentile"
+    seed: _count(2**32 - 1, least=0) = 0  # type: ignore[valid-type]
+
+
+class StudyFile(_Section):
+    """A study as its file says it, all paths resolved.
+
+    Raises
+    ------
+    InputError
+        From `from_file` and `from_dict`: names every key that is wrong, its value and what is allowed.
+    """
+
+    store: StudyPath
+    images: Images | None = None
+    activations: StudyPath | None = None
+    scores: Scores | None = None
+    model: Model = Model()
+    layers: tuple[str, ...] = Field(default=tuple(LAYERS), min_length=1)
+    distinctiveness: Distinctiveness = Distinctiveness()
+    reconstruction: Reconstruction = Reconstruction()
+    relate: Relate = Relate()
+    report: StudyPath = Field(default=Path("report.html"), validate_default=True)
+    profiles: Mapping[StageName, str] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.images is None) == (self.activations is None):
+            raise ValueError("give either `images` or `activations`")
+        if len(set(self.layers)) != len(self.layers):
+            raise ValueError(f"`layers` names a layer twice: {', '.join(self.layers)}")
+        unknown = [name for name in self.layers if name not in VGG16_LAYERS]
+        if unknown and self.images is not None and self.model.weights in BUILTIN_WEIGHTS:
+            raise ValueError(f"`layers` has {unknown[0]!r}, which VGG-16 does not; the seven are {', '.join(LAYERS)}")
+        return self
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Read and validate a study file; relative paths are taken from its folder.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read, is not YAML or says something that cannot be.
+        """
+        path = Path(path)
+        return cls.from_dict(read_yaml(path), base=path.parent, origin=str(path))
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], *, base: str | Path = ".", origin: str = "study") -> Self:
+        """Validate a study given as a mapping with the study file's keys."""
+        try:
+            return cls.model_validate(dict(content), context={"base": Path(base).absolute()})
+        except ValidationError as error:
+            told = "\n".join(f"  {line}" for line in _explain(error))
+            raise InputError(f"{origin}:\n{told}") from None
+
+
+# ---------------------------------------------------------------- reading YAML with care
+
+
+class _StudyLoader(yaml.SafeLoader):
+    """Plain data only: no aliases (they can be made to explode), no key twice."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise InputError(f"line {mark.line + 1}: aliases (*name) are not allowed; write the value out")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        twice = sorted({str(name) for name in names if names.count(name) > 1})
+        if twice:
+            raise InputError(f"line {node.start_mark.line + 1}: key {twice[0]!r} stands twice")
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping of plain data.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not text, too large, not YAML, or anything but a mapping of plain data.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_NBYTES:
+            raise InputError(f"{path} has {path.stat().st_size:,} bytes; a study file is a page of YAML")
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StudyLoader)
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as text: {error}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise InputError(f"{path} is not plain YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must be a mapping of keys to values, not {type(content).__name__}")
+    return content
+
+
+# ---------------------------------------------------------------- errors in the user's words
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    for item in error.errors(include_url=False):
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            yield _unknown_key(item["loc"])
+        elif item["type"] == "value_error":
+            yield f"{key + ': ' if key else ''}{item['ctx']['error']}"
+        elif item["type"] == "missing":
+            yield f"{key}: this key is missing"
+        else:
+            yield f"{key}: {_short(item['input'])} is not possible; {_lower_first(item['msg'])}"
+
+
+def _unknown_key(loc: tuple[int | str, ...]) -> str:
+    section: Any = StudyFile
+    for part in loc[:-1]:
+        annotation = section.model_fields[str(part).replace("-", "_")].annotation
+        section = next(
+            t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, _Section)
+        )
+    allowed = [name.replace("_", "-") for name in section.model_fields]
+    close = difflib.get_close_matches(str(loc[-1]), allowed, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{'.'.join(map(str, loc))}: unknown key; {hint}allowed are {', '.join(allowed)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value) if not isinstance(value, dict | list | tuple) else f"a {type(value).__name__}"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _lower_first(message: str) -> str:
+    return re.sub(r"^Input should", "it should", message)
