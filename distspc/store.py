@@ -11,11 +11,11 @@ Rules that make a study resumable without any bookkeeping beside the data:
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,16 @@ def exists(store: StorePath, group: str) -> bool:
 def attributes(store: StorePath, group: str) -> dict[str, Any]:
     """Attributes of a group, its recipe among them (key ``recipe``)."""
     return dict(_group(store, group).attrs)
+
+
+def note(store: StorePath, **values: Any) -> None:
+    """Keep small facts about the whole store, such as when its report was made, as attributes of its root."""
+    zarr.open_group(str(store), mode="r+").attrs.update(values)
+
+
+def notes(store: StorePath) -> dict[str, Any]:
+    """Facts kept with `note`; empty where there is no store yet."""
+    return attributes(store, "") if exists(store, "") else {}
 
 
 def sizes(store: StorePath, group: str) -> dict[str, int]:
@@ -297,10 +307,14 @@ def _selection(array: zarr.Array, index: Mapping[str, Index], *, whole_chunks: b
 def done(store: StorePath, group: str, variable: str) -> np.ndarray:
     """Which chunks of a variable are there: a bool array over the chunk grid."""
     array = _array(store, group, variable)
-    root = Path(store) / group / variable
     found = np.zeros(array.cdata_shape, dtype=bool)
-    for chunk in product(*(range(n) for n in found.shape)):
-        found[chunk] = (root / array.metadata.encode_chunk_key(chunk)).exists()
+    # One listing per folder, not one question per chunk: stores of a million images have millions of chunks.
+    root = Path(store) / group / variable / "c"
+    for folder, _, names in os.walk(root):
+        row = Path(folder).relative_to(root).parts
+        for name in names:
+            if name.isdigit() and len(row) + 1 == found.ndim:
+                found[tuple(int(part) for part in (*row, name))] = True
     return found
 
 
@@ -335,6 +349,14 @@ def remove(store: StorePath, group: str) -> None:
         # The marker goes first: a half-deleted group must not look like a complete one.
         (path / "zarr.json").unlink(missing_ok=True)
         shutil.rmtree(path)
+
+
+def sweep(store: StorePath) -> int:
+    """Delete unfinished chunk files that a killed writer left behind; returns how many. Hold the lock."""
+    left = list(Path(store).rglob("*.partial"))
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
 
 
 def open_results(store: StorePath) -> xr.DataTree:

@@ -1,0 +1,398 @@
+"""The stages in order: what is missing is computed, what is there is left alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distspc import __version__
+from distspc import store as zarr_store
+from distspc.compute import Progress, compute, silent, task_memory
+from distspc.errors import InputError
+from distspc.study import STAGES, StageName, StudyFile
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from dask.delayed import Delayed
+    from distributed import Client
+
+logger = logging.getLogger(__name__)
+
+Connect = Callable[[StageName], "Client | None"]
+Build = Callable[[int | None], "list[Delayed]"]
+
+DOWNSTREAM: Mapping[StageName, tuple[str, ...]] = {
+    "extract": ("images", "skipped", "activations", "distances", "reconstruction", "relations"),
+    "distances": ("distances", "relations"),
+    "reconstruct": ("reconstruction", "relations"),
+    "relate": ("relations",),
+    "report": (),
+}
+"""Groups that a stage makes, or that rest on what it makes: gone when the stage is redone."""
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """How far one stage is for one layer (`layer` is empty where a stage is not by layer)."""
+
+    stage: StageName
+    layer: str
+    n_done: int
+    n_tasks: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.n_done == self.n_tasks
+
+
+@dataclass
+class Outcome:
+    """What a run did."""
+
+    computed: dict[str, int] = field(default_factory=dict)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    report: Path | None = None
+
+
+class Study(StudyFile):
+    """A study that can be run: `Study.from_file("study.yaml").run(client)`."""
+
+    def run(
+        self,
+        client: Client | None = None,
+        *,
+        stages: Sequence[StageName] = STAGES,
+        strict: bool = False,
+        redo: bool = False,
+        progress: Progress = silent,
+    ) -> xr.DataTree:
+        """Run the stages that are not done and open the results lazily.
+
+        Parameters
+        ----------
+        client
+            Dask client; None computes in this process, one task after the other.
+        stages
+            Which stages, in their order.
+        strict
+            Stop at the first image that cannot be used, instead of leaving it out.
+        redo
+            Throw away what these stages (and those that rest on them) have made, and make it again.
+        progress
+            Called with a label, the number of tasks done and their total.
+
+        Returns
+        -------
+        xarray.DataTree
+            The store: images, activations by layer, distances, reconstruction, relations.
+
+        Raises
+        ------
+        InputError
+            If something given cannot be used, or the store holds results of other settings.
+        """
+        run_stages(self, lambda _: client, stages=stages, strict=strict, redo=redo, progress=progress)
+        return self.results()
+
+    def results(self) -> xr.DataTree:
+        """Open the store lazily as an xarray DataTree."""
+        return zarr_store.open_results(self.store)
+
+    def status(self) -> list[Progressed]:
+        """How far every stage is, layer by layer, without computing anything."""
+        return list(_status(self))
+
+
+class _Run:
+    """One run over the stages: computes what is missing, on a client that is opened only when needed."""
+
+    def __init__(self, study: StudyFile, connect: Connect, *, strict: bool, progress: Progress) -> None:
+        self.study, self.connect, self.strict, self.progress = study, connect, strict, progress
+        self.outcome = Outcome()
+
+    def stage(self, name: StageName) -> None:
+        {
+            "extract": self.extract,
+            "distances": self.distances,
+            "reconstruct": self.reconstruct,
+            "relate": self.relate,
+            "report": self.report,
+        }[name]()
+
+    def compute(self, stage: StageName, label: str, build: Build) -> list[Any]:
+        # Built without a cluster first: a finished study never starts one.
+        if not build(None):
+            return []
+        client = self.connect(stage)
+        tasks = build(task_memory(client))
+        resource = "GPU" if stage == "extract" else None
+        results = compute(tasks, client, label=label, progress=self.progress, resource=resource)
+        self.outcome.computed[label] = len(tasks)
+        return results
+
+    def extract(self) -> None:
+        from distspc import activations
+
+        study = self.study
+        if study.activations is not None:
+            directory = study.activations
+            self.compute(
+                "extract",
+                "import activations",
+                lambda _: activations.import_activations(study.store, directory=directory, layers=study.layers),
+            )
+            return
+        self._take_inventory()
+        model = study.model
+        self.compute(
+            "extract",
+            "extract",
+            lambda _: activations.extract_activations(
+                study.store,
+                layers=study.layers,
+                weights=model.weights,
+                digest=model.digest,
+                preprocessing=model.preprocessing,
+                batch_size=model.batch_size,
+                precision=model.precision,
+                dtype=model.storage,
+                seed=model.seed,
+            ),
+        )
+
+    def _take_inventory(self) -> None:
+        from distspc import activations, images
+
+        source = self.study.images
+        if source is None:
+            raise InputError("the study names no images")
+        if source.table is not None:
+            listed = images.read_image_table(source.table)
+        else:
+            listed = images.list_images(source.targets or "", "target")
+            listed += images.list_images(source.fillers, "filler") if source.fillers else []
+        rows = self.compute(
+            "extract", "scan images", lambda _: activations.scan_images(self.study.store, listed, strict=self.strict)
+        )
+        activations.write_images(self.study.store, listed, rows)
+        self.outcome.skipped = activations.skipped_images(self.study.store)
+
+    def distances(self) -> None:
+        from distspc.distances import nearest_distances
+
+        study, settings = self.study, self.study.distinctiveness
+        for layer in study.layers:
+            _require_activations(study, layer)
+            self.compute(
+                "distances",
+                f"distances {layer}",
+                lambda memory, layer=layer: nearest_distances(  # type: ignore[misc]
+                    study.store,
+                    layer=layer,
+                    protocol=settings.protocol,
+                    metric=settings.metric,
+                    n_neighbours=settings.neighbours,
+                    category="category" if settings.within_category else None,
+                    memory_nbytes=memory,
+                ),
+            )
+
+    def reconstruct(self) -> None:
+        from distspc.reconstruction import fit_sparse_code
+
+        study, settings = self.study, self.study.reconstruction
+        for layer in study.layers:
+            _require_activations(study, layer)
+
+        def build(memory: int | None) -> list[Delayed]:
+            built = []
+            for layer in study.layers:
+                built += fit_sparse_code(
+                    study.store,
+                    layer=layer,
+                    seeds=settings.seeds,
+                    n_units=settings.units,
+                    n_codewords=settings.codewords,
+                    n_batches=settings.batches,
+                    batch_size=settings.batch_size,
+                    sparsity=settings.sparsity,
+                    train_on=settings.train_on,
+                    precision=settings.precision,
+                    solver=settings.solver,
+                    memory_nbytes=memory,
+                )
+            return built
+
+        self.compute("reconstruct", "reconstruct", build)
+
+    def relate(self) -> None:
+        from distspc import memorability
+
+        study = self.study
+        if study.scores is None:
+            return
+        recipe = _relation_recipe(study)
+        if zarr_store.exists(study.store, "relations"):
+            if zarr_store.attributes(study.store, "relations").get("recipe") == recipe:
+                return
+            zarr_store.remove(study.store, "relations")
+        self.progress("relate", 0, 1)
+        memorability.relate(
+            study.store,
+            layers=study.layers,
+            scores_file=study.scores.file,
+            image_column=study.scores.image,
+            columns=study.scores.columns,
+            n_bootstrap=study.relate.bootstrap,
+            interval=study.relate.interval,
+            random_state=study.relate.seed,
+            recipe=recipe,
+        )
+        self.progress("relate", 1, 1)
+        self.outcome.computed["relate"] = 1
+
+    def report(self) -> None:
+        from distspc.report import write_report
+
+        study = self.study
+        self.outcome.report = study.report
+        if _report_is_current(study):
+            return
+        self.progress("report", 0, 1)
+        write_report(study.store, study.report, layers=study.layers)
+        zarr_store.note(study.store, report=_fingerprint(study))
+        self.progress("report", 1, 1)
+        self.outcome.computed["report"] = 1
+
+
+def run_stages(
+    study: StudyFile,
+    connect: Connect,
+    *,
+    stages: Sequence[StageName] = STAGES,
+    strict: bool = False,
+    redo: bool = False,
+    progress: Progress = silent,
+) -> Outcome:
+    """Run stages in order under the store's lock; `connect` gives a client for a stage once it is needed.
+
+    Raises
+    ------
+    StoreBusyError
+        If another run holds the store.
+    InputError
+        If something given cannot be used.
+    """
+    run = _Run(study, connect, strict=strict, progress=progress)
+    with zarr_store.lock(study.store):
+        zarr_store.sweep(study.store)
+        if redo:
+            _forget(study, stages)
+        for stage in (s for s in STAGES if s in stages):
+            run.stage(stage)
+    return run.outcome
+
+
+def _forget(study: StudyFile, stages: Iterable[StageName]) -> None:
+    for stage in stages:
+        for group in DOWNSTREAM[stage]:
+            zarr_store.remove(study.store, group)
+    if zarr_store.exists(study.store, ""):
+        zarr_store.note(study.store, report="")
+
+
+def _require_activations(study: StudyFile, layer: str) -> None:
+    group = f"activations/{layer}"
+    if not zarr_store.exists(study.store, group):
+        raise InputError(f"{study.store} has no activations of {layer} yet: run `distspc extract` first")
+    done = zarr_store.done(study.store, group, "activation")
+    if not done.all():
+        raise InputError(
+            f"{study.store} lacks {done.size - int(done.sum())} of {done.size} chunks of {layer}: "
+            "run `distspc extract` to complete them"
+        )
+
+
+# ---------------------------------------------------------------- status
+
+
+def _status(study: StudyFile) -> Iterable[Progressed]:
+    for layer in study.layers:
+        yield Progressed("extract", layer, *_count(study, f"activations/{layer}", "activation"))
+    for layer in study.layers:
+        yield Progressed("distances", layer, *_count(study, "distances", "distance", layer=[layer]))
+    for layer in study.layers:
+        seeds = list(study.reconstruction.seeds)
+        yield Progressed("reconstruct", layer, *_count(study, "reconstruction", "error", layer=[layer], seed=seeds))
+    if study.scores is not None:
+        made = zarr_store.exists(study.store, "relations")
+        recipe = zarr_store.attributes(study.store, "relations").get("recipe") if made else None
+        yield Progressed("relate", "", int(made and recipe == _relation_recipe(study)), 1)
+    yield Progressed("report", "", int(_report_is_current(study)), 1)
+
+
+def _count(study: StudyFile, group: str, variable: str, **wanted: Sequence[Any]) -> tuple[int, int]:
+    """Chunks done and chunks in all, for some labels of growing dimensions; (0, n labels) where nothing is there."""
+    n_wanted = 1
+    for labels in wanted.values():
+        n_wanted *= len(labels)
+    if not zarr_store.exists(study.store, group):
+        return 0, n_wanted
+    done = zarr_store.done(study.store, group, variable)
+    for axis, (dim, labels) in enumerate(wanted.items()):
+        known = zarr_store.labels(study.store, group, dim)
+        rows = [known.index(label) for label in labels if label in known]
+        done = done.take(rows, axis=axis)
+    per_label = done.size // max(1, done.shape[0] * (done.shape[1] if len(wanted) > 1 else 1)) if wanted else done.size
+    return int(done.sum()), max(n_wanted * max(per_label, 1), done.size)
+
+
+# ---------------------------------------------------------------- what the last stages rest on
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"the scores {path} cannot be read: {error.strerror}") from None
+
+
+def _recipes(study: StudyFile, groups: Iterable[str]) -> dict[str, Any]:
+    there = [group for group in groups if zarr_store.exists(study.store, group)]
+    return {group: zarr_store.attributes(study.store, group).get("recipe") for group in there}
+
+
+def _relation_recipe(study: StudyFile) -> dict[str, Any]:
+    scores = study.scores
+    if scores is None:
+        return {}
+    return json.loads(
+        json.dumps(
+            {
+                "scores": _digest(scores.file),
+                "image": scores.image,
+                "columns": scores.columns,
+                "layers": study.layers,
+                "relate": study.relate.model_dump(),
+                "seeds": study.reconstruction.seeds,
+                "measures": _recipes(study, ("distances", "reconstruction")),
+            }
+        )
+    )
+
+
+def _fingerprint(study: StudyFile) -> str:
+    groups = ["images", "skipped", *(f"activations/{name}" for name in study.layers)]
+    known = _recipes(study, [*groups, "distances", "reconstruction", "relations"])
+    text = json.dumps([__version__, study.layers, study.reconstruction.seeds, known], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _report_is_current(study: StudyFile) -> bool:
+    return study.report.exists() and zarr_store.notes(study.store).get("report") == _fingerprint(study)
