@@ -1,0 +1,122 @@
+"""A small study on real photographs that installed packages ship: no network needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from distspc.errors import InputError
+
+PHOTOGRAPHS = (
+    "astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel",
+    "hubble_deep_field", "immunohistochemistry", "moon", "retina", "rocket", "stereo_motorcycle",
+)  # fmt: skip
+SAMPLE_IMAGES = ("china.jpg", "flower.jpg")
+PATCHES_PER_PHOTOGRAPH = 8
+N_TARGETS_PER_PHOTOGRAPH = 3
+PATCH_PIXELS = 256
+
+STUDY = """\
+# A demonstration: patches of photographs that scikit-image and scikit-learn ship, and a network whose
+# weights are random numbers. The numbers show that everything works; they say nothing about memory.
+store: study.zarr
+images:
+  targets: Images/Targets
+  fillers: Images/Fillers
+scores:
+  file: scores.csv
+  image: image
+  columns: [edge_density]      # measured on the pixels: nobody's memory was tested on these patches
+model:
+  weights: random              # hybrid1365 for the trained network of the paper
+layers: [block1_pool, block2_pool, block3_pool, block4_pool, block5_pool, fc1, fc2]
+reconstruction:                # the paper's: 1000 units, 500 codewords, 1000 batches of 250
+  units: 200
+  codewords: 100
+  batches: 60
+  batch-size: 50
+  seeds: [0, 1]
+"""
+
+
+def write_demo(directory: str | Path) -> Path:
+    """Cut the photographs into patches and write them with a study file.
+
+    Parameters
+    ----------
+    directory
+        New or empty folder, or one that an earlier demo made (which is then left as it is).
+
+    Returns
+    -------
+    Path
+        The study file.
+
+    Raises
+    ------
+    InputError
+        If the folder holds anything else.
+    """
+    directory = Path(directory)
+    study = directory / "study.yaml"
+    if study.exists() and study.read_text(encoding="utf-8") == STUDY:
+        return study
+    # An interrupted demo leaves only these: they are written again.
+    if directory.exists() and (
+        not directory.is_dir() or {p.name for p in directory.iterdir()} - {"Images", "scores.csv"}
+    ):
+        raise InputError(f"{directory} is not an empty folder: name another one for the demo")
+    scores = _write_patches(directory / "Images")
+    lines = ["image,edge_density", *(f"{number},{value:.6f}" for number, value in scores)]
+    (directory / "scores.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    study.write_text(STUDY, encoding="utf-8")
+    return study
+
+
+def photographs() -> Iterator[np.ndarray]:
+    """Yield the photographs, uint8 (row, column, 3)."""
+    from skimage import color, data, util
+    from sklearn.datasets import load_sample_image
+
+    for name in PHOTOGRAPHS:
+        photograph = getattr(data, name)()
+        photograph = photograph[0] if isinstance(photograph, tuple) else photograph
+        photograph = util.img_as_ubyte(photograph)
+        yield color.gray2rgb(photograph) if photograph.ndim == 2 else photograph
+    for name in SAMPLE_IMAGES:
+        yield load_sample_image(name)
+
+
+def patches(n_per_photograph: int, *, seed: int = 0) -> Iterator[np.ndarray]:
+    """Yield square patches of every photograph at seeded places and sizes, uint8 (256, 256, 3)."""
+    from PIL import Image
+
+    rng = np.random.default_rng(seed)
+    for photograph in photographs():
+        rows, columns = photograph.shape[:2]
+        for _ in range(n_per_photograph):
+            side = int(min(rows, columns) * rng.uniform(0.4, 0.75))
+            top, left = rng.integers(rows - side + 1), rng.integers(columns - side + 1)
+            patch = Image.fromarray(photograph[top : top + side, left : left + side])
+            yield np.asarray(patch.resize((PATCH_PIXELS, PATCH_PIXELS), Image.Resampling.LANCZOS))
+
+
+def _write_patches(folder: Path) -> list[tuple[int, float]]:
+    from PIL import Image
+    from skimage import color, filters
+
+    for name in ("Targets", "Fillers"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    scores, n_fillers = [], 0
+    for i, patch in enumerate(patches(PATCHES_PER_PHOTOGRAPH)):
+        if i % PATCHES_PER_PHOTOGRAPH < N_TARGETS_PER_PHOTOGRAPH:
+            number = len(scores) + 1
+            scores.append((number, float(filters.sobel(color.rgb2gray(patch)).mean())))
+            path = folder / "Targets" / f"{number}.jpg"
+        else:
+            n_fillers += 1
+            path = folder / "Fillers" / f"{n_fillers}.jpg"
+        Image.fromarray(patch).save(path, quality=90)
+    return scores

@@ -1,0 +1,91 @@
+"""Results as files: the authors' layout, so that their notebook runs on it unchanged, and a tidy table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from distspc import store as zarr_store
+from distspc.errors import InputError
+from distspc.memorability import tidy_table
+
+
+def export_results(store: str | Path, directory: str | Path, *, seed: int | None = None) -> list[Path]:
+    """Write everything that the store holds as files.
+
+    ``Results/Dist/<layer>_NN.csv``: lines ``target, neighbour, distance`` without a header, a filler written
+    ``<number>_filler``. ``Results/RE/<layer>/spc_rec_quality.npy``: float64 (n_targets, 1) of one seed.
+    ``results.csv``: one row per target and layer.
+
+    Parameters
+    ----------
+    store
+        Path of the store.
+    directory
+        Folder to write into; made if missing. Files of the same names are replaced.
+    seed
+        Which seed's reconstruction error; the first by default.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    InputError
+        If the store has no distances and no reconstruction errors, or no such seed.
+    """
+    directory = Path(directory)
+    if directory.exists() and not directory.is_dir():
+        raise InputError(f"{directory} is a file; name a folder to export into")
+    written = [*_export_distances(store, directory), *_export_errors(store, directory, seed)]
+    if not written:
+        raise InputError(f"{store} holds neither distances nor reconstruction errors yet: run the study first")
+    tidy_table(store).to_csv(directory / "results.csv", index=False)
+    return [*written, directory / "results.csv"]
+
+
+def _names(store: str | Path) -> list[str]:
+    numbers = zarr_store.read(store, "images", "number").tolist()
+    roles = zarr_store.read(store, "images", "role").tolist()
+    return [f"{n}_filler" if role == "filler" else str(n) for n, role in zip(numbers, roles, strict=True)]
+
+
+def _export_distances(store: str | Path, directory: Path) -> list[Path]:
+    if not zarr_store.exists(store, "distances"):
+        return []
+    names, written = _names(store), []
+    done = zarr_store.done(store, "distances", "distance")
+    for i, layer in enumerate(zarr_store.labels(store, "distances", "layer")):
+        if not done[i].all():
+            continue
+        distance = zarr_store.read(store, "distances", "distance", layer=i)[:, 0]
+        nearest = zarr_store.read(store, "distances", "neighbour_index", layer=i)[:, 0]
+        lines = [
+            f"{names[t]}, {names[n] if n >= 0 else ''}, {float(d)!r}"
+            for t, (n, d) in enumerate(zip(nearest.tolist(), distance.tolist(), strict=True))
+        ]
+        path = directory / "Results" / "Dist" / f"{layer}_NN.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def _export_errors(store: str | Path, directory: Path, seed: int | None) -> list[Path]:
+    if not zarr_store.exists(store, "reconstruction"):
+        return []
+    column = 0 if seed is None else zarr_store.position(store, "reconstruction", "seed", seed)
+    targets = np.flatnonzero(zarr_store.read(store, "images", "role") == "target")
+    done, written = zarr_store.done(store, "reconstruction", "error"), []
+    for i, layer in enumerate(zarr_store.labels(store, "reconstruction", "layer")):
+        if not done[i, column].all():
+            continue
+        error = zarr_store.read(store, "reconstruction", "error", layer=i, seed=column)
+        path = directory / "Results" / "RE" / layer / "spc_rec_quality.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, error[targets][:, None])
+        written.append(path)
+    return written
