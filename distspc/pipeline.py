@@ -14,6 +14,7 @@ from distspc import __version__
 from distspc import store as zarr_store
 from distspc.compute import Progress, compute, silent, task_memory
 from distspc.errors import InputError
+from distspc.integrity import sweep
 from distspc.study import STAGES, StageName, StudyFile
 
 if TYPE_CHECKING:
@@ -291,7 +292,7 @@ def run_stages(
     """
     run = _Run(study, connect, strict=strict, progress=progress)
     with zarr_store.lock(study.store):
-        zarr_store.sweep(study.store)
+        sweep(study.store)
         if redo:
             _forget(study, stages)
         for stage in (s for s in STAGES if s in stages):

@@ -318,20 +318,6 @@ def done(store: StorePath, group: str, variable: str) -> np.ndarray:
     return found
 
 
-def damaged(store: StorePath, group: str, variable: str) -> list[Path]:
-    """Files of chunks whose checksum or size is wrong; reads every chunk."""
-    array = _array(store, group, variable)
-    bad = []
-    for chunk in np.argwhere(done(store, group, variable)):
-        region = tuple(slice(i * c, (i + 1) * c) for i, c in zip(chunk.tolist(), array.chunks, strict=True))
-        try:
-            array[region]
-        except Exception:
-            key = array.metadata.encode_chunk_key(tuple(chunk.tolist()))
-            bad.append(Path(store) / group / variable / key)
-    return bad
-
-
 def groups(store: StorePath) -> list[str]:
     """Names of all groups that hold arrays, `activations/<layer>` included."""
     root = Path(store)
@@ -349,14 +335,6 @@ def remove(store: StorePath, group: str) -> None:
         # The marker goes first: a half-deleted group must not look like a complete one.
         (path / "zarr.json").unlink(missing_ok=True)
         shutil.rmtree(path)
-
-
-def sweep(store: StorePath) -> int:
-    """Delete unfinished chunk files that a killed writer left behind; returns how many. Hold the lock."""
-    left = list(Path(store).rglob("*.partial"))
-    for path in left:
-        path.unlink(missing_ok=True)
-    return len(left)
 
 
 def open_results(store: StorePath) -> xr.DataTree:

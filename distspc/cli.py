@@ -1,0 +1,274 @@
+"""The command line: commands only; everything they do can be done from Python too."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from distspc import __version__
+from distspc.errors import DistspcError, InputError
+
+if TYPE_CHECKING:
+    from distspc.pipeline import Outcome
+    from distspc.study import StageName
+
+app = typer.Typer(
+    help="Distinctiveness and sparse-coding reconstruction error of images, related to their memorability.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile", "-p", metavar="PROFILE", help="Where to compute: a profile's name or file, or an address."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the profile; repeatable.")
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first image that cannot be used.")]
+RedoOption = Annotated[bool, typer.Option("--redo", help="Throw away what this makes, and what rests on it, first.")]
+PerformanceOption = Annotated[
+    Path | None, typer.Option("--performance-report", metavar="FILE.html", help="Keep Dask's own performance report.")
+]
+
+
+def _say(text: str = "") -> None:
+    typer.echo(text)
+
+
+def _run(
+    path: Path,
+    stages: Sequence[StageName],
+    *,
+    profile: str | None,
+    overrides: Sequence[str] | None,
+    strict: bool,
+    redo: bool,
+    performance_report: Path | None,
+) -> None:
+    from distspc.console import Clusters, progress_bars, summary
+    from distspc.pipeline import Study, run_stages
+
+    study = Study.from_file(path)
+    with (
+        Clusters(
+            study, profile, tuple(overrides or ()), name=path.stem, performance_report=performance_report
+        ) as clusters,
+        progress_bars() as progress,
+    ):
+        outcome = run_stages(study, clusters, stages=stages, strict=strict, redo=redo, progress=progress)
+    _say(summary(study, outcome))
+    _finish(outcome)
+
+
+def _finish(outcome: Outcome) -> None:
+    for file, reason in outcome.skipped[:20]:
+        typer.echo(f"left out: {file}: {reason}", err=True)
+    if len(outcome.skipped) > 20:
+        typer.echo(f"... and {len(outcome.skipped) - 20} more", err=True)
+    if outcome.skipped:
+        typer.echo(
+            f"{len(outcome.skipped)} images could not be used; everything else is done. "
+            "Mend or remove these files and run again with --redo to take them in.",
+            err=True,
+        )
+        raise typer.Exit(2)
+
+
+@app.command()
+def run(
+    study: StudyArgument,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    strict: StrictOption = False,
+    redo: RedoOption = False,
+    performance_report: PerformanceOption = None,
+) -> None:
+    """Run the whole study: extract, distances, reconstruct, relate, report. What is done already is left alone."""
+    from distspc.study import STAGES
+
+    _run(
+        study,
+        STAGES,
+        profile=profile,
+        overrides=overrides,
+        strict=strict,
+        redo=redo,
+        performance_report=performance_report,
+    )
+
+
+def _stage_command(stage: StageName, text: str) -> None:
+    def command(
+        study: StudyArgument,
+        profile: ProfileOption = None,
+        overrides: SetOption = None,
+        strict: StrictOption = False,
+        redo: RedoOption = False,
+        performance_report: PerformanceOption = None,
+    ) -> None:
+        _run(
+            study,
+            [stage],
+            profile=profile,
+            overrides=overrides,
+            strict=strict,
+            redo=redo,
+            performance_report=performance_report,
+        )
+
+    app.command(stage, help=text)(command)
+
+
+_stage_command("extract", "Pass the images through the network; all asked layers in one pass.")
+_stage_command("distances", "Find every target's nearest neighbour, layer by layer.")
+_stage_command("reconstruct", "Fit sparse codes; give every image's reconstruction error.")
+_stage_command("report", "Write the figures and the page.")
+
+
+@app.command()
+def relate(
+    study: Annotated[Path | None, typer.Argument(metavar="[STUDY.yaml]", help="The study file.")] = None,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    redo: RedoOption = False,
+    measures: Annotated[Path | None, typer.Option("--measures", metavar="CSV", help="Table of measures.")] = None,
+    scores: Annotated[Path | None, typer.Option("--scores", metavar="CSV", help="Table of scores.")] = None,
+    by: Annotated[str | None, typer.Option("--by", metavar="COLUMN", help="Column that names the image.")] = None,
+    score: Annotated[list[str] | None, typer.Option("--score", help="Score column; repeatable.")] = None,
+    measure: Annotated[list[str] | None, typer.Option("--measure", help="Measure column; repeatable.")] = None,
+    given: Annotated[list[str] | None, typer.Option("--given", help="Control measure; repeatable.")] = None,
+    method: Annotated[str, typer.Option("--method", help="pearson or spearman.")] = "pearson",
+    bootstrap: Annotated[int, typer.Option("--bootstrap", min=10, help="Bootstrap resamples.")] = 1000,
+    output: Annotated[Path | None, typer.Option("--output", metavar="CSV", help="Keep the table as a file.")] = None,
+) -> None:
+    """Relate the measures to the scores: of a study, or of any two tables (--measures, --scores, --by)."""
+    if study is not None:
+        _run(study, ["relate"], profile=profile, overrides=overrides, strict=False, redo=redo, performance_report=None)
+        return
+    if measures is None or scores is None or by is None:
+        raise InputError("give a study file, or --measures CSV --scores CSV --by COLUMN")
+    from distspc.console import table
+    from distspc.memorability import relate_tables
+
+    frame = relate_tables(
+        measures,
+        scores,
+        by=by,
+        scores=score or None,
+        measures=measure or None,
+        given=tuple(given or ()),
+        method=method,
+        n_bootstrap=bootstrap,
+    )
+    if output is not None:
+        frame.to_csv(output, index=False)
+    _say(table(frame))
+
+
+@app.command()
+def status(study: StudyArgument) -> None:
+    """Show what is done and what is left: a line per stage and layer."""
+    from distspc.console import status_table
+    from distspc.pipeline import Study
+
+    _say(status_table(Study.from_file(study).status()))
+
+
+@app.command()
+def export(
+    study: StudyArgument,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write into.")],
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Whose reconstruction error; the first by default.")
+    ] = None,
+) -> None:
+    """Write the results as files: the authors' layout and a tidy table (results.csv)."""
+    from distspc.export import export_results
+    from distspc.pipeline import Study
+
+    for path in export_results(Study.from_file(study).store, directory, seed=seed):
+        _say(str(path))
+
+
+@app.command()
+def verify(study: StudyArgument) -> None:
+    """Read every chunk of the store against its checksum; damaged ones are named and removed, to be made again."""
+    from distspc.integrity import remove_damaged
+    from distspc.pipeline import Study
+    from distspc.store import lock
+
+    path = Study.from_file(study).store
+    with lock(path):
+        bad = remove_damaged(path)
+    for file in bad:
+        _say(f"damaged, removed: {file}")
+    _say(f"{len(bad)} damaged chunks" + ("; run the study again to make them anew" if bad else ""))
+    if bad:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="New folder for the demo.")] = Path("distspc-demo"),
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Run a whole study on photographs that installed packages ship, with random weights; needs no network."""
+    from distspc.demo import write_demo
+
+    study = write_demo(directory)
+    _say(f"Patches of photographs and a study file are in {directory}. The network's weights are random numbers,")
+    _say("not trained ones: the demo shows that everything works, and says nothing about memory.")
+    run(study, profile=profile, overrides=overrides)
+
+
+# ---------------------------------------------------------------- entry point
+
+
+def _on_sigterm(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Say more while running.")] = False,
+) -> None:
+    if version:
+        _say(f"distspc {__version__}")
+        raise typer.Exit()
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(name)s: %(message)s", force=True
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; exit code 0 done, 2 bad input, 1 anything else."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        app(args=list(arguments) if arguments is not None else None)
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except DistspcError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("stopped; run the same command again to go on", err=True)
+        sys.exit(1)
+    except Exception as error:
+        logging.getLogger(__name__).info("unexpected error", exc_info=True)
+        typer.echo(f"error: {type(error).__name__}: {error} (run `distspc --verbose ...` for the details)", err=True)
+        sys.exit(1)

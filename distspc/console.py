@@ -1,0 +1,163 @@
+"""What the command line shows: progress bars, tables, the dashboard's address; and its clusters, one at a time."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from distspc import store as zarr_store
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from distributed import Client
+
+    from distspc.compute import Progress as Report
+    from distspc.pipeline import Outcome, Progressed, Study
+    from distspc.study import StageName
+
+DEFAULT_PROFILE = "local"
+
+
+class Clusters:
+    """Gives each stage its client; one cluster at a time, opened when first needed, closed on exit.
+
+    A stage runs where ``--profile`` says, else where the study's ``profiles`` say, else locally.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        profile: str | None,
+        overrides: Sequence[str],
+        *,
+        name: str,
+        performance_report: Path | None = None,
+    ) -> None:
+        self.study, self.profile, self.overrides, self.name = study, profile, overrides, name
+        self.performance_report = performance_report
+        self._open: str | None = None
+        self._stack = ExitStack()
+        self._client: Client | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._stack.__exit__(*exception)
+
+    def __call__(self, stage: StageName) -> Client:
+        """The client for a stage."""
+        from distspc.deploy import deploy
+
+        wanted = self.profile or self.study.profiles.get(stage, DEFAULT_PROFILE)
+        if self._client is not None and wanted == self._open:
+            return self._client
+        self._stack.close()
+        self._client = self._stack.enter_context(deploy(wanted, overrides=self.overrides, name=f"{self.name}-{stage}"))
+        self._open = wanted
+        if self.performance_report is not None:
+            from distributed import performance_report
+
+            self._stack.enter_context(performance_report(filename=str(self.performance_report)))
+        Console(stderr=True).print(f"dashboard: {self._client.dashboard_link}", highlight=False, soft_wrap=True)
+        return self._client
+
+
+@contextmanager
+def progress_bars() -> Iterator[Report]:
+    """Show a bar per piece of work on standard error; plain lines where it is no terminal."""
+    if not sys.stderr.isatty():
+        yield _plain_line
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        known: dict[str, Any] = {}
+
+        def note(label: str, n_done: int, n_tasks: int) -> None:
+            if label not in known:
+                known[label] = bars.add_task(label, total=n_tasks)
+            bars.update(known[label], completed=n_done, total=n_tasks)
+
+        yield note
+
+
+def _plain_line(label: str, n_done: int, n_tasks: int) -> None:
+    if n_done in (0, n_tasks):
+        state = f"{n_tasks} tasks" if n_done == 0 else "done"
+        sys.stderr.write(f"{label}: {state}\n")
+        sys.stderr.flush()
+
+
+def _text(table: Table) -> str:
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get().rstrip("\n")
+
+
+def table(frame: pd.DataFrame) -> str:
+    """A data frame as a text table; floats with four significant digits."""
+    shown = Table(box=None, pad_edge=False)
+    for name in frame.columns:
+        shown.add_column(str(name), justify="right" if frame[name].dtype.kind in "fi" else "left")
+    for row in frame.itertuples(index=False):
+        shown.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row))
+    return _text(shown)
+
+
+def status_table(rows: Sequence[Progressed]) -> str:
+    """A line per stage and layer: done, how far, or to do."""
+    shown = Table("stage", "layer", "state", box=None, pad_edge=False)
+    for row in rows:
+        state = "done" if row.complete else f"{row.n_done} of {row.n_tasks}" if row.n_done else "to do"
+        shown.add_row(row.stage, row.layer, state)
+    return _text(shown)
+
+
+def summary(study: Study, outcome: Outcome) -> str:
+    """What a run did, its results in short, and where they are."""
+    lines = []
+    if outcome.computed:
+        lines.append("Done: " + ", ".join(f"{label} ({n} tasks)" for label, n in outcome.computed.items()))
+    else:
+        lines.append("Nothing to do: everything asked for is already in the store.")
+    if zarr_store.exists(study.store, "distances") and zarr_store.exists(study.store, "reconstruction"):
+        lines.append(table(_by_layer(study)))
+    if zarr_store.exists(study.store, "relations"):
+        lines.append(table(_relations(study)))
+    lines.append(f"store: {study.store}")
+    if outcome.report is not None:
+        lines.append(f"report: {outcome.report}")
+    return "\n".join(lines)
+
+
+def _by_layer(study: Study) -> pd.DataFrame:
+    from distspc.memorability import tidy_table
+
+    frame = tidy_table(study.store)
+    measures = ["distinctiveness", "reconstruction_error"]
+    means = frame.groupby("layer", sort=False)[measures].mean()
+    means.columns = [f"mean {name.replace('_', ' ')}" for name in measures]
+    wanted = [name for name in study.layers if name in means.index]
+    return means.loc[wanted].reset_index()
+
+
+def _relations(study: Study) -> pd.DataFrame:
+    from distspc.memorability import read_relations
+
+    frame = read_relations(study.store)
+    plain = frame[(frame["method"] == "pearson") & (frame["given"] == "")]
+    return plain[["layer", "measure", "score", "n", "r", "ci_low", "ci_high", "p"]]
