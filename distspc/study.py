@@ -182,10 +182,11 @@ class _StudyLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value]
-        twice = sorted({str(name) for name in names if names.count(name) > 1})
-        if twice:
-            raise InputError(f"line {node.start_mark.line + 1}: key {twice[0]!r} stands twice")
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                raise InputError(f"line {key.start_mark.line + 1}: key {key.value!r} stands twice")
+            seen.add(str(key.value))
         return super().construct_mapping(node, deep)
 
 

@@ -1,0 +1,138 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distspc import store as zarr_store
+from distspc.errors import InputError, StoreBusyError, StoreMismatchError
+from distspc.integrity import damaged_chunks, remove_damaged, sweep
+from distspc.testing import make_store
+
+IDS = ["targets/1", "targets/2", "fillers/1"]
+
+
+def allocate(path, *, layers=("fc2",), seeds=(0,), ids=IDS, recipe=None):
+    zarr_store.allocate(
+        path,
+        "reconstruction",
+        coords={"layer": list(layers), "seed": list(seeds), "image": ids},
+        chunks={},
+        recipe=recipe or {"units": 10},
+    )
+
+
+def test_grows_along_layer_and_seed_and_keeps_what_is_there(tmp_path):
+    path = tmp_path / "s.zarr"
+    allocate(path)
+    zarr_store.write(path, "reconstruction", "error", [1.0, 2.0, 3.0], layer=0, seed=0)
+    allocate(path, layers=("fc1", "fc2"), seeds=(0, 5))
+    assert zarr_store.labels(path, "reconstruction", "layer") == ["fc2", "fc1"]
+    assert zarr_store.labels(path, "reconstruction", "seed") == [0, 5]
+    assert zarr_store.done(path, "reconstruction", "error")[:, :, 0].tolist() == [[True, False], [False, False]]
+    assert zarr_store.read(path, "reconstruction", "error", layer=0, seed=0).tolist() == [1.0, 2.0, 3.0]
+    assert np.isnan(zarr_store.read(path, "reconstruction", "error", layer=1, seed=1)).all()
+
+
+def test_other_recipe_is_refused_with_what_differs(tmp_path):
+    allocate(tmp_path / "s.zarr")
+    with pytest.raises(StoreMismatchError, match=r"units was 10, now 20.*--redo"):
+        allocate(tmp_path / "s.zarr", recipe={"units": 20})
+
+
+def test_other_images_are_refused(tmp_path):
+    allocate(tmp_path / "s.zarr")
+    with pytest.raises(StoreMismatchError, match="'fillers/1' then, 'fillers/2' now"):
+        allocate(tmp_path / "s.zarr", ids=["targets/1", "targets/2", "fillers/2"])
+
+
+def test_partial_chunks_are_refused(tmp_path):
+    path = tmp_path / "s.zarr"
+    make_store(path, n_targets=4, n_fillers=6, layers={"fc2": 8}, chunks={"image": 4})
+    with pytest.raises(ValueError, match="does not cover whole chunks of 4"):
+        zarr_store.write(path, "activations/fc2", "activation", np.zeros((3, 8)), image=slice(0, 3))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 5), st.integers(1, 7))
+def test_any_chunking_gives_back_what_was_written(tmp_path_factory, n_images, n_features, image, feature):
+    path = tmp_path_factory.mktemp("any") / "s.zarr"
+    made = make_store(
+        path, n_targets=n_images, n_fillers=0, layers={"fc2": n_features}, chunks={"image": image, "feature": feature}
+    )["fc2"]
+    assert np.array_equal(zarr_store.read(path, "activations/fc2", "activation"), made)
+    rows = np.arange(n_images)[::2]
+    assert np.array_equal(zarr_store.read(path, "activations/fc2", "activation", image=rows), made[rows])
+    assert zarr_store.done(path, "activations/fc2", "activation").all()
+
+
+def test_all_zero_chunks_count_as_done(tmp_path):
+    path = tmp_path / "s.zarr"
+    make_store(path, n_targets=2, n_fillers=0, layers={"fc2": 4}, activations={"fc2": np.zeros((2, 4), np.float32)})
+    assert zarr_store.done(path, "activations/fc2", "activation").all()
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate"])
+def test_damaged_chunk_is_named_and_removed(tmp_path, damage):
+    path = tmp_path / "s.zarr"
+    make_store(path, n_targets=4, n_fillers=4, layers={"fc2": 50}, chunks={"image": 4})
+    chunk = path / "activations/fc2/activation/c/1/0"
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 1
+    chunk.write_bytes(bytes(data) if damage == "flip" else bytes(data[:-7]))
+    with pytest.raises(InputError, match="distspc verify"):
+        zarr_store.read(path, "activations/fc2", "activation")
+    assert list(damaged_chunks(path)) == [chunk]
+    assert remove_damaged(path) == [chunk]
+    assert zarr_store.done(path, "activations/fc2", "activation").tolist() == [[True], [False]]
+
+
+def test_sweep_removes_unfinished_chunks(tmp_path):
+    make_store(tmp_path / "s.zarr", n_targets=2, n_fillers=0, layers={"fc2": 4})
+    left = tmp_path / "s.zarr/activations/fc2/activation/c/0/0.abc.partial"
+    left.write_bytes(b"half")
+    assert sweep(tmp_path / "s.zarr") == 1
+    assert not left.exists()
+
+
+def test_second_run_on_a_store_is_refused_and_told_who_holds_it(tmp_path):
+    path = tmp_path / "s.zarr"
+    with (
+        zarr_store.lock(path),
+        pytest.raises(StoreBusyError, match=rf"in use by process {os.getpid()} on "),
+        zarr_store.lock(path),
+    ):
+        raise AssertionError("two runs hold one store")
+    assert not (tmp_path / "s.zarr.lock").exists()
+
+
+def test_lock_left_by_a_dead_process_does_not_block(tmp_path):
+    path = tmp_path / "s.zarr"
+    code = f"import os\nfrom distspc.store import lock\nwith lock({str(path)!r}):\n    os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert (tmp_path / "s.zarr.lock").exists()
+    with zarr_store.lock(path):
+        pass
+
+
+def test_results_open_lazily_with_units(tmp_path):
+    make_store(tmp_path / "s.zarr", n_targets=2, n_fillers=1, layers={"fc2": 4})
+    tree = zarr_store.open_results(tmp_path / "s.zarr")
+    activation = tree["activations/fc2"]["activation"]
+    assert activation.dims == ("image", "feature")
+    assert activation.chunks is not None
+    assert activation.attrs["units"] == "1"
+    assert tree["images"]["image"].values.tolist() == IDS
+
+
+def test_reading_what_is_not_there_names_it(tmp_path):
+    with pytest.raises(InputError, match="is not a store yet"):
+        zarr_store.open_results(tmp_path / "no.zarr")
+    make_store(tmp_path / "s.zarr", n_targets=2, n_fillers=1, layers={"fc2": 4})
+    with pytest.raises(InputError, match="no 'distances'"):
+        zarr_store.sizes(tmp_path / "s.zarr", "distances")
+    with pytest.raises(InputError, match="no image 'x'"):
+        zarr_store.position(tmp_path / "s.zarr", "images", "image", "x")

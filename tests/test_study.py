@@ -1,0 +1,112 @@
+import pytest
+
+from distspc.errors import InputError
+from distspc.layers import LAYERS
+from distspc.study import StudyFile
+
+FULL = """
+store: study.zarr
+images:
+  targets: Images/Targets
+  fillers: Images/Fillers
+scores:
+  file: scores.csv
+  image: im_ind
+  columns: [corrected_hit, hit, fa]
+model:
+  weights: hybrid1365
+  preprocessing: raw
+layers: [block5_pool, fc2]
+distinctiveness:
+  protocol: paper
+reconstruction:
+  units: 1000
+  codewords: 500
+  batches: 1000
+  batch-size: 250
+  sparsity: 0.001
+  seeds: [0]
+  train-on: all
+relate:
+  bootstrap: 1000
+"""
+SHORT = "store: s.zarr\nactivations: A\n"
+
+
+def read(tmp_path, text):
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    return StudyFile.from_file(path)
+
+
+def test_documented_keys_are_read_and_paths_stand_beside_the_file(tmp_path):
+    study = read(tmp_path, FULL)
+    assert study.store == tmp_path / "study.zarr"
+    assert study.images.targets == tmp_path / "Images/Targets"
+    assert study.reconstruction.batch_size == 250
+    assert study.layers == ("block5_pool", "fc2")
+
+
+def test_defaults_are_the_papers(tmp_path):
+    study = read(tmp_path, SHORT)
+    assert study.layers == tuple(LAYERS)
+    settings = study.reconstruction
+    assert (settings.units, settings.codewords, settings.batches, settings.batch_size) == (1000, 500, 1000, 250)
+    assert (settings.sparsity, settings.seeds, settings.train_on) == (0.001, (0,), "all")
+    assert study.distinctiveness.protocol == "paper"
+
+
+def test_a_study_cannot_be_changed(tmp_path):
+    study = read(tmp_path, SHORT)
+    with pytest.raises(ValueError, match="frozen"):
+        study.store = "other"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("images: {targets: T}\n", "store: this key is missing"),
+        ("store: s.zarr\n", "give either `images` or `activations`"),
+        (SHORT + "images: {targets: T}\n", "give either `images` or `activations`"),
+        (SHORT + "layer: [fc2]\n", "layer: unknown key; did you mean 'layers'"),
+        (SHORT + "reconstruction: {batchsize: 3}\n", "did you mean 'batch-size'"),
+        (SHORT + "reconstruction: {units: 0}\n", "reconstruction.units: 0 is not possible.*greater than or equal to 1"),
+        (SHORT + "reconstruction: {units: many}\n", "reconstruction.units: 'many' is not possible.*valid integer"),
+        (SHORT + "reconstruction: {units: true}\n", "reconstruction.units: True is not possible"),
+        (SHORT + "reconstruction: {sparsity: .inf}\n", "reconstruction.sparsity: inf is not possible.*finite"),
+        (SHORT + "reconstruction: {seeds: []}\n", "reconstruction.seeds: .*at least 1"),
+        (SHORT + "reconstruction: {seeds: [-1]}\n", r"reconstruction.seeds.0: -1 is not possible"),
+        (
+            SHORT + "distinctiveness: {protocol: papers}\n",
+            "'papers' is not possible.*'paper', 'spc-public' or 'distinct'",
+        ),
+        (SHORT + "distinctiveness: 3\n", "distinctiveness: 3 is not possible"),
+        (SHORT + "layers: [fc2, fc2]\n", "names a layer twice"),
+        ("store: s\nimages: {targets: T}\nlayers: [fc3]\n", "'fc3', which VGG-16 does not; the seven are block1_pool"),
+        ("store: s\nimages: {fillers: F}\n", "images: give either `targets`"),
+        ("store: s\nimages: {table: t.csv, fillers: F}\n", "`fillers` goes with `targets`"),
+        (SHORT + "profiles: {extrakt: slurm-gpu}\n", "profiles.extrakt"),
+        ("store: &a s\nactivations: *a\n", "line 2: aliases"),
+        (SHORT + "store: t\n", "line 3: key 'store' stands twice"),
+        ("store: !!python/object/apply:os.system ['true']\n", "is not plain YAML"),
+        ("- store\n", "must be a mapping of keys to values, not list"),
+        ("", "must be a mapping of keys to values, not NoneType"),
+        ("{", "is not plain YAML"),
+        ("store: \x07", "is not plain YAML"),
+        ("[" * 5000, "is not plain YAML"),
+        ("#" * 1_000_001, "a study file is a page of YAML"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(tmp_path, text, sentence):
+    with pytest.raises(InputError, match=sentence):
+        read(tmp_path, text)
+
+
+def test_missing_and_binary_files_are_named(tmp_path):
+    with pytest.raises(InputError, match="there is no file"):
+        StudyFile.from_file(tmp_path / "no.yaml")
+    (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="cannot be read as text"):
+        StudyFile.from_file(tmp_path / "b.yaml")
+    with pytest.raises(InputError, match="cannot be read as text"):
+        StudyFile.from_file(tmp_path)
