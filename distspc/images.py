@@ -1,0 +1,271 @@
+"""Which images a study has: folders and tables listed, files looked at, bad ones named with their reason.
+
+How a file becomes RGB and the network's input is told in `distspc.decoding`.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distspc.decoding import BadImageError, decode_image, digest_of, network_input, os_reason, read_file, resize_image
+from distspc.errors import InputError
+
+__all__ = [
+    "EXTENSIONS",
+    "BadImageError",
+    "ImageSource",
+    "decode_image",
+    "inspect_image",
+    "list_images",
+    "network_input",
+    "read_image_table",
+    "resize_image",
+    "stamp",
+]
+
+EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+# Pictures that we do not read are named as skipped, so that nobody takes them for done.
+_OTHER_PICTURES = (".avif", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".pbm", ".pgm", ".ppm", ".psd", ".svg")
+ROLES = {"target": "targets", "filler": "fillers"}
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """One image as the user named it; nothing of it has been read.
+
+    Attributes
+    ----------
+    id : str
+        Unique name, such as ``targets/12``.
+    role : str
+        ``target`` or ``filler``.
+    number : int
+        The number in the file's name if every file of the set is a number, else the position, from 1.
+    file : str
+        Absolute path.
+    columns : Mapping[str, str]
+        Further columns of an image table.
+    problem : str or None
+        Why the file cannot be used, where its name alone says so.
+    """
+
+    id: str
+    role: str
+    number: int
+    file: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    problem: str | None = None
+
+
+def list_images(folder: str | os.PathLike[str], role: str = "target") -> list[ImageSource]:
+    """List the images of a folder in natural order (2 before 10).
+
+    Subfolders and hidden files are left out. Pictures of a kind that is not read are listed with a `problem`.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    role
+        ``target`` or ``filler``.
+
+    Returns
+    -------
+    list of ImageSource
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or no image in it.
+    """
+    folder = Path(os.path.abspath(folder))
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise InputError(f"folder of {ROLES[role]} {str(folder)!r}: {os_reason(error)}") from error
+    wanted = (*EXTENSIONS, *_OTHER_PICTURES)
+    names = _natural_order(n for n in names if n.lower().endswith(wanted) and not n.startswith("."))
+    if not any(name.lower().endswith(EXTENSIONS) for name in names):
+        kinds = ", ".join(e[1:] for e in EXTENSIONS)
+        raise InputError(f"folder of {ROLES[role]} {str(folder)!r} holds no image (read are: {kinds})")
+    return _sources([folder / name for name in names], [{}] * len(names), role)
+
+
+def read_image_table(table: str | os.PathLike[str]) -> list[ImageSource]:
+    """Read a CSV table of images: column ``path``, optional ``role`` (default ``target``), any other columns.
+
+    Paths are relative to the table. The order of rows is kept, targets first.
+
+    Parameters
+    ----------
+    table
+        The CSV file (UTF-8, with a header line).
+
+    Returns
+    -------
+    list of ImageSource
+        With the other columns (score, category, ...) as text in `columns`.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be read, or a row names no file, an unknown role, or a file a second time.
+    """
+    table = Path(os.path.abspath(table))
+    rows = _csv_rows(table)
+    if not rows:
+        raise InputError(f"image table {str(table)!r} has no rows")
+    by_role: dict[str, list[tuple[Path, dict[str, str]]]] = {role: [] for role in ROLES}
+    seen: dict[str, int] = {}
+    for line, row in rows:
+        file = os.path.normpath(table.parent / row.pop("path"))
+        role = row.pop("role", "").strip().lower() or "target"
+        if role not in ROLES:
+            raise InputError(f"image table {str(table)!r}, line {line}: role {role!r} is not one of target, filler")
+        if file in seen:
+            raise InputError(f"image table {str(table)!r}, line {line}: {file!r} is also on line {seen[file]}")
+        seen[file] = line
+        by_role[role].append((Path(file), row))
+    return [s for role, pairs in by_role.items() for s in _sources([p for p, _ in pairs], [r for _, r in pairs], role)]
+
+
+def inspect_image(source: ImageSource) -> dict[str, Any]:
+    """Look at one image: its row of the image table, or why it has none.
+
+    Parameters
+    ----------
+    source
+        The image.
+
+    Returns
+    -------
+    dict
+        ``id, role, number, file, columns``; ``nbytes, modified`` (see `stamp`); ``width, height`` (pixels) and
+        ``digest`` (``sha256:...``); ``reason``, text if the image is bad (then without sizes and digest), else None.
+    """
+    nbytes, modified = stamp(source.file)
+    row: dict[str, Any] = {
+        "id": printable(source.id),
+        "role": source.role,
+        "number": source.number,
+        "file": printable(source.file),
+        "columns": dict(source.columns),
+        "nbytes": nbytes,
+        "modified": modified,
+        "reason": source.problem,
+    }
+    try:
+        if source.problem is None:
+            data = read_file(source.file)
+            height, width = decode_image(data).shape[:2]  # whole, to be sure that extraction will not stumble
+            row.update(width=width, height=height, digest=digest_of(data))
+    except BadImageError as error:
+        row["reason"] = error.reason
+    return row
+
+
+def stamp(file: str) -> tuple[int, int]:
+    """Size and time of change of a file, by which a second run knows it again without reading it.
+
+    Parameters
+    ----------
+    file
+        The file.
+
+    Returns
+    -------
+    tuple of int
+        Bytes and nanoseconds since the epoch; (-1, -1) if the file is not there or may not be read.
+    """
+    try:
+        status = os.stat(file)
+        return (status.st_size, status.st_mtime_ns) if os.access(file, os.R_OK) else (-1, -1)
+    except (OSError, ValueError):
+        return (-1, -1)
+
+
+def _natural_order(names: Iterable[str]) -> list[str]:
+    import natsort
+
+    return list(natsort.natsorted(sorted(names)))  # sorted first: names that natsort holds equal (1, 01) stay put
+
+
+def _sources(files: Sequence[Path], columns: Sequence[Mapping[str, str]], role: str) -> list[ImageSource]:
+    """Give the files of one role their names and numbers."""
+    names = _unique_names(files)
+    numbers = _numbers([file.stem for file in files])
+    return [
+        ImageSource(f"{ROLES[role]}/{name}", role, number, str(file), row, _name_problem(file))
+        for file, name, number, row in zip(files, names, numbers, columns, strict=True)
+    ]
+
+
+def _unique_names(files: Sequence[Path]) -> list[str]:
+    """Stems; file names where stems collide; whole paths where that is not enough."""
+    count = Counter(file.stem for file in files)
+    names = [file.stem if count[file.stem] == 1 else file.name for file in files]
+    if len(set(names)) < len(names):
+        names = [file.name for file in files]
+    return names if len(set(names)) == len(names) else [file.as_posix() for file in files]
+
+
+def _numbers(stems: Sequence[str]) -> list[int]:
+    if all(re.fullmatch("[0-9]{1,18}", stem) for stem in stems):
+        numbers = [int(stem) for stem in stems]
+        if len(set(numbers)) == len(numbers):
+            return numbers
+    return list(range(1, len(stems) + 1))
+
+
+def _name_problem(file: Path) -> str | None:
+    if not file.name.lower().endswith(EXTENSIONS):
+        return f"{file.suffix[1:].lower()} files are not read; save it as png"
+    if printable(str(file)) != str(file):
+        return "its name is not valid UTF-8; rename it"
+    return None
+
+
+def printable(name: str) -> str:
+    """Make a name storable: bytes that are no UTF-8 become backslash escapes.
+
+    Parameters
+    ----------
+    name
+        A name as the operating system gave it.
+
+    Returns
+    -------
+    str
+    """
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _csv_rows(table: Path) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a CSV file with their line numbers."""
+    try:
+        with open(table, encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, restkey="", restval=None, strict=True)
+            header = [name.strip() for name in reader.fieldnames or []]
+            reader.fieldnames = header
+            rows = [(reader.line_num, row) for row in reader]
+    except OSError as error:
+        raise InputError(f"image table {str(table)!r} {os_reason(error)}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"image table {str(table)!r} is not CSV in UTF-8 ({error})") from error
+    if "path" not in header or len(set(header)) < len(header):
+        raise InputError(
+            f"image table {str(table)!r}: columns {header}; wanted are different names, one of them 'path'"
+        )
+    for line, row in rows:
+        if "" in row or None in row.values():
+            raise InputError(f"image table {str(table)!r}, line {line}: not {len(header)} columns, as its header has")
+        if not row["path"].strip():
+            raise InputError(f"image table {str(table)!r}, line {line}: no path")
+    return rows
