@@ -1,0 +1,278 @@
+"""Which pairs may be among the nearest: estimates with their bound, and the k best found so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from distspc.kernels.distance import Bound, RowStatistics, in_threads
+
+TIE = 1 + 1e-12
+"""Limits are widened by this factor: more than the rounding of a distance in float64, so that it decides no tie."""
+_ROWS = 32
+"""Rows of the estimates that are worked on at once: small enough to stay in the processor's cache."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of a target and an image with their squared distance and its possible error.
+
+    Attributes
+    ----------
+    target, image
+        Positions, int64 (n_pairs,).
+    square, slack
+        Squared distance (twice the distance for cosine and correlation) and the most it can be off, float64.
+    """
+
+    target: np.ndarray
+    image: np.ndarray
+    square: np.ndarray
+    slack: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def __getitem__(self, which: np.ndarray | slice) -> Pairs:
+        return Pairs(self.target[which], self.image[which], self.square[which], self.slack[which])
+
+    def shifted(self, target: int, image: int) -> Pairs:
+        """The same pairs, counted from other origins."""
+        return Pairs(self.target + target, self.image + image, self.square, self.slack)
+
+    @staticmethod
+    def joined(parts: list[Pairs]) -> Pairs:
+        """All pairs of several."""
+        if not parts:
+            return Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))
+        return Pairs(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("target", "image", "square", "slack")))
+
+
+@dataclass(frozen=True)
+class Sieved:
+    """What one tile of estimates leaves.
+
+    Attributes
+    ----------
+    pairs
+        Pairs that may be among the nearest.
+    pool_sum, pool_count
+        Sum and number of the estimated distances of each target to all images of the tile that count, (n_targets,).
+    """
+
+    pairs: Pairs
+    pool_sum: np.ndarray
+    pool_count: np.ndarray
+
+
+def scales(statistics: RowStatistics, metric: str) -> np.ndarray:
+    """What a row is divided by: 1 (euclidean), its norm (cosine), the norm of row minus mean (correlation).
+
+    A row that cannot be scaled gets 0: its norm is 0, or its variance is no more than rounding.
+    """
+    if metric == "euclidean":
+        return np.ones(len(statistics.square))
+    if metric == "cosine":
+        return np.sqrt(statistics.square)
+    spread = statistics.square - statistics.total**2 / statistics.n_features
+    return np.sqrt(np.where(spread > 1e-13 * statistics.square, spread, 0))
+
+
+def estimates(
+    product: np.ndarray, left: RowStatistics, right: RowStatistics, bound: Bound, metric: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distances from products of centred rows, and the most that each can be off.
+
+    Parameters
+    ----------
+    product
+        (n, m), from `products`.
+    left, right
+        Statistics of its n rows and m columns.
+    bound
+        Of the product.
+
+    Returns
+    -------
+    square, slack
+        Float64 (n, m) each; squared distance of the scaled rows for cosine and correlation.
+    """
+    norms = np.sqrt(left.centred)[:, None], np.sqrt(right.centred)
+    if metric == "euclidean":
+        square = product.astype(np.float64)
+        square *= -2
+        square += left.centred[:, None]
+        square += right.centred
+        slack = norms[0] * (2 * bound.product) * norms[1]
+        slack += bound.sums * left.centred[:, None] + 2 * bound.tiny
+        slack += bound.sums * right.centred
+        return square, slack
+    n, centre = left.n_features, np.sqrt(left.offset)
+    inner = product + (left.along[:, None] + right.along + left.offset)
+    sums = (norms[0] + centre) * (norms[1] + centre)
+    uncertain = 0.0
+    if metric == "correlation":
+        inner -= left.total[:, None] * right.total / n
+        spread = [s.square / scales(s, metric) ** 2 for s in (left, right)]
+        uncertain = 4 * bound.sums * (spread[0][:, None] + spread[1])
+    scale = scales(left, metric)[:, None] * scales(right, metric)
+    error = bound.product * norms[0] * norms[1] + 8 * bound.sums * sums + bound.tiny
+    return 2 - 2 * inner / scale, 2 * error / scale + 8 * bound.sums + uncertain
+
+
+def sieve(
+    product: np.ndarray,
+    left: RowStatistics,
+    right: RowStatistics,
+    *,
+    bound: Bound,
+    metric: str,
+    n_neighbours: int,
+    limit: np.ndarray,
+    drop_zero: bool,
+    own: np.ndarray,
+    groups: tuple[np.ndarray, np.ndarray] | None = None,
+    n_threads: int = 1,
+) -> Sieved:
+    """Pairs of one tile whose distance may be among the `n_neighbours` smallest of their target.
+
+    A pair stays when its lower bound is not above the least value that the target's k-th distance is sure not to
+    exceed: `limit` from earlier tiles, or the k-th smallest upper bound in this one.
+
+    Parameters
+    ----------
+    product, left, right, bound, metric
+        See `estimates`.
+    limit
+        Squared distance of the k-th best found so far, infinite where there are fewer, (n,).
+    drop_zero
+        Whether distances of exactly 0 do not count.
+    own
+        Column that holds the target itself, -1 where none does, (n,).
+    groups
+        Category codes of rows and columns; only pairs with equal codes count.
+    """
+    n = len(product)
+    pool_sum, pool_count = np.zeros(n), np.zeros(n, dtype=np.int64)
+    found: dict[int, Pairs] = {}
+
+    def work(start: int, stop: int) -> None:
+        for a in range(start, stop, _ROWS):
+            rows = slice(a, min(a + _ROWS, stop))
+            square, slack = estimates(product[rows], left[rows], right, bound, metric)
+            excluded = _excluded(own[rows], None if groups is None else (groups[0][rows], groups[1]), square.shape[1])
+            square[excluded] = np.inf
+            distance = _as_distance(np.maximum(square, 0), metric)
+            distance[excluded] = 0
+            pool_sum[rows] = distance.sum(axis=1)
+            pool_count[rows] = square.shape[1] - excluded.sum(axis=1)
+            found[a] = _nearest(square, slack, limit[rows], n_neighbours, drop_zero).shifted(a, 0)
+
+    in_threads(work, n, n_threads)
+    return Sieved(Pairs.joined([found[a] for a in sorted(found)]), pool_sum, pool_count)
+
+
+def _excluded(own: np.ndarray, groups: tuple[np.ndarray, np.ndarray] | None, n_cols: int) -> np.ndarray:
+    excluded = np.zeros((len(own), n_cols), dtype=bool)
+    if groups is not None:
+        np.not_equal(groups[0][:, None], groups[1], out=excluded)
+    rows = np.flatnonzero(own >= 0)
+    excluded[rows, own[rows]] = True
+    return excluded
+
+
+def _as_distance(square: np.ndarray, metric: str) -> np.ndarray:
+    return np.sqrt(square) if metric == "euclidean" else square / 2
+
+
+def _nearest(square: np.ndarray, slack: np.ndarray, limit: np.ndarray, k: int, drop_zero: bool) -> Pairs:
+    lower = square - slack
+    stays = lower <= limit[:, None]
+    many = np.flatnonzero(stays.sum(axis=1) > k)
+    if len(many) and square.shape[1] > k:
+        upper = square[many] + slack[many]
+        if drop_zero:
+            # What may turn out to be 0, and then not count, limits nothing.
+            upper[lower[many] <= 0] = np.inf
+        bar = np.minimum(np.partition(upper, k - 1, axis=1)[:, k - 1] * TIE, limit[many])
+        stays[many] &= lower[many] <= bar[:, None]
+    stays &= np.isfinite(square)
+    target, image = np.nonzero(stays)
+    return Pairs(target, image, square[target, image], slack[target, image])
+
+
+@dataclass
+class Nearest:
+    """The k nearest images of each target found so far.
+
+    Attributes
+    ----------
+    distance, image
+        Float64 and int64 (n_targets, k), nearest first, ties by position; infinite and -1 where there are fewer.
+    """
+
+    distance: np.ndarray
+    image: np.ndarray
+
+    @classmethod
+    def empty(cls, n_targets: int, k: int) -> Nearest:
+        """No neighbour yet."""
+        return cls(np.full((n_targets, k), np.inf), np.full((n_targets, k), -1, dtype=np.int64))
+
+    def limit(self, metric: str) -> np.ndarray:
+        """Squared distance that a better neighbour cannot exceed, (n_targets,)."""
+        last = self.distance[:, -1]
+        return (last**2 if metric == "euclidean" else 2 * last) * TIE
+
+    def update(self, target: np.ndarray, image: np.ndarray, distance: np.ndarray) -> None:
+        """Take in pairs whose distance is known; a pair is taken in once only."""
+        touched, first = np.unique(target, return_inverse=True)
+        k = self.distance.shape[1]
+        rows = np.concatenate([first, np.repeat(np.arange(len(touched)), k)])
+        images = np.concatenate([image, self.image[touched].ravel()])
+        distances = np.concatenate([distance, self.distance[touched].ravel()])
+        order = np.lexsort((images, distances, rows))
+        start = np.searchsorted(rows[order], np.arange(len(touched)))
+        best = order[start[:, None] + np.arange(k)]
+        self.distance[touched], self.image[touched] = distances[best], images[best]
+
+
+def unsettled(pairs: Pairs, n_neighbours: int, *, drop_zero: bool, tolerance: float) -> tuple[Pairs, np.ndarray]:
+    """Pairs that may still be among the nearest, and which of them must be computed again.
+
+    A target's estimates stand as they are when each is certain to `tolerance` and no two overlap.
+
+    Returns
+    -------
+    pairs
+        Those that may be among the nearest, ordered by target and squared distance.
+    again
+        Bool (n_pairs,).
+    """
+    pairs = _within_limit(pairs, n_neighbours, drop_zero)
+    again = (pairs.slack > 0) & (pairs.slack > tolerance * pairs.square)
+    _, of = np.unique(pairs.target, return_inverse=True)
+    widest = np.zeros(of.max(initial=-1) + 1)
+    np.maximum.at(widest, of, pairs.slack)
+    same = of[1:] == of[:-1]
+    close = same & (np.diff(pairs.square) <= 2 * widest[of[1:]])
+    doubtful = np.zeros(len(widest), dtype=bool)
+    doubtful[of[again]] = True
+    doubtful[of[1:][close]] = True
+    return pairs, doubtful[of] & (pairs.slack > 0)
+
+
+def _within_limit(pairs: Pairs, k: int, drop_zero: bool) -> Pairs:
+    upper = pairs.square + pairs.slack
+    if drop_zero:
+        upper = np.where(pairs.square - pairs.slack <= 0, np.inf, upper)
+    order = np.lexsort((upper, pairs.target))
+    _, start, of = np.unique(pairs.target[order], return_index=True, return_inverse=True)
+    end = np.append(start[1:], len(order))
+    last = start + k - 1
+    bar = np.where(last < end, upper[order][np.minimum(last, len(order) - 1)], np.inf) * TIE
+    stays = np.zeros(len(pairs), dtype=bool)
+    stays[order] = (pairs.square - pairs.slack)[order] <= bar[of]
+    left = pairs[stays]
+    return left[np.lexsort((left.image, left.square, left.target))]

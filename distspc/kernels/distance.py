@@ -1,0 +1,339 @@
+r"""Exact distances between rows at the speed of the matrix product.
+
+A float32 matrix product gives every squared distance approximately, with the error bound below; the few pairs that the
+bound cannot tell apart are computed again in float64 over :math:`x - y`. What the caller gets is what brute force in
+float64 gives.
+
+**The bound.** Let :math:`u` be the unit roundoff of the product's type (:math:`2^{-24}` in float32),
+:math:`\gamma_n = nu / (1 - nu)`, :math:`c` any vector (zero or a mean), :math:`v = x - c` for a row :math:`x`, and
+:math:`\lVert v \rVert = \sqrt m`.
+
+1. *Centring* rounds every entry once: :math:`|\hat v - v| \le u |v|`, entry by entry, so a product of two centred rows
+   is off by at most :math:`(2u + u^2) \sum |v_k w_k|`.
+2. *Accumulating* a product over :math:`n` terms, in whatever order and with or without fused multiply-add, is off by at
+   most :math:`\gamma_n \sum |v_k w_k|`. Features go in panels of `PANEL`, whose results are then added up: with
+   :math:`p` panels a term meets at most ``PANEL`` + :math:`p` roundings instead of all :math:`K`.
+3. By Cauchy and Schwarz :math:`\sum |v_k w_k| \le \lVert v \rVert \lVert w \rVert`. Together
+
+   .. math:: |\hat P - v \cdot w| \le \beta \lVert v \rVert \lVert w \rVert + K\tau, \qquad
+             \beta = \gamma_{\text{PANEL} + p + 6},
+
+   where :math:`\tau`, twice the smallest normal number, covers products that underflow.
+4. *Norms* are float64 sums over blocks of `BLOCK` features: relative error
+   :math:`\delta = \gamma^{(64)}_{\text{BLOCK} + K / \text{BLOCK} + 6}`.
+
+So the estimate :math:`q = m_x + m_y - 2 \hat P` of the squared distance is off by at most
+:math:`2 \beta \lVert v \rVert \lVert w \rVert + \delta (m_x + m_y) + 2 K \tau`. The arithmetic that forms :math:`q` is
+float64 and far inside the slack that `BLOCK` and the constant 6 leave in :math:`\delta`. The argument is that of N. J.
+Higham, *Accuracy and Stability of Numerical Algorithms* (SIAM, 2002), sections 3.1 and 3.5; blocked algorithms that
+multiply fewer times (Strassen) would break step 2, and no BLAS in use here has them.
+
+*Cosine* and *correlation* distances are half the squared Euclidean distance of rows scaled to unit norm (for
+correlation, of rows minus their own mean), :math:`2 - 2 G / (s_x s_y)` with
+:math:`G = \hat P + c \cdot v + c \cdot w + c \cdot c \; [- K \mu_x \mu_y]`, so the same product serves them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+Metric = Literal["euclidean", "cosine", "correlation"]
+METRICS: tuple[str, ...] = get_args(Metric)
+
+BLOCK = 512
+"""Features of one float64 block sum; divides every convolutional layer, so feature tiles never cut a block."""
+PANEL = 6_272
+"""Features of one matrix product: longer loosens the bound, shorter spends time adding up panels."""
+PANEL_FLOAT64 = 1_024
+"""The same for float64, where the bound is never the problem but the converted copies take memory."""
+_SPAN = 128 * BLOCK
+_HASH_SEED = 20_240
+
+
+@dataclass(frozen=True)
+class RowStatistics:
+    """Sums over features, one value a row, in float64; those of two feature tiles add up.
+
+    Attributes
+    ----------
+    n_features
+        Number of features summed.
+    total, square
+        Sum of the entries and of their squares, shape (n_rows,).
+    centred, along
+        Sum of squares of v = x - c; dot product of v with c. Shape (n_rows,).
+    digest
+        64-bit digest of the row, uint64 (n_rows,): equal rows have equal digests.
+    offset
+        c . c.
+    """
+
+    n_features: int
+    total: np.ndarray
+    square: np.ndarray
+    centred: np.ndarray
+    along: np.ndarray
+    digest: np.ndarray
+    offset: float
+
+    def __add__(self, other: RowStatistics) -> RowStatistics:
+        return RowStatistics(
+            self.n_features + other.n_features,
+            self.total + other.total,
+            self.square + other.square,
+            self.centred + other.centred,
+            self.along + other.along,
+            self.digest + other.digest,
+            self.offset + other.offset,
+        )
+
+    def __getitem__(self, rows: slice | np.ndarray) -> RowStatistics:
+        return replace(
+            self,
+            total=self.total[rows],
+            square=self.square[rows],
+            centred=self.centred[rows],
+            along=self.along[rows],
+            digest=self.digest[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Error bound of a matrix product, see the module's derivation.
+
+    Attributes
+    ----------
+    product
+        beta: error of the product, relative to the product of the two centred norms.
+    sums
+        delta: relative error of the float64 sums.
+    tiny
+        K tau: absolute error by underflow.
+    """
+
+    product: float
+    sums: float
+    tiny: float
+
+
+def gamma(n: int, dtype: DTypeLike) -> float:
+    """Relative error of n roundings of `dtype`: n u / (1 - n u).
+
+    >>> round(gamma(4096, "float32"), 7)
+    0.0002442
+    """
+    unit = float(np.finfo(dtype).eps) / 2
+    return math.inf if n * unit >= 0.5 else n * unit / (1 - n * unit)
+
+
+def error_bound(n_features: int, dtype: DTypeLike, *, n_tiles: int = 1) -> Bound:
+    """Bound of `products` over `n_features` in `dtype`, summed over `n_tiles` feature tiles."""
+    panel = _panel(dtype)
+    n_panels = -(-n_features // panel) + 2 * n_tiles
+    return Bound(
+        product=gamma(min(panel, n_features) + n_panels + 6, dtype),
+        sums=gamma(min(BLOCK, n_features) + n_features // BLOCK + n_tiles + 6, "float64"),
+        tiny=2 * n_features * float(np.finfo(dtype).tiny),
+    )
+
+
+def _panel(dtype: DTypeLike) -> int:
+    return PANEL if np.dtype(dtype) == np.float32 else PANEL_FLOAT64
+
+
+def in_threads(work: Callable[[int, int], None], n: int, n_threads: int) -> None:
+    """Call ``work(start, stop)`` for `n_threads` ranges that cover 0..n, at the same time."""
+    step = max(-(-n // max(n_threads, 1)), 1)
+    parts = [(start, min(start + step, n)) for start in range(0, n, step)]
+    if len(parts) <= 1:
+        for part in parts:
+            work(*part)
+        return
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for job in [pool.submit(work, *part) for part in parts]:
+            job.result()
+
+
+def row_statistics(
+    x: np.ndarray, *, centre: np.ndarray | None = None, first_feature: int = 0, n_threads: int = 1
+) -> RowStatistics:
+    """Sums and digest of every row; turns -0.0 into 0.0 in `x`, so that equal rows have equal bits.
+
+    Parameters
+    ----------
+    x
+        Float32 (n_rows, n_features), C-contiguous, written to.
+    centre
+        Float32 (n_features,): c. Zero by default.
+    first_feature
+        Position of the first feature in the whole row: tells the digests of feature tiles apart.
+    """
+    n_rows, n_features = x.shape
+    keys = _digest_keys(n_features, first_feature)
+    sums = np.zeros((4, n_rows))
+    digest = np.zeros(n_rows, dtype=np.uint64)
+    centre64 = None if centre is None else centre.astype(np.float64)
+
+    def work(start: int, stop: int) -> None:
+        buffer = np.empty(n_features)
+        for i in range(start, stop):
+            np.add(x[i], np.float32(0), out=x[i])
+            np.copyto(buffer, x[i])
+            sums[0, i], sums[1, i] = buffer.sum(), _dot(buffer, buffer)
+            digest[i] = _digest(x[i], keys)
+            if centre64 is not None:
+                np.subtract(buffer, centre64, out=buffer)
+                sums[2, i], sums[3, i] = _dot(buffer, buffer), _dot(buffer, centre64)
+
+    # A row with NaN or infinite entries gets a sum that is not finite: that is how the caller finds it.
+    with np.errstate(invalid="ignore", over="ignore"):
+        in_threads(work, n_rows, n_threads)
+    centred = sums[1].copy() if centre64 is None else sums[2]
+    offset = 0.0 if centre64 is None else _dot(centre64, centre64)
+    return RowStatistics(n_features, sums[0], sums[1], centred, sums[3], digest, offset)
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> float:
+    # By blocks: a sharper bound than one long sum, and BLAS starts no threads of its own for short ones.
+    whole = len(a) // BLOCK * BLOCK
+    blocks = np.vecdot(a[:whole].reshape(-1, BLOCK), b[:whole].reshape(-1, BLOCK))
+    return float(blocks.sum() + np.vecdot(a[whole:], b[whole:]))
+
+
+def _digest_keys(n_features: int, first_feature: int) -> np.ndarray:
+    rng = np.random.default_rng([_HASH_SEED, first_feature])
+    return rng.integers(0, 2**64, size=n_features // 2 + 1, dtype=np.uint64) | np.uint64(1)
+
+
+def _digest(row: np.ndarray, keys: np.ndarray) -> np.uint64:
+    # Multilinear hashing: sum of word x random odd key, modulo 2^64. Collisions of different rows have a
+    # probability of 2^-64 times the power of two that divides all their differences.
+    even = len(row) // 2 * 2
+    digest = np.vecdot(row[:even].view(np.uint64), keys[: even // 2])
+    if even < len(row):
+        digest = digest + row[even:].view(np.uint32).astype(np.uint64)[0] * keys[-1]
+    return np.uint64(digest)
+
+
+def choose_centre(x: np.ndarray, square: np.ndarray) -> np.ndarray | None:
+    """Mean of the rows where subtracting it tightens the bound at least fourfold, else None (no centring).
+
+    Any centre is valid, so its own rounding does not matter. ReLU activations do without.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.add.reduce(x, axis=0, dtype=np.float64) / max(len(x), 1)
+    worthwhile = len(x) * float(mean @ mean) > 0.75 * float(square.sum())
+    return mean.astype(np.float32) if worthwhile else None
+
+
+def products(x: np.ndarray, y: np.ndarray, *, centre: np.ndarray | None, dtype: DTypeLike) -> np.ndarray:
+    """Inner products of all centred rows of `x` with those of `y`, in `dtype`, within `error_bound`.
+
+    The one place where the big matrix products are: all that another device would have to replace.
+
+    Parameters
+    ----------
+    x, y
+        Float32 (n, n_features) and (m, n_features).
+    centre
+        Float32 (n_features,), or None for no centring.
+    dtype
+        Type of the arithmetic, float32 or float64.
+
+    Returns
+    -------
+    Array (n, m) of `dtype`.
+    """
+    out = np.zeros((len(x), len(y)), dtype=dtype)
+    panel = _panel(dtype)
+    with np.errstate(all="ignore"):
+        for start in range(0, x.shape[1], panel):
+            part = slice(start, start + panel)
+            a, b = (_centred(rows[:, part], centre, part, dtype) for rows in (x, y))
+            if start == 0:
+                np.matmul(a, b.T, out=out)
+            else:
+                out += a @ b.T
+    return out
+
+
+def _centred(rows: np.ndarray, centre: np.ndarray | None, part: slice, dtype: DTypeLike) -> np.ndarray:
+    if centre is None:
+        return rows.astype(dtype, copy=False)
+    return np.subtract(rows, centre[part], dtype=dtype)
+
+
+def product_dtype(left: RowStatistics, right: RowStatistics, bound: Bound) -> type[np.floating]:
+    """Float32, or float64 where the products of these rows would overflow or underflow in float32."""
+    largest = [math.sqrt(float(s.centred.max(initial=0))) for s in (left, right)]
+    overflows = max(*largest, largest[0] * largest[1]) > 1e37
+    underflows = 0 < bound.product * largest[0] * largest[1] < bound.tiny
+    return np.float64 if overflows or underflows else np.float32
+
+
+def pair_distances(
+    x: np.ndarray, y: np.ndarray, rows: np.ndarray, cols: np.ndarray, *, metric: str, n_threads: int = 1
+) -> np.ndarray:
+    """Distance of the pairs ``x[rows[p]], y[cols[p]]`` in float64 over x - y; equal rows give exactly 0.
+
+    Block sums of `BLOCK` features are added exactly (`math.fsum`), so that a pair's distance is the same number
+    however the rows were cut into tiles.
+
+    Parameters
+    ----------
+    x, y
+        Float32 (n, n_features) and (m, n_features), whole rows.
+    rows, cols
+        Integer (n_pairs,).
+    metric
+        ``euclidean``, ``cosine`` (1 - cos) or ``correlation`` (1 - r).
+
+    Returns
+    -------
+    Float64 (n_pairs,).
+    """
+    found = np.empty(len(rows))
+    distance = _euclidean if metric == "euclidean" else _angular
+
+    def work(start: int, stop: int) -> None:
+        buffer = np.empty(min(_SPAN, x.shape[1]))
+        for p in range(start, stop):
+            found[p] = distance(x[rows[p]], y[cols[p]], buffer, metric == "correlation")
+
+    in_threads(work, len(rows), n_threads)
+    return found
+
+
+def _euclidean(x: np.ndarray, y: np.ndarray, buffer: np.ndarray, _: bool) -> float:
+    sums: list[float] = []
+    for start in range(0, len(x), len(buffer)):
+        a, b = x[start : start + len(buffer)], y[start : start + len(buffer)]
+        difference = np.subtract(a, b, out=buffer[: len(a)], dtype=np.float64)
+        sums += _block_sums(difference)
+    return math.sqrt(math.fsum(sums))
+
+
+def _angular(x: np.ndarray, y: np.ndarray, _: np.ndarray, remove_mean: bool) -> float:
+    difference = _unit_row(x, remove_mean) - _unit_row(y, remove_mean)
+    return math.fsum(_block_sums(difference)) / 2
+
+
+def _unit_row(x: np.ndarray, remove_mean: bool) -> np.ndarray:
+    row = x.astype(np.float64)
+    if remove_mean:
+        row -= row.mean()
+    return np.asarray(row / math.sqrt(math.fsum(_block_sums(row))))
+
+
+def _block_sums(values: np.ndarray) -> list[float]:
+    whole = len(values) // BLOCK * BLOCK
+    blocks = values[:whole].reshape(-1, BLOCK)
+    return [*np.vecdot(blocks, blocks).tolist(), float(np.vecdot(values[whole:], values[whole:]))]
