@@ -145,7 +145,7 @@ def summary(study: Study, outcome: Outcome) -> str:
 
 
 def _by_layer(study: Study) -> pd.DataFrame:
-    from distspc.memorability import tidy_table
+    from distspc.tables import tidy_table
 
     frame = tidy_table(study.store)
     measures = ["distinctiveness", "reconstruction_error"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from distspc import store as zarr_store
 from distspc.errors import InputError
-from distspc.memorability import tidy_table
+from distspc.tables import tidy_table
 
 
 def export_results(store: str | Path, directory: str | Path, *, seed: int | None = None) -> list[Path]:
