@@ -251,7 +251,8 @@ def match_scores(images: pd.DataFrame, scores: pd.DataFrame, *, where: str = "th
             f"{listed(scores.index)}; the images are number {listed(kinds['number'], most=3)} or file "
             f"{listed(kinds['file name'])}"
         )
-    frame = scores.reindex(scores.index[rows.clip(0)]).where((rows >= 0)[:, None]).set_axis(images.index)
+    frame = scores.iloc[rows.clip(0)].set_axis(images.index)
+    frame.loc[rows < 0] = np.nan
     lonely = np.setdiff1d(np.arange(len(scores)), rows)
     match = Match(
         kind.removeprefix("long "),

@@ -112,6 +112,41 @@ def write_activations(
         zarr_store.write(path, group, "activation", values[start:stop], image=slice(start, stop))
 
 
+def write_measures(
+    path: str | Path,
+    ids: Sequence[str],
+    n_targets: int,
+    layers: Sequence[str],
+    *,
+    seeds: Sequence[int] = (0,),
+    n_batches: int = 20,
+    seed: int = 0,
+) -> None:
+    """Write random distances and reconstruction errors that are correlated over layers, as their stages leave them."""
+    rng = np.random.default_rng(seed)
+    common, n = rng.standard_normal(len(ids)), len(ids)
+    coords: dict[str, Any] = {"layer": list(layers), "target": list(ids[:n_targets]), "image": list(ids)}
+    zarr_store.allocate(path, "distances", coords=coords | {"neighbour": 1}, chunks={}, recipe={"protocol": "paper"})
+    coords = {"layer": list(layers), "seed": list(seeds), "image": list(ids), "batch": n_batches}
+    names = ("error", "training_error", "n_steps", "converged")
+    zarr_store.allocate(path, "reconstruction", coords=coords, chunks={}, recipe={"units": 9}, variables=names)
+    for i in range(len(layers)):
+        distance = np.exp(common + rng.standard_normal(n))[:n_targets, None]
+        other = (np.arange(n_targets) + 1 + rng.integers(0, n - 1, n_targets)) % n
+        zarr_store.write(path, "distances", "distance", distance[None], layer=slice(i, i + 1))
+        zarr_store.write(path, "distances", "neighbour_index", other[None, :, None], layer=slice(i, i + 1))
+        zarr_store.write(path, "distances", "norm", np.exp(rng.standard_normal(n))[None], layer=slice(i, i + 1))
+        for j in range(len(seeds)):
+            at = {"layer": slice(i, i + 1), "seed": slice(j, j + 1)}
+            error = np.exp(common + rng.standard_normal(n) / 2) / 100
+            training = 0.1 / np.arange(1, n_batches + 1) ** 0.5 * rng.uniform(0.9, 1.1, n_batches)
+            zarr_store.write(path, "reconstruction", "error", error[None, None], **at)
+            zarr_store.write(path, "reconstruction", "training_error", training[None, None], **at)
+            steps = rng.integers(5, 999, n_batches)
+            zarr_store.write(path, "reconstruction", "n_steps", steps[None, None], **at)
+            zarr_store.write(path, "reconstruction", "converged", (steps < 998)[None, None], **at)
+
+
 class ComputedTooEarlyError(AssertionError):
     """Something computed a Dask graph where only building one is allowed."""
 
