@@ -1,0 +1,364 @@
+"""Figures of a study: each function takes a table and returns a Matplotlib figure.
+
+Nothing here touches pyplot or the user's settings. Colours are Okabe and Ito's; lines differ in marker and dash too, so
+that they can be told apart in grey. Every figure is narrow enough to be read on a phone.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from distspc.tables import MEASURES, layer_order
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+P = ParamSpec("P")
+
+WIDTH = 5.4  # inches
+INK, FAINT = "#1b1f24", "#8a929c"
+
+UNITS = {
+    "distinctiveness": "distance to the nearest neighbour (activation)",
+    "reconstruction_error": "reconstruction error (squared share of the 95 % quantile)",
+    "norm": "norm (activation)",
+    "mean_distance": "mean distance to the nearest neighbours (activation)",
+    "pool_distance": "mean distance to the pool (activation)",
+}
+
+
+class Look(NamedTuple):
+    """How a measure is drawn."""
+
+    color: str
+    marker: str
+    dash: str
+
+
+LOOKS = {
+    "distinctiveness": Look("#0072b2", "o", "-"),
+    "reconstruction_error": Look("#d55e00", "s", "--"),
+    "norm": Look("#009e73", "^", ":"),
+    "mean_distance": Look("#56b4e9", "D", "-."),
+    "pool_distance": Look("#cc79a7", "v", (0, (3, 1, 1, 1))),  # type: ignore[arg-type]
+}
+
+_STYLE: dict[str, Any] = {
+    "font.size": 10,
+    "font.family": "DejaVu Sans",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.axisbelow": True,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "grid.color": "#e4e7eb",
+    "legend.frameon": False,
+    "svg.hashsalt": "distspc",  # the same figure is the same file
+    "figure.constrained_layout.use": True,
+}
+
+
+def _style() -> Any:
+    """Matplotlib's defaults, not the user's, and ours on top; the backend is nobody's business here."""
+    defaults = {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")}
+    return {**defaults, **_STYLE}
+
+
+def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    @functools.wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with mpl.rc_context(_style()):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def save_figure(figure: Figure, directory: str | Path, name: str) -> tuple[Path, Path]:
+    """Write a figure as PNG (200 dots per inch) and SVG; returns both paths."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    png, svg = directory / f"{name}.png", directory / f"{name}.svg"
+    with mpl.rc_context(_style()):
+        figure.savefig(png, dpi=200, facecolor="white")
+        figure.savefig(svg, dpi=200, facecolor="white", metadata={"Date": None})
+    return png, svg
+
+
+def short_layer(layer: str) -> str:
+    """Layer name on two lines, for a tick."""
+    return layer.replace("_", "\n")
+
+
+def plain_number(n: int) -> str:
+    """Integer with thin separators, as in 2,222."""
+    return f"{n:,}"
+
+
+@_styled
+def correlation_by_layer(relations: pd.DataFrame, score: str, *, method: str = "pearson") -> Figure:
+    """Draw the correlation of each measure with one score over the layers, with 95 % bootstrap intervals.
+
+    Parameters
+    ----------
+    relations
+        Table of the relate stage; its plain (not partial) rows of `method` and `score` are drawn.
+    score
+        Name of the score.
+    method
+        ``"pearson"`` or ``"spearman"``.
+    """
+    rows = relations[(relations["score"] == score) & (relations["method"] == method) & (relations["given"] == "")]
+    layers = layer_order(list(rows["layer"]))
+    figure = Figure(figsize=(WIDTH, 3.5))
+    axes = figure.subplots()
+    axes.axhline(0, color=FAINT, linewidth=0.8)
+    measures = [name for name in MEASURES if name in set(rows["measure"])]
+    for i, measure in enumerate(measures):
+        look, part = LOOKS[measure], rows[rows["measure"] == measure].set_index("layer")
+        x = np.array([layers.index(layer) for layer in part.index]) + 0.16 * (i - (len(measures) - 1) / 2)
+        spread = np.abs(np.stack([part["r"] - part["ci_low"], part["ci_high"] - part["r"]]))
+        axes.errorbar(x, part["r"], spread, color=look.color, marker=look.marker, linestyle=look.dash, linewidth=1.2,
+                      markersize=5, elinewidth=1.6, label=MEASURES[measure])  # fmt: skip
+    axes.set_xticks(range(len(layers)), [short_layer(layer) for layer in layers], fontsize=9)
+    axes.set_xlim(-0.5, len(layers) - 0.5)
+    axes.set_ylabel("Pearson r" if method == "pearson" else "Spearman ρ")
+    axes.grid(axis="y")
+    counts = sorted({int(n) for n in rows["n"]})
+    images = plain_number(counts[0]) if len(counts) < 2 else f"{plain_number(counts[0])} to {plain_number(counts[-1])}"
+    axes.set_title(f"correlation with {score}, 95 % interval, n = {images}")
+    figure.legend(loc="outside lower center", ncols=min(len(measures), 3) or 1, fontsize=9)
+    return figure
+
+
+@_styled
+def scatter(table: pd.DataFrame, measure: str, score: str, *, layer: str = "", note: str = "") -> Figure:
+    """Draw a measure against a score, a dot per image, with histograms at the margins and the regression line.
+
+    Parameters
+    ----------
+    table
+        One row per image, with the two columns; rows with a missing value are left out.
+    measure, score
+        Columns.
+    layer
+        Name of the layer, for the title.
+    note
+        Further text of the title, such as the correlation.
+    """
+    rows, look = table[[measure, score]].dropna(), LOOKS.get(measure, LOOKS["norm"])
+    figure = Figure(figsize=(WIDTH, 4.6))
+    grid = figure.add_gridspec(2, 2, width_ratios=(5, 1), height_ratios=(1, 4.2))
+    axes = figure.add_subplot(grid[1, 0])
+    above, beside = figure.add_subplot(grid[0, 0], sharex=axes), figure.add_subplot(grid[1, 1], sharey=axes)
+    x, y = rows[measure].to_numpy(), rows[score].to_numpy()
+    axes.scatter(x, y, s=14 if len(x) < 500 else 7, color=look.color, alpha=0.35, linewidth=0, rasterized=True)
+    if len(x) > 2 and np.ptp(x) > 0:
+        slope, intercept = np.polyfit(x - x.mean(), y, 1)
+        ends = np.array([x.min(), x.max()])
+        axes.plot(ends, intercept + slope * (ends - x.mean()), color=INK, linewidth=1.4)
+    axes.set_xlabel(UNITS.get(measure, measure))
+    axes.set_ylabel(score)
+    axes.grid()
+    bins = int(np.clip(np.sqrt(len(x)), 8, 40))
+    above.hist(x, bins=bins, color=look.color, alpha=0.75)
+    beside.hist(y, bins=bins, color=FAINT, alpha=0.75, orientation="horizontal")
+    for margin in (above, beside):
+        margin.axis("off")
+    title = ", ".join(text for text in (layer, note, f"n = {plain_number(len(x))}") if text)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=10.5)
+    return figure
+
+
+@_styled
+def measure_matrix(wide: pd.DataFrame) -> Figure:
+    """Draw the correlations of all measures of all layers with each other; the number is in each cell.
+
+    Parameters
+    ----------
+    wide
+        A row per image, a column ``measure:layer`` each.
+    """
+    import seaborn as sns
+
+    pairs = [str(name).partition(":")[::2] for name in wide.columns]
+    order = sorted(range(len(pairs)), key=lambda i: list(MEASURES).index(pairs[i][0]))
+    table = wide.iloc[:, order].corr()
+    n = len(table)
+    figure = Figure(figsize=(WIDTH, WIDTH * 0.98))
+    axes = figure.subplots()
+    small = float(np.clip(70 / max(n, 1), 3.6, 9))
+    sns.heatmap(
+        table, ax=axes, vmin=-1, vmax=1, cmap="PuOr_r", annot=table.map(_two_digits), fmt="", square=True,
+        cbar_kws={"label": "Pearson r", "shrink": 0.7}, annot_kws={"fontsize": small}, linewidths=0.4,
+    )  # fmt: skip
+    names = [f"{_initial(pairs[i][0])} {pairs[i][1]}" for i in order]
+    ticks = np.arange(n) + 0.5
+    axes.set_xticks(ticks, names, rotation=90, fontsize=min(small + 2, 9))
+    axes.set_yticks(ticks, names, rotation=0, fontsize=min(small + 2, 9))
+    axes.set(xlabel="", ylabel="")
+    used = list(dict.fromkeys(pairs[i][0] for i in order))
+    key = ", ".join(f"{_initial(name)}: {MEASURES[name]}" for name in used)
+    axes.set_title(f"{key}; n = {plain_number(len(wide))}", fontsize=8.5, loc="left")
+    return figure
+
+
+def _initial(measure: str) -> str:
+    return {"mean_distance": "M", "pool_distance": "P"}.get(measure, measure[0].upper())
+
+
+def _two_digits(value: float) -> str:
+    text = "" if not np.isfinite(value) else f"{value:.2f}".replace("0.", ".")
+    return {"1.00": "1", "-1.00": "-1", "-.00": ".00"}.get(text, text)
+
+
+@_styled
+def reliability_over_seeds(pairs: Mapping[str, Sequence[float]], *, n_seeds: int, n: int) -> Figure:
+    """Draw how well the reconstruction errors of two seeds agree: a dot per pair of seeds and its mean, by layer.
+
+    Parameters
+    ----------
+    pairs
+        Correlations between two seeds, for every pair, by layer.
+    n_seeds, n
+        Number of seeds and of images.
+    """
+    figure = Figure(figsize=(WIDTH, 3.1))
+    axes = figure.subplots()
+    look, layers = LOOKS["reconstruction_error"], layer_order(list(pairs))
+    for i, layer in enumerate(layers):
+        values = np.asarray(pairs[layer])
+        axes.plot(np.full(len(values), i), values, marker="o", markersize=5, alpha=0.5, color=look.color, linestyle="")
+        axes.plot([i - 0.22, i + 0.22], [values.mean()] * 2, color=INK, linewidth=2)
+        axes.annotate(f"{values.mean():.2f}", (i + 0.26, values.mean()), fontsize=8.5, va="center")
+    axes.set_xticks(range(len(layers)), [short_layer(layer) for layer in layers], fontsize=9)
+    low = min((min(values) for values in pairs.values()), default=0.0)
+    axes.set(xlim=(-0.5, len(layers) - 0.2), ylim=(min(0.0, low - 0.05), 1.03), ylabel="Pearson r between two seeds")
+    axes.grid(axis="y")
+    axes.set_title(f"{n_seeds} seeds, n = {plain_number(n)} targets; bar: mean over pairs of seeds")
+    return figure
+
+
+@_styled
+def training_curves(curves: Mapping[str, np.ndarray]) -> Figure:
+    """Draw the training error of the sparse codes against the batch.
+
+    Parameters
+    ----------
+    curves
+        Mean squared residual of each batch, array (seeds, batches), by layer.
+    """
+    figure = Figure(figsize=(WIDTH, 3.5))
+    axes = figure.subplots()
+    layers = layer_order(list(curves))
+    colors = mpl.colormaps["cividis"](np.linspace(0, 0.88, max(len(layers), 2)))
+    for i, layer in enumerate(layers):
+        values = np.atleast_2d(curves[layer])
+        for j, line in enumerate(values):
+            axes.plot(np.arange(1, len(line) + 1), line, color=colors[i], linewidth=1.1, alpha=0.95 if j == 0 else 0.35,
+                      linestyle=("-", "--", "-.", ":")[i % 4], label=layer if j == 0 else None)  # fmt: skip
+    finite = np.concatenate([np.ravel(values) for values in curves.values()]) if curves else np.ones(1)
+    if np.nanmin(finite) > 0:
+        axes.set_yscale("log")
+        _plain_log_ticks(axes)
+    axes.set(xlabel="batch", ylabel="training error of the batch")
+    axes.grid()
+    n_seeds = max((len(np.atleast_2d(values)) for values in curves.values()), default=1)
+    axes.set_title("training of the dictionaries" + (f", {n_seeds} seeds (the first is darker)" if n_seeds > 1 else ""))
+    figure.legend(loc="outside right center", fontsize=8.5)
+    return figure
+
+
+def _plain_log_ticks(axes: Axes) -> None:
+    """Numbers such as 0.02 beside the ticks of a logarithmic axis, also where it spans less than a decade."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axes.get_ylim()
+    narrow = high / low < 30
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+@_styled
+def distributions(table: pd.DataFrame, measure: str) -> Figure:
+    """Draw the distribution of a measure over the targets, a row per layer, each with its own axis.
+
+    Parameters
+    ----------
+    table
+        Tidy table: one row per target and layer.
+    measure
+        Column.
+    """
+    known = table.dropna(subset=[measure])
+    layers = layer_order(list(known["layer"]))
+    figure = Figure(figsize=(WIDTH, 0.62 * len(layers) + 0.9))
+    rows = figure.subplots(len(layers), 1, squeeze=False)[:, 0]
+    for axes, layer in zip(rows, layers, strict=True):
+        values = known.loc[known["layer"] == layer, measure].to_numpy()
+        axes.hist(values, bins=int(np.clip(2 * np.sqrt(len(values)), 10, 60)), color=LOOKS[measure].color, alpha=0.8)
+        axes.axvline(np.median(values), color=INK, linewidth=1.2)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(labelsize=8)
+        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(6))
+        zeros = int((values == 0).sum())
+        text = f"{layer}" + (f"\n{zeros} at 0" if zeros else "")
+        axes.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=8.5)
+    rows[-1].set_xlabel(UNITS.get(measure, measure))
+    n = known["image"].nunique()
+    figure.suptitle(
+        f"{MEASURES[measure]} by layer, n = {plain_number(n)}; line: median", x=0.02, ha="left", fontsize=10.5
+    )
+    return figure
+
+
+class Picture(NamedTuple):
+    """One image of a gallery, with what stands under it; None where the file is gone."""
+
+    pixels: np.ndarray | None
+    caption: str
+
+
+@_styled
+def gallery(rows: Sequence[Sequence[Picture]], *, title: str) -> Figure:
+    """Draw images in rows, such as targets beside their nearest neighbours.
+
+    Parameters
+    ----------
+    rows
+        Pictures by row; rows may differ in length.
+    title
+        Title of the figure.
+    """
+    n_columns = max((len(row) for row in rows), default=1)
+    figure = Figure(figsize=(max(WIDTH, 1.25 * n_columns), 1.6 * len(rows) + 0.4))
+    grid = figure.subplots(max(len(rows), 1), n_columns, squeeze=False)
+    for axes in grid.ravel():
+        axes.axis("off")
+    for row, places in zip(rows, grid, strict=False):
+        for picture, axes in zip(row, places, strict=False):
+            if picture.pixels is None:
+                axes.text(0.5, 0.5, "file gone", ha="center", va="center", color=FAINT, transform=axes.transAxes)
+            else:
+                axes.imshow(picture.pixels)
+            axes.set_title(picture.caption, fontsize=7.5, loc="center", pad=3)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=10.5)
+    return figure
