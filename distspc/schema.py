@@ -61,6 +61,11 @@ GROUPS: dict[str, dict[str, Variable]] = {
         ),
         "pool_distance": Variable(("layer", "target"), "float64", "mean distance to the whole pool", "activation"),
         "norm": Variable(("layer", "image"), "float64", "Euclidean norm of the activation", "activation"),
+        "duplicate_of": Variable(
+            ("layer", "image"), "int64", "position of the first image with the same activation, -1 if this is the first"
+        ),
+        "n_rescored": Variable(("layer",), "int64", "pairs whose distance was computed again in float64"),
+        "bytes_read": Variable(("layer",), "int64", "bytes of activations read", "byte"),
     },
     "reconstruction": {
         "layer": Variable(("layer",), "str", "network layer"),
