@@ -1,0 +1,20 @@
+"""From a profile to a Dask client: on this machine, through a batch queue, or at a scheduler that is there.
+
+>>> from distspc.deploy import deploy
+>>> with deploy("local") as client:                    # doctest: +SKIP
+...     client.submit(sum, [1, 2]).result()
+3
+"""
+
+from distspc.deploy.machine import thread_environment, worker_threads
+from distspc.deploy.profiles import Profile, list_profiles, load_profile
+from distspc.deploy.session import deploy
+
+__all__ = [
+    "Profile",
+    "deploy",
+    "list_profiles",
+    "load_profile",
+    "thread_environment",
+    "worker_threads",
+]

@@ -1,0 +1,116 @@
+"""A cluster on this machine: worker processes that listen on 127.0.0.1 only."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from distspc.deploy.machine import gpu_ids, thread_environment
+from distspc.deploy.profiles import Profile
+from distspc.deploy.signals import shielded
+from distspc.errors import WorkerError
+
+if TYPE_CHECKING:
+    from distributed import Client, LocalCluster
+
+START_S = 120.0
+
+
+@contextmanager
+def local_client(profile: Profile, *, name: str) -> Iterator[Client]:
+    """Open a client on a new LocalCluster.
+
+    Raises
+    ------
+    WorkerError
+        If the workers do not start in time.
+    """
+    from distributed import Client
+
+    n_workers, cores, _ = profile.shape
+    cluster = _cluster(profile, name)
+    with _limited(profile, cores), cluster_closed(cluster, profile), Client(cluster) as client:
+        cluster.scale(n_workers)
+        timeout = profile.settings.timeouts.start or START_S
+        try:
+            client.wait_for_workers(n_workers, timeout=timeout)
+        except TimeoutError:
+            raise WorkerError(
+                f"{n_workers} local workers did not start within {timeout:.0f} s: set `timeouts.start` higher, or "
+                "look above for what a worker said; a script needs `if __name__ == '__main__':` around its work"
+            ) from None
+        yield client
+
+
+@contextmanager
+def cluster_closed(cluster: Any, profile: Profile) -> Iterator[None]:
+    """Close a cluster at the end of the block, whatever comes."""
+    try:
+        yield
+    finally:
+        with shielded("ending the workers"):
+            cluster.close(timeout=profile.settings.timeouts.close)
+
+
+def _cluster(profile: Profile, name: str) -> LocalCluster:
+    from distributed import LocalCluster
+
+    class Workers(LocalCluster):
+        """A LocalCluster that gives each worker its own GPU."""
+
+        def new_worker_spec(self) -> dict[Any, Any]:
+            return _own_gpu(super().new_worker_spec(), gpus)
+
+    settings = profile.settings
+    gpus = gpu_ids() if "GPU" in settings.resources else []
+    # Started without workers: an interrupt while they start finds a cluster that can be closed.
+    return Workers(
+        n_workers=0,
+        name=name,
+        threads_per_worker=1,
+        processes=settings.processes,
+        memory_limit=profile.shape[2],
+        resources=settings.resources or None,
+        host="127.0.0.1",
+        protocol="tls://" if profile.tls else "tcp://",
+        security=True if profile.tls else None,
+        dashboard_address=free_dashboard(settings.dashboard_address),
+        silence_logs=logging.ERROR,
+    )
+
+
+def _own_gpu(spec: dict[Any, Any], gpus: list[str]) -> dict[Any, Any]:
+    if not gpus:
+        return spec
+    return {
+        worker: {**one, "options": {**one["options"], "env": {"CUDA_VISIBLE_DEVICES": gpus[int(worker) % len(gpus)]}}}
+        for worker, one in spec.items()
+    }
+
+
+def free_dashboard(address: str) -> str:
+    """The dashboard's address as asked for, or any free port where that one is taken."""
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError:
+            return f"{host}:0"
+    return address
+
+
+@contextmanager
+def _limited(profile: Profile, cores: int) -> Iterator[None]:
+    if profile.settings.processes:
+        yield
+        return
+    from threadpoolctl import threadpool_limits
+
+    os.environ.update(thread_environment(cores))
+    with threadpool_limits(cores):
+        yield

@@ -1,0 +1,96 @@
+"""What this machine has, and how a local cluster divides it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from distspc.deploy.quantities import memory_nbytes
+from distspc.errors import InputError
+from distspc.tiles import gib
+
+if TYPE_CHECKING:
+    from distspc.deploy.profiles import Settings
+
+logger = logging.getLogger(__name__)
+
+LEAST_WORKER_NBYTES = 2 * 2**30
+"""Fewer workers rather than less memory for each: VGG-16 alone takes about 1.5 GiB in a process."""
+
+THREAD_VARIABLES = (
+    "DISTSPC_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+)
+
+
+def thread_environment(cores: int) -> dict[str, str]:
+    """Environment of a worker process that uses `cores` threads: one task at a time has them all.
+
+    A worker has one Dask thread slot; NumPy's BLAS, OpenMP and TensorFlow inside the task use `cores` threads.
+    """
+    return {**dict.fromkeys(THREAD_VARIABLES, str(cores)), "TF_NUM_INTEROP_THREADS": "1"}
+
+
+def worker_threads(default: int = 1) -> int:
+    """Threads that a task on this worker may use (``DISTSPC_THREADS``); `default` outside a worker."""
+    return int(os.environ.get("DISTSPC_THREADS") or default)
+
+
+def gpu_ids() -> list[str]:
+    """GPUs of this machine that this process may use, by CUDA's numbering."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [part.strip() for part in visible.split(",") if part.strip() not in ("", "-1", "NoDevFiles")]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    try:
+        found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    lines = [line for line in found.stdout.splitlines() if line.startswith("GPU ")]
+    return [str(i) for i in range(len(lines))] if found.returncode == 0 else []
+
+
+def local_shape(settings: Settings) -> tuple[int, int, int]:
+    """Number of workers, cores and bytes of memory of each, for a cluster on this machine.
+
+    Raises
+    ------
+    InputError
+        If the workers together need more memory than the machine has, or a GPU is asked for and there is none.
+    """
+    from dask.system import CPU_COUNT
+    from distributed.system import MEMORY_LIMIT
+
+    wanted, asked = settings.workers, settings.cores_per_worker
+    workers = _auto_workers(settings, CPU_COUNT, MEMORY_LIMIT) if wanted == "auto" else wanted
+    cores = max(1, CPU_COUNT // workers) if asked == "auto" else asked
+    share = MEMORY_LIMIT // workers
+    memory = share if settings.memory_per_worker == "auto" else memory_nbytes(settings.memory_per_worker)
+    if memory * workers > MEMORY_LIMIT:
+        raise InputError(
+            f"{workers} workers with memory-per-worker {settings.memory_per_worker} need {gib(memory * workers)}; "
+            f"this machine has {gib(MEMORY_LIMIT)}: lower `workers` or `memory-per-worker`"
+        )
+    if workers * cores > CPU_COUNT:
+        logger.warning("%d workers x %d cores on a machine with %d", workers, cores, CPU_COUNT)
+    return workers, cores, memory
+
+
+def _auto_workers(settings: Settings, n_cores: int, nbytes: int) -> int:
+    if "GPU" in settings.resources:
+        n_gpus = len(gpu_ids())
+        if n_gpus == 0:
+            raise InputError("no GPU found on this machine (nvidia-smi lists none); use --profile local")
+        return n_gpus
+    cores = 1 if settings.cores_per_worker == "auto" else settings.cores_per_worker
+    least = LEAST_WORKER_NBYTES if settings.memory_per_worker == "auto" else memory_nbytes(settings.memory_per_worker)
+    return max(1, min(n_cores // cores, nbytes // least))

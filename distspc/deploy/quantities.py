@@ -1,0 +1,57 @@
+"""Memory and durations as profiles write them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_UNITS = {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_CLOCK = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d{1,2}){0,2})")
+_SPAN = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>s|m|min|h|d)")
+_SPANS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+def memory_nbytes(value: Any) -> int:
+    """Bytes of a text such as ``8 GiB``.
+
+    Raises
+    ------
+    ValueError
+        If it has no binary unit: SLURM and Dask read GB differently, so GB is refused.
+
+    Examples
+    --------
+    >>> memory_nbytes("1.5 GiB")
+    1610612736
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(MiB|GiB|TiB)", str(value).strip())
+    if match is None or not isinstance(value, str):
+        raise ValueError("memory is a number with the unit MiB, GiB or TiB, such as `8 GiB`")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def seconds(value: Any) -> int:
+    """Seconds of a walltime (``2-00:00:00``, ``01:30:00``, ``01:30`` hours and minutes) or span (``55m``).
+
+    Raises
+    ------
+    ValueError
+        If it is neither, or zero.
+
+    Examples
+    --------
+    >>> seconds("1-02:00:00"), seconds("55m")
+    (93600, 3300)
+    """
+    text = str(value).strip()
+    span, clock = _SPAN.fullmatch(text), _CLOCK.fullmatch(text)
+    total = 0
+    if span:
+        total = int(float(span["number"]) * _SPANS[span["unit"]])
+    elif clock and ":" in text:
+        parts = [int(part) for part in clock["clock"].split(":")]
+        hours, minutes, rest = (*parts, 0)[:3]
+        total = 86400 * int(clock["days"] or 0) + 3600 * hours + 60 * minutes + rest
+    if total <= 0:
+        raise ValueError('a time is hours:minutes:seconds in quotes, such as "01:30:00", or a span such as `55m`')
+    return total
