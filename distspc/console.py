@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from distspc.compute import Progress as Report
-    from distspc.pipeline import Outcome, Progressed, Study
+    from distspc.pipeline import Outcome, Study
+    from distspc.status import Progressed
     from distspc.study import StageName
 
 DEFAULT_PROFILE = "local"

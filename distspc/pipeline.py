@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distspc import __version__
 from distspc import store as zarr_store
 from distspc.compute import Progress, compute, silent, task_memory
 from distspc.errors import InputError
 from distspc.integrity import sweep
+from distspc.status import Progressed, fingerprint, relation_recipe, report_is_current, study_status
 from distspc.study import STAGES, StageName, StudyFile
 
 if TYPE_CHECKING:
@@ -27,29 +25,15 @@ logger = logging.getLogger(__name__)
 Connect = Callable[[StageName], "Client | None"]
 Build = Callable[[int | None], "list[Delayed]"]
 
+RELATED = ("relations", "models", "comparisons", "scores")
 DOWNSTREAM: Mapping[StageName, tuple[str, ...]] = {
-    "extract": ("images", "skipped", "activations", "distances", "reconstruction", "relations"),
-    "distances": ("distances", "relations"),
-    "reconstruct": ("reconstruction", "relations"),
-    "relate": ("relations",),
+    "extract": ("images", "skipped", "activations", "distances", "reconstruction", *RELATED),
+    "distances": ("distances", *RELATED),
+    "reconstruct": ("reconstruction", *RELATED),
+    "relate": RELATED,
     "report": (),
 }
 """Groups that a stage makes, or that rest on what it makes: gone when the stage is redone."""
-
-
-@dataclass(frozen=True)
-class Progressed:
-    """How far one stage is for one layer (`layer` is empty where a stage is not by layer)."""
-
-    stage: StageName
-    layer: str
-    n_done: int
-    n_tasks: int
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.n_done == self.n_tasks
 
 
 @dataclass
@@ -107,7 +91,7 @@ class Study(StudyFile):
 
     def status(self) -> list[Progressed]:
         """How far every stage is, layer by layer, without computing anything."""
-        return list(_status(self))
+        return list(study_status(self))
 
 
 class _Run:
@@ -238,7 +222,7 @@ class _Run:
         study = self.study
         if study.scores is None:
             return
-        recipe = _relation_recipe(study)
+        recipe = relation_recipe(study)
         if zarr_store.exists(study.store, "relations"):
             if zarr_store.attributes(study.store, "relations").get("recipe") == recipe:
                 return
@@ -253,6 +237,8 @@ class _Run:
             n_bootstrap=study.relate.bootstrap,
             interval=study.relate.interval,
             random_state=study.relate.seed,
+            given=study.relate.given,
+            score_reliability=study.scores.reliability,
             recipe=recipe,
         )
         self.progress("relate", 1, 1)
@@ -263,11 +249,11 @@ class _Run:
 
         study = self.study
         self.outcome.report = study.report
-        if _report_is_current(study):
+        if report_is_current(study):
             return
         self.progress("report", 0, 1)
         write_report(study.store, study.report, layers=study.layers)
-        zarr_store.note(study.store, report=_fingerprint(study))
+        zarr_store.note(study.store, report=fingerprint(study))
         self.progress("report", 1, 1)
         self.outcome.computed["report"] = 1
 
@@ -318,82 +304,3 @@ def _require_activations(study: StudyFile, layer: str) -> None:
             f"{study.store} lacks {done.size - int(done.sum())} of {done.size} chunks of {layer}: "
             "run `distspc extract` to complete them"
         )
-
-
-# ---------------------------------------------------------------- status
-
-
-def _status(study: StudyFile) -> Iterable[Progressed]:
-    for layer in study.layers:
-        yield Progressed("extract", layer, *_count(study, f"activations/{layer}", "activation"))
-    for layer in study.layers:
-        yield Progressed("distances", layer, *_count(study, "distances", "distance", layer=[layer]))
-    for layer in study.layers:
-        seeds = list(study.reconstruction.seeds)
-        yield Progressed("reconstruct", layer, *_count(study, "reconstruction", "error", layer=[layer], seed=seeds))
-    if study.scores is not None:
-        made = zarr_store.exists(study.store, "relations")
-        recipe = zarr_store.attributes(study.store, "relations").get("recipe") if made else None
-        yield Progressed("relate", "", int(made and recipe == _relation_recipe(study)), 1)
-    yield Progressed("report", "", int(_report_is_current(study)), 1)
-
-
-def _count(study: StudyFile, group: str, variable: str, **wanted: Sequence[Any]) -> tuple[int, int]:
-    """Chunks done and chunks in all, for some labels of growing dimensions; (0, n labels) where nothing is there."""
-    n_wanted = 1
-    for labels in wanted.values():
-        n_wanted *= len(labels)
-    if not zarr_store.exists(study.store, group):
-        return 0, n_wanted
-    done = zarr_store.done(study.store, group, variable)
-    for axis, (dim, labels) in enumerate(wanted.items()):
-        known = zarr_store.labels(study.store, group, dim)
-        rows = [known.index(label) for label in labels if label in known]
-        done = done.take(rows, axis=axis)
-    per_label = done.size // max(1, done.shape[0] * (done.shape[1] if len(wanted) > 1 else 1)) if wanted else done.size
-    return int(done.sum()), max(n_wanted * max(per_label, 1), done.size)
-
-
-# ---------------------------------------------------------------- what the last stages rest on
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"the scores {path} cannot be read: {error.strerror}") from None
-
-
-def _recipes(study: StudyFile, groups: Iterable[str]) -> dict[str, Any]:
-    there = [group for group in groups if zarr_store.exists(study.store, group)]
-    return {group: zarr_store.attributes(study.store, group).get("recipe") for group in there}
-
-
-def _relation_recipe(study: StudyFile) -> dict[str, Any]:
-    scores = study.scores
-    if scores is None:
-        return {}
-    return json.loads(
-        json.dumps(
-            {
-                "scores": _digest(scores.file),
-                "image": scores.image,
-                "columns": scores.columns,
-                "layers": study.layers,
-                "relate": study.relate.model_dump(),
-                "seeds": study.reconstruction.seeds,
-                "measures": _recipes(study, ("distances", "reconstruction")),
-            }
-        )
-    )
-
-
-def _fingerprint(study: StudyFile) -> str:
-    groups = ["images", "skipped", *(f"activations/{name}" for name in study.layers)]
-    known = _recipes(study, [*groups, "distances", "reconstruction", "relations"])
-    text = json.dumps([__version__, study.layers, study.reconstruction.seeds, known], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _report_is_current(study: StudyFile) -> bool:
-    return study.report.exists() and zarr_store.notes(study.store).get("report") == _fingerprint(study)

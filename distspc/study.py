@@ -58,11 +58,12 @@ class Images(_Section):
 
 
 class Scores(_Section):
-    """A CSV table of memorability scores: which column names the image, which hold scores."""
+    """A CSV table of memorability scores: which column names the image, which hold scores, how reliable these are."""
 
     file: StudyPath
     image: str = "im_ind"
     columns: tuple[str, ...] = Field(default=("corrected_hit",), min_length=1)
+    reliability: Mapping[str, Annotated[float, Field(gt=0, le=1)]] = {}
 
 
 class Model(_Section):
@@ -108,10 +109,11 @@ class Reconstruction(_Section):
 
 
 class Relate(_Section):
-    """Relation to the scores: bootstrap resamples and control measures of partial correlations."""
+    """Relation to the scores: bootstrap resamples, kind of interval, further controls (``measure:layer``)."""
 
     bootstrap: _count(1_000_000, least=10) = 1000  # type: ignore[valid-type]
     interval: Literal["percentile", "bca"] = "percentile"
+    given: tuple[str, ...] = ()
     seed: _count(2**32 - 1, least=0) = 0  # type: ignore[valid-type]
 
 
