@@ -1,0 +1,227 @@
+"""Which tiles one layer is cut into, how many bytes each task holds and how many are read: plain data.
+
+With T targets, N images in the pool, K features, 4 bytes an activation and memory M for one task, a task holds either
+
+- *whole rows*: all features of its targets, past which its range of images streams in tiles of r images. Bytes held:
+  about 4 K (T + 2 r) + 24 T r; tasks: ceil(N / 16,384) or one a worker; bytes read in all: 4 K (N + (R - 1) T) for R
+  ranges of images when the targets are part of the pool. Products are float32, close pairs are computed again while
+  their rows are in memory;
+- *a feature tile*: f features of T targets, past which R images stream, and the (T, R) products in float64. Bytes
+  held: about 4 f (T + 2 r) + 3 x 8 T R. Tasks: ceil(K / f) ceil(N / R) and as many again to add up, find candidates and
+  finish; bytes read: 4 K N + 4 K T (ceil(N / R) - 1). The rows are never together in memory, so products must be good
+  enough to stand as they are: float64, at half the speed, and only near-duplicates and ties are read again.
+
+Whole rows are the choice where they fit and where the targets are not read more often than about once; a layer no wider
+than one chunk is always taken in whole rows, by tiles of targets if need be (each tile reads the pool once).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from distspc.errors import InputError
+from distspc.kernels.distance import PANEL, PANEL_FLOAT64
+from distspc.tiles import gib, ranges
+
+Range = tuple[int, int]
+
+IMAGES_PER_TASK = 16_384
+TILE_ROWS = 1_024
+DEFAULT_NBYTES = 4 * 2**30
+REREAD = 0.25
+"""Share of a layer's bytes that may be read again to hold whole rows."""
+_FIXED = 160 * 2**20
+"""Bytes for what does not grow: decoded chunks on their way, estimates of a few rows, small tables."""
+
+
+@dataclass(frozen=True)
+class DistancePlan:
+    """Tiles of one layer.
+
+    Attributes
+    ----------
+    targets, images, features
+        Ranges of each; one task a combination of them. One range of features means whole rows.
+    tile_rows
+        Images that are in memory at once.
+    task_nbytes
+        Bytes that a task holds at most.
+    read_nbytes
+        Bytes of float32 activations that all tasks read together, pairs that are read again aside.
+    """
+
+    targets: tuple[Range, ...]
+    images: tuple[Range, ...]
+    features: tuple[Range, ...]
+    tile_rows: int
+    task_nbytes: int
+    read_nbytes: int
+
+    @property
+    def whole_rows(self) -> bool:
+        """Whether a task holds whole rows of its targets."""
+        return len(self.features) == 1
+
+    @property
+    def n_tasks(self) -> int:
+        """Tasks that read activations."""
+        return len(self.targets) * len(self.images) * len(self.features)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Size of one layer's distances: targets, pool of images (a range of positions), features and their chunks."""
+
+    layer: str
+    n_targets: int
+    pool: Range
+    n_features: int
+    chunk_rows: int
+    chunk_features: int
+
+
+def plan_distances(problem: Problem, *, memory_nbytes: int | None, n_workers: int = 1) -> DistancePlan:
+    """Cut one layer's distances into tasks that fit.
+
+    Parameters
+    ----------
+    problem
+        Sizes.
+    memory_nbytes
+        Bytes that one task may hold; 4 GiB where unknown.
+    n_workers
+        Tasks that can run at the same time.
+
+    Raises
+    ------
+    InputError
+        If the smallest task does not fit; names what it needs.
+
+    Examples
+    --------
+    >>> fc2 = Problem("fc2", 2222, (0, 10264), 4096, 64, 4096)
+    >>> plan = plan_distances(fc2, memory_nbytes=2**30)
+    >>> plan.n_tasks, plan.whole_rows
+    (1, True)
+    >>> block1 = Problem("block1_pool", 2222, (0, 10264), 802816, 64, 25088)
+    >>> plan = plan_distances(block1, memory_nbytes=2 * 2**30)
+    >>> plan.n_tasks, plan.whole_rows, len(plan.images)
+    (32, False, 1)
+    """
+    memory = DEFAULT_NBYTES if memory_nbytes is None else memory_nbytes
+    whole = _whole_rows(problem, memory, n_workers)
+    if whole is not None and (problem.n_features <= problem.chunk_features or _worthwhile(problem, whole)):
+        return whole
+    tiled = _feature_tiles(problem, memory, n_workers) if problem.n_features > problem.chunk_features else None
+    plan = tiled or whole
+    if plan is None:
+        least = _least(problem)
+        raise InputError(
+            f"{problem.layer}: the smallest distance task needs {gib(least)} of memory and may use {gib(memory)}; give "
+            f"the workers more memory (`memory` in the profile) or fewer threads each, which share it"
+        )
+    return plan
+
+
+def _whole_rows(problem: Problem, memory: int, n_workers: int) -> DistancePlan | None:
+    rows = _halvings(TILE_ROWS, problem.chunk_rows)
+    fits = [r for r in rows if _whole_nbytes(problem, problem.n_targets, r) <= memory]
+    # All targets at once if the tiles stay tall enough to multiply well, or else fewer targets.
+    tile_rows = fits[0] if fits else rows[-1]
+    n_targets = problem.n_targets
+    while n_targets > 1 and _whole_nbytes(problem, n_targets, tile_rows) > memory:
+        n_targets = -(-n_targets // 2)
+    if _whole_nbytes(problem, n_targets, tile_rows) > memory:
+        return None
+    images = _image_ranges(problem, IMAGES_PER_TASK, n_workers)
+    features: tuple[Range, ...] = ((0, problem.n_features),)
+    return _plan(problem, n_targets, images, features, tile_rows, _whole_nbytes(problem, n_targets, tile_rows))
+
+
+def _worthwhile(problem: Problem, plan: DistancePlan) -> bool:
+    once = 4 * problem.n_features * (problem.pool[1] - problem.pool[0] + problem.n_targets * (problem.pool[0] > 0))
+    return len(plan.targets) == 1 and plan.read_nbytes <= (1 + REREAD) * once
+
+
+def _feature_tiles(problem: Problem, memory: int, n_workers: int) -> DistancePlan | None:
+    n_chunks = -(-problem.n_features // problem.chunk_features)
+    n_images = problem.pool[1] - problem.pool[0]
+    for n_targets in _halvings(problem.n_targets, 1):
+        for images_per_task in _halvings(min(IMAGES_PER_TASK, n_images), problem.chunk_rows):
+            for tile_rows in _halvings(512, problem.chunk_rows):
+                nbytes = _tile_nbytes(problem, n_targets, images_per_task, tile_rows)
+                if nbytes <= memory:
+                    parallel = max(1, n_workers // n_chunks)
+                    images = _image_ranges(problem, images_per_task, parallel)
+                    features = ranges(problem.n_features, problem.chunk_features)
+                    return _plan(problem, n_targets, images, features, tile_rows, nbytes)
+    return None
+
+
+def _least(problem: Problem) -> int:
+    if problem.n_features <= problem.chunk_features:
+        return _whole_nbytes(problem, 1, problem.chunk_rows)
+    return _tile_nbytes(problem, 1, problem.chunk_rows, problem.chunk_rows)
+
+
+def _halvings(largest: int, least: int) -> list[int]:
+    found = [max(largest, least)]
+    while found[-1] > least:
+        found.append(max(-(-found[-1] // 2), least))
+    # Multiples of the chunk, so that no chunk is read by two tiles.
+    return [-(-n // least) * least for n in found]
+
+
+def _image_ranges(problem: Problem, size: int, n_ranges: int) -> tuple[Range, ...]:
+    start, stop = problem.pool
+    size = min(size, -(-(stop - start) // n_ranges))
+    size = -(-size // problem.chunk_rows) * problem.chunk_rows
+    return tuple((max(a, start), b) for a, b in ranges(stop, size) if b > start)
+
+
+def _whole_nbytes(problem: Problem, n_targets: int, tile_rows: int) -> int:
+    # The targets, this tile and the next, products of both types and a panel's, panels converted to float64.
+    rows = 4 * problem.n_features * (n_targets + 2 * tile_rows)
+    return rows + 16 * n_targets * tile_rows + _panels(problem.n_features, n_targets + tile_rows) + _FIXED
+
+
+def _tile_nbytes(problem: Problem, n_targets: int, n_images: int, tile_rows: int) -> int:
+    # Products of the task and those of two others that are being added up.
+    rows = 4 * problem.chunk_features * (n_targets + 2 * tile_rows)
+    return rows + 3 * 8 * n_targets * n_images + _panels(problem.chunk_features, n_targets + tile_rows) + _FIXED
+
+
+def _panels(n_features: int, n_rows: int) -> int:
+    return max(4 * min(PANEL, n_features), 8 * min(PANEL_FLOAT64, n_features)) * n_rows
+
+
+def _plan(
+    problem: Problem,
+    n_targets: int,
+    images: tuple[Range, ...],
+    features: tuple[Range, ...],
+    tile_rows: int,
+    nbytes: int,
+) -> DistancePlan:
+    targets = ranges(problem.n_targets, n_targets)
+    n_read = sum(t[1] - t[0] + sum(b - a - _overlap(t, (a, b)) for a, b in images) for t in targets)
+    n_read += sum((t[1] - t[0]) * (len(images) - 1) for t in targets)
+    return DistancePlan(targets, images, features, tile_rows, nbytes, 4 * problem.n_features * n_read)
+
+
+def _overlap(a: Range, b: Range) -> int:
+    return max(0, min(a[1], b[1]) - max(a[0], b[0]))
+
+
+def image_tiles(images: Range, targets: Range, tile_rows: int) -> tuple[Range, ...]:
+    """Tiles of a range of images, cut also where the targets begin and end, so that a tile lies inside or outside.
+
+    >>> image_tiles((0, 10), (2, 5), 4)
+    ((0, 2), (2, 4), (4, 5), (5, 8), (8, 10))
+    """
+    start, stop = images
+    cuts = {start, stop, *range(start - start % tile_rows + tile_rows, stop, tile_rows)}
+    cuts |= {edge for edge in targets if start < edge < stop}
+    ordered = sorted(cuts)
+    return tuple(pairwise(ordered))
