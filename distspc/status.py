@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ class Progressed:
         return self.n_done == self.n_tasks
 
 
-def study_status(study: StudyFile) -> Iterable[Progressed]:
+def study_status(study: StudyFile) -> Iterator[Progressed]:
+    """How far every stage is, layer by layer."""
     for layer in study.layers:
         yield Progressed("extract", layer, *_count(study, f"activations/{layer}", "activation"))
     for layer in study.layers:
@@ -46,19 +48,16 @@ def study_status(study: StudyFile) -> Iterable[Progressed]:
 
 
 def _count(study: StudyFile, group: str, variable: str, **wanted: Sequence[Any]) -> tuple[int, int]:
-    """Chunks done and chunks in all, for some labels of growing dimensions; (0, n labels) where nothing is there."""
-    n_wanted = 1
-    for labels in wanted.values():
-        n_wanted *= len(labels)
+    """Chunks done and chunks in all of the wanted labels; the first dimensions of the variable are the wanted ones."""
+    n_labels = math.prod(len(labels) for labels in wanted.values())
     if not zarr_store.exists(study.store, group):
-        return 0, n_wanted
+        return 0, n_labels
     done = zarr_store.done(study.store, group, variable)
+    per_label = math.prod(done.shape[len(wanted) :])
     for axis, (dim, labels) in enumerate(wanted.items()):
         known = zarr_store.labels(study.store, group, dim)
-        rows = [known.index(label) for label in labels if label in known]
-        done = done.take(rows, axis=axis)
-    per_label = done.size // max(1, done.shape[0] * (done.shape[1] if len(wanted) > 1 else 1)) if wanted else done.size
-    return int(done.sum()), max(n_wanted * max(per_label, 1), done.size)
+        done = done.take([known.index(label) for label in labels if label in known], axis=axis)
+    return int(done.sum()), n_labels * per_label
 
 
 # ---------------------------------------------------------------- what the last stages rest on
@@ -77,6 +76,7 @@ def _recipes(study: StudyFile, groups: Iterable[str]) -> dict[str, Any]:
 
 
 def relation_recipe(study: StudyFile) -> dict[str, Any]:
+    """What the relations of a study rest on: the scores, the settings, and the measures' own recipes."""
     scores = study.scores
     if scores is None:
         return {}
@@ -97,6 +97,7 @@ def relation_recipe(study: StudyFile) -> dict[str, Any]:
 
 
 def fingerprint(study: StudyFile) -> str:
+    """Digest of all that the report of a study shows: the recipes of everything in the store."""
     groups = ["images", "skipped", *(f"activations/{name}" for name in study.layers)]
     known = _recipes(study, [*groups, "distances", "reconstruction", "relations"])
     text = json.dumps([__version__, study.layers, study.reconstruction.seeds, known], sort_keys=True)
@@ -104,4 +105,5 @@ def fingerprint(study: StudyFile) -> str:
 
 
 def report_is_current(study: StudyFile) -> bool:
+    """Whether the report is there and was made from what is in the store now."""
     return study.report.exists() and zarr_store.notes(study.store).get("report") == fingerprint(study)
