@@ -1,0 +1,334 @@
+"""The one place that imports Keras: builds a network once per process, and gives all asked layers in one pass.
+
+The default is VGG-16 with 1,365 classes (ImageNet and Places365); any other Keras model with one image input and a
+graph of layers works too. Nothing here depends on Keras's backend beyond settings of threads and memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import math
+import os
+import threading
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from distspc import weights as weight_files
+from distspc.errors import InputError
+from distspc.recipe import VGG16, WEIGHTS_WORDS, Recipe, choose_network, refuse_unknown, vgg16_shape
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["Network", "Recipe", "choose_network", "layer_shapes", "load_network", "preprocess", "random_kernel"]
+
+CAFFE_MEAN_BGR = (104.006, 116.669, 122.679)
+_DEVICE = threading.Lock()  # one batch at a time: a second thread of the worker decodes and writes meanwhile
+
+
+def layer_shapes(recipe: Recipe) -> dict[str, tuple[int, ...]]:
+    """Shape of each asked layer's output for one image; loads Keras only for networks other than VGG-16.
+
+    Parameters
+    ----------
+    recipe
+        The network.
+
+    Returns
+    -------
+    dict
+        By layer, (row, column, channel) or (unit,).
+
+    Raises
+    ------
+    InputError
+        If the network has no such layer; lists those it has.
+    """
+    if recipe.architecture == "vgg16":
+        return {layer: vgg16_shape(layer, recipe.n_classes) for layer in recipe.layers}
+    model = _cut(_load_model(recipe), recipe.layers)
+    return {layer: _shape(model.output[layer], layer) for layer in recipe.layers}
+
+
+class Network:
+    """A network that is ready to run, cut at its deepest asked layer; not to be pickled.
+
+    Parameters
+    ----------
+    recipe
+        Which.
+    n_threads
+        Threads of the device, where this process has not settled them yet; None leaves them.
+    """
+
+    def __init__(self, recipe: Recipe, n_threads: int | None = None) -> None:
+        keras = _import_keras(n_threads)
+        self.recipe = recipe
+        full = _build_vgg16(recipe) if recipe.architecture == "vgg16" else _load_model(recipe)
+        self._model = _cut(full, recipe.layers)
+        # XLA on the CPU makes TensorFlow's convolutions slower; JAX is nothing without it.
+        self._model.compile(optimizer=None, jit_compile=keras.backend.backend() == "jax")
+        self.input_size = _input_size(self._model)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Network is built where it runs; send its Recipe instead")
+
+    def activations(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Run one batch forward.
+
+        Parameters
+        ----------
+        images
+            uint8 (n, height, width, 3), RGB.
+
+        Returns
+        -------
+        dict
+            By layer, (n, *shape of the layer), in the precision of the arithmetic.
+        """
+        batch = preprocess(images, self.recipe.preprocessing)
+        with _DEVICE:
+            outputs = self._model.predict_on_batch(batch)
+        return {layer: np.asarray(outputs[layer]) for layer in self.recipe.layers}
+
+
+@functools.lru_cache(maxsize=1)
+def _cached_network(recipe: Recipe, n_threads: int | None) -> Network:
+    return Network(recipe, n_threads)
+
+
+_BUILDING = threading.Lock()
+
+
+def load_network(recipe: Recipe, n_threads: int | None = None) -> Network:
+    """Build a network, or give the one that this process has built before; one is kept at a time.
+
+    Parameters
+    ----------
+    recipe
+        Which.
+    n_threads
+        Threads of the device (see `Network`).
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    InputError
+        If its weights cannot be used, or it has no such layer.
+    """
+    with _BUILDING:
+        return _cached_network(recipe, n_threads)
+
+
+def preprocess(images: np.ndarray, preprocessing: str = "raw") -> np.ndarray:
+    """Turn decoded images into the network's input.
+
+    Parameters
+    ----------
+    images
+        uint8 (n, height, width, 3), RGB.
+    preprocessing
+        ``raw``: as they are, 0 to 255. ``caffe``: BGR, minus 104.006, 116.669, 122.679.
+
+    Returns
+    -------
+    np.ndarray
+        float32, same shape.
+    """
+    if preprocessing == "raw":
+        return images.astype(np.float32)
+    return images[..., ::-1].astype(np.float32) - np.asarray(CAFFE_MEAN_BGR, dtype=np.float32)
+
+
+def random_kernel(shape: Sequence[int], fan_in: int, *, seed: int, name: str) -> np.ndarray:
+    """Draw a random kernel, the same on every machine and backend: uniform, He-scaled (variance 2 / `fan_in`).
+
+    The stream depends on the name, so a layer's weights are the same however much of the network is built.
+
+    Parameters
+    ----------
+    shape
+        Shape of the kernel.
+    fan_in
+        Number of inputs of one unit.
+    seed
+        Seed of the network.
+    name
+        Name of the layer.
+
+    Returns
+    -------
+    np.ndarray
+        float32.
+    """
+    values = np.random.default_rng([seed, zlib.crc32(name.encode())]).random(tuple(shape), dtype=np.float32)
+    limit = np.float32(math.sqrt(6.0 / max(fan_in, 1)))
+    values -= np.float32(0.5)
+    values *= 2 * limit
+    return values
+
+
+# ---------------------------------------------------------------- VGG-16
+
+
+def _build_vgg16(recipe: Recipe) -> Any:
+    """VGG-16 up to the deepest asked layer, with its weights."""
+    import keras
+
+    last = max(list(VGG16).index(layer) for layer in recipe.layers)
+    used = list(VGG16.items())[: last + 1]
+    x = inputs = keras.Input((224, 224, 3), dtype="float32", name="image")
+    for name, kind in used:
+        x = _vgg16_layer(name, kind, recipe)(x)
+    model = keras.Model(inputs, x, name="vgg16")
+    if recipe.weights == "random":
+        _randomise(model, recipe.seed)
+        return model
+    weight_files.check_digest(recipe.weights, weight_files.file_digest(recipe.weights), recipe.digest)
+    shapes = {layer.name: [tuple(w.shape) for w in layer.weights] for layer in model.layers if layer.weights}
+    for name, values in weight_files.read_weights(recipe.weights, shapes):
+        model.get_layer(name).set_weights(values)
+    return model
+
+
+def _vgg16_layer(name: str, kind: int | str, recipe: Recipe) -> Any:
+    from keras import layers
+
+    common: dict[str, Any] = {"name": name, "dtype": recipe.precision}
+    quick: dict[str, Any] = {**common, "kernel_initializer": "zeros"}  # replaced at once
+    if kind == "pool":
+        return layers.MaxPooling2D(2, strides=2, data_format="channels_last", **common)
+    if kind == "flatten":
+        return layers.Flatten(data_format="channels_last", **common)
+    if kind == "dropout":
+        return layers.Dropout(0.5, **common)
+    if kind == "softmax":
+        return layers.Dense(recipe.n_classes, activation="softmax", **quick)
+    if name.startswith("fc"):
+        return layers.Dense(kind, activation="relu", **quick)
+    return layers.Conv2D(kind, 3, padding="same", activation="relu", data_format="channels_last", **quick)
+
+
+def _randomise(model: Any, seed: int) -> None:
+    """Draw all kernels anew; biases and normalisation keep the constants they are born with."""
+    for layer in model.layers:
+        for i, weight in enumerate(layer.weights):
+            if len(weight.shape) < 2 or "float" not in str(weight.dtype):
+                continue
+            depthwise = type(layer).__name__.startswith("Depthwise")
+            fan_in = math.prod(weight.shape[:2] if depthwise else weight.shape[:-1])
+            name = layer.name if i == 0 else f"{layer.name}/{i}"
+            weight.assign(random_kernel(weight.shape, fan_in, seed=seed, name=name))
+
+
+# ---------------------------------------------------------------- any Keras model
+
+
+def _load_model(recipe: Recipe) -> Any:
+    """A whole model: from a file, or from ``keras.applications``."""
+    keras = _import_keras(None)
+    model = _load_file(recipe, keras) if recipe.architecture == "file" else _load_application(recipe, keras)
+    if recipe.precision != "float32":
+        for layer in model._flatten_layers(include_self=False):
+            layer.dtype_policy = keras.DTypePolicy(f"mixed_{recipe.precision}")
+    return model
+
+
+def _load_file(recipe: Recipe, keras: Any) -> Any:
+    path = recipe.weights
+    weight_files.check_digest(path, weight_files.file_digest(path), recipe.digest)
+    weight_files.refuse_code(path)
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises nearly everything on files that it cannot use
+        raise InputError(f"model {path!r} cannot be loaded ({type(error).__name__}: {error})") from error
+
+
+def _load_application(recipe: Recipe, keras: Any) -> Any:
+    makers = {n.lower(): getattr(keras.applications, n) for n in dir(keras.applications) if n[0].isupper()}
+    maker = makers.get(recipe.architecture.lower())
+    if maker is None:
+        known = ", ".join(sorted(makers))
+        raise InputError(f"weights {recipe.architecture!r}: wanted is {WEIGHTS_WORDS} (known are {known})")
+    try:
+        model = maker(weights=None if recipe.weights == "random" else "imagenet")
+    except Exception as error:  # no network has many names
+        raise InputError(
+            f"weights of {recipe.architecture} cannot be fetched ({type(error).__name__}: {error}). "
+            "Put the file that is named there into ~/.keras/models yourself"
+        ) from error
+    if recipe.weights == "random":
+        _randomise(model, recipe.seed)
+    return model
+
+
+def _cut(model: Any, layers: Sequence[str]) -> Any:
+    """The part of a model that leads to the asked layers, which become its outputs by name."""
+    import keras
+
+    if not getattr(model, "inputs", None):
+        raise InputError("the model has no graph of layers (a subclassed or unbuilt model): save a functional one")
+    if len(model.inputs) != 1:
+        raise InputError(f"the model has {len(model.inputs)} inputs, wanted is one image")
+    known = {layer.name: layer for layer in model.layers}
+    refuse_unknown(layers, known)
+    try:
+        outputs = {name: known[name].output for name in layers}
+    except (AttributeError, ValueError) as error:
+        raise InputError(f"the model uses one of {', '.join(layers)} more than once, or not at all") from error
+    return keras.Model(model.inputs[0], outputs)
+
+
+def _shape(output: Any, layer: str) -> tuple[int, ...]:
+    shape = tuple(output.shape[1:])
+    if None in shape or not shape:
+        raise InputError(f"layer {layer!r} has outputs of shape {shape}, whose size is not fixed")
+    return tuple(int(n) for n in shape)
+
+
+def _input_size(model: Any) -> tuple[int, int]:
+    """Height and width of the input; 224 where the model takes any."""
+    shape = tuple(model.inputs[0].shape)
+    if len(shape) != 4 or shape[3] != 3:
+        raise InputError(f"the model takes inputs of shape {shape[1:]}, wanted is (height, width, 3)")
+    return shape[1] or 224, shape[2] or 224
+
+
+# ---------------------------------------------------------------- the backend
+
+
+def _import_keras(n_threads: int | None) -> Any:
+    """Import Keras with its backend's threads, memory and talk set on purpose."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX: take GPU memory as it is needed
+    try:
+        import keras
+    except ImportError as error:
+        wanted = os.environ.get("KERAS_BACKEND", "tensorflow")
+        raise InputError(f"Keras backend {wanted!r} is not installed ({error}); see KERAS_BACKEND") from error
+    if keras.backend.backend() == "tensorflow":
+        _prepare_tensorflow(n_threads)
+    elif keras.backend.backend() == "torch" and n_threads is not None:
+        importlib.import_module("torch").set_num_threads(n_threads)
+    return keras
+
+
+@functools.lru_cache(maxsize=1)
+def _prepare_tensorflow(n_threads: int | None) -> None:
+    import tensorflow as tf
+
+    try:
+        for device in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(device, True)
+        if n_threads is not None:
+            tf.config.threading.set_intra_op_parallelism_threads(n_threads)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError as error:  # this process has run TensorFlow before: its settings stay
+        logger.debug("TensorFlow keeps its settings: %s", error)

@@ -1,0 +1,334 @@
+"""Weight files: found or fetched, named by their digest, read by layer name, never trusted to run code."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import logging
+import os
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distspc.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_RELEASE = "https://github.com/GKalliatakis/Keras-VGG16-places365/releases/download/v1.0/"
+_KERAS = "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
+
+# Name of the weights: address, published hash. The hybrid1365 release publishes none: see `fetch_weights`.
+DOWNLOADS: dict[str, tuple[str, str | None]] = {
+    "hybrid1365": (_RELEASE + "vgg16-hybrid1365_weights_tf_dim_ordering_tf_kernels.h5", None),
+    "imagenet": (
+        _KERAS + "vgg16_weights_tf_dim_ordering_tf_kernels.h5",
+        "md5:64373286793e3c8b2b4e3219cbf3544b",
+    ),
+}
+MAX_CONFIG_NBYTES = 2**26
+
+
+def cache_folder() -> Path:
+    """Folder of downloaded weights: ``$DISTSPC_CACHE``, or the user's cache folder.
+
+    Returns
+    -------
+    pathlib.Path
+    """
+    import pooch
+
+    return Path(os.environ.get("DISTSPC_CACHE") or pooch.os_cache("distspc"))
+
+
+def fetch_weights(name: str, digest: str | None = None) -> tuple[Path, str]:
+    """Find published weights in the cache, or download them into it.
+
+    Where no hash is published, the digest of the first download is written down beside the file, and every later
+    use must match it; `digest` pins it from the start.
+
+    Parameters
+    ----------
+    name
+        ``hybrid1365`` or ``imagenet``.
+    digest
+        SHA-256 that the file must have (64 hexadecimal digits, with or without ``sha256:``).
+
+    Returns
+    -------
+    path : pathlib.Path
+    digest : str
+        ``sha256:...``.
+
+    Raises
+    ------
+    InputError
+        If the file is not in the cache and cannot be downloaded (says which file to put where), or is another one.
+    """
+    url, published = DOWNLOADS[name]
+    path = cache_folder() / url.rsplit("/", 1)[1]
+    if not path.exists():
+        _download(url, published, path)
+    found = file_digest(path)
+    note = path.with_name(path.name + ".sha256")
+    if digest is None and note.exists():
+        digest = note.read_text(encoding="ascii", errors="replace").strip()
+    check_digest(path, found, digest)
+    if not note.exists():
+        note.write_text(found + "\n", encoding="ascii")
+    return path, found
+
+
+def check_digest(path: str | os.PathLike[str], found: str, wanted: str | None) -> None:
+    """Refuse a weight file that is not the one wanted.
+
+    Parameters
+    ----------
+    path
+        The file.
+    found, wanted
+        Its digest, and the one it should have (None: any).
+
+    Raises
+    ------
+    InputError
+        If they differ.
+    """
+    if wanted is not None and found.removeprefix("sha256:") != wanted.strip().lower().removeprefix("sha256:"):
+        raise InputError(
+            f"weights {os.fspath(path)!r} have digest {found}, wanted is {wanted}: "
+            "remove the file to fetch it again, put the right one there, or correct the digest"
+        )
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, computed once for as long as its size and time of change stay the same.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    str
+        ``sha256:`` and 64 hexadecimal digits.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        status = os.stat(path)
+        return _digest(os.fspath(path), status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise InputError(f"weights {os.fspath(path)!r} cannot be read ({error.strerror})") from error
+
+
+@functools.lru_cache(maxsize=8)
+def _digest(path: str, nbytes: int, mtime_ns: int) -> str:
+    with open(path, "rb") as stream:
+        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _download(url: str, published: str | None, path: Path) -> None:
+    import pooch
+
+    logger.info("fetching %s into %s", url, path)
+    fetch = pooch.HTTPDownloader(timeout=60)
+    try:
+        pooch.retrieve(url, known_hash=published, fname=path.name, path=path.parent, downloader=fetch)
+    except Exception as error:  # no network has many names; a wrong hash is a ValueError
+        raise InputError(
+            f"cannot fetch the weights ({type(error).__name__}: {error}). "
+            f"Download {url} yourself and put it at {str(path)!r}"
+        ) from error
+
+
+def is_whole_model(path: str | os.PathLike[str]) -> bool:
+    """Whether a file holds a model's architecture beside its weights.
+
+    Parameters
+    ----------
+    path
+        A ``.keras`` or ``.h5`` file.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or of neither kind.
+    """
+    if zipfile.is_zipfile(path):
+        return True
+    with _open(path) as file:
+        return "model_config" in file.attrs
+
+
+def refuse_code(path: str | os.PathLike[str]) -> None:
+    """Refuse a saved model that would run code of its own when loaded (lambda layers, foreign classes).
+
+    Parameters
+    ----------
+    path
+        A ``.keras`` or ``.h5`` file with a whole model.
+
+    Raises
+    ------
+    InputError
+        If there is such a layer, or the model's description cannot be read.
+    """
+    try:
+        text = _config_text(path)
+        if len(text) > MAX_CONFIG_NBYTES:
+            raise InputError(f"model {os.fspath(path)!r}: its description has {len(text)} bytes")
+        parts = list(_parts(json.loads(text)))
+    except (KeyError, ValueError, RecursionError, zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"model {os.fspath(path)!r} is damaged ({type(error).__name__}: {error})") from error
+    for part in parts:
+        kind, module = part.get("class_name"), part.get("module")
+        foreign = isinstance(module, str) and module.split(".")[0] not in ("keras", "builtins")
+        if foreign or kind in ("Lambda", "__lambda__", "function"):
+            raise InputError(
+                f"model {os.fspath(path)!r} holds code ({kind!r} of {module or 'its own'}), which is never run. "
+                "Save it with Keras's own layers only"
+            )
+
+
+def _config_text(path: str | os.PathLike[str]) -> str:
+    if not zipfile.is_zipfile(path):
+        with _open(path) as file:
+            text = file.attrs["model_config"]
+            return text.decode() if isinstance(text, bytes) else str(text)
+    with zipfile.ZipFile(path) as archive, archive.open("config.json") as stream:
+        return stream.read(MAX_CONFIG_NBYTES + 1).decode()
+
+
+def _parts(config: Any) -> Iterator[dict[str, Any]]:
+    """All mappings inside a model's description."""
+    waiting = [config]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield part
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+
+
+def weight_shapes(path: str | os.PathLike[str], layer: str) -> list[tuple[int, ...]]:
+    """Shapes of one layer's weights in a Keras-2 HDF5 file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    layer
+        Name of the layer.
+
+    Returns
+    -------
+    list of tuple of int
+        Empty if the file does not have the layer.
+    """
+    with _open(path) as file:
+        group = _weights_group(file, path)
+        return [d.shape for d in _datasets(group, layer)] if layer in _names(group, "layer_names") else []
+
+
+def read_weights(
+    path: str | os.PathLike[str], wanted: Mapping[str, Sequence[tuple[int, ...]]]
+) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Read weights by layer name from a Keras-2 HDF5 file, one layer at a time.
+
+    Parameters
+    ----------
+    path
+        The file: attributes ``layer_names`` and ``weight_names``, at its root or in group ``model_weights``.
+    wanted
+        The shapes of each wanted layer's weights, in order (kernel, bias).
+
+    Yields
+    ------
+    layer : str
+    weights : list of np.ndarray
+        float32.
+
+    Raises
+    ------
+    InputError
+        If a layer is missing, has other shapes, or holds anything but finite numbers; names the layer.
+    """
+    where = os.fspath(path)
+    with _open(path) as file:
+        group = _weights_group(file, path)
+        there = _names(group, "layer_names")
+        missing = [layer for layer in wanted if layer not in there]
+        if missing:
+            raise InputError(f"weights {where!r} lack {', '.join(missing)}; they have {', '.join(there)}")
+        for layer, shapes in wanted.items():
+            yield layer, _read_layer(group, layer, shapes, where)
+
+
+def _read_layer(group: Any, layer: str, shapes: Sequence[tuple[int, ...]], where: str) -> list[np.ndarray]:
+    try:
+        datasets = _datasets(group, layer)
+        found = [tuple(d.shape) for d in datasets]
+        if found != [tuple(shape) for shape in shapes]:
+            raise InputError(f"weights {where!r}: layer {layer!r} has shapes {found}, wanted are {list(shapes)}")
+        if any(d.dtype.kind != "f" or d.external or d.is_virtual for d in datasets):
+            raise InputError(f"weights {where!r}: layer {layer!r} does not hold floating-point numbers of its own")
+        values = [np.asarray(d[()], dtype=np.float32) for d in datasets]
+    except (KeyError, OSError, RuntimeError) as error:
+        raise InputError(f"weights {where!r}: layer {layer!r} cannot be read ({error})") from error
+    if not all(np.isfinite(value).all() for value in values):
+        raise InputError(f"weights {where!r}: layer {layer!r} holds NaN or infinity")
+    return values
+
+
+def _open(path: str | os.PathLike[str]) -> Any:
+    import h5py
+
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"weights {os.fspath(path)!r} are not a whole HDF5 or .keras file ({reason})") from error
+
+
+def _weights_group(file: Any, path: str | os.PathLike[str]) -> Any:
+    for group in (file, file.get("model_weights")):
+        if group is not None and ("layer_names" in group.attrs or "layer_names0" in group.attrs):
+            return group
+    raise InputError(
+        f"weights {os.fspath(path)!r} do not name their layers (no attribute 'layer_names'): wanted is a Keras-2 "
+        "weight file (.h5), or a whole model (.keras, .h5)"
+    )
+
+
+def _names(group: Any, attribute: str) -> list[str]:
+    """A list of names, which Keras splits over numbered attributes when it is long."""
+    if attribute in group.attrs:
+        raw = list(group.attrs[attribute])
+    else:
+        raw, i = [], 0
+        while f"{attribute}{i}" in group.attrs:
+            raw += list(group.attrs[f"{attribute}{i}"])
+            i += 1
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in raw]
+
+
+def _datasets(group: Any, layer: str) -> list[Any]:
+    import h5py
+
+    datasets = [group[layer][name] for name in _names(group[layer], "weight_names")]
+    if not all(isinstance(d, h5py.Dataset) for d in datasets):
+        raise KeyError(f"weights of {layer!r} are not arrays")
+    return datasets
