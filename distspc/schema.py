@@ -38,6 +38,9 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "file": Variable(("skipped",), "str", "path of a file that could not be used"),
         "role": Variable(("skipped",), "str", "target or filler"),
         "reason": Variable(("skipped",), "str", "why the file could not be used"),
+        "number": Variable(("skipped",), "int64", "number that the image has among its role's files, from 1"),
+        "nbytes": Variable(("skipped",), "int64", "size of the file, -1 where it cannot be told", "byte"),
+        "modified": Variable(("skipped",), "int64", "modification time of the file since the epoch, or -1", "ns"),
     },
     "activations": {
         "image": _IMAGE,

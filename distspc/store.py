@@ -39,7 +39,8 @@ _FILL = {"f": np.nan, "i": -1, "b": False, "T": "", "U": ""}
 
 
 def _compressors() -> list[Any]:
-    return [BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()]
+    # No shuffle: after ReLU half or more of the values are zeros, and byte shuffling breaks up their runs.
+    return [BloscCodec(cname="lz4", clevel=5, shuffle="noshuffle"), Crc32cCodec()]
 
 
 def _group(store: StorePath, group: str, mode: str = "r") -> zarr.Group:
