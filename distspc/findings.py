@@ -1,0 +1,263 @@
+"""What the numbers of a study say, in sentences: every word is computed, and what is not significant is said so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from distspc.kernels.statistics import holm
+from distspc.tables import MEASURES, layer_order
+
+LEVEL = 0.05
+HEADLINE = {"distinctiveness": "block5_pool", "reconstruction_error": "fc2"}
+"""The layers that the paper reports these measures at; used for scatter plots and galleries where a study has them."""
+
+
+# ---------------------------------------------------------------------------------------------- numbers as text
+
+
+def short(value: float, digits: int = 2) -> str:
+    """Correlation as text: no zero before the point, a real minus."""
+    if not np.isfinite(value):
+        return "unknown"
+    text = f"{abs(value):.{digits}f}"
+    text = text[1:] if text.startswith("0.") else text
+    return ("−" if value < 0 and float(f"{value:.{digits}f}") else "") + text
+
+
+def p_text(p: float, *, n_bootstrap: int | None = None) -> str:
+    """P value as text, ``p = .03`` or ``p < .001``; of a bootstrap never below its step."""
+    least = max(0.001, 2 / n_bootstrap) if n_bootstrap else 0.001
+    if not np.isfinite(p):
+        return "p unknown"
+    return f"p < {short(least, 3)}" if p < least else f"p = {short(p, 3 if p < 0.1 else 2)}"
+
+
+def interval_text(row: Any) -> str:
+    """``r = .36, 95 % interval .32 to .40, n = 2,222``."""
+    return f"r = {short(row.r)}, 95 % interval {short(row.ci_low)} to {short(row.ci_high)}, n = {int(row.n):,}"
+
+
+def percent(share: float) -> str:
+    """Share as a percentage with a digit where it is small."""
+    return f"{100 * share:.0f} %" if abs(share) >= 0.1 else f"{100 * share:.1f} %"
+
+
+def joined(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    names = list(names)
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def headline_layer(measure: str, layers: Sequence[str]) -> str:
+    """The layer shown for a measure: the paper's where the study has it, else the highest."""
+    wanted = HEADLINE.get(measure, "fc2")
+    return wanted if wanted in layers else layer_order(layers)[-1]
+
+
+def _largest(rows: pd.DataFrame, column: str) -> Any:
+    """Row with the largest absolute value."""
+    return rows.iloc[int(np.nanargmax(rows[column].abs()))]
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+# ---------------------------------------------------------------------------------------------- findings
+
+
+def plain_rows(relations: pd.DataFrame, score: str, measure: str, *, method: str = "pearson") -> pd.DataFrame:
+    """Plain (not partial) correlations of a measure with a score, by layer."""
+    known = (relations["score"] == score) & (relations["measure"] == measure) & (relations["method"] == method)
+    return relations[known & (relations["given"] == "")]
+
+
+def correlation_sentence(relations: pd.DataFrame, score: str, measure: str) -> str:
+    """Say at how many layers a measure correlates with a score, and where most strongly."""
+    rows = plain_rows(relations, score, measure)
+    if rows.empty:
+        return ""
+    name, best = MEASURES[measure], _largest(rows, "r")
+    holds = rows[rows["p_holm"] < LEVEL]
+    tests = f"Holm's correction for {int(best['n_tests'])} tests" if best["n_tests"] > 1 else "a single test"
+    if holds.empty:
+        where = f"at any of the {len(rows)} layers" if len(rows) > 1 else f"at {best['layer']}"
+        return (
+            f"{_capital(name)} is not reliably related to {score} {where}: the largest correlation is "
+            f"{interval_text(best)} ({best['layer']}), which does not hold after {tests} "
+            f"({p_text(best['p_holm'])})."
+        )
+    best = _largest(holds, "r")
+    count = f"at {len(holds)} of {len(rows)} layers" if len(rows) > 1 else f"at {best['layer']}"
+    most = f", most strongly at {best['layer']}" if len(rows) > 1 else ""
+    return (
+        f"{_capital(name)} correlates with {score} {count} after {tests}{most}: {interval_text(best)}. "
+        f"{_direction(holds, measure, score)}"
+    )
+
+
+def _direction(holds: pd.DataFrame, measure: str, score: str) -> str:
+    more = {
+        "distinctiveness": "Images farther from their nearest neighbour",
+        "reconstruction_error": "Images that are harder to reconstruct",
+        "norm": "Images with stronger activation",
+    }.get(measure, f"Images with a larger {MEASURES[measure]}")
+    up, down = holds[holds["r"] > 0]["layer"], holds[holds["r"] < 0]["layer"]
+    if len(up) and len(down):
+        return f"The sign changes: positive at {joined(list(up))}, negative at {joined(list(down))}."
+    return f"{more} have {'higher' if len(up) else 'lower'} {score}."
+
+
+def partial_sentence(relations: pd.DataFrame, score: str, measure: str, control: str) -> str:
+    """Say whether a measure still correlates with a score when another of the same layer is held constant."""
+    rows = relations[
+        (relations["score"] == score)
+        & (relations["measure"] == measure)
+        & (relations["method"] == "pearson")
+        & (relations["given"] == control + ":" + relations["layer"])
+    ]
+    if rows.empty:
+        return ""
+    holds = rows[rows["p_holm"] < LEVEL]
+    shown = holds if len(holds) else rows
+    best = _largest(shown, "r")
+    text = f"With {MEASURES[control]} of the same layer held constant, {MEASURES[measure]} "
+    if holds.empty:
+        where = f"at any of the {len(rows)} layers" if len(rows) > 1 else f"at {best['layer']}"
+        return text + f"is not reliably related to {score} {where} (largest partial {interval_text(best)})."
+    count = f"at {len(holds)} of {len(rows)} layers" if len(rows) > 1 else f"at {best['layer']}"
+    return text + f"correlates with {score} {count} (largest at {best['layer']}: partial {interval_text(best)})."
+
+
+def comparison_sentence(comparisons: pd.DataFrame, score: str) -> str:
+    """Say at which layers the two measures correlate differently with a score."""
+    rows = comparisons[comparisons["score"] == score] if len(comparisons) else comparisons
+    if not len(rows):
+        return ""
+    holds = rows[holm(rows["williams_p"]) < LEVEL]
+    if holds.empty:
+        return f"The two measures' correlations with {score} do not differ reliably at any layer (Williams' t, Holm)."
+    higher = holds[holds["difference"] > 0]["layer"]
+    lower = holds[holds["difference"] < 0]["layer"]
+    parts = (
+        [f"distinctiveness has the higher correlation with {score} at {joined(list(higher))}"] if len(higher) else []
+    )
+    parts += [f"reconstruction error at {joined(list(lower))}"] if len(lower) and parts else []
+    if len(lower) and not len(higher):
+        parts = [f"reconstruction error has the higher correlation with {score} at {joined(list(lower))}"]
+    return _capital("; ".join(parts)) + " (Williams' t of two dependent correlations, Holm)."
+
+
+def model_sentence(models: pd.DataFrame, score: str) -> str:
+    """Say how much of a score's variance the measures explain together."""
+    rows = models[(models["score"] == score) & models["r2_cv"].notna()] if len(models) else models
+    single = rows[rows["layer"] != "all"] if len(rows) else rows
+    if not len(single):
+        return ""
+    best = single.iloc[int(np.argmax(single["r2_cv"]))]
+    if best["r2_cv"] <= 0:
+        text = (
+            f"No layer's measures together predict {score} of images they were not fitted to "
+            f"(best cross-validated R² {short(best['r2_cv'])}, at {best['layer']})."
+        )
+    else:
+        text = (
+            f"Together, the measures of {best['layer']} explain {percent(best['r2_cv'])} of the variance of {score} in "
+            f"images they were not fitted to (cross-validated; the best of {len(single)} layers)."
+        )
+    whole = rows[rows["layer"] == "all"]
+    if len(whole) and len(single) > 1:
+        share = whole.iloc[0]["r2_cv"]
+        told = f"explain {percent(share)}" if share > 0 else f"predict worse than the mean (R² {short(share)})"
+        text += f" All {int(whole.iloc[0]['n_measures'])} measures of all layers {told}."
+    return text
+
+
+def score_sentences(relations: pd.DataFrame, models: pd.DataFrame, comparisons: pd.DataFrame, score: str) -> list[str]:
+    """All that is to be said about one score."""
+    present = [name for name in MEASURES if name in set(relations["measure"])]
+    said = [correlation_sentence(relations, score, measure) for measure in present]
+    said.append(partial_sentence(relations, score, "reconstruction_error", "distinctiveness"))
+    said.append(partial_sentence(relations, score, "distinctiveness", "reconstruction_error"))
+    said += [comparison_sentence(comparisons, score), model_sentence(models, score)]
+    return [sentence for sentence in said if sentence]
+
+
+def rank_sentence(relations: pd.DataFrame, score: str) -> str:
+    """Say whether rank correlations tell another story than Pearson's."""
+    plain = relations[(relations["score"] == score) & (relations["given"] == "")]
+    table = plain.pivot_table(index=["measure", "layer"], columns="method", values="r")
+    if not {"pearson", "spearman"} <= set(table.columns):
+        return ""
+    apart = (table["pearson"] - table["spearman"]).abs()
+    measure, layer = apart.index.to_flat_index()[int(np.nanargmax(apart))]
+    return (
+        f"Spearman's rank correlations differ from Pearson's by at most {short(apart.max())} "
+        f"({MEASURES.get(measure, measure)}, {layer})."
+    )
+
+
+def agreement_sentence(wide: pd.DataFrame) -> str:
+    """Say how distinctiveness and reconstruction error of a layer correlate with each other."""
+    found = {}
+    for name in wide.columns:
+        measure, _, layer = str(name).partition(":")
+        other = f"reconstruction_error:{layer}"
+        if measure == "distinctiveness" and other in wide.columns:
+            found[layer] = float(wide[name].corr(wide[other]))
+    if not found:
+        return ""
+    low, high = min(found, key=found.__getitem__), max(found, key=found.__getitem__)
+    if low == high:
+        return f"Distinctiveness and reconstruction error of {low} correlate at {short(found[low])} with each other."
+    return (
+        "Distinctiveness and reconstruction error of the same layer correlate with each other between "
+        f"{short(found[low])} ({low}) and {short(found[high])} ({high})."
+    )
+
+
+def reliability_sentence(pairs: dict[str, list[float]], n_seeds: int) -> str:
+    """Say how well seeds agree."""
+    means = {layer: float(np.mean(values)) for layer, values in pairs.items()}
+    if not means:
+        return ""
+    low = min(means, key=means.__getitem__)
+    return (
+        f"The reconstruction errors of two seeds correlate at {short(float(np.mean(list(means.values()))))} on average "
+        f"over {len(means)} layers ({n_seeds} seeds; lowest {short(means[low])} at {low}). No correlation with a "
+        "measure can exceed the root of its reliability."
+    )
+
+
+def training_sentence(curves: dict[str, np.ndarray], converged: dict[str, np.ndarray]) -> str:
+    """Say how far training got."""
+    if not curves:
+        return ""
+    share = float(np.mean(np.concatenate([np.ravel(values) for values in converged.values()])))
+    drop = float(np.median([np.nanmean(v[:, -5:]) / np.nanmean(v[:, :5]) for v in curves.values()]))
+    return (
+        f"The code of {percent(share)} of the batches converged. From the first five batches to the last five the "
+        f"training error fell to {percent(drop)} (median over layers)."
+        if drop < 1
+        else f"The code of {percent(share)} of the batches converged, but the training error did not fall "
+        f"(the last five batches have {percent(drop)} of the error of the first five, median over layers)."
+    )
+
+
+def distance_sentence(table: pd.DataFrame) -> str:
+    """Say where the distances lie, and how many are 0."""
+    known = table.dropna(subset=["distinctiveness"])
+    if known.empty:
+        return ""
+    layer = headline_layer("distinctiveness", list(known["layer"]))
+    values = known[known["layer"] == layer]["distinctiveness"]
+    low, mid, high = values.quantile([0.05, 0.5, 0.95])
+    text = (
+        f"At {layer} the nearest neighbour is {mid:,.4g} away (median; 90 % of the targets: {low:,.4g} to {high:,.4g})."
+    )
+    zeros = int((values == 0).sum())
+    return text + (f" {zeros} {'target has' if zeros == 1 else 'targets have'} an exact duplicate." if zeros else "")

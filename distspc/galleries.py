@@ -1,0 +1,103 @@
+"""Images at the ends of a measure, as thumbnails for the report: people look."""
+
+from __future__ import annotations
+
+import base64
+import io
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from distspc.findings import headline_layer
+
+log = logging.getLogger(__name__)
+
+N_EXTREMES = 6
+"""Images shown at each end of a measure."""
+
+ENDS = {
+    "distinctiveness": ("Most distinctive", "Least distinctive"),
+    "reconstruction_error": ("Hardest to reconstruct", "Easiest to reconstruct"),
+}
+"""Titles of the two ends of each measure that has galleries: large values, small values."""
+
+_THUMBNAIL = 176  # pixels
+
+
+@dataclass
+class Shown:
+    """An image of a gallery: its thumbnail (data URI, empty where the file is gone) and what stands under it."""
+
+    name: str
+    source: str
+    text: str = ""
+
+
+@dataclass
+class Gallery:
+    """Images at one end of a measure, each with its nearest neighbour where that is known."""
+
+    title: str
+    rows: list[tuple[Shown, Shown | None]]
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether any image of it could be read."""
+        return any(shown is not None and shown.source for row in self.rows for shown in row)
+
+
+def find_extremes(table: pd.DataFrame, images: pd.DataFrame) -> list[Gallery]:
+    """Return the galleries of a study: both ends of distinctiveness and of reconstruction error.
+
+    Parameters
+    ----------
+    table
+        Tidy table.
+    images
+        Image table, for the files.
+    """
+    files = dict(zip(images["image"], images["file"], strict=True))
+    made = []
+    for measure in (name for name in ENDS if name in table.columns and table[name].notna().any()):
+        known = table.dropna(subset=[measure])
+        layer = headline_layer(measure, list(known["layer"]))
+        ordered = known[known["layer"] == layer].sort_values(measure, kind="stable")
+        n = min(N_EXTREMES, len(ordered) // 2)
+        for title, rows in zip(ENDS[measure], (ordered.iloc[::-1][:n], ordered[:n]), strict=True):
+            beside = measure == "distinctiveness" and "neighbour" in rows.columns
+            made.append(Gallery(f"{title} ({layer})", list(_gallery_rows(rows, measure, files, beside))))
+    return [gallery for gallery in made if gallery.rows]
+
+
+def _gallery_rows(
+    rows: pd.DataFrame, measure: str, files: Mapping[str, str], beside: bool
+) -> Iterator[tuple[Shown, Shown | None]]:
+    for row in rows.to_dict("records"):
+        target = Shown(str(row["image"]), thumbnail(files.get(row["image"], "")), f"{row[measure]:.4g}")
+        other = str(row.get("neighbour") or "") if beside else ""
+        yield target, Shown(other, thumbnail(files.get(other, ""))) if other else None
+
+
+def thumbnail(file: str) -> str:
+    """Small JPEG of an image file as data URI; empty where the file is gone or cannot be read."""
+    from PIL import Image
+
+    from distspc.decoding import decode_image
+
+    try:
+        image = Image.fromarray(decode_image(Path(file)))
+    except (OSError, ValueError) as error:
+        log.debug("no thumbnail of %s: %s", file, error)
+        return ""
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=72, optimize=True)
+    return data_uri(buffer.getvalue(), "image/jpeg")
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """Bytes as a URI that a page can hold."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -1,0 +1,207 @@
+"""What a store says about how it was made and what went wrong, as plain data for the report."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from distspc import store as zarr_store
+from distspc.scores import listed
+from distspc.tables import MEASURES, reconstruction_errors, target_table
+
+PACKAGES = ("distspc", "numpy", "scipy", "tensorflow", "keras", "dask", "distributed", "zarr", "xarray", "pillow",
+            "opencv-python-headless", "statsmodels", "scikit-learn")  # fmt: skip
+
+
+class Stage(NamedTuple):
+    """One stage as the page shows it: settings by name, and when its data were written."""
+
+    name: str
+    settings: dict[str, str]
+    written: str
+
+
+def _has(store: str | Path, group: str) -> bool:
+    return zarr_store.exists(store, group)
+
+
+def _layers_of(store: str | Path, group: str, layers: Sequence[str]) -> list[str]:
+    known = zarr_store.labels(store, group, "layer") if _has(store, group) else []
+    return [layer for layer in layers if layer in known]
+
+
+# ---------------------------------------------------------------------------------------------- how it was made
+
+
+def flattened(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Settings of a recipe as text, nested ones with their path."""
+    found: dict[str, str] = {}
+    for key, value in recipe.items():
+        name = f"{prefix}{key}".replace("_", " ").replace("-", " ")
+        if isinstance(value, Mapping):
+            found |= flattened(value, f"{name} ")
+        elif value is not None and value != "":
+            found[name] = value if isinstance(value, str) else json.dumps(value)
+    return found
+
+
+def _recipe(store: str | Path, group: str) -> dict[str, str]:
+    return flattened(zarr_store.attributes(store, group).get("recipe", {})) if _has(store, group) else {}
+
+
+def has_random_weights(store: str | Path) -> bool:
+    """Whether the activations come from a network whose weights are random numbers."""
+    groups = [name for name in zarr_store.groups(store) if name.startswith("activations/")]
+    settings = [item for name in groups for item in _recipe(store, name).items()]
+    return any("weights" in key and value.lower().startswith("random") for key, value in settings)
+
+
+def stages(store: str | Path, layers: Sequence[str]) -> list[Stage]:
+    """Return settings and times of every stage whose results are in the store."""
+    made = []
+    with_activations = [layer for layer in layers if _has(store, f"activations/{layer}")]
+    recipes = [_recipe(store, f"activations/{layer}") for layer in with_activations]
+    if recipes:
+        common = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)}
+        made.append(Stage("Activations", common, written(store, [f"activations/{x}" for x in with_activations])))
+    for group, name in (("distances", "Distances"), ("reconstruction", "Sparse coding"), ("relations", "Relations")):
+        if _has(store, group):
+            made.append(Stage(name, _recipe(store, group), written(store, [group])))
+    return made
+
+
+def written(store: str | Path, groups: Iterable[str]) -> str:
+    """When the chunks of some groups were written: first to last, and how long that is."""
+    times = [path.stat().st_mtime for group in groups for path in Path(store, group).glob("*/c/**/*") if path.is_file()]
+    if not times:
+        return ""
+    first, last = (datetime.fromtimestamp(t, tz=UTC) for t in (min(times), max(times)))
+    text = f"{first:%Y-%m-%d %H:%M:%S} to " + (
+        f"{last:%H:%M:%S}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M:%S}"
+    )
+    return f"{text} UTC ({duration((last - first).total_seconds())})"
+
+
+def duration(seconds: float) -> str:
+    """Time span in words, such as ``2 h 5 min``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def environment() -> dict[str, str]:
+    """Versions of the software and the machine that wrote the report."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    found["system"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores" if sys.platform else ""
+    found["report"] = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    return found
+
+
+def facts(
+    store: str | Path, n_targets: int, n_fillers: int, layers: Sequence[str], scores: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Return the counts at the top of the page."""
+    found = [(f"{n_targets:,}", "targets"), (f"{n_fillers:,}", "fillers"), (str(len(layers)), "layers")]
+    if _has(store, "reconstruction"):
+        found.append((str(len(zarr_store.labels(store, "reconstruction", "seed"))), "seeds"))
+    return [*found, (str(len(scores)), "scores")]
+
+
+# ---------------------------------------------------------------------------------------------- sparse coding
+
+
+def training(store: str | Path, layers: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Training error and convergence of every batch by layer, arrays (seeds, batches); seeds not done are left out."""
+    curves, converged = {}, {}
+    for layer in _layers_of(store, "reconstruction", layers):
+        at = zarr_store.position(store, "reconstruction", "layer", layer)
+        errors = zarr_store.read(store, "reconstruction", "training_error", layer=at)
+        done = np.isfinite(errors).any(axis=1)
+        if done.any():
+            curves[layer] = errors[done]
+            converged[layer] = zarr_store.read(store, "reconstruction", "converged", layer=at)[done]
+    return curves, converged
+
+
+def seed_pairs(store: str | Path, layers: Sequence[str]) -> tuple[dict[str, list[float]], int]:
+    """Correlations of the reconstruction errors of targets between every two seeds, by layer; number of seeds."""
+    targets, pairs, most = list(target_table(store)["image"]), {}, 0
+    for layer in _layers_of(store, "reconstruction", layers):
+        errors = reconstruction_errors(store, layer).reindex(targets).dropna(axis=1, how="all")
+        n, most = errors.shape[1], max(most, errors.shape[1])
+        if n > 1 and (errors.std() > 0).all():
+            table = errors.corr().to_numpy()
+            pairs[layer] = [float(table[i, j]) for i, j in itertools.combinations(range(n), 2)]
+    return pairs, most
+
+
+# ---------------------------------------------------------------------------------------------- what went wrong
+
+
+def duplicates(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """Targets whose nearest neighbour is at distance 0 at every layer, with that neighbour."""
+    if "distinctiveness" not in table.columns or table.empty:
+        return []
+    known = table.dropna(subset=["distinctiveness"])
+    furthest = known.groupby("image", sort=False)["distinctiveness"].max()
+    same = furthest.index[furthest == 0]
+    names = known.drop_duplicates("image").set_index("image")["neighbour"]
+    return [(str(image), str(names[image])) for image in same]
+
+
+def problems(store: str | Path, table: pd.DataFrame, layers: Sequence[str]) -> list[str]:
+    """Return a sentence for everything that did not go as it should."""
+    found = []
+    if _has(store, "skipped") and (n := zarr_store.sizes(store, "skipped").get("skipped", 0)):
+        found.append(f"{n} image files could not be used and were left out (listed below).")
+    found += _unfinished(table)
+    found += _not_converged(store, layers)
+    if n := len(duplicates(table)):
+        found.append(f"{n} targets have an exact duplicate: distance 0 at every layer (listed below).")
+    if _has(store, "scores"):
+        told = zarr_store.attributes(store, "scores")
+        for key, text in (
+            ("without_score", "targets have no score"),
+            ("without_image", "rows of scores name no target"),
+        ):
+            if told.get(key):
+                found.append(f"{len(told[key])} {text}: {listed(told[key])}.")
+    return found
+
+
+def _unfinished(table: pd.DataFrame) -> list[str]:
+    found = []
+    for measure in ("distinctiveness", "reconstruction_error"):
+        if measure in table.columns:
+            missing = table.loc[table[measure].isna(), "layer"].value_counts(sort=False)
+            found += [f"{MEASURES[measure]} is missing for {n} targets at {layer}." for layer, n in missing.items()]
+    return found
+
+
+def _not_converged(store: str | Path, layers: Sequence[str]) -> list[str]:
+    _, converged = training(store, layers) if _has(store, "reconstruction") else ({}, {})
+    found = []
+    for layer, flags in converged.items():
+        if not flags.all():
+            n = int((~flags).sum())
+            share = f"{100 * n / flags.size:.1f}"
+            found.append(f"{layer}: the code of {n} of {flags.size} training batches ({share} %) did not converge.")
+    return found
