@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -149,7 +149,7 @@ def relate(
     score: Annotated[list[str] | None, typer.Option("--score", help="Score column; repeatable.")] = None,
     measure: Annotated[list[str] | None, typer.Option("--measure", help="Measure column; repeatable.")] = None,
     given: Annotated[list[str] | None, typer.Option("--given", help="Control measure; repeatable.")] = None,
-    method: Annotated[str, typer.Option("--method", help="pearson or spearman.")] = "pearson",
+    method: Annotated[Literal["pearson", "spearman"], typer.Option("--method")] = "pearson",
     bootstrap: Annotated[int, typer.Option("--bootstrap", min=10, help="Bootstrap resamples.")] = 1000,
     output: Annotated[Path | None, typer.Option("--output", metavar="CSV", help="Keep the table as a file.")] = None,
 ) -> None:
@@ -184,6 +184,15 @@ def status(study: StudyArgument) -> None:
     from distspc.pipeline import Study
 
     _say(status_table(Study.from_file(study).status()))
+
+
+@app.command()
+def plan(study: StudyArgument, profile: ProfileOption = None, overrides: SetOption = None) -> None:
+    """Show what a study will cost on a profile (tasks, memory, bytes, time), and refuse what cannot fit."""
+    from distspc.console import plan_text
+    from distspc.pipeline import Study
+
+    _say(plan_text(Study.from_file(study), profile, tuple(overrides or ())))
 
 
 @app.command()

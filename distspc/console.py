@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from distspc import store as zarr_store
+from distspc.tiles import gib
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,8 +158,54 @@ def _by_layer(study: Study) -> pd.DataFrame:
 
 
 def _relations(study: Study) -> pd.DataFrame:
-    from distspc.memorability import read_relations
+    from distspc.tables import read_table_of
 
-    frame = read_relations(study.store)
+    frame = read_table_of(study.store, "relations")
     plain = frame[(frame["method"] == "pearson") & (frame["given"] == "")]
     return plain[["layer", "measure", "score", "n", "r", "ci_low", "ci_high", "p"]]
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words.
+
+    >>> duration(5), duration(300), duration(9000)
+    ('5 s', '5 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def plan_text(study: Study, profile: str | None, overrides: Sequence[str]) -> str:
+    """What a study will cost: images, store, and a line per stage and layer."""
+    from distspc.deploy import load_profile
+    from distspc.pipeline import count_images
+    from distspc.plan import Resources, measure_gflops, plan_study, store_nbytes
+
+    gflops = measure_gflops()
+    n_targets, n_fillers = count_images(study)
+    shown = Table("stage", "layer", box=None, pad_edge=False)
+    for name in ("tasks", "memory/task", "moved", "time"):
+        shown.add_column(name, justify="right")
+    seconds, told = 0.0, {}
+    for stage, default in (
+        (s, study.profiles.get(s, DEFAULT_PROFILE)) for s in ("extract", "distances", "reconstruct")
+    ):
+        loaded = load_profile(profile or default, overrides)
+        told[loaded.name] = resources = Resources(*loaded.shape, gflops)
+        rows = plan_study(study, n_targets=n_targets, n_fillers=n_fillers, resources=resources)
+        for row in (r for r in rows if r.stage == stage):
+            seconds += row.seconds
+            cells = (f"{row.n_tasks}", gib(row.task_nbytes), gib(row.moved_nbytes), duration(row.seconds))
+            shown.add_row(row.stage, row.layer, *cells)
+    lines = [
+        f"images: {n_targets} targets, {n_fillers} fillers; layers: {', '.join(study.layers)}",
+        f"store: {gib(store_nbytes(study, n_targets + n_fillers))} of activations before compression, at {study.store}",
+        *(
+            f"profile {name}: {r.n_workers} workers of {r.cores} cores and {gib(r.memory_nbytes)}"
+            for name, r in told.items()
+        ),
+        _text(shown),
+        f"estimate: {duration(seconds)}, if every core does {gflops:.0f} GFLOP/s of float32 products as this one does",
+    ]
+    return "\n".join(lines)

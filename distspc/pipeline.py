@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
     from distributed import Client
 
+    from distspc.images import ImageSource
+
 logger = logging.getLogger(__name__)
 
 Connect = Callable[[StageName], "Client | None"]
@@ -152,16 +154,9 @@ class _Run:
         )
 
     def _take_inventory(self) -> None:
-        from distspc import activations, images
+        from distspc import activations
 
-        source = self.study.images
-        if source is None:
-            raise InputError("the study names no images")
-        if source.table is not None:
-            listed = images.read_image_table(source.table)
-        else:
-            listed = images.list_images(source.targets or "", "target")
-            listed += images.list_images(source.fillers, "filler") if source.fillers else []
+        listed = list_sources(self.study)
         rows = self.compute(
             "extract", "scan images", lambda _: activations.scan_images(self.study.store, listed, strict=self.strict)
         )
@@ -284,6 +279,34 @@ def run_stages(
         for stage in (s for s in STAGES if s in stages):
             run.stage(stage)
     return run.outcome
+
+
+def list_sources(study: StudyFile) -> list[ImageSource]:
+    """List the images that a study names, targets first; nothing of them is read.
+
+    Raises
+    ------
+    InputError
+        If a folder or table cannot be read or names no image.
+    """
+    from distspc import images
+
+    source = study.images
+    if source is None:
+        raise InputError("the study names activations, not images")
+    if source.table is not None:
+        return images.read_image_table(source.table)
+    listed = images.list_images(source.targets or "", "target")
+    return listed + (images.list_images(source.fillers, "filler") if source.fillers else [])
+
+
+def count_images(study: StudyFile) -> tuple[int, int]:
+    """Count the targets and fillers that a study names."""
+    if study.activations is not None:
+        folder = study.activations / study.layers[0]
+        return len(list((folder / "Targets").glob("*.npy"))), len(list((folder / "Fillers").glob("*.npy")))
+    roles = [source.role for source in list_sources(study)]
+    return roles.count("target"), roles.count("filler")
 
 
 def _forget(study: StudyFile, stages: Iterable[StageName]) -> None:
