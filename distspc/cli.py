@@ -174,7 +174,7 @@ def relate(
     )
     if output is not None:
         frame.to_csv(output, index=False)
-    _say(table(frame))
+    _say(table(frame[["measure", "given", "score", "method", "n", "r", "ci_low", "ci_high", "p", "p_holm"]]))
 
 
 @app.command()

@@ -104,7 +104,7 @@ def _plain_line(label: str, n_done: int, n_tasks: int) -> None:
 
 
 def _text(table: Table) -> str:
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if sys.stdout.isatty() else 1000)  # a file or a pipe has no edge
     with console.capture() as capture:
         console.print(table)
     return capture.get().rstrip("\n")
