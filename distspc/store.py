@@ -52,7 +52,9 @@ def _group(store: StorePath, group: str, mode: str = "r") -> zarr.Group:
 def _array(store: StorePath, group: str, variable: str, mode: str = "r") -> zarr.Array:
     if not (Path(store) / group / variable / "zarr.json").exists():
         raise InputError(f"{store} holds no variable {variable!r} in {group!r}")
-    return zarr.open_array(str(store), path=f"{group}/{variable}", mode=mode, config={"write_empty_chunks": True})
+    array = zarr.open_array(str(store), path=f"{group}/{variable}", mode=mode)
+    # A chunk of nothing but fill values is written too: its file says that it is done. (open_array drops `config`.)
+    return array.with_config({"write_empty_chunks": True})
 
 
 def _dims(array: zarr.Array) -> tuple[str, ...]:
