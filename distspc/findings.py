@@ -33,17 +33,25 @@ def p_text(p: float, *, n_bootstrap: int | None = None) -> str:
     least = max(0.001, 2 / n_bootstrap) if n_bootstrap else 0.001
     if not np.isfinite(p):
         return "p unknown"
-    return f"p < {short(least, 3)}" if p < least else f"p = {short(p, 3 if p < 0.1 else 2)}"
+    return _glued(f"p < {short(least, 3)}" if p < least else f"p = {short(p, 3 if p < 0.1 else 2)}")
+
+
+def _glued(text: str) -> str:
+    """Text that no line break tears apart."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def interval_text(row: Any) -> str:
-    """``r = .36, 95 % interval .32 to .40, n = 2,222``."""
-    return f"r = {short(row.r)}, 95 % interval {short(row.ci_low)} to {short(row.ci_high)}, n = {int(row.n):,}"
+    """``r = .36, 95 % interval .32 to .40, n = 2,222``, the spaces of each part non-breaking."""
+    parts = (f"r = {short(row.r)}", f"{short(row.ci_low)} to {short(row.ci_high)}", f"n = {int(row.n):,}", "95 %")
+    r, interval, n, level = (_glued(part) for part in parts)
+    return f"{r}, {level} interval {interval}, {n}"
 
 
 def percent(share: float) -> str:
-    """Share as a percentage with a digit where it is small."""
-    return f"{100 * share:.0f} %" if abs(share) >= 0.1 else f"{100 * share:.1f} %"
+    """Share as a percentage, with a digit where it is small or nearly all; 100 % is all and nothing less."""
+    digits = 0 if 0.1 <= abs(share) < 0.99 or share == 1 else 1
+    return _glued(f"{min(100 * share, 99.9 if share < 1 else 100):.{digits}f} %".replace("-", "−"))
 
 
 def joined(names: Sequence[str]) -> str:
@@ -92,12 +100,28 @@ def correlation_sentence(relations: pd.DataFrame, score: str, measure: str) -> s
             f"({p_text(best['p_holm'])})."
         )
     best = _largest(holds, "r")
-    count = f"at {len(holds)} of {len(rows)} layers" if len(rows) > 1 else f"at {best['layer']}"
+    count = _where(list(holds["layer"]), list(rows["layer"]))
     most = f", most strongly at {best['layer']}" if len(rows) > 1 else ""
     return (
         f"{_capital(name)} correlates with {score} {count} after {tests}{most}: {interval_text(best)}. "
         f"{_direction(holds, measure, score)}"
     )
+
+
+def _where(some: Sequence[str], all_layers: Sequence[str]) -> str:
+    """Return ``at fc2``, ``at 3 of 7 layers`` or ``at all 7 layers``."""
+    if len(all_layers) == 1:
+        return f"at {next(iter(all_layers))}"
+    return (
+        f"at all {len(all_layers)} layers"
+        if len(some) == len(all_layers)
+        else f"at {len(some)} of {len(all_layers)} layers"
+    )
+
+
+def _named(some: Sequence[str], all_layers: Sequence[str]) -> str:
+    """Return ``fc1 and fc2``, or ``all 7 layers``."""
+    return f"all {len(all_layers)} layers" if len(some) == len(all_layers) > 1 else joined(list(some))
 
 
 def _direction(holds: pd.DataFrame, measure: str, score: str) -> str:
@@ -109,7 +133,7 @@ def _direction(holds: pd.DataFrame, measure: str, score: str) -> str:
     up, down = holds[holds["r"] > 0]["layer"], holds[holds["r"] < 0]["layer"]
     if len(up) and len(down):
         return f"The sign changes: positive at {joined(list(up))}, negative at {joined(list(down))}."
-    return f"{more} have {'higher' if len(up) else 'lower'} {score}."
+    return f"{more} have {'larger' if len(up) else 'smaller'} values of {score}."
 
 
 def partial_sentence(relations: pd.DataFrame, score: str, measure: str, control: str) -> str:
@@ -129,7 +153,7 @@ def partial_sentence(relations: pd.DataFrame, score: str, measure: str, control:
     if holds.empty:
         where = f"at any of the {len(rows)} layers" if len(rows) > 1 else f"at {best['layer']}"
         return text + f"is not reliably related to {score} {where} (largest partial {interval_text(best)})."
-    count = f"at {len(holds)} of {len(rows)} layers" if len(rows) > 1 else f"at {best['layer']}"
+    count = _where(list(holds["layer"]), list(rows["layer"]))
     return text + f"correlates with {score} {count} (largest at {best['layer']}: partial {interval_text(best)})."
 
 
@@ -141,15 +165,15 @@ def comparison_sentence(comparisons: pd.DataFrame, score: str) -> str:
     holds = rows[holm(rows["williams_p"]) < LEVEL]
     if holds.empty:
         return f"The two measures' correlations with {score} do not differ reliably at any layer (Williams' t, Holm)."
-    higher = holds[holds["difference"] > 0]["layer"]
-    lower = holds[holds["difference"] < 0]["layer"]
-    parts = (
-        [f"distinctiveness has the higher correlation with {score} at {joined(list(higher))}"] if len(higher) else []
-    )
-    parts += [f"reconstruction error at {joined(list(lower))}"] if len(lower) and parts else []
-    if len(lower) and not len(higher):
-        parts = [f"reconstruction error has the higher correlation with {score} at {joined(list(lower))}"]
-    return _capital("; ".join(parts)) + " (Williams' t of two dependent correlations, Holm)."
+    layers, told = list(rows["layer"]), []
+    names = {"distinctiveness": holds["difference"] > 0, "reconstruction error": holds["difference"] < 0}
+    for name, here in names.items():
+        if here.any():
+            where = _named(list(holds[here]["layer"]), layers)
+            told.append(
+                f"{name} has the higher correlation with {score} at {where}" if not told else f"{name} at {where}"
+            )
+    return _capital("; ".join(told)) + " (Williams' t of two dependent correlations, Holm)."
 
 
 def model_sentence(models: pd.DataFrame, score: str) -> str:
@@ -185,6 +209,24 @@ def score_sentences(relations: pd.DataFrame, models: pd.DataFrame, comparisons: 
     said.append(partial_sentence(relations, score, "distinctiveness", "reconstruction_error"))
     said += [comparison_sentence(comparisons, score), model_sentence(models, score)]
     return [sentence for sentence in said if sentence]
+
+
+def contrast_sentence(relations: pd.DataFrame) -> str:
+    """Name the measure that tells scores apart best: reliably related to one, and not to another."""
+    plain = relations[(relations["given"] == "") & (relations["method"] == "pearson")]
+    rows: list[Any] = list(plain.itertuples())
+    holds = [row for row in rows if row.p_holm < LEVEL]
+    fails = {(row.measure, row.layer, row.score): row for row in rows if row.p_holm >= LEVEL}
+    pairs = [(a, b) for a in holds for b in (fails.get((a.measure, a.layer, s)) for s in plain["score"].unique()) if b]
+    if not pairs:
+        return ""
+    a, b = max(pairs, key=lambda pair: abs(pair[0].r) - abs(pair[1].r))
+    if abs(a.r) - abs(b.r) < 0.1:
+        return ""
+    return (
+        f"Scores differ: {MEASURES.get(a.measure, a.measure)} at {a.layer} goes with {a.score} ({interval_text(a)}) "
+        f"but not reliably with {b.score} ({interval_text(b)})."
+    )
 
 
 def rank_sentence(relations: pd.DataFrame, score: str) -> str:

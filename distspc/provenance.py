@@ -51,9 +51,15 @@ def flattened(recipe: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         name = f"{prefix}{key}".replace("_", " ").replace("-", " ")
         if isinstance(value, Mapping):
             found |= flattened(value, f"{name} ")
-        elif value is not None and value != "":
-            found[name] = value if isinstance(value, str) else json.dumps(value)
+        elif value is not None and value not in ("", []):
+            found[name] = _as_text(value)
     return found
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, list) and not any(isinstance(item, list | dict) for item in value):
+        return ", ".join(str(item) for item in value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _recipe(store: str | Path, group: str) -> dict[str, str]:

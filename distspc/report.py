@@ -114,6 +114,7 @@ def write_report(
         skipped=tables.read_table_of(store, "skipped").to_dict("records"),
         stages=provenance.stages(store, study.layers),
         environment=provenance.environment(),
+        side_by_side=_side_by_side(study),
         measures=_measure_rows(study),
         files=_write_tables(study, path.parent / "tables"),
         distspc_version=_version(),
@@ -168,10 +169,10 @@ def _headlines(study: _Study) -> list[str]:
         return [
             text for text in (findings.distance_sentence(study.table), findings.agreement_sentence(study.wide)) if text
         ]
-    score = study.scores[0]
+    score = "corrected_hit" if "corrected_hit" in study.scores else study.scores[0]
     said = [findings.correlation_sentence(study.relations, score, measure) for measure in findings.HEADLINE]
     said.append(findings.partial_sentence(study.relations, score, "reconstruction_error", "distinctiveness"))
-    said.append(findings.model_sentence(study.models, score))
+    said += [findings.model_sentence(study.models, score), findings.contrast_sentence(study.relations)]
     return [text for text in said if text]
 
 
@@ -275,11 +276,21 @@ def _embedded(png: Path, svg: Path) -> str:
         return data_uri(svg.read_bytes(), "image/svg+xml")
     buffer = io.BytesIO()
     with Image.open(png) as image:
-        image.convert("RGB").quantize(96, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     return data_uri(buffer.getvalue(), "image/png")
 
 
 # ---------------------------------------------------------------------------------------------- tables
+
+
+def _side_by_side(study: _Study) -> list[tuple[str, str, list[Any]]]:
+    """Plain Pearson correlations: layer, measure, then a row of the relations (or None) per score."""
+    plain = study.relations[(study.relations["given"] == "") & (study.relations["method"] == "pearson")]
+    rows: list[Any] = list(plain.itertuples())
+    known = {(row.layer, row.measure, row.score): row for row in rows}
+    lines = dict.fromkeys((layer, measure) for layer, measure, _ in known)
+    order = sorted(lines, key=lambda line: (list(MEASURES).index(line[1]), study.layers.index(line[0])))
+    return [(layer, name, [known.get((layer, name, score)) for score in study.scores]) for layer, name in order]
 
 
 def _measure_rows(study: _Study) -> list[dict[str, Any]]:
@@ -336,6 +347,13 @@ def _given(text: str) -> str:
     return text.replace("_", " ").replace(":", " ")
 
 
+def _tint(r: float) -> str:
+    """Background of a correlation: the darker the stronger; warm above 0, blue below."""
+    share = min(abs(r), 1.0) if np.isfinite(r) else 0.0
+    hue = "213 94 0" if r > 0 else "0 114 178"
+    return f"rgb({hue} / {0.5 * share:.2f})"
+
+
 _FILTERS: dict[str, Callable[..., str]] = {
     "r": findings.short,
     "p": _p,
@@ -343,4 +361,5 @@ _FILTERS: dict[str, Callable[..., str]] = {
     "plain": _plain,
     "measure": _measure_name,
     "given": _given,
+    "tint": _tint,
 }
