@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 # Only these of Pillow's decoders may open a file, whatever its name says (others start programs, or read more files).
-_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
+_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 MAX_PIXELS = 89_478_485  # where Pillow begins to speak of decompression bombs: a quarter GiB of RGB
 MAX_FILE_NBYTES = 2**30

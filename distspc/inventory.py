@@ -1,0 +1,269 @@
+"""The image table of a store: files looked at as Dask tasks, good ones listed, bad ones named with their reason."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dask
+from dask.base import tokenize
+from dask.delayed import Delayed
+
+from distspc import store as zarr_store
+from distspc.errors import InputError, StoreMismatchError
+from distspc.images import ImageSource, inspect_image, printable, stamp
+from distspc.schema import GROUPS
+from distspc.store import StorePath
+from distspc.tiles import ranges, task_key
+
+FILES_PER_TASK = 64
+ROWS_PER_CHUNK = 8192
+_SKIPPED = ("file", "role", "number", "reason", "nbytes", "modified")
+_IMAGES = ("role", "number", "file", "width", "height", "digest", "nbytes", "category", "modified")  # this last: whole
+
+
+def scan_images(store: StorePath, sources: Sequence[ImageSource], *, strict: bool = False) -> list[Delayed]:
+    """Build the tasks that look at images: read each once, decode it to be sure, digest it.
+
+    Files whose size and time of change are as in the store are left out.
+
+    Parameters
+    ----------
+    store
+        Path of the store.
+    sources
+        The images, as `list_images` and `read_image_table` list them.
+    strict
+        A bad image is an error, not a row with a reason.
+
+    Returns
+    -------
+    list of Delayed
+        Each gives rows of `inspect_image`; `write_images` takes them. Empty if nothing changed.
+
+    Raises
+    ------
+    InputError
+        If `strict`, and a file's name alone says that it cannot be used.
+    """
+    known = _known_rows(store)
+    waiting = [s for s in sources if s.problem is None and not _unchanged(s, known)]
+    for source in sources:
+        if strict and source.problem is not None:
+            raise InputError(_named(source.file, source.problem))
+    token = tokenize(str(store), [(s.id, s.file, stamp(s.file)) for s in waiting], strict)
+    look = dask.delayed(_look_at, pure=False)
+    return [
+        look(waiting[start:stop], strict, dask_key_name=task_key("scan", "", token, i))
+        for i, (start, stop) in enumerate(ranges(len(waiting), FILES_PER_TASK))
+    ]
+
+
+def write_images(
+    store: StorePath,
+    sources: Sequence[ImageSource],
+    rows: Iterable[Sequence[Mapping[str, Any]]],
+    *,
+    strict: bool = False,
+) -> None:
+    """Write the image table (group ``images``) and the list of bad files (group ``skipped``), or check them.
+
+    Good images alone are in the table, targets first, so that later stages have no holes.
+
+    Parameters
+    ----------
+    store
+        Path of the store.
+    sources
+        All images of the study.
+    rows
+        Results of the tasks of `scan_images`.
+    strict
+        A bad image is an error.
+
+    Raises
+    ------
+    StoreMismatchError
+        If the store holds results of other images; names the first that differ.
+    InputError
+        If no target can be used; or if `strict`, and an image is bad.
+    """
+    known = _known_rows(store)
+    scanned = {str(row["file"]): dict(row) for part in rows for row in part}
+    table = [_row(source, scanned, known) for source in sources]
+    good = [row for row in table if row["reason"] is None]
+    bad = [row for row in table if row["reason"] is not None]
+    if strict and bad:
+        raise InputError(_named(bad[0]["file"], bad[0]["reason"]))
+    if not any(row["role"] == "target" for row in good):
+        first = f"; the first: {_named(bad[0]['file'], bad[0]['reason'])}" if bad else ""
+        raise InputError(f"none of the {len(table)} images can be used as a target{first}")
+    if known:
+        _refuse_changes(store, good, bad)
+    if not known or bad != [row for row in known.values() if row["reason"] is not None]:
+        _write_skipped(store, bad)
+    if not known or good != [row for row in known.values() if row["reason"] is None]:
+        _write_table(store, good, fresh=not known)
+
+
+def skipped_images(store: StorePath) -> list[tuple[str, str]]:
+    """Files that could not be used.
+
+    Parameters
+    ----------
+    store
+        Path of the store.
+
+    Returns
+    -------
+    list of tuple of str
+        Path and reason.
+    """
+    return [(row["file"], row["reason"]) for row in _read_rows(store, "skipped", ("file", "reason"))]
+
+
+def images_digest(store: StorePath) -> str:
+    """Digest of the whole image table: ids and digests of all images in order.
+
+    Parameters
+    ----------
+    store
+        Path of the store.
+
+    Returns
+    -------
+    str
+        ``sha256:...``; empty where the table was not made from files.
+
+    Raises
+    ------
+    InputError
+        If there is no image table yet.
+    """
+    return str(zarr_store.attributes(store, "images").get("recipe", {}).get("images", ""))
+
+
+# ---------------------------------------------------------------- looking
+
+
+def _look_at(sources: Sequence[ImageSource], strict: bool) -> list[dict[str, Any]]:
+    """Task: rows of some images."""
+    rows = []
+    for source in sources:
+        row = inspect_image(source)
+        if strict and row["reason"] is not None:
+            raise InputError(_named(row["file"], row["reason"]))
+        rows.append(row)
+    return rows
+
+
+def _named(file: str, reason: str) -> str:
+    return f"image {printable(file)!r}: {reason}"
+
+
+def _known_rows(store: StorePath) -> dict[str, dict[str, Any]]:
+    """What the store knows of files, good and bad, by path; nothing if the table was not finished."""
+    if not zarr_store.exists(store, "images") or not (Path(store) / "images" / _IMAGES[-1] / "zarr.json").exists():
+        return {}
+    if not all(zarr_store.done(store, "images", name).all() for name in ("image", *_IMAGES)):
+        return {}
+    good = _read_rows(store, "images", ("image", *_IMAGES))
+    rows = [{**row, "reason": None} for row in good] + _read_rows(store, "skipped", _SKIPPED)
+    return {row["file"]: row for row in rows}
+
+
+def _read_rows(store: StorePath, group: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    if not zarr_store.exists(store, group):
+        return []
+    columns = [zarr_store.read(store, group, name).tolist() for name in names]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _unchanged(source: ImageSource, known: Mapping[str, Mapping[str, Any]]) -> bool:
+    row = known.get(printable(source.file))
+    return row is not None and (row["nbytes"], row["modified"]) == stamp(source.file)
+
+
+def _row(source: ImageSource, scanned: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """One row as it is to be stored, from the scan, from the store, or from the name alone."""
+    file = printable(source.file)
+    found = scanned.get(file) or known.get(file) or inspect_image(source)
+    row = {"file": file, "role": source.role, "number": source.number, "reason": found["reason"]}
+    row.update(nbytes=found["nbytes"], modified=found["modified"])
+    if row["reason"] is None:
+        category = source.columns.get("category", "").strip()
+        row.update(image=source.id, category=category, **{k: found[k] for k in ("width", "height", "digest")})
+    return row
+
+
+# ---------------------------------------------------------------- writing
+
+
+def _refuse_changes(store: StorePath, good: Sequence[Mapping[str, Any]], bad: Sequence[Mapping[str, Any]]) -> None:
+    """Compare ids, contents and categories with the table that results may rest on."""
+    stored = _read_rows(store, "images", ("image", "file", "digest", "category"))
+    old, new = ({row["image"]: row for row in rows} for rows in (stored, good))
+    reasons = {row["file"]: row["reason"] for row in bad}
+    told = [
+        *(f"{i} ({r['file']}) {reasons.get(r['file'], 'is gone')}" for i, r in old.items() if i not in new),
+        *(f"{i} ({r['file']}) is new" for i, r in new.items() if i not in old),
+        *(f"{i} ({new[i]['file']}) has changed" for i in new if i in old and old[i]["digest"] != new[i]["digest"]),
+        *(f"{i} has another category" for i in new if i in old and old[i]["category"] != new[i]["category"]),
+    ]
+    if told:
+        more = f" and {len(told) - 5} more" if len(told) > 5 else ""
+        raise StoreMismatchError(
+            f"{store} was made from other images: {'; '.join(told[:5])}{more}. "
+            "Put the images back, name another `store:`, or run the stage with --redo to replace it"
+        )
+
+
+def _write_table(store: StorePath, rows: Sequence[Mapping[str, Any]], *, fresh: bool) -> None:
+    if fresh:
+        zarr_store.remove(store, "images")  # what a killed run left of it
+    content = json.dumps([[row["image"], row["digest"]] for row in rows])
+    zarr_store.allocate(
+        store,
+        "images",
+        coords={"image": [row["image"] for row in rows]},
+        chunks={"image": min(ROWS_PER_CHUNK, len(rows))},
+        recipe={"images": "sha256:" + hashlib.sha256(content.encode()).hexdigest()},
+    )
+    for name in _IMAGES:
+        zarr_store.write(store, "images", name, [row[name] for row in rows])
+
+
+def _write_skipped(store: StorePath, rows: Sequence[Mapping[str, Any]]) -> None:
+    zarr_store.remove(store, "skipped")
+    if not rows:
+        return
+    n = len(rows)
+    zarr_store.allocate(store, "skipped", coords={"skipped": n}, chunks={"skipped": n}, recipe={})
+    for name in _SKIPPED:
+        zarr_store.write(store, "skipped", name, [row[name] for row in rows])
+
+
+def extra_columns(sources: Sequence[ImageSource]) -> dict[str, list[str]]:
+    """Columns of an image table that the store does not know, by a name that it can hold.
+
+    Parameters
+    ----------
+    sources
+        The images.
+
+    Returns
+    -------
+    dict
+        By column, one text for every image; ``table_`` is set before names that the store uses itself.
+    """
+    names = [name for name in (sources[0].columns if sources else ()) if name != "category"]
+    safe = {name: re.sub(r"[^\w.-]", "_", name) for name in names}
+    taken = GROUPS["images"]
+    return {
+        (f"table_{s}" if s in taken or s.startswith((".", "_")) else s): [row.columns[n] for row in sources]
+        for n, s in safe.items()
+    }
