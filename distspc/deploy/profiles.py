@@ -11,33 +11,28 @@ import copy
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from distspc.deploy.checks import (
+    SECTIONS,
+    plausible_memory,
+    queue_keys,
+    queue_problems,
+    queue_section,
+    unknown_distributed,
+    unknown_key,
+    unknown_sections,
+)
 from distspc.deploy.quantities import memory_nbytes, seconds
 from distspc.errors import InputError
 
 Kind = Literal["local", "slurm", "pbs", "lsf", "sge", "slurm-runner", "address"]
-QUEUES = ("slurm", "pbs", "lsf", "sge")
-SECTIONS = ("distspc", "distributed", "jobqueue", "logging")
-RENAMED = {"extra", "env-extra", "job-extra", "header-skip", "project"}
-"""Keys that dask-jobqueue has renamed and warns about (`project` still stands for LSF and SGE)."""
 ADDRESS = re.compile(r"^(tcp|tls|ws|wss|ucx|inproc)://.+")
 MAX_FILE_NBYTES = 1_000_000
-LEAST_MEMORY_NBYTES = 2**28
-MOST_MEMORY_NBYTES = 2**46
-
-
-def _memory(value: str) -> str:
-    nbytes = memory_nbytes(value)
-    if not LEAST_MEMORY_NBYTES <= nbytes <= MOST_MEMORY_NBYTES:
-        raise ValueError("a worker needs between 0.25 GiB and 64 TiB")
-    return value
 
 
 def _duration(value: str) -> str:
@@ -45,7 +40,7 @@ def _duration(value: str) -> str:
     return value
 
 
-Memory = Annotated[str, AfterValidator(_memory)]
+Memory = Annotated[str, AfterValidator(plausible_memory)]
 Duration = Annotated[str, AfterValidator(_duration)]
 Count = Annotated[int, Field(strict=True, ge=1, le=100_000)]
 Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
@@ -108,11 +103,12 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.kind in QUEUES:
+        queue = queue_section(self.kind)
+        if queue:
             for key, home in (("cores_per_worker", "cores"), ("memory_per_worker", "memory")):
                 if getattr(self, key) != "auto":
                     name = key.replace("_", "-")
-                    raise ValueError(f"`{name}` goes with kind local; here set `jobqueue.{self.kind}.{home}`")
+                    raise ValueError(f"`{name}` goes with kind local; here set `jobqueue.{queue}.{home}`")
             if self.workers == "auto":
                 raise ValueError("`workers`: say how many jobs to keep in the queue, such as 4")
         if (self.kind == "address") != (self.address is not None or self.scheduler_file is not None):
@@ -147,7 +143,7 @@ class Profile(BaseModel):
     @property
     def queue(self) -> dict[str, Any]:
         """The section of `jobqueue` that this kind reads; empty for others."""
-        return dict(self.config.get("jobqueue", {}).get(self.kind) or {})
+        return dict(self.config.get("jobqueue", {}).get(queue_section(self.kind)) or {})
 
     @property
     def tls(self) -> bool:
@@ -163,7 +159,7 @@ class Profile(BaseModel):
     @property
     def shape(self) -> tuple[int, int, int]:
         """Number of workers, cores of each, memory of each in bytes; what is `auto` follows this machine."""
-        if self.kind in QUEUES:
+        if queue_section(self.kind):
             return int(self.settings.workers), int(self.queue["cores"]), memory_nbytes(self.queue["memory"])
         from distspc.deploy.machine import local_shape
 
@@ -298,8 +294,9 @@ def _path(content: Mapping[str, Any], key: str) -> list[str]:
     kind = (content.get("distspc") or {}).get("kind")
     if parts[0] in SECTIONS:
         return parts
-    if parts[0] not in _keys(Settings) and kind in QUEUES and parts[0] in queue_keys(kind):
-        return ["jobqueue", kind, *parts]
+    queue = queue_section(str(kind))
+    if queue and parts[0] not in _keys(Settings) and parts[0] in queue_keys(queue):
+        return ["jobqueue", queue, *parts]
     return ["distspc", *parts]
 
 
@@ -307,114 +304,18 @@ def _path(content: Mapping[str, Any], key: str) -> list[str]:
 
 
 def _validate(name: str, content: Mapping[str, Any]) -> Profile:
-    problems = list(_unknown_sections(content))
+    problems = list(unknown_sections(content))
     settings = None
     try:
         settings = Settings.model_validate(content.get("distspc") or {})
     except ValidationError as error:
         problems += _explain(error)
     config = {key: value for key, value in content.items() if key != "distspc"}
-    problems += _unknown_distributed(config.get("distributed") or {})
-    problems += _queue_problems(config.get("jobqueue") or {}, settings.kind if settings else None)
+    problems += unknown_distributed(config.get("distributed") or {})
+    problems += queue_problems(config.get("jobqueue") or {}, settings.kind if settings else None)
     if problems or settings is None:
         raise InputError(f"profile {name}:\n" + "\n".join(f"  {line}" for line in problems))
     return Profile(name=name, settings=settings, config=config)
-
-
-def _unknown_sections(content: Mapping[str, Any]) -> Iterator[str]:
-    for key in content:
-        if key not in SECTIONS:
-            yield f"{key}: unknown section; allowed are {', '.join(SECTIONS)}"
-        elif content[key] is not None and not isinstance(content[key], dict):
-            yield f"{key}: {content[key]!r} is not possible; it should be a mapping"
-
-
-def _unknown_distributed(section: Any) -> Iterator[str]:
-    import dask
-    import distributed  # noqa: F401  (fills in Dask's defaults)
-
-    known: dict[str, Any] = {}
-    for defaults in dask.config.defaults:
-        dask.config.update(known, {"distributed": defaults.get("distributed") or {}})
-    yield from _unknown_in(section, known["distributed"], "distributed")
-
-
-def _unknown_in(section: Any, known: Any, prefix: str) -> Iterator[str]:
-    # A key whose default is empty or a plain value holds whatever the user puts there.
-    if not isinstance(known, dict) or not known or prefix.endswith("environ"):
-        return
-    if not isinstance(section, dict):
-        yield f"{prefix}: {section!r} is not possible; it should be a mapping"
-        return
-    allowed = {key.replace("_", "-"): value for key, value in known.items()}
-    for key, value in section.items():
-        if str(key).replace("_", "-") in allowed:
-            yield from _unknown_in(value, allowed[str(key).replace("_", "-")], f"{prefix}.{key}")
-        else:
-            yield _unknown(f"{prefix}.{key}", list(allowed))
-
-
-@cache
-def _queue_defaults() -> dict[str, dict[str, Any]]:
-    # Read beside the package, not imported: importing dask_jobqueue changes how Ctrl-C is handled.
-    spec = find_spec("dask_jobqueue")
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError("the package dask-jobqueue is not installed; `pip install dask-jobqueue`")
-    file = Path(spec.submodule_search_locations[0]) / "jobqueue.yaml"
-    return dict(yaml.safe_load(file.read_text(encoding="utf-8"))["jobqueue"])
-
-
-def queue_keys(kind: str) -> list[str]:
-    """Keys that the section `jobqueue.<kind>` may have."""
-    renamed = RENAMED if kind in ("slurm", "pbs") else RENAMED - {"project"}
-    return [key for key in _queue_defaults()[kind] if key not in renamed]
-
-
-def _queue_problems(jobqueue: Any, kind: str | None) -> Iterator[str]:
-    if not isinstance(jobqueue, dict):
-        return
-    for name, section in jobqueue.items():
-        if name not in QUEUES:
-            yield _unknown(f"jobqueue.{name}", list(QUEUES))
-        elif not isinstance(section, dict):
-            yield f"jobqueue.{name}: {section!r} is not possible; it should be a mapping"
-        else:
-            yield from (
-                _unknown(f"jobqueue.{name}.{k}", queue_keys(name)) for k in section if k not in queue_keys(name)
-            )
-    if kind in QUEUES:
-        section = jobqueue.get(kind)
-        yield from _job_problems(kind, section if isinstance(section, dict) else {})
-
-
-def _job_problems(kind: str, section: Mapping[str, Any]) -> Iterator[str]:
-    where = f"jobqueue.{kind}"
-    cores = section.get("cores")
-    if not isinstance(cores, int) or isinstance(cores, bool) or not 1 <= cores <= 4096:
-        yield f"{where}.cores: {cores!r} is not possible; cores of a job, a whole number from 1 to 4096"
-    if section.get("processes", 1) != 1:
-        yield f"{where}.processes: {section['processes']!r} is not possible; always 1: for more, raise `workers`"
-    yield from _trouble(f"{where}.memory", section.get("memory"), _memory)
-    yield from _trouble(f"{where}.walltime", section.get("walltime"), seconds, optional=True)
-    if section.get("job-mem") and not list(_trouble("", section.get("memory"), _memory)):
-        yield from _job_memory(where, section["memory"], section["job-mem"])
-
-
-def _job_memory(where: str, memory: str, job_memory: Any) -> Iterator[str]:
-    match = re.fullmatch(r"(\d+)([KMGT])", str(job_memory))
-    if match is None:
-        yield f"{where}.job-mem: {job_memory!r} is not possible; a number with K, M, G or T, as sbatch --mem reads it"
-    elif int(match[1]) * 2 ** (10 * (1 + "KMGT".index(match[2]))) < memory_nbytes(memory):
-        yield f"{where}.job-mem: {job_memory!r} is less than the worker's memory, {memory!r}; raise it or make it null"
-
-
-def _trouble(key: str, value: Any, check: Any, *, optional: bool = False) -> Iterator[str]:
-    if value is None and optional:
-        return
-    try:
-        check(value)
-    except ValueError as error:
-        yield f"{key}: {value!r} is not possible; {error}"
 
 
 def _explain(error: ValidationError) -> Iterator[str]:
@@ -422,7 +323,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
         loc = [str(part) for part in item["loc"] if not re.search(r"literal|constrained|function", str(part))]
         key = ".".join(["distspc", *loc])
         if item["type"] == "extra_forbidden":
-            yield _unknown(key, _keys(_section_at(loc[:-1])))
+            yield unknown_key(key, _keys(_section_at(loc[:-1])))
         elif item["type"] == "missing":
             yield f"{key}: this key is missing{_choices(loc)}"
         elif item["type"] == "value_error":
@@ -443,9 +344,3 @@ def _section_at(loc: Sequence[str]) -> type[_Section]:
 
 def _keys(section: type[_Section]) -> list[str]:
     return [name.replace("_", "-") for name in section.model_fields]
-
-
-def _unknown(key: str, allowed: Sequence[str]) -> str:
-    close = difflib.get_close_matches(key.rpartition(".")[2], allowed, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{key}: unknown key; {hint}allowed are {', '.join(allowed)}"

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 _UNITS = {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-_CLOCK = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d{1,2}){0,2})")
+_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)")
 _SPAN = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>s|m|min|h|d)")
 _SPANS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
@@ -31,12 +31,12 @@ def memory_nbytes(value: Any) -> int:
 
 
 def seconds(value: Any) -> int:
-    """Seconds of a walltime (``2-00:00:00``, ``01:30:00``, ``01:30`` hours and minutes) or span (``55m``).
+    """Seconds of a walltime (``01:30:00``, ``2-00:00:00``) or a span (``55m``).
 
     Raises
     ------
     ValueError
-        If it is neither, or zero.
+        If it is neither, or zero. Two numbers (``01:30``) are minutes to SLURM and hours to LSF: see `lsf_seconds`.
 
     Examples
     --------
@@ -48,10 +48,23 @@ def seconds(value: Any) -> int:
     total = 0
     if span:
         total = int(float(span["number"]) * _SPANS[span["unit"]])
-    elif clock and ":" in text:
-        parts = [int(part) for part in clock["clock"].split(":")]
-        hours, minutes, rest = (*parts, 0)[:3]
-        total = 86400 * int(clock["days"] or 0) + 3600 * hours + 60 * minutes + rest
+    elif clock:
+        days, hours, minutes, rest = (int(part or 0) for part in clock.groups())
+        total = 86400 * days + 3600 * hours + 60 * minutes + rest
     if total <= 0:
-        raise ValueError('a time is hours:minutes:seconds in quotes, such as "01:30:00", or a span such as `55m`')
+        raise ValueError('a time is hours:minutes:seconds in quotes, such as "01:30:00", or a span such as 55m')
+    return total
+
+
+def lsf_seconds(value: Any) -> int:
+    """Seconds of LSF's walltime, hours and minutes.
+
+    Examples
+    --------
+    >>> lsf_seconds("04:00")
+    14400
+    """
+    clock = re.fullmatch(r"(\d+):(\d\d)", str(value).strip())
+    if clock is None or not (total := 3600 * int(clock[1]) + 60 * int(clock[2])):
+        raise ValueError('LSF takes hours:minutes in quotes, such as "04:00"')
     return total

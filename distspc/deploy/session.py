@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from distspc.deploy.machine import THREAD_VARIABLES, thread_environment
-from distspc.deploy.profiles import QUEUES, Profile, load_profile
-from distspc.deploy.signals import shielded, terminate_like_interrupt
+from distspc.deploy.checks import QUEUES
+from distspc.deploy.config import dask_config, flatten
+from distspc.deploy.failures import explain_failure, log_tail
+from distspc.deploy.machine import THREAD_VARIABLES
+from distspc.deploy.profiles import Profile, load_profile
+from distspc.deploy.signals import terminate_like_interrupt
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -71,59 +74,43 @@ def _log_directory(profile: Profile, given: str | Path | None) -> Path:
 def _open(profile: Profile, name: str, log_directory: Path) -> Iterator[Client]:
     import dask
 
-    from distspc.deploy import local
+    with ExitStack() as stack:
+        if profile.kind in QUEUES:
+            from distspc.deploy.jobqueue import cluster_class
 
+            cluster_class(profile.kind)  # its import sets Dask's defaults: before the profile does
+        tail = stack.enter_context(log_tail())
+        stack.enter_context(dask.config.set(flatten(dask_config(profile))))
+        client = stack.enter_context(_client(profile, name, log_directory))
+        try:
+            yield client
+        except Exception as error:
+            _raise_explained(error, client, tail.lines)
+            raise
+
+
+def _client(profile: Profile, name: str, log_directory: Path) -> AbstractContextManager[Client]:
     if profile.kind in QUEUES:
-        raise NotImplementedError
-    with dask.config.set(flatten(dask_config(profile))), local.local_client(profile, name=name) as client:
-        yield client
+        from distspc.deploy.queue import queue_client
 
+        return queue_client(profile, name=name, log_directory=log_directory)
+    if profile.kind == "slurm-runner":
+        from distspc.deploy.runner import runner_client
 
-def dask_config(profile: Profile) -> dict[str, Any]:
-    """Dask's configuration under this profile: its own sections, and what every profile of ours needs."""
-    import dask
-    import distributed  # noqa: F401  (fills in Dask's defaults)
-
-    ours = {
-        "distributed": {
-            "scheduler": {"allowed-failures": 20},
-            "worker": {"multiprocessing-method": "spawn"},
-            "nanny": {"pre-spawn-environ": _environment(profile)},
-        }
-    }
-    return dict(dask.config.merge(ours, _canonical(profile.config)))
-
-
-def _environment(profile: Profile) -> dict[str, str]:
-    import dask
-
-    inherited = {str(k): str(v) for k, v in dask.config.get("distributed.nanny.pre-spawn-environ").items()}
+        return runner_client(profile, log_directory=log_directory)
     if profile.kind == "address":
-        return inherited
-    return inherited | thread_environment(profile.shape[1])
+        from distspc.deploy.existing import existing_client
+
+        return existing_client(profile)
+    from distspc.deploy.local import local_client
+
+    return local_client(profile, name=name)
 
 
-def _canonical(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys with hyphens, except the names of environment variables."""
-    return {
-        key.replace("_", "-"): _canonical(value) if isinstance(value, Mapping) and not _is_environment(key) else value
-        for key, value in section.items()
-    }
-
-
-def _is_environment(key: str) -> bool:
-    return key.endswith("environ")
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested configuration as dotted keys, so that setting it leaves its neighbours alone."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value and not _is_environment(key):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+def _raise_explained(error: Exception, client: Client, lines: Iterable[str]) -> None:
+    explained = explain_failure(error, client, lines=lines)
+    if explained is not None:
+        raise explained from error
 
 
 @contextmanager
@@ -139,6 +126,3 @@ def _environment_kept() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-__all__ = ["dask_config", "deploy", "flatten", "shielded"]

@@ -1,0 +1,58 @@
+"""Dask's configuration under a profile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from distspc.deploy.machine import thread_environment
+
+if TYPE_CHECKING:
+    from distspc.deploy.profiles import Profile
+
+
+def dask_config(profile: Profile) -> dict[str, Any]:
+    """Dask's configuration under this profile: its own sections, and what every profile of ours needs."""
+    import dask
+    import distributed  # noqa: F401  (fills in Dask's defaults)
+
+    ours = {
+        "distributed": {
+            "scheduler": {"allowed-failures": 20},
+            "worker": {"multiprocessing-method": "spawn"},
+            "nanny": {"pre-spawn-environ": _environment(profile)},
+        }
+    }
+    return dict(dask.config.merge(ours, canonical(profile.config)))
+
+
+def _environment(profile: Profile) -> dict[str, str]:
+    import dask
+
+    inherited = {str(k): str(v) for k, v in dask.config.get("distributed.nanny.pre-spawn-environ").items()}
+    if profile.kind == "address":
+        return inherited
+    return inherited | thread_environment(profile.shape[1])
+
+
+def canonical(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys with hyphens, except the names of environment variables."""
+    return {
+        key.replace("_", "-"): canonical(value) if isinstance(value, Mapping) and not _is_environment(key) else value
+        for key, value in section.items()
+    }
+
+
+def _is_environment(key: str) -> bool:
+    return key.endswith("environ")
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested configuration as dotted keys, so that setting it leaves its neighbours alone."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value and not _is_environment(key):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,61 @@
+"""A client at a scheduler that somebody else runs; it is left running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from distspc.deploy.profiles import Profile
+from distspc.errors import InputError, WorkerError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+START_S = 60.0
+CONNECT_S = 15.0
+
+
+@contextmanager
+def existing_client(profile: Profile) -> Iterator[Client]:
+    """Connect to the scheduler at an address, or of a scheduler file.
+
+    Raises
+    ------
+    InputError
+        If nobody answers there, or not with the certificates that Dask's configuration names.
+    WorkerError
+        If the scheduler has no worker in time.
+    """
+    settings = profile.settings
+    where = settings.address or str(settings.scheduler_file)
+    try:
+        client = _connect(profile, where)
+    except (OSError, TimeoutError, ValueError, RuntimeError, TypeError) as error:
+        said = " ".join(str(error).split())
+        raise InputError(f"no scheduler answers at {where}: {said}{_hint(where)}") from None
+    timeout = settings.timeouts.start or START_S
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=timeout)
+        except TimeoutError:
+            raise WorkerError(f"the scheduler at {where} has had no worker for {timeout:g} s; start some") from None
+        yield client
+
+
+def _hint(where: str) -> str:
+    if not where.startswith("tls://"):
+        return ""
+    keys = "ca-file, client.cert and client.key"
+    return f"; for tls:// a profile of kind address names the certificates in distributed.comm.tls ({keys})"
+
+
+def _connect(profile: Profile, where: str) -> Client:
+    from distributed import Client
+
+    settings = profile.settings
+    if settings.scheduler_file is not None:
+        if not settings.scheduler_file.expanduser().is_file():
+            raise InputError(f"there is no scheduler file {settings.scheduler_file}")
+        return Client(scheduler_file=str(settings.scheduler_file.expanduser()), timeout=CONNECT_S)
+    return Client(where, timeout=CONNECT_S)

@@ -1,0 +1,144 @@
+"""Clusters whose workers are jobs of a batch queue; with `runner` the one place that imports dask_jobqueue."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distspc.deploy import tls
+from distspc.deploy.checks import queue_section
+from distspc.deploy.jobs import clean_environment, job_keywords, job_name
+from distspc.deploy.local import free_dashboard
+from distspc.deploy.profiles import Profile
+from distspc.deploy.signals import handlers_kept
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Record:
+    """What has become of the jobs of a cluster.
+
+    Attributes
+    ----------
+    submitted
+        Ids of all jobs that the queue took, in order.
+    refusals
+        The queue's words for those it did not take, since it last took one.
+    vanished
+        Ids of jobs that ended before their worker connected, since a worker last did.
+    failure
+        Why the cluster has been given up, if it has.
+    """
+
+    submitted: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+    failure: str | None = None
+
+
+def queue_words(error: Exception) -> str:
+    """What the queue's own command said, out of dask-jobqueue's account of the call."""
+    text = str(error)
+    found = re.search(r"stderr:\n(.*)", text, re.DOTALL)
+    said = found[1].strip() if found else ""
+    if not said and (found := re.search(r"stdout:\n(.*?)\nstderr:", text, re.DOTALL)):
+        said = found[1].strip()
+    return " ".join(said.split()) or text
+
+
+def job_class(kind: str, record: Record | None = None) -> Any:
+    """dask-jobqueue's job class for a kind, with its shortcomings made good.
+
+    Jobs are submitted from an environment without the surrounding allocation's variables and in a session of
+    their own (Ctrl-C must not hit a submission half-way), a refusal is kept in the queue's own words, and a
+    closed job says that it is closed (otherwise closing its cluster fails or hangs).
+    """
+    from distributed.core import Status
+
+    base: Any = cluster_class(kind).job_cls
+    notes = record if record is not None else Record()
+
+    class KeptJob(base):
+        """A job that reports how its submission went."""
+
+        refused = False
+
+        @property
+        def worker_process_threads(self) -> int:
+            # One task at a time; the job's cores are for the threads inside it.
+            return 1
+
+        async def start(self) -> None:
+            try:
+                await super().start()
+            except (RuntimeError, OSError, ValueError) as error:
+                self.refused = True
+                notes.refusals.append(queue_words(error))
+                raise
+            notes.submitted.append(self.job_id)
+            notes.refusals.clear()
+
+        async def close(self) -> None:
+            await super().close()
+            self.status = Status.closed
+
+        @staticmethod
+        async def _call(cmd: list[str], *, shell: bool = False, **keywords: Any) -> str:
+            keywords = {"env": clean_environment(), "start_new_session": True, **keywords}
+            return str(await base._call(cmd, shell=shell, **keywords))
+
+    return KeptJob
+
+
+def cluster_class(kind: str) -> Any:
+    """dask-jobqueue's cluster class for a kind of queue."""
+    # Importing dask_jobqueue makes Ctrl-C a silent exit of the process.
+    with handlers_kept():
+        import dask_jobqueue
+    names = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
+    return getattr(dask_jobqueue, names[kind])
+
+
+def make_cluster(profile: Profile, record: Record, *, name: str, log_directory: Path, security: Any) -> Any:
+    """Start a scheduler here for workers that are jobs; no job is submitted yet.
+
+    The configuration of the profile must be set in Dask already.
+    """
+    settings = profile.settings
+    options = dict(profile.queue.get("scheduler-options") or {})
+    return cluster_class(profile.kind)(
+        job_cls=job_class(profile.kind, record),
+        name=job_name(name),
+        security=security,
+        scheduler_options={"dashboard_address": free_dashboard(settings.dashboard_address), **options},
+        silence_logs=logging.ERROR,
+        **job_keywords(profile, name=name, log_directory=log_directory),
+    )
+
+
+def script_text(
+    profile: Profile,
+    *,
+    name: str,
+    log_directory: Path,
+    address: str | None = None,
+    security: Any = None,
+) -> str:
+    """Text of the script that would be submitted for one worker; what is only known then stands in <>."""
+    scheme = "tls" if profile.tls else "tcp"
+    kind = queue_section(profile.kind) or ""
+    existed = log_directory.exists()
+    job = job_class(kind)(
+        address or f"{scheme}://<scheduler>:<port>",
+        name=f"{job_name(name)}-<number>",
+        protocol=f"{scheme}://" if profile.tls else None,
+        security=security or (tls.security(log_directory / ".tls-<run>") if profile.tls else None),
+        **job_keywords(profile, name=name, log_directory=log_directory),
+    )
+    if not existed:  # dask-jobqueue makes the folder of the logs; looking at a script must not
+        log_directory.rmdir()
+    return str(job.job_script())

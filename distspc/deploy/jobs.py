@@ -1,0 +1,155 @@
+"""What a job of a batch queue is asked with: plain data worked out from a profile, nothing submitted."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distspc.deploy.checks import queue_section, walltime_reader
+from distspc.deploy.machine import thread_environment
+from distspc.deploy.profiles import Profile
+from distspc.deploy.quantities import seconds
+from distspc.errors import InputError
+
+SUBMIT_COMMANDS = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub", "sge": "qsub"}
+TOLD_TO_WORKERS = ("worker", "comm")
+"""Sections of `distributed` that a worker in a job has to be told; the others are for the scheduler."""
+_UNSAFE = re.compile(r"[^\w./+,:@=-]")
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """Age in seconds at which a worker hands over its work and ends, and by how much it varies."""
+
+    age: int
+    stagger: int
+
+
+def job_name(name: str) -> str:
+    """A name that every queue takes."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "distspc"
+
+
+def checked_folder(path: Path) -> Path:
+    """Pass on a folder whose path can stand in a job script as it is.
+
+    Raises
+    ------
+    InputError
+        If it holds blanks or characters that the shell or the queue would read in their own way.
+    """
+    found = _UNSAFE.search(str(path))
+    if found:
+        raise InputError(
+            f"the folder {str(path)!r} cannot stand in a job script because of {found[0]!r}; "
+            "give another one with `log-directory`, made of letters, digits and . _ - / only"
+        )
+    return path
+
+
+def lifetime(profile: Profile) -> Lifetime | None:
+    """When a worker hands over: before the walltime even with the stagger; None where there is no limit."""
+    wanted, wall = profile.settings.lifetime, profile.queue.get("walltime")
+    limit = walltime_reader(profile.kind)(wall) if wall else None
+    if wanted == "auto" and limit is not None:
+        margin = max(1, min(max(120, limit // 20), limit // 2))
+        return Lifetime(age=limit - margin, stagger=margin // 2)
+    if wanted in (None, "auto"):
+        return None
+    age = seconds(wanted)
+    stagger = min(age, max(0, limit - age) if limit else age) // 2 if limit else age // 20
+    if limit is not None and age >= limit:
+        raise InputError(f"`lifetime` ({wanted}) must be less than the walltime ({wall}) of the job")
+    return Lifetime(age=age, stagger=stagger)
+
+
+def worker_arguments(profile: Profile) -> list[str]:
+    """Options of `dask worker` beyond what dask-jobqueue gives it."""
+    # A worker's own page listens on all interfaces by default; without the page its metrics still do.
+    arguments = ["--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
+    for resource, amount in profile.settings.resources.items():
+        arguments += ["--resources", f"{resource}={amount:g}"]
+    hand_over = lifetime(profile)
+    if hand_over is not None:
+        arguments += ["--lifetime", f"{hand_over.age}s", "--lifetime-stagger", f"{hand_over.stagger}s"]
+    return arguments + list(profile.queue.get("worker-extra-args") or [])
+
+
+def prologue(profile: Profile) -> list[str]:
+    """Shell lines before the worker: an orderly end on SIGTERM, Dask's configuration, the profile's own lines."""
+    cores = profile.shape[1]
+    environment = {**_inherited_environment(), **thread_environment(cores)}
+    told = {"distributed.nanny.pre-spawn-environ": environment} | _told(profile)
+    exports = [f"export {_variable(key)}={shlex.quote(_value(value))}" for key, value in told.items()]
+    # Without a handler of its own bash dies of scancel's SIGTERM at once, and the worker with it.
+    return ["trap : TERM", *exports, *(profile.queue.get("job-script-prologue") or [])]
+
+
+def _inherited_environment() -> dict[str, str]:
+    import dask
+    import distributed  # noqa: F401  (fills in Dask's defaults)
+
+    return {str(k): str(v) for k, v in dask.config.get("distributed.nanny.pre-spawn-environ").items()}
+
+
+def _told(profile: Profile) -> dict[str, Any]:
+    from distspc.deploy.config import canonical, flatten
+
+    section = canonical(profile.config.get("distributed") or {})
+    return flatten({key: section[key] for key in TOLD_TO_WORKERS if key in section}, "distributed.")
+
+
+def _variable(key: str) -> str:
+    return "DASK_" + key.upper().replace(".", "__").replace("-", "_")
+
+
+def _value(value: Any) -> str:
+    # Dask reads these as Python literals: a mapping of strings looks the same in JSON, and quotes better.
+    return value if isinstance(value, str) else json.dumps(value) if isinstance(value, dict) else repr(value)
+
+
+def job_memory_mib(nbytes: int) -> int:
+    """Memory to ask the queue for, in MiB: above the worker's own limit, so that its nanny acts first."""
+    return -(-(nbytes + max(nbytes // 10, 2**29)) // 2**20)
+
+
+def job_keywords(profile: Profile, *, name: str, log_directory: Path) -> dict[str, Any]:
+    """Keywords for the job class of dask-jobqueue that reads this profile's section."""
+    queue = profile.queue
+    _, cores, nbytes = profile.shape
+    return {
+        "cores": cores,
+        "memory": f"{nbytes // 2**20} MiB",
+        "processes": 1,
+        "job_name": job_name(name),
+        "log_directory": str(checked_folder(log_directory)),
+        "worker_extra_args": worker_arguments(profile),
+        "job_script_prologue": prologue(profile),
+        **_memory_keyword(queue_section(profile.kind) or "", queue, cores, nbytes),
+    }
+
+
+def _memory_keyword(kind: str, queue: Mapping[str, Any], cores: int, nbytes: int) -> dict[str, Any]:
+    mib = job_memory_mib(nbytes)
+    if kind == "slurm":
+        return {"job_mem": queue.get("job-mem") or f"{mib}M"}
+    if kind == "pbs" and not queue.get("resource-spec"):
+        return {"resource_spec": f"select=1:ncpus={cores}:mem={mib}mb"}
+    if kind == "lsf" and not queue.get("mem"):
+        return {"mem": mib * 2**20}
+    return {}
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment to submit from: without what an allocation around this process says of itself."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SLURM_", "SLURMD_", "PBS_", "LSB_")) or name == "SLURM_CONF" or name == "PBS_CONF_FILE"
+    }

@@ -1,0 +1,199 @@
+"""A client on workers that are jobs of a batch queue: kept at their number, and gone from the queue at the end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distspc.deploy.jobqueue import Record, make_cluster, script_text
+from distspc.deploy.jobs import SUBMIT_COMMANDS, checked_folder, clean_environment
+from distspc.deploy.local import cluster_closed
+from distspc.deploy.profiles import Profile
+from distspc.deploy.signals import shielded
+from distspc.deploy.tls import certificate_folder, write_certificates
+from distspc.deploy.watch import Watch
+from distspc.errors import InputError, WorkerError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+logger = logging.getLogger(__name__)
+
+SUBMIT_S = 60.0
+"""Seconds for the queue to take or refuse the first job."""
+TELL_S = 30.0
+"""Seconds between two words about jobs that wait."""
+COMMAND_S = 60.0
+
+
+@contextmanager
+def queue_client(profile: Profile, *, name: str, log_directory: Path) -> Iterator[Client]:
+    """Open a client on jobs of a batch queue.
+
+    Raises
+    ------
+    InputError
+        If the queue's commands are missing, or it refuses the job: in its own words.
+    WorkerError
+        If jobs start but no worker comes of them.
+    """
+    from distributed import Client
+
+    check_queue(profile, name=name, log_directory=log_directory)
+    record = Record()
+    with ExitStack() as stack:
+        security = None
+        if profile.tls:
+            parent = Path(profile.queue.get("shared-temp-directory") or log_directory).expanduser()
+            security = write_certificates(stack.enter_context(certificate_folder(checked_folder(parent))))
+        stack.enter_context(_queue_left_empty(profile, record))
+        cluster = make_cluster(profile, record, name=name, log_directory=log_directory, security=security)
+        stack.enter_context(cluster_closed(cluster, profile))
+        cluster.distspc_record, cluster.distspc_logs = record, log_directory
+        client = stack.enter_context(Client(cluster))
+        if profile.kind == "slurm":
+            watch = Watch(cluster, record, poll_s=profile.settings.timeouts.poll, log_directory=log_directory)
+            watch.start()
+            stack.callback(watch.stop)
+        keep(cluster, profile)
+        _wait(profile, client, record)
+        yield client
+
+
+def keep(cluster: Any, profile: Profile) -> None:
+    """Ask for the profile's jobs: between its bounds, or as many as it says, each replaced when it is lost."""
+    adapt = profile.settings.adapt
+    # Equal bounds, for a plain scale() never replaces a lost job.
+    low, high = (adapt.minimum, adapt.maximum) if adapt else (profile.n_workers, profile.n_workers)
+    cluster.adapt(minimum=low, maximum=high)
+
+
+def check_queue(profile: Profile, *, name: str, log_directory: Path) -> None:
+    """Refuse what the queue would refuse, before anything is started.
+
+    Raises
+    ------
+    InputError
+        With the queue's own words.
+    """
+    command = SUBMIT_COMMANDS[profile.kind]
+    if shutil.which(command) is None:
+        raise InputError(
+            f"there is no {command} on this machine: profile {profile.name} submits jobs, so run it where the queue's "
+            "commands are (a login node), or take --profile local"
+        )
+    if profile.kind == "slurm":
+        said = slurm_objection(script_text(profile, name=name, log_directory=log_directory))
+        if said:
+            raise InputError(f"SLURM refuses the job of profile {profile.name}: {said}")
+
+
+def slurm_objection(script: str) -> str | None:
+    """SLURM's words against a job script; None where it would take it."""
+    try:
+        answer = subprocess.run(
+            ["sbatch", "--test-only"],
+            input=script,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_S,
+            env=clean_environment(),
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"sbatch did not answer within {COMMAND_S:.0f} s"
+    return (
+        None if answer.returncode == 0 else " ".join(answer.stderr.split()) or f"sbatch ended with {answer.returncode}"
+    )
+
+
+# ---------------------------------------------------------------- waiting
+
+
+def _wait(profile: Profile, client: Client, record: Record) -> None:
+    """Wait until the queue has taken a job, and until a worker is there (unless none need be)."""
+    settings = profile.settings
+    begun = told = time.monotonic()
+    while not _workers(client) and (settings.adapt is None or settings.adapt.minimum > 0):
+        now = time.monotonic()
+        _raise_trouble(profile, record, waited_s=now - begun)
+        if settings.timeouts.start is not None and now - begun > settings.timeouts.start:
+            raise WorkerError(
+                f"no worker of profile {profile.name} within {settings.timeouts.start:g} s; "
+                f"{waiting_jobs(profile, record)}. "
+                "Set `timeouts.start` higher, or to null to wait as long as the queue takes"
+            )
+        if now - told > TELL_S:
+            told = now
+            logger.warning("waiting for a worker; %s", waiting_jobs(profile, record))
+        time.sleep(0.1)
+
+
+def _workers(client: Client) -> int:
+    return len(client.cluster.scheduler.workers)
+
+
+def _raise_trouble(profile: Profile, record: Record, *, waited_s: float) -> None:
+    if record.failure:
+        raise WorkerError(record.failure)
+    if record.submitted:
+        return
+    if record.refusals:
+        raise InputError(f"the queue refuses the job of profile {profile.name}: {record.refusals[0]}")
+    if waited_s > SUBMIT_S:
+        raise WorkerError(f"{SUBMIT_COMMANDS[profile.kind]} has not answered for {SUBMIT_S:.0f} s")
+
+
+def waiting_jobs(profile: Profile, record: Record) -> str:
+    """What the queue says about these jobs, in one line."""
+    if profile.kind != "slurm":
+        return f"jobs submitted: {', '.join(record.submitted) or 'none'}"
+    lines = _squeue("%A %T (%r)", record)
+    return "jobs in the queue: " + (", ".join(lines) if lines else "none")
+
+
+def _squeue(fmt: str, record: Record) -> list[str]:
+    try:
+        answer = subprocess.run(
+            ["squeue", "--noheader", "--user", str(os.getuid()), "--format", fmt],
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_S,
+            env=clean_environment(),
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    ours = set(record.submitted)
+    return [line for line in answer.stdout.splitlines() if line.split()[:1] and line.split()[0] in ours]
+
+
+# ---------------------------------------------------------------- the end
+
+
+@contextmanager
+def _queue_left_empty(profile: Profile, record: Record) -> Iterator[None]:
+    """At the end of the block cancel every job that was ever submitted in it, and wait until they are gone."""
+    try:
+        yield
+    finally:
+        with shielded("taking the jobs out of the queue"):
+            _cancel(profile, record)
+
+
+def _cancel(profile: Profile, record: Record) -> None:
+    if profile.kind != "slurm" or not record.submitted:
+        return  # the other queues' jobs are cancelled one by one when the cluster closes
+    deadline = time.monotonic() + profile.settings.timeouts.close
+    while (left := _squeue("%A", record)) and time.monotonic() < deadline:
+        subprocess.run(["scancel", *left], capture_output=True, env=clean_environment(), check=False, timeout=COMMAND_S)
+        time.sleep(0.3)
+    if left:
+        logger.warning("still in the queue: %s; `scancel %s` takes them out", ", ".join(left), " ".join(left))
