@@ -1,0 +1,405 @@
+"""The inner loop of the sparse-coding model: early-stopped shrinkage steps with a proven stop.
+
+What is computed (`method.md`, section 4; Lin et al. 2024), for input B (rows, units) and dictionary Phi::
+
+    r <- S(r + step (B - r Phi') Phi, sparsity)          S: soft threshold
+    until ||r_new - r||_2 < eps (eps + ||r||_2)          spectral norms of the whole matrices
+
+How it is computed here. The step is ``r M + b`` with ``M = I - step Phi'Phi`` and ``b = step B Phi``: no residual inside
+the loop. Rows are independent of each other but for the stop, so they are cut into *parts*, one thread each, that
+run some steps ahead (a *pass*) before anyone asks whether to stop; steps beyond the stop are thrown away. The stop is
+decided from sums over parts, cheapest first:
+
+1. ``|dr v|`` for one vector v per pass (kept close to the top singular vector of dr) is a lower bound of ``||dr||``;
+   the Frobenius norm is an upper bound of ``||r||``. Far from the stop they prove that it is not reached.
+2. Within a pass r moves almost along a line, so ``||r_j|| <= (1-a) ||r_0|| + a ||r_m|| + ||r_j - line||_F``: two
+   norms bound all steps of the pass closely.
+3. What is left is decided by Gram matrices of dr and r: Rayleigh quotient against Cholesky factor, then eigenvalues;
+   and where even these agree with eps to 1e-9, by the singular value decomposition that the definition names.
+
+With more parts than threads nothing but the state at the start of the pass is kept; a pass is run again where its inside
+is needed. That encodes any number of rows in bounded memory, with the stop of all rows together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TypeVar
+
+import numpy as np
+
+from distspc.kernels import spectral
+from distspc.kernels.threads import Threads
+
+Inputs = Callable[[slice], np.ndarray]
+Result = TypeVar("Result")
+Finish = Callable[[slice, np.ndarray], None]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Constants of the inner loop: threshold, step length, tolerance (eps), and the largest number of steps.
+
+    The method counts steps from 0 and gives up when the count is 998: that is 999 steps.
+    """
+
+    sparsity: float = 1e-3
+    step: float = 1e-2
+    tolerance: float = 1e-2
+    max_steps: int = 999
+
+
+@dataclass(frozen=True)
+class Stop:
+    """How an inner loop ended: after how many steps, and whether by the rule or by their largest number."""
+
+    n_steps: int
+    converged: bool
+
+
+def soft_threshold(x: np.ndarray, threshold: float, work: np.ndarray | None = None) -> np.ndarray:
+    """Shrink `x` towards 0 by `threshold`, in place: sign(x) max(|x| - threshold, 0)."""
+    return np.subtract(x, np.clip(x, -threshold, threshold, out=work), out=x)
+
+
+class _Buffers:
+    """What one part needs for a pass: the code after every step, the drive b, scratch."""
+
+    def __init__(self, n_rows: int, n_codewords: int, n_steps: int, dtype: np.dtype) -> None:
+        self.flat = np.empty((n_steps + 1) * n_rows * n_codewords, dtype)
+        self.drive = np.empty((n_rows, n_codewords), dtype)
+        self.work = np.empty((n_rows, n_codewords), dtype)
+
+    def history(self, n_rows: int, n_steps: int) -> np.ndarray:
+        """Codes of one pass (steps + 1, rows, codewords), contiguous."""
+        shape = (n_steps + 1, n_rows, self.drive.shape[1])
+        return self.flat[: math.prod(shape)].reshape(shape)
+
+
+@dataclass
+class _Pass:
+    """Sums over parts that describe one pass of m steps."""
+
+    squares: np.ndarray
+    """(m + 1,) squared Frobenius norms of the codes after each step."""
+    along: np.ndarray
+    """(m,) squared length of (change of code) v."""
+    ahead: np.ndarray
+    """(codewords,) dr'dr v of the last step: the next v."""
+    end: np.ndarray | None
+    """Gram matrix (codewords, codewords) of the last code; None while the codes themselves are kept."""
+    products: np.ndarray | None
+    """(2, m + 1) inner products of the codes with the first and the last; None while the codes themselves are kept."""
+
+    def __add__(self, other: _Pass) -> _Pass:
+        end = None if self.end is None or other.end is None else self.end + other.end
+        both = None if self.products is None or other.products is None else self.products + other.products
+        squares, along, ahead = self.squares + other.squares, self.along + other.along, self.ahead + other.ahead
+        return _Pass(squares, along, ahead, end, both)
+
+
+def _end_products(history: np.ndarray) -> np.ndarray:
+    flat = history.reshape(len(history), -1)
+    return np.stack([flat @ flat[0], flat @ flat[-1]])
+
+
+class InnerLoop:
+    """The inner loop for `n_rows` rows; buffers live as long as the object, for use batch after batch.
+
+    Parameters
+    ----------
+    n_rows, n_codewords
+        Shape of the code.
+    dtype
+        float64 or float32.
+    threads
+        Threads that share the work.
+    part_rows
+        Rows of a part; None: one part per thread, all kept.
+    pass_steps
+        Most steps run before the stop is looked at.
+    """
+
+    def __init__(
+        self,
+        n_rows: int,
+        n_codewords: int,
+        *,
+        dtype: np.dtype,
+        rule: Rule,
+        threads: Threads,
+        part_rows: int | None = None,
+        pass_steps: int = 10,
+    ) -> None:
+        self.rule, self.threads, self.pass_steps = rule, threads, pass_steps
+        self.parts = list(threads.shares(n_rows))
+        if part_rows is not None:
+            self.parts = [slice(a, min(a + part_rows, n_rows)) for a in range(0, n_rows, part_rows)]
+        self.kept = len(self.parts) <= threads.n
+        size = max(part.stop - part.start for part in self.parts)
+        count = min(len(self.parts), threads.n)
+        self.buffers = [_Buffers(size, n_codewords, pass_steps, np.dtype(dtype)) for _ in range(count)]
+        self.free: SimpleQueue[_Buffers] = SimpleQueue()
+        for buffers in self.buffers:
+            self.free.put(buffers)
+        self.states: tuple[np.ndarray, np.ndarray] | None = None
+        self.v = np.full(n_codewords, 1 / math.sqrt(n_codewords), dtype)
+        self.margin = spectral.margin(np.dtype(dtype))
+        self.n_expected = 2 * pass_steps
+        self.n_decided_closely = 0
+
+    @property
+    def codes(self) -> np.ndarray:
+        """Where a pass of a large set leaves its codes (n_rows, codewords)."""
+        if self.states is None:
+            raise ValueError("codes of a large set need `states` to live in")
+        return self.states[1]
+
+    # ------------------------------------------------------------ the loop
+
+    def run(
+        self,
+        inputs: Inputs,
+        dictionary: np.ndarray,
+        finish: Finish,
+        *,
+        gram: np.ndarray | None = None,
+        states: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> Stop:
+        """Encode all rows and hand every part's last two codes to `finish`.
+
+        Parameters
+        ----------
+        inputs
+            Gives the input (rows, units) of a slice of rows, already minus the mean.
+        dictionary
+            Phi (units, codewords).
+        finish
+            Called once a part with its rows and a view (2 or more, rows, codewords): the code before the last step, the
+            code after it, and codes of further steps where some were run.
+        gram
+            Phi'Phi, where the caller has it.
+        states
+            Two arrays (n_rows, codewords) for the codes between passes, on disk if need be; needed with `part_rows`.
+
+        Raises
+        ------
+        FloatingPointError
+            If the code grows beyond all bounds or the input holds NaN.
+        """
+        self.inputs, self.dictionary, self.states = inputs, dictionary, states
+        gram = dictionary.T @ dictionary if gram is None else gram
+        self.matrix = np.multiply(gram, -self.rule.step, dtype=gram.dtype)
+        self.matrix.flat[:: len(gram) + 1] += 1
+        self.n_done, self.start_norm, self.tops = 0, 0.0, {}
+        while True:
+            n_steps = min(self._plan(), self.rule.max_steps - self.n_done)
+            self._advance(n_steps)
+            last = self._first_stop(n_steps)
+            converged = last is not None
+            if last is None and self.n_done + n_steps == self.rule.max_steps:
+                last = n_steps - 1
+            if last is not None:
+                self._finish(last, n_steps, finish)
+                self.n_expected = self.n_done + last + 1
+                return Stop(self.n_expected, converged)
+            self._commit(n_steps)
+
+    def _advance(self, n_steps: int) -> None:
+        def work(i: int) -> _Pass:
+            return self._with_buffers(i, lambda part, buffers: self._summarise(self._steps(part, buffers, n_steps)))
+
+        found = self.threads.map(work, range(len(self.parts)))
+        self.sums = sum(found[1:], start=found[0])
+        if not np.isfinite(self.sums.squares).all():
+            raise FloatingPointError(
+                f"the code is not finite after {self.n_done + n_steps} steps: the input holds NaN or infinity, or the "
+                f"step of {self.rule.step:g} is too long for this dictionary"
+            )
+        self.norms: dict[int, float] = {0: self.start_norm}
+        self.grams: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def _with_buffers(self, i: int, work: Callable[[slice, _Buffers], Result]) -> Result:
+        if self.kept:
+            return work(self.parts[i], self.buffers[i])
+        buffers = self.free.get()
+        try:
+            return work(self.parts[i], buffers)
+        finally:
+            self.free.put(buffers)
+
+    def _steps(self, part: slice, buffers: _Buffers, n_steps: int) -> np.ndarray:
+        n_rows = part.stop - part.start
+        history = buffers.history(n_rows, n_steps)
+        drive, work = buffers.drive[:n_rows], buffers.work[:n_rows]
+        if self.n_done == 0 or not self.kept:
+            np.matmul(self.inputs(part), self.dictionary, out=drive)
+            np.multiply(drive, self.rule.step, out=drive)
+        if self.n_done == 0:
+            history[0] = 0
+        elif not self.kept and self.states is not None:
+            history[0] = self.states[0][part]
+        for j in range(n_steps):
+            after = history[j + 1]
+            if self.n_done + j == 0:
+                after[...] = drive
+            else:
+                np.matmul(history[j], self.matrix, out=after)
+                after += drive
+            soft_threshold(after, self.rule.sparsity, work)
+        if not self.kept and self.states is not None:
+            self.states[1][part] = history[-1]
+        return history
+
+    def step(self, i: int, code: np.ndarray) -> np.ndarray:
+        """One step of `code` (rows of part i, codewords), with the input of the last run; kept parts only."""
+        after = code @ self.matrix
+        after += self.buffers[i].drive[: len(after)]
+        return soft_threshold(after, self.rule.sparsity)
+
+    def _summarise(self, history: np.ndarray) -> _Pass:
+        squares = np.array([np.vdot(code, code) for code in history])
+        along = np.diff(history @ self.v, axis=0)
+        change = history[-1] - history[-2]
+        ahead = (change @ self.v) @ change
+        end = None if self.kept else history[-1].T @ history[-1]
+        products = None if self.kept else _end_products(history)
+        return _Pass(squares, np.einsum("jr,jr->j", along, along), ahead, end, products)
+
+    def _plan(self) -> int:
+        """How many steps the next pass should have, so that a pass ends two steps past the stop.
+
+        One of the two is for an estimate that is short, one for training, which takes one more step after the stop.
+        """
+        left = float(self.n_expected + 2 - self.n_done)
+        if self.n_done and (left < 2 or self.last_ratio < 2 * self.rule.tolerance):
+            left = math.inf
+            if self.decay > 0:
+                left = max(math.log(self.last_ratio / self.rule.tolerance) / self.decay, 0) + 2
+        if left <= self.pass_steps:
+            return max(math.ceil(left), 2)
+        return math.ceil(left / math.ceil(left / self.pass_steps)) if math.isfinite(left) else self.pass_steps
+
+    def _commit(self, n_steps: int) -> None:
+        """Go on from the end of the pass just run."""
+        first, self.last_ratio = self.ratios[0], self.ratios[n_steps - 1]
+        self.decay = math.log(first / self.last_ratio) / (n_steps - 1) if first > self.last_ratio > 0 else 0.0
+        self.n_done += n_steps
+        self.start_norm = self.norms.get(n_steps, math.inf)
+        length = np.linalg.norm(self.sums.ahead)
+        if length > 0:
+            self.v = self.sums.ahead / length
+        if self.kept:
+            self.threads.map(lambda i: self._carry_over(i, n_steps), range(len(self.parts)))
+        elif self.states is not None:
+            self.states = self.states[::-1]
+
+    def _carry_over(self, i: int, n_steps: int) -> None:
+        history = self._history(i, n_steps)
+        history[0] = history[n_steps]
+
+    def _history(self, i: int, n_steps: int) -> np.ndarray:
+        return self.buffers[i].history(self.parts[i].stop - self.parts[i].start, n_steps)
+
+    def _finish(self, last: int, n_steps: int, finish: Finish) -> None:
+        def work(i: int) -> None:
+            if self.kept:
+                history = self._history(i, n_steps)
+                finish(self.parts[i], history[last:])
+            else:
+                self._with_buffers(i, again)
+
+        def again(part: slice, buffers: _Buffers) -> None:
+            history = self._steps(part, buffers, last + 1)
+            finish(part, history[last:])
+
+        self.threads.map(work, range(len(self.parts)))
+
+    # ------------------------------------------------------------ when to stop
+
+    def _first_stop(self, n_steps: int) -> int | None:
+        """Index of the first step of this pass whose ratio is below eps; None if there is none."""
+        eps = self.rule.tolerance
+        lower = np.sqrt(self.sums.along)
+        upper = np.sqrt(self.sums.squares[:-1])
+        close = False
+        for j in range(n_steps):
+            self.ratios = lower / (eps + upper)
+            if self.ratios[j] >= eps * (1 + self.margin):
+                continue
+            if not close:
+                close, upper = True, np.minimum(upper, self._close_bounds(n_steps))
+                self.ratios = lower / (eps + upper)
+                if self.ratios[j] >= eps * (1 + self.margin):
+                    continue
+            if self._stops(j, n_steps):
+                return j
+        return None
+
+    def _close_bounds(self, n_steps: int) -> np.ndarray:
+        """Upper bounds of the codes' norms from the norms at both ends and the distance to the line between them."""
+        for j in (0, n_steps):
+            if not math.isfinite(self.norms.get(j, math.inf)):
+                self.norms[j] = spectral.upper_norm(self._code_gram(j, n_steps), self.tops.get("code"))
+        if self.sums.products is None:
+            histories = [self._history(i, n_steps) for i in range(len(self.parts))]
+            self.sums.products = np.sum(self.threads.map(_end_products, histories), axis=0)
+        squares, (first, last) = self.sums.squares[:-1], self.sums.products[:, :-1]
+        a = np.arange(n_steps) / n_steps
+        line = (1 - a) ** 2 * first[0] + 2 * a * (1 - a) * last[0] + a**2 * self.sums.squares[-1]
+        off = squares - 2 * ((1 - a) * first + a * last) + line
+        # Sums cancel here: their rounding, as a distance, is allowed for.
+        slack = 64 * np.finfo(squares.dtype).eps * squares.max()
+        return (1 - a) * self.norms[0] + a * self.norms[n_steps] + np.sqrt(np.maximum(off, 0) + slack)
+
+    def _stops(self, j: int, n_steps: int) -> bool:
+        """Whether step j of this pass meets the rule, from Gram matrices of its change and of its code."""
+        self.n_decided_closely += 1
+        eps, margin = self.rule.tolerance, self.margin
+        change, code = self._grams(j, n_steps)
+        change_low, self.tops["change"] = spectral.lower_norm(change, self.tops.get("change"))
+        code_low, self.tops["code"] = spectral.lower_norm(code, self.tops.get("code"))
+        if change_low >= eps * (eps + code_low):
+            if spectral.is_below(code, change_low / (eps * (1 + margin)) - eps):
+                return False
+        elif spectral.is_below(change, eps * (1 - margin) * (eps + code_low)):
+            return True
+        ratio = spectral.norm_of_gram(change) / (eps + spectral.norm_of_gram(code))
+        if self.kept and abs(ratio / eps - 1) <= margin:
+            before, after = self._codes(j, n_steps), self._codes(j + 1, n_steps)
+            ratio = np.linalg.norm(after - before, 2) / (eps + np.linalg.norm(before, 2))
+        return bool(ratio < eps)
+
+    def _codes(self, j: int, n_steps: int) -> np.ndarray:
+        return np.concatenate([self._history(i, n_steps)[j] for i in range(len(self.parts))])
+
+    def _code_gram(self, j: int, n_steps: int) -> np.ndarray:
+        if self.sums.end is not None:
+            # The start of a pass is the end of the one before, whose norm is known by now, or zero.
+            return self.sums.end if j == n_steps else self._grams(j, n_steps)[1]
+        return spectral.gram(self._codes(j, n_steps))
+
+    def _grams(self, j: int, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Gram matrices of the change of step j and of the code before it."""
+        if self.kept:
+            before, after = self._codes(j, n_steps), self._codes(j + 1, n_steps)
+            change, code = self.threads.map(spectral.gram, [after - before, before])
+            return change, code
+        if j not in self.grams:
+            self._gather_grams(j, n_steps)
+        return self.grams[j]
+
+    def _gather_grams(self, start: int, n_steps: int) -> None:
+        """Run the pass again and add up, over parts, the Gram matrices of all its steps from `start` on."""
+
+        def of_part(part: slice, buffers: _Buffers) -> np.ndarray:
+            history = self._steps(part, buffers, n_steps)
+            steps = range(start, n_steps)
+            return np.array([[d.T @ d, r.T @ r] for d, r in ((history[j + 1] - history[j], history[j]) for j in steps)])
+
+        found = self.threads.map(lambda i: self._with_buffers(i, of_part), range(len(self.parts)))
+        total = sum(found[1:], start=found[0])
+        self.grams = {start + i: (pair[0], pair[1]) for i, pair in enumerate(total)}

@@ -1,0 +1,308 @@
+"""The sparse-coding model of the method: draw, scale, train, reconstruct (NumPy in, NumPy out).
+
+`method.md`, section 4; Lin, Li, Lafferty & Yildirim (2024), doi 10.1038/s41562-024-01870-3; the model is that of Olshausen
+& Field (1996). Symbols are the paper's: Phi (units, codewords) the dictionary, r (rows, codewords) the code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from distspc.kernels.shrinkage import InnerLoop, Rule, Stop, soft_threshold
+from distspc.kernels.threads import Threads
+
+__all__ = [
+    "Rule",
+    "Trained",
+    "absolute_quantile",
+    "draw_dictionary",
+    "draw_units",
+    "encode",
+    "reconstruction_error",
+    "scale_quantile",
+    "train",
+]
+
+Precision = Literal["float64", "float32"]
+Allocate = Callable[[tuple[int, ...], str], np.ndarray]
+
+SCALE_QUANTILE = 0.95
+LEARNING_STEP = 1e-2
+NORM_FLOOR = 1e-8
+PART_ROWS = 256
+"""Rows of one part of a large set: its codes of one step (1 MB in float64) stay in a core's cache."""
+PASS_STEPS = 16
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A dictionary and how its training went, batch by batch."""
+
+    dictionary: np.ndarray
+    """(units, codewords), as training left it: not rescaled after the last step."""
+    training_error: np.ndarray
+    """(batches,) mean squared residual."""
+    n_steps: np.ndarray
+    """(batches,) inner steps."""
+    converged: np.ndarray
+    """(batches,) bool; a batch that did not converge made no dictionary step."""
+
+
+# ---------------------------------------------------------------- draw and scale
+
+
+def draw_units(rng: np.random.RandomState, n_features: int, n_units: int) -> np.ndarray:
+    """Feature indices (n_units,) drawn without replacement: the first draw of a seed."""
+    return rng.choice(n_features, n_units, replace=False)
+
+
+def draw_dictionary(rng: np.random.RandomState, n_units: int, n_codewords: int) -> np.ndarray:
+    """Random first dictionary (n_units, n_codewords), drawn in float32, then float64: the second draw of a seed."""
+    return rng.randn(n_units, n_codewords).astype(np.float32) * np.float64(np.sqrt(1 / n_codewords))
+
+
+def absolute_quantile(x: np.ndarray, q: float, *, chunk: int = 1 << 22) -> np.float32:
+    """Quantile `q` of |x| over all entries of a float32 array, as `numpy.quantile` gives it, without a copy of `x`.
+
+    The bits of non-negative floats order like integers: one pass counts their upper halves, one pass the lower halves of
+    those in question. `x` may be a memory map of any size.
+    """
+    flat = x.reshape(-1)
+    position = q * (flat.size - 1)
+    ranks = sorted({math.floor(position), math.ceil(position)})
+    values = [_absolute_order_statistic(flat, rank, chunk) for rank in ranks]
+    weight = position - math.floor(position)
+    return np.float32(np.quantile(np.array([values[0], values[-1]], np.float32), weight))
+
+
+def _absolute_order_statistic(flat: np.ndarray, rank: int, chunk: int) -> np.float32:
+    def bits(start: int) -> np.ndarray:
+        return np.abs(flat[start : start + chunk]).view(np.uint32)
+
+    starts = range(0, flat.size, chunk)
+    upper = sum((np.bincount(bits(s) >> 16, minlength=1 << 16) for s in starts), start=np.zeros(1 << 16, np.int64))
+    high = int(np.searchsorted(np.cumsum(upper), rank, side="right"))
+    rank -= int(upper[:high].sum())
+    lower = np.zeros(1 << 16, np.int64)
+    for s in starts:
+        part = bits(s)
+        lower += np.bincount(part[part >> 16 == high] & 0xFFFF, minlength=1 << 16)
+    low = int(np.searchsorted(np.cumsum(lower), rank, side="right"))
+    return np.uint32(high << 16 | low).view(np.float32)
+
+
+def scale_quantile(x: np.ndarray) -> np.float32:
+    """The 95 % quantile of |x| over all entries, by which the method divides the sampled units.
+
+    Raises
+    ------
+    ValueError
+        If `x` holds NaN or infinity, or the quantile is 0 because more than 95 % of the entries are zero.
+    """
+    # A sum is not finite if any entry is not: one pass without a temporary of x's size.
+    if not math.isfinite(float(np.sum(x, dtype=np.float64))):
+        raise ValueError("the activations hold NaN or infinity; extract them again or leave the layer out")
+    quantile = absolute_quantile(x, SCALE_QUANTILE)
+    if quantile == 0:
+        zeros = 1 - np.count_nonzero(x) / x.size
+        raise ValueError(
+            f"the {SCALE_QUANTILE:.0%} quantile of the sampled activations is 0 ({zeros:.1%} of them are zero), so "
+            "they cannot be scaled by it; leave the layer out or sample more units of a layer that is less sparse"
+        )
+    return quantile
+
+
+# ---------------------------------------------------------------- train
+
+
+def train(
+    x: np.ndarray,
+    dictionary: np.ndarray,
+    rng: np.random.RandomState,
+    *,
+    n_batches: int = 1000,
+    batch_size: int = 250,
+    rule: Rule = Rule(),
+    precision: Precision = "float64",
+    n_threads: int | None = None,
+) -> Trained:
+    """Learn a dictionary, as the method says.
+
+    Parameters
+    ----------
+    x
+        Scaled units (rows, units), float32; rows of a batch are drawn from these, with replacement.
+    dictionary
+        First dictionary (units, codewords).
+    rng
+        Generator; one draw ``choice(rows, batch_size)`` is taken from it per batch.
+    n_batches, batch_size
+        Number of batches; rows of a batch.
+    rule
+        Constants of the inner loop.
+    precision
+        Type of all arithmetic; the method's is float64.
+    n_threads
+        Threads; as many as BLAS may use by default.
+
+    Raises
+    ------
+    FloatingPointError
+        If a code grows beyond all bounds; names the batch.
+    """
+    error, n_steps = np.zeros(n_batches), np.zeros(n_batches, np.int64)
+    converged = np.zeros(n_batches, bool)
+    with Threads(n_threads) as threads:
+        trainer = _Trainer(x, dictionary, batch_size, rule, np.dtype(precision), threads)
+        for i in range(n_batches):
+            try:
+                error[i], stop = trainer.batch(rng.choice(len(x), batch_size))
+            except FloatingPointError as problem:
+                raise FloatingPointError(f"training batch {i + 1} of {n_batches}: {problem}") from None
+            n_steps[i], converged[i] = stop.n_steps, stop.converged
+    return Trained(trainer.dictionary.astype(np.float64), error, n_steps, converged)
+
+
+class _Trainer:
+    """The dictionary and the buffers that training needs, batch after batch."""
+
+    def __init__(
+        self, x: np.ndarray, dictionary: np.ndarray, batch_size: int, rule: Rule, dtype: np.dtype, threads: Threads
+    ) -> None:
+        n_units, n_codewords = dictionary.shape
+        self.x, self.rule, self.threads = x, rule, threads
+        self.dictionary = np.array(dictionary, dtype, order="C")
+        self.loop = InnerLoop(batch_size, n_codewords, dtype=dtype, rule=rule, threads=threads)
+        self.input = np.empty((batch_size, n_units), dtype)
+        self.residual = np.empty((batch_size, n_units), dtype)
+        self.code = np.empty((batch_size, n_codewords), dtype)
+        self.codes: dict[int, np.ndarray] = {}
+        self.units = threads.shares(n_units)
+
+    def batch(self, rows: np.ndarray) -> tuple[float, Stop]:
+        """One batch: encode, and if that converged, one more step of the code and one of the dictionary."""
+        batch = self.x[rows]
+        np.subtract(batch, batch.mean(), out=batch)
+        self.input[...] = batch
+        gram = self._rescale()
+        stop = self.loop.run(self.input.__getitem__, self.dictionary, self._keep, gram=gram)
+        squares = self.threads.map(self._settle if stop.converged else self._leave, range(len(self.loop.parts)))
+        if stop.converged:
+            self.threads.map(self._learn, self.units)
+        return float(sum(squares)) / self.residual.size, stop
+
+    def _rescale(self) -> np.ndarray:
+        """Scale codewords to unit norm (floored), in place; return Phi'Phi."""
+
+        def squares(units: slice) -> np.ndarray:
+            return np.einsum("uk,uk->k", self.dictionary[units], self.dictionary[units])
+
+        def gram(units: slice) -> np.ndarray:
+            part = self.dictionary[units]
+            part /= norms
+            return part.T @ part
+
+        norms = np.maximum(np.sqrt(sum(self.threads.map(squares, self.units))), NORM_FLOOR)
+        found = self.threads.map(gram, self.units)
+        return sum(found[1:], start=found[0])
+
+    def _keep(self, rows: slice, codes: np.ndarray) -> None:
+        self.codes[rows.start] = codes
+
+    def _settle(self, i: int) -> float:
+        """One more step of the code of part i, its residual; return the sum of squares of that."""
+        rows = self.loop.parts[i]
+        codes = self.codes[rows.start]
+        self.code[rows] = codes[2] if len(codes) > 2 else self.loop.step(i, codes[1])
+        return self._reconstruct(rows, self.code[rows])
+
+    def _leave(self, i: int) -> float:
+        """Residual of a code that did not converge: the method's is that of the code before the last step."""
+        rows = self.loop.parts[i]
+        return self._reconstruct(rows, self.codes[rows.start][0])
+
+    def _reconstruct(self, rows: slice, code: np.ndarray) -> float:
+        residual = self.residual[rows]
+        np.matmul(code, self.dictionary.T, out=residual)
+        np.subtract(self.input[rows], residual, out=residual)
+        return float(np.vdot(residual, residual))
+
+    def _learn(self, units: slice) -> None:
+        change = self.residual[:, units].T @ self.code
+        change *= LEARNING_STEP
+        self.dictionary[units] += change
+
+
+# ---------------------------------------------------------------- encode and reconstruct
+
+
+def encode(
+    x: np.ndarray,
+    dictionary: np.ndarray,
+    *,
+    rule: Rule = Rule(),
+    precision: Precision = "float64",
+    n_threads: int | None = None,
+    part_rows: int = PART_ROWS,
+    allocate: Allocate = np.zeros,
+) -> tuple[np.ndarray, np.ndarray, Stop]:
+    """Code of all rows at once and its reconstruction error, in bounded memory.
+
+    One scalar mean over all of `x` is subtracted, and all rows stop together, at the step where the whole code meets
+    the rule, however many parts they are cut into.
+
+    Parameters
+    ----------
+    x
+        Scaled units (rows, units), float32; may be a memory map.
+    dictionary
+        Phi (units, codewords), taken as it is.
+    rule, precision, n_threads
+        As for `train`.
+    part_rows
+        Rows that go through the products together.
+    allocate
+        Makes an array of a shape and type for the codes; called twice. Memory maps keep them on disk.
+
+    Returns
+    -------
+    code : ndarray (rows, codewords)
+        After the last step.
+    error : ndarray (rows,), float64
+        Mean over units of the squared residual of the code *before* its last step, which is what the method takes.
+    stop : Stop
+        Number of steps, and whether the rule was met.
+
+    Raises
+    ------
+    FloatingPointError
+        If the code grows beyond all bounds.
+    """
+    dtype = np.dtype(precision)
+    phi = np.ascontiguousarray(dictionary, dtype)
+    mean = np.float32(x.mean())
+    error = np.empty(len(x))
+
+    def inputs(rows: slice) -> np.ndarray:
+        return np.asarray(x[rows] - mean, dtype)
+
+    shape = (len(x), phi.shape[1])
+    states = allocate(shape, precision), allocate(shape, precision)
+
+    def finish(rows: slice, codes: np.ndarray) -> None:
+        residual = inputs(rows) - codes[0] @ phi.T
+        error[rows] = np.einsum("ru,ru->r", residual, residual) / residual.shape[1]
+        # Codes of a large set alternate between the two states; the last pass ends in the second.
+        loop.codes[rows] = codes[1]
+
+    with Threads(n_threads) as threads:
+        loop = InnerLoop(
+            len(x), phi.shape[1], dtype=dtype, rule=rule, threads=threads, part_rows=part_rows, pass_steps=PASS_STEPS
+        )
+        stop = loop.run(inputs, phi, finish, states=states)
+    return loop.codes, error, stop

@@ -1,0 +1,61 @@
+"""A few threads that share the rows of one matrix, each with single-threaded BLAS.
+
+Two threads with a half of the rows each beat two-threaded BLAS on matrices of some hundred rows: the product itself is
+faster, and what stands around it (thresholds, sums) runs in parallel too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def allowed_threads() -> int:
+    """Number of threads that BLAS may use here: what OPENBLAS_NUM_THREADS, a worker's settings or the cores allow."""
+    return max([pool.num_threads for pool in ThreadpoolController().select(user_api="blas").lib_controllers] or [1])
+
+
+class Threads:
+    """Context: `n` threads of this process (default: as many as BLAS may use), BLAS itself on one thread."""
+
+    def __init__(self, n: int | None = None) -> None:
+        self.n = n if n is not None else allowed_threads()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        self._limits: Any = ThreadpoolController().limit(limits=1, user_api="blas")
+        self._limits.__enter__()
+        if self.n > 1:
+            self._pool = ThreadPoolExecutor(self.n - 1)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+        self._limits.__exit__(kind, error, traceback)
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Results of `function` for every item, in order; the calling thread takes a share too."""
+        items = list(items)
+        if self._pool is None or len(items) < 2:
+            return [function(item) for item in items]
+        futures = [self._pool.submit(function, item) for item in items[1:]]
+        try:
+            first = function(items[0])
+        finally:
+            results = [future.result() for future in futures]
+        return [first, *results]
+
+    def shares(self, n: int) -> Sequence[slice]:
+        """Cut ``0..n`` into one slice per thread, as even as can be, none empty."""
+        count = max(1, min(self.n, n))
+        return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]

@@ -1,0 +1,74 @@
+"""The sparse-coding model as `method.md`, section 4, writes it: literal, slow, one copy for tests and benchmark."""
+
+import numpy as np
+
+LAMBDA = 1e-3
+STEP = 1e-2
+EPS = 1e-2
+
+
+def S(x, threshold):  # noqa: N802
+    return np.sign(x) * np.maximum(np.abs(x) - threshold, 0)
+
+
+def encode(B, Phi, sparsity=LAMBDA):
+    """Returns r, e (of the code before its last update), converged, number of updates."""
+    r = np.zeros((len(B), Phi.shape[1]))
+    t = 0
+    while True:
+        e = B - r @ Phi.T
+        r_new = S(r + STEP * (e @ Phi), sparsity)
+        ratio = np.linalg.norm(r_new - r, 2) / (EPS + np.linalg.norm(r, 2))
+        r = r_new
+        if ratio < EPS:
+            return r, e, True, t + 1
+        if t >= 998:
+            return r, e, False, t + 1
+        t += 1
+
+
+def draw(seed, activations, n_units, n_codewords):
+    """Returns the generator, the unit indices, the scaled units and the first dictionary."""
+    rng = np.random.RandomState(seed)
+    units = rng.choice(activations.shape[1], n_units, replace=False)
+    X = np.ascontiguousarray(activations[:, units], dtype=np.float32)
+    X = X / np.quantile(np.abs(X), 0.95)
+    Phi = rng.randn(n_units, n_codewords).astype(np.float32) * np.sqrt(1 / n_codewords)
+    return rng, units, X, Phi
+
+
+def train(X, Phi, rng, n_batches, batch_size, sparsity=LAMBDA, each_batch=None):
+    """Returns the dictionary, and by batch training error, inner steps, converged."""
+    errors, steps, converged = [], [], []
+    for _ in range(n_batches):
+        rows = rng.choice(len(X), batch_size)
+        B = X[rows] - np.mean(X[rows])
+        Phi = Phi / np.maximum(np.linalg.norm(Phi, axis=0), 1e-8)
+        r, e, ok, n = encode(B, Phi, sparsity)
+        if ok:
+            e = B - r @ Phi.T
+            r = S(r + STEP * (e @ Phi), sparsity)
+            e = B - r @ Phi.T
+            Phi = Phi + STEP * (e.T @ r)
+        errors.append(np.mean(e**2))
+        steps.append(n)
+        converged.append(ok)
+        if each_batch is not None:
+            each_batch(len(steps))
+    return Phi, np.array(errors), np.array(steps), np.array(converged)
+
+
+def test(X, Phi, sparsity=LAMBDA):
+    """Returns the error of every image, inner steps, converged."""
+    _, e, ok, n = encode(X - np.mean(X), Phi, sparsity)
+    return np.mean(e**2, axis=1), n, ok
+
+
+test.__test__ = False
+
+
+def fit(seed, activations, n_units, n_codewords, n_batches, batch_size, sparsity=LAMBDA, n_targets=None):
+    """Error of every image: the whole method for one layer. With `n_targets`, training draws from the fillers only."""
+    rng, _, X, Phi = draw(seed, activations, n_units, n_codewords)
+    Phi, *_ = train(X if n_targets is None else X[n_targets:], Phi, rng, n_batches, batch_size, sparsity)
+    return test(X, Phi, sparsity)[0]
