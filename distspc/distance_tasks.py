@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from functools import reduce
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -92,17 +92,6 @@ class TileResult:
     read_nbytes: int
 
 
-@dataclass(frozen=True)
-class Partial:
-    """Products and sums of one feature tile; adding all feature tiles gives those of whole rows."""
-
-    products: np.ndarray
-    left: RowStatistics
-    right: RowStatistics
-    n_tiles: int
-    read_nbytes: int
-
-
 class Reader:
     """Reads activations of one layer as float32 and counts the bytes."""
 
@@ -142,18 +131,38 @@ def search_rows(settings: Settings, targets: Range, images: Range, n_features: i
     n_threads, context = blas_threads(settings.n_threads)
     with context:
         read = Reader(settings, (0, n_features))
-        search = _Search(settings, targets, read(targets), n_threads)
-        for tile in image_tiles(images, targets, tile_rows):
-            inside = targets[0] <= tile[0] and tile[1] <= targets[1]
-            search.tile(tile, None if inside else read(tile))
-        return search.result(images, read.nbytes)
+        search = _Search(settings, targets, images, read(targets), n_threads)
+        for tile, rows in _read_ahead(read, image_tiles(images, targets, tile_rows), targets):
+            search.tile(tile, rows)
+        return search.result(read.nbytes)
+
+
+def _read_ahead(read: Reader, tiles: Sequence[Range], held: Range) -> Iterator[tuple[Range, np.ndarray | None]]:
+    """Tiles with their rows, None for those within the range `held`; reads the next while one is worked on."""
+    wanted = [None if held[0] <= a and b <= held[1] else (a, b) for a, b in tiles]
+    with ThreadPoolExecutor(1) as pool:
+        jobs = iter(wanted)
+
+        def start() -> Future[np.ndarray] | None:
+            following = next((w for w in jobs if w is not None), None)
+            return None if following is None else pool.submit(read, following)
+
+        ahead = start()
+        for tile, want in zip(tiles, wanted, strict=True):
+            if want is None or ahead is None:
+                yield tile, None
+                continue
+            rows = ahead.result()
+            ahead = start()
+            yield tile, rows
 
 
 class _Search:
     """State of `search_rows`: the targets' rows, and what the tiles so far have left."""
 
-    def __init__(self, settings: Settings, targets: Range, rows: np.ndarray, n_threads: int) -> None:
-        self.settings, self.targets, self.rows, self.n_threads = settings, targets, rows, n_threads
+    def __init__(self, settings: Settings, targets: Range, images: Range, rows: np.ndarray, n_threads: int) -> None:
+        self.settings, self.targets, self.images, self.rows = settings, targets, images, rows
+        self.n_threads = n_threads
         statistics = row_statistics(rows, n_threads=n_threads)
         check_rows(settings, statistics, targets)
         self.centre = choose_centre(rows, statistics.square)
@@ -170,57 +179,83 @@ class _Search:
 
     def tile(self, tile: Range, rows: np.ndarray | None) -> None:
         """Take in one tile of images; None for rows that are among the targets'."""
+        everyone = slice(0, len(self.rows))
         if rows is None:
             own = slice(tile[0] - self.targets[0], tile[1] - self.targets[0])
-            rows, right = self.rows[own], self.left[own]
+            right = self.left[own]
+            if self.images[0] <= self.targets[0] and self.targets[1] <= self.images[1]:
+                self._own_tile(own, tile)
+            else:
+                self._compare(everyone, tile, self.rows[own], right, None)
         else:
             right = row_statistics(rows, centre=self.centre, n_threads=self.n_threads)
             check_rows(self.settings, right, tile)
-        sieved = self._sieve(tile, rows, right)
-        self._rescore(tile, rows, sieved)
+            self._compare(everyone, tile, rows, right, None)
         self.norms.append(np.sqrt(right.square))
         self.digests.append(right.digest)
 
-    def _sieve(self, tile: Range, rows: np.ndarray, right: RowStatistics) -> Sieved:
-        bound = error_bound(rows.shape[1], np.float32)
-        dtype = product_dtype(self.left, right, bound)
-        sieved = self._sieve_in(dtype, tile, rows, right)
-        flooded = len(sieved.pairs) > max(64, FLOOD * len(self.rows) * len(rows))
-        return self._sieve_in(np.float64, tile, rows, right) if flooded and dtype is np.float32 else sieved
+    def _own_tile(self, own: slice, tile: Range) -> None:
+        # Distances are symmetric: the products of a tile with the targets below it serve both sides.
+        below, rest = slice(own.start, len(self.rows)), slice(own.stop, len(self.rows))
+        rows, right = self.rows[own], self.left[own]
+        dtype = self._dtype(self.left[below], right)
+        shared = products(self.rows[below], rows, centre=self.centre, dtype=dtype)
+        self._compare(below, tile, rows, right, shared)
+        if rest.start < rest.stop:
+            others = (self.targets[0] + rest.start, self.targets[1])
+            shared = shared[own.stop - own.start :].T
+            self._compare(own, others, self.rows[rest], self.left[rest], shared)
 
-    def _sieve_in(self, dtype: type[np.floating], tile: Range, rows: np.ndarray, right: RowStatistics) -> Sieved:
+    def _dtype(self, left: RowStatistics, right: RowStatistics) -> type[np.floating]:
+        return product_dtype(left, right, error_bound(left.n_features, np.float32))
+
+    def _compare(
+        self, which: slice, tile: Range, rows: np.ndarray, right: RowStatistics, product: np.ndarray | None
+    ) -> None:
+        """Take in the pairs of some targets and a tile of images, whose products may be known."""
+        if product is None:
+            dtype = self._dtype(self.left[which], right)
+            product = products(self.rows[which], rows, centre=self.centre, dtype=dtype)
+        sieved = self._sieve(which, tile, right, product)
+        if product.dtype == np.float32 and len(sieved.pairs) > max(64, FLOOD * product.size):
+            product = products(self.rows[which], rows, centre=self.centre, dtype=np.float64)
+            sieved = self._sieve(which, tile, right, product)
+        self._rescore(which, tile, rows, sieved)
+
+    def _sieve(self, which: slice, tile: Range, right: RowStatistics, product: np.ndarray) -> Sieved:
+        targets = (self.targets[0] + which.start, self.targets[0] + which.stop)
         return sieve(
-            products(self.rows, rows, centre=self.centre, dtype=dtype),
-            self.left,
+            product,
+            self.left[which],
             right,
-            bound=error_bound(rows.shape[1], dtype),
+            bound=error_bound(right.n_features, product.dtype),
             metric=self.settings.metric,
             n_neighbours=self.settings.n_neighbours,
-            limit=self.nearest.limit(self.settings.metric),
+            limit=self.nearest.limit(self.settings.metric)[which],
             drop_zero=self.settings.drop_zero,
-            own=own_columns(self.targets, tile),
-            groups=pair_groups(self.categories, self.targets, tile),
+            own=own_columns(targets, tile),
+            groups=pair_groups(self.categories, targets, tile),
             n_threads=self.n_threads,
         )
 
-    def _rescore(self, tile: Range, rows: np.ndarray, sieved: Sieved) -> None:
-        pairs, metric = sieved.pairs, self.settings.metric
+    def _rescore(self, which: slice, tile: Range, rows: np.ndarray, sieved: Sieved) -> None:
+        pairs, metric = sieved.pairs.shifted(which.start, 0), self.settings.metric
         distance = pair_distances(self.rows, rows, pairs.target, pairs.image, metric=metric, n_threads=self.n_threads)
         self.n_rescored += len(pairs)
-        self.pool_sum += sieved.pool_sum
-        self.pool_count += sieved.pool_count
+        self.pool_sum[which] += sieved.pool_sum
+        self.pool_count[which] += sieved.pool_count
         correct_pool(self.pool_sum, self.pool_count, pairs, distance, metric, drop_zero=self.settings.drop_zero)
         counts = distance > 0 if self.settings.drop_zero else np.ones(len(pairs), dtype=bool)
         self.nearest.update(pairs.target[counts], pairs.image[counts] + tile[0], distance[counts])
 
-    def result(self, images: Range, read_nbytes: int) -> TileResult:
+    def result(self, read_nbytes: int) -> TileResult:
         """What is left when all tiles are in."""
         target, neighbour = np.nonzero(self.nearest.image >= 0)
         distance = self.nearest.distance[target, neighbour]
         found = Pairs(target + self.targets[0], self.nearest.image[target, neighbour], distance, np.zeros(len(target)))
         return TileResult(
             self.targets,
-            images,
+            self.images,
             found,
             True,
             self.pool_sum,
@@ -297,114 +332,3 @@ def own_columns(targets: Range, images: Range) -> np.ndarray:
     """Column of a tile that holds each target itself, -1 where none does."""
     position = np.arange(*targets)
     return np.where((position >= images[0]) & (position < images[1]), position - images[0], -1)
-
-
-# ---------------------------------------------------------------- feature tiles
-
-
-def multiply_features(settings: Settings, targets: Range, images: Range, features: Range, tile_rows: int) -> Partial:
-    """Float64 products and sums of one feature tile, for all pairs of some targets and a range of images.
-
-    The result is big: it stays on the worker until `add_partials` has added it to its neighbours there. (That is
-    cheaper than files: a tree adds up what lies on one worker without moving it.)
-    """
-    n_threads, context = blas_threads(settings.n_threads)
-    with context:
-        read = Reader(settings, features)
-        rows = read(targets)
-        left = row_statistics(rows, first_feature=features[0], n_threads=n_threads)
-        _check_finite(settings, left, targets)
-        centre = choose_centre(rows, left.square)
-        if centre is not None:
-            left = row_statistics(rows, centre=centre, first_feature=features[0], n_threads=n_threads)
-        out = np.empty((len(rows), images[1] - images[0]))
-        right: list[RowStatistics] = []
-        for a, b in image_tiles(images, targets, tile_rows):
-            inside = targets[0] <= a and b <= targets[1]
-            tile = rows[a - targets[0] : b - targets[0]] if inside else read((a, b))
-            right.append(row_statistics(tile, centre=centre, first_feature=features[0], n_threads=n_threads))
-            _check_finite(settings, right[-1], (a, b))
-            out[:, a - images[0] : b - images[0]] = products(rows, tile, centre=centre, dtype=np.float64)
-    return Partial(out, left, joined(right), 1, read.nbytes)
-
-
-def _check_finite(settings: Settings, statistics: RowStatistics, images: Range) -> None:
-    check_rows(replace(settings, metric="euclidean"), statistics, images)
-
-
-def joined(parts: list[RowStatistics]) -> RowStatistics:
-    """Statistics of rows one below the other."""
-    columns = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("total", "square", "centred", "along", "digest")
-    }
-    return replace(parts[0], **columns)
-
-
-def add_partials(parts: list[Partial]) -> Partial:
-    """Sum of feature tiles."""
-    total = parts[0].products + parts[1].products if len(parts) > 1 else parts[0].products
-    for part in parts[2:]:
-        total += part.products
-    return Partial(
-        total,
-        reduce(RowStatistics.__add__, [p.left for p in parts]),
-        reduce(RowStatistics.__add__, [p.right for p in parts]),
-        sum(p.n_tiles for p in parts),
-        sum(p.read_nbytes for p in parts),
-    )
-
-
-def search_products(settings: Settings, targets: Range, images: Range, partial: Partial) -> TileResult:
-    """Candidates from the products of whole rows, with what each estimate can be off; nothing is read again here."""
-    check_scales(settings, partial.left, targets)
-    check_scales(settings, partial.right, images)
-    n_threads, _ = blas_threads(settings.n_threads)
-    sieved = sieve(
-        partial.products,
-        partial.left,
-        partial.right,
-        bound=error_bound(partial.left.n_features, np.float64, n_tiles=partial.n_tiles),
-        metric=settings.metric,
-        n_neighbours=settings.n_neighbours,
-        limit=np.full(len(partial.products), np.inf),
-        drop_zero=settings.drop_zero,
-        own=own_columns(targets, images),
-        groups=pair_groups(category_codes(settings), targets, images),
-        n_threads=n_threads,
-    )
-    return TileResult(
-        targets,
-        images,
-        sieved.pairs.shifted(targets[0], images[0]),
-        False,
-        sieved.pool_sum,
-        sieved.pool_count,
-        np.sqrt(partial.right.square),
-        partial.right.digest,
-        np.sqrt(partial.left.square),
-        partial.left.digest,
-        0,
-        partial.read_nbytes,
-    )
-
-
-def rescore(settings: Settings, pairs: Pairs, n_features: int, nbytes: int) -> tuple[np.ndarray, int]:
-    """Distances of pairs from their rows, read again in groups of at most `nbytes`; and the bytes read."""
-    n_threads, context = blas_threads(settings.n_threads)
-    read = Reader(settings, (0, n_features))
-    distance = np.empty(len(pairs))
-    order = np.lexsort((pairs.target, pairs.image))
-    size = max(1, nbytes // (2 * 4 * n_features))
-    with context:
-        for group in _groups(order, size):
-            images, cols = np.unique(pairs.image[group], return_inverse=True)
-            targets, rows = np.unique(pairs.target[group], return_inverse=True)
-            x, y = read(targets), read(images)
-            distance[group] = pair_distances(x, y, rows, cols, metric=settings.metric, n_threads=n_threads)
-    return distance, read.nbytes
-
-
-def _groups(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    for start in range(0, len(order), size):
-        yield order[start : start + size]

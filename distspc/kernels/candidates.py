@@ -81,8 +81,11 @@ def scales(statistics: RowStatistics, metric: str) -> np.ndarray:
 
 def estimates(
     product: np.ndarray, left: RowStatistics, right: RowStatistics, bound: Bound, metric: str
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Squared distances from products of centred rows, and the most that each can be off.
+
+    The error of a pair is at most a sum of one term of the row and one of the column, because
+    2 |v| |w| <= |v|^2 + |w|^2: that costs a sieve no further matrix.
 
     Parameters
     ----------
@@ -95,30 +98,32 @@ def estimates(
 
     Returns
     -------
-    square, slack
-        Float64 (n, m) each; squared distance of the scaled rows for cosine and correlation.
+    square, left_slack, right_slack
+        Float64 (n, m), (n,) and (m,); squared distance of the scaled rows for cosine and correlation.
     """
-    norms = np.sqrt(left.centred)[:, None], np.sqrt(right.centred)
+    square = np.multiply(product, -2.0, dtype=np.float64, order="C")
     if metric == "euclidean":
-        square = product.astype(np.float64)
-        square *= -2
         square += left.centred[:, None]
         square += right.centred
-        slack = norms[0] * (2 * bound.product) * norms[1]
-        slack += bound.sums * left.centred[:, None] + 2 * bound.tiny
-        slack += bound.sums * right.centred
-        return square, slack
-    n, centre = left.n_features, np.sqrt(left.offset)
-    inner = product + (left.along[:, None] + right.along + left.offset)
-    sums = (norms[0] + centre) * (norms[1] + centre)
-    uncertain = 0.0
-    if metric == "correlation":
-        inner -= left.total[:, None] * right.total / n
-        spread = [s.square / scales(s, metric) ** 2 for s in (left, right)]
-        uncertain = 4 * bound.sums * (spread[0][:, None] + spread[1])
-    scale = scales(left, metric)[:, None] * scales(right, metric)
-    error = bound.product * norms[0] * norms[1] + 8 * bound.sums * sums + bound.tiny
-    return 2 - 2 * inner / scale, 2 * error / scale + 8 * bound.sums + uncertain
+    else:
+        square -= 2 * (left.along + left.offset)[:, None]
+        square -= 2 * right.along
+        if metric == "correlation":
+            square += left.total[:, None] * right.total * (2 / left.n_features)
+        square /= scales(left, metric)[:, None]
+        square /= scales(right, metric)
+        square += 2
+    return square, _slack(left, bound, metric), _slack(right, bound, metric)
+
+
+def _slack(rows: RowStatistics, bound: Bound, metric: str) -> np.ndarray:
+    if metric == "euclidean":
+        return (bound.product + bound.sums) * rows.centred + bound.tiny
+    scale = scales(rows, metric)
+    reach = (np.sqrt(rows.centred) + np.sqrt(rows.offset)) ** 2
+    error = (bound.product * rows.centred + 8 * bound.sums * reach + bound.tiny) / scale**2
+    # The last term: the scale itself, whose square is a difference of sums for correlation.
+    return np.asarray(error + bound.sums * (4 + 4 * rows.square / scale**2))
 
 
 def sieve(
@@ -154,30 +159,32 @@ def sieve(
         Category codes of rows and columns; only pairs with equal codes count.
     """
     n = len(product)
-    pool_sum, pool_count = np.zeros(n), np.zeros(n, dtype=np.int64)
+    pool_sum, pool_count = np.zeros(n), np.full(n, product.shape[1])
     found: dict[int, Pairs] = {}
 
     def work(start: int, stop: int) -> None:
         for a in range(start, stop, _ROWS):
             rows = slice(a, min(a + _ROWS, stop))
-            square, slack = estimates(product[rows], left[rows], right, bound, metric)
+            square, left_slack, right_slack = estimates(product[rows], left[rows], right, bound, metric)
             excluded = _excluded(own[rows], None if groups is None else (groups[0][rows], groups[1]), square.shape[1])
-            square[excluded] = np.inf
             distance = _as_distance(np.maximum(square, 0), metric)
-            distance[excluded] = 0
+            if excluded is not None:
+                square[excluded], distance[excluded] = np.inf, 0
+                pool_count[rows] -= excluded.sum(axis=1)
             pool_sum[rows] = distance.sum(axis=1)
-            pool_count[rows] = square.shape[1] - excluded.sum(axis=1)
-            found[a] = _nearest(square, slack, limit[rows], n_neighbours, drop_zero).shifted(a, 0)
+            found[a] = _nearest(square, left_slack, right_slack, limit[rows], n_neighbours, drop_zero).shifted(a, 0)
 
     in_threads(work, n, n_threads)
     return Sieved(Pairs.joined([found[a] for a in sorted(found)]), pool_sum, pool_count)
 
 
-def _excluded(own: np.ndarray, groups: tuple[np.ndarray, np.ndarray] | None, n_cols: int) -> np.ndarray:
+def _excluded(own: np.ndarray, groups: tuple[np.ndarray, np.ndarray] | None, n_cols: int) -> np.ndarray | None:
+    rows = np.flatnonzero(own >= 0)
+    if groups is None and len(rows) == 0:
+        return None
     excluded = np.zeros((len(own), n_cols), dtype=bool)
     if groups is not None:
         np.not_equal(groups[0][:, None], groups[1], out=excluded)
-    rows = np.flatnonzero(own >= 0)
     excluded[rows, own[rows]] = True
     return excluded
 
@@ -186,20 +193,24 @@ def _as_distance(square: np.ndarray, metric: str) -> np.ndarray:
     return np.sqrt(square) if metric == "euclidean" else square / 2
 
 
-def _nearest(square: np.ndarray, slack: np.ndarray, limit: np.ndarray, k: int, drop_zero: bool) -> Pairs:
-    lower = square - slack
-    stays = lower <= limit[:, None]
-    many = np.flatnonzero(stays.sum(axis=1) > k)
+def _nearest(
+    square: np.ndarray, left_slack: np.ndarray, right_slack: np.ndarray, limit: np.ndarray, k: int, drop_zero: bool
+) -> Pairs:
+    stays = square <= (limit + left_slack)[:, None] + right_slack
+    many = np.flatnonzero(np.count_nonzero(stays, axis=1) > k)
     if len(many) and square.shape[1] > k:
-        upper = square[many] + slack[many]
+        near = square[many]
+        slack = left_slack[many, None] + right_slack
+        upper = near + slack
         if drop_zero:
             # What may turn out to be 0, and then not count, limits nothing.
-            upper[lower[many] <= 0] = np.inf
+            upper[near <= slack] = np.inf
         bar = np.minimum(np.partition(upper, k - 1, axis=1)[:, k - 1] * TIE, limit[many])
-        stays[many] &= lower[many] <= bar[:, None]
-    stays &= np.isfinite(square)
+        stays[many] &= near <= bar[:, None] + slack
     target, image = np.nonzero(stays)
-    return Pairs(target, image, square[target, image], slack[target, image])
+    there = np.isfinite(square[target, image])
+    target, image = target[there], image[there]
+    return Pairs(target, image, square[target, image], left_slack[target] + right_slack[image])
 
 
 @dataclass

@@ -181,31 +181,45 @@ def row_statistics(
     sums = np.zeros((4, n_rows))
     digest = np.zeros(n_rows, dtype=np.uint64)
     centre64 = None if centre is None else centre.astype(np.float64)
+    step = _rows_at_once(n_features)
 
     def work(start: int, stop: int) -> None:
-        buffer = np.empty(n_features)
-        for i in range(start, stop):
-            np.add(x[i], np.float32(0), out=x[i])
-            np.copyto(buffer, x[i])
-            sums[0, i], sums[1, i] = buffer.sum(), _dot(buffer, buffer)
-            digest[i] = _digest(x[i], keys)
+        buffer = np.empty((step, n_features))
+        for a in range(start, stop, step):
+            rows = slice(a, min(a + step, stop))
+            values = buffer[: rows.stop - a]
+            np.add(x[rows], np.float32(0), out=x[rows])
+            digest[rows] = _digests(x[rows], keys)
+            np.copyto(values, x[rows])
+            sums[0, rows], sums[1, rows] = values.sum(axis=1), _dots(values, values)
             if centre64 is not None:
-                np.subtract(buffer, centre64, out=buffer)
-                sums[2, i], sums[3, i] = _dot(buffer, buffer), _dot(buffer, centre64)
+                np.subtract(values, centre64, out=values)
+                sums[2, rows], sums[3, rows] = _dots(values, values), _dots(values, centre64)
 
     # A row with NaN or infinite entries gets a sum that is not finite: that is how the caller finds it.
     with np.errstate(invalid="ignore", over="ignore"):
         in_threads(work, n_rows, n_threads)
     centred = sums[1].copy() if centre64 is None else sums[2]
-    offset = 0.0 if centre64 is None else _dot(centre64, centre64)
+    offset = 0.0 if centre64 is None else float(_dots(centre64, centre64))
     return RowStatistics(n_features, sums[0], sums[1], centred, sums[3], digest, offset)
 
 
-def _dot(a: np.ndarray, b: np.ndarray) -> float:
-    # By blocks: a sharper bound than one long sum, and BLAS starts no threads of its own for short ones.
-    whole = len(a) // BLOCK * BLOCK
-    blocks = np.vecdot(a[:whole].reshape(-1, BLOCK), b[:whole].reshape(-1, BLOCK))
-    return float(blocks.sum() + np.vecdot(a[whole:], b[whole:]))
+def _rows_at_once(n_features: int) -> int:
+    # Many rows a call let threads run side by side (a short NumPy call holds them up at the interpreter's lock), few
+    # keep the float64 copies in the processor's cache.
+    return max(1, _SPAN * 2 // n_features)
+
+
+def _dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return _block_dots(a, b).sum(axis=-1)
+
+
+def _block_dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Dot products of blocks of `BLOCK` features: a sharper bound than one long sum, and the same however tiled."""
+    whole = a.shape[-1] // BLOCK * BLOCK
+    blocks = [values[..., :whole].reshape(*values.shape[:-1], -1, BLOCK) for values in (a, b)]
+    rest = np.vecdot(a[..., whole:], b[..., whole:])
+    return np.concatenate([np.vecdot(*blocks), rest[..., None]], axis=-1)
 
 
 def _digest_keys(n_features: int, first_feature: int) -> np.ndarray:
@@ -213,14 +227,14 @@ def _digest_keys(n_features: int, first_feature: int) -> np.ndarray:
     return rng.integers(0, 2**64, size=n_features // 2 + 1, dtype=np.uint64) | np.uint64(1)
 
 
-def _digest(row: np.ndarray, keys: np.ndarray) -> np.uint64:
+def _digests(rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
     # Multilinear hashing: sum of word x random odd key, modulo 2^64. Collisions of different rows have a
     # probability of 2^-64 times the power of two that divides all their differences.
-    even = len(row) // 2 * 2
-    digest = np.vecdot(row[:even].view(np.uint64), keys[: even // 2])
-    if even < len(row):
-        digest = digest + row[even:].view(np.uint32).astype(np.uint64)[0] * keys[-1]
-    return np.uint64(digest)
+    even = rows.shape[1] // 2 * 2
+    digests = np.vecdot(rows[:, :even].view(np.uint64), keys[: even // 2])
+    if even < rows.shape[1]:
+        digests = digests + rows[:, even:].view(np.uint32)[:, 0].astype(np.uint64) * keys[-1]
+    return np.asarray(digests)
 
 
 def choose_centre(x: np.ndarray, square: np.ndarray) -> np.ndarray | None:
@@ -301,39 +315,37 @@ def pair_distances(
     Float64 (n_pairs,).
     """
     found = np.empty(len(rows))
-    distance = _euclidean if metric == "euclidean" else _angular
+    step = _rows_at_once(x.shape[1])
+    sums = _square_sums if metric == "euclidean" else _angular_sums
 
     def work(start: int, stop: int) -> None:
-        buffer = np.empty(min(_SPAN, x.shape[1]))
-        for p in range(start, stop):
-            found[p] = distance(x[rows[p]], y[cols[p]], buffer, metric == "correlation")
+        for a in range(start, stop, step):
+            part = slice(a, min(a + step, stop))
+            blocks = sums(x, rows[part], y, cols[part], metric == "correlation")
+            found[part] = [math.fsum(pair) for pair in blocks.tolist()]
 
     in_threads(work, len(rows), n_threads)
-    return found
+    return np.sqrt(found) if metric == "euclidean" else found / 2
 
 
-def _euclidean(x: np.ndarray, y: np.ndarray, buffer: np.ndarray, _: bool) -> float:
-    sums: list[float] = []
-    for start in range(0, len(x), len(buffer)):
-        a, b = x[start : start + len(buffer)], y[start : start + len(buffer)]
-        difference = np.subtract(a, b, out=buffer[: len(a)], dtype=np.float64)
-        sums += _block_sums(difference)
-    return math.sqrt(math.fsum(sums))
+def _square_sums(x: np.ndarray, rows: np.ndarray, y: np.ndarray, cols: np.ndarray, _: bool) -> np.ndarray:
+    parts = []
+    for start in range(0, x.shape[1], _SPAN):
+        span = slice(start, start + _SPAN)
+        difference = x[rows, span].astype(np.float64)
+        difference -= y[cols, span]
+        parts.append(_block_dots(difference, difference))
+    return np.concatenate(parts, axis=1)
 
 
-def _angular(x: np.ndarray, y: np.ndarray, _: np.ndarray, remove_mean: bool) -> float:
-    difference = _unit_row(x, remove_mean) - _unit_row(y, remove_mean)
-    return math.fsum(_block_sums(difference)) / 2
+def _angular_sums(x: np.ndarray, rows: np.ndarray, y: np.ndarray, cols: np.ndarray, remove_mean: bool) -> np.ndarray:
+    difference = _unit_rows(x[rows], remove_mean) - _unit_rows(y[cols], remove_mean)
+    return _block_dots(difference, difference)
 
 
-def _unit_row(x: np.ndarray, remove_mean: bool) -> np.ndarray:
-    row = x.astype(np.float64)
+def _unit_rows(x: np.ndarray, remove_mean: bool) -> np.ndarray:
+    values = x.astype(np.float64)
     if remove_mean:
-        row -= row.mean()
-    return np.asarray(row / math.sqrt(math.fsum(_block_sums(row))))
-
-
-def _block_sums(values: np.ndarray) -> list[float]:
-    whole = len(values) // BLOCK * BLOCK
-    blocks = values[:whole].reshape(-1, BLOCK)
-    return [*np.vecdot(blocks, blocks).tolist(), float(np.vecdot(values[whole:], values[whole:]))]
+        values -= values.mean(axis=1, keepdims=True)
+    norms = [math.sqrt(math.fsum(row)) for row in _block_dots(values, values).tolist()]
+    return np.asarray(values / np.array(norms)[:, None])
