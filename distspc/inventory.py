@@ -108,6 +108,9 @@ def write_images(
         _write_skipped(store, bad)
     if not known or good != [row for row in known.values() if row["reason"] is None]:
         _write_table(store, good, fresh=not known)
+    usable = {row["image"] for row in good}
+    for name, values in extra_columns([source for source in sources if source.id in usable]).items():
+        zarr_store.write_column(store, "images", "image", name, values)
 
 
 def skipped_images(store: StorePath) -> list[tuple[str, str]]:

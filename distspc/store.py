@@ -235,9 +235,15 @@ def _settle_variable(
 
 
 def _create(
-    store: StorePath, group: str, name: str, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str
+    store: StorePath,
+    group: str,
+    name: str,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dtype: str,
+    row: schema.Variable | None = None,
 ) -> None:
-    row = schema.variables(group)[name]
+    row = row or schema.variables(group)[name]
     kind = "T" if dtype == "str" else np.dtype(dtype).kind
     attributes: dict[str, Any] = {"long_name": row.long_name}
     if kind in "fi":
@@ -276,6 +282,13 @@ def write(store: StorePath, group: str, variable: str, values: Any, **index: sli
     """
     array = _array(store, group, variable, "r+")
     array[_selection(array, index, whole_chunks=True)] = _as_array(values)
+
+
+def write_column(store: StorePath, group: str, dim: str, name: str, values: Sequence[str]) -> None:
+    """Write a text column along `dim` that the schema does not know: what a user's own table brings along."""
+    row = schema.Variable((dim,), "str", f"column {name} of the user's table")
+    _create(store, group, name, (len(values),), (max(len(values), 1),), "str", row)
+    _array(store, group, name, "r+")[:] = _as_array(list(values))
 
 
 def read(store: StorePath, group: str, variable: str, **index: Index) -> np.ndarray:
