@@ -11,9 +11,12 @@ import importlib
 import logging
 import math
 import os
+import sys
+import tempfile
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -309,7 +312,8 @@ def _import_keras(n_threads: int | None) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX: take GPU memory as it is needed
     try:
-        import keras
+        with _quiet():
+            import keras
     except ImportError as error:
         wanted = os.environ.get("KERAS_BACKEND", "tensorflow")
         raise InputError(f"Keras backend {wanted!r} is not installed ({error}); see KERAS_BACKEND") from error
@@ -318,6 +322,26 @@ def _import_keras(n_threads: int | None) -> Any:
     elif keras.backend.backend() == "torch" and n_threads is not None:
         importlib.import_module("torch").set_num_threads(n_threads)
     return keras
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what TensorFlow's C++ says while it is imported (no setting of its own does); the rest is passed on."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # no standard error
+        yield
+        return
+    with tempfile.TemporaryFile() as talk:
+        os.dup2(talk.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            talk.seek(0)
+            said = [line for line in talk if not line.startswith((b"I0000", b"WARNING: All log messages before absl"))]
+            sys.stderr.write(b"".join(said).decode(errors="replace"))
 
 
 @functools.lru_cache(maxsize=1)
