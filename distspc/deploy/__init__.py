@@ -6,15 +6,23 @@
 3
 """
 
+from distspc.deploy.dashboard import dashboard_lines
+from distspc.deploy.driver import Submitted, job_script, submit_driver
+from distspc.deploy.failures import explain_failure
 from distspc.deploy.machine import thread_environment, worker_threads
 from distspc.deploy.profiles import Profile, list_profiles, load_profile
 from distspc.deploy.session import deploy
 
 __all__ = [
     "Profile",
+    "Submitted",
+    "dashboard_lines",
     "deploy",
+    "explain_failure",
+    "job_script",
     "list_profiles",
     "load_profile",
+    "submit_driver",
     "thread_environment",
     "worker_threads",
 ]

@@ -1,6 +1,11 @@
-"""What a worker process sees of itself; runs on workers."""
+"""What a worker process sees of itself, and ways for it to fail; runs on workers, for tests and first looks."""
 
 from __future__ import annotations
+
+import importlib
+import os
+import time
+from typing import Any
 
 from distspc.deploy.machine import worker_threads
 
@@ -19,3 +24,25 @@ def threads_in_use() -> dict[str, int]:
         "tensorflow": tf.config.threading.get_intra_op_parallelism_threads(),
         "told": worker_threads(default=0),
     }
+
+
+def whereabouts(wait_s: float = 0.0) -> dict[str, Any]:
+    """Wait, then tell the job, process and GPUs that this task has run with."""
+    time.sleep(wait_s)
+    return {
+        "job": os.environ.get("SLURM_JOB_ID"),
+        "job_name": os.environ.get("SLURM_JOB_NAME"),
+        "pid": os.getpid(),
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "cores": os.environ.get("SLURM_CPUS_PER_TASK"),
+    }
+
+
+def die(code: int = 1) -> None:
+    """End the worker's process at once, as a crash does."""
+    os._exit(code)
+
+
+def import_module(name: str) -> str:
+    """Import a module, to see whether the worker has it."""
+    return importlib.import_module(name).__name__

@@ -1,0 +1,175 @@
+"""One job of many tasks that is a whole cluster: scheduler, client and workers by their rank (SLURMRunner).
+
+    srun python -m distspc.deploy.runner --profile slurm-runner -- run study.yaml
+
+Rank 0 becomes the scheduler, rank 1 runs ``distspc run study.yaml`` at it, all others are workers. In a script of
+one's own that srun starts, ``with deploy("slurm-runner") as client`` does the same: only rank 1 enters the block.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distspc.deploy import tls
+from distspc.deploy.profiles import Profile, load_profile
+from distspc.deploy.signals import handlers_kept
+from distspc.errors import InputError, WorkerError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+logger = logging.getLogger(__name__)
+
+MEET_S = 120.0
+
+
+@contextmanager
+def runner_client(profile: Profile, *, log_directory: Path) -> Iterator[Client]:
+    """Open a client in the task of rank 1; in all others serve, and never return.
+
+    Raises
+    ------
+    InputError
+        If this is not a task that srun has started.
+    WorkerError
+        If the other tasks are not there in time.
+    """
+    from distributed import Client
+
+    folder = _meeting_place(log_directory)
+    security = _meet(folder, profile)
+    runner = _runner(profile, folder, security)
+    try:
+        with Client(scheduler_file=str(folder / "scheduler.json"), security=security) as client:
+            n_workers, timeout = profile.n_workers, profile.settings.timeouts.start or MEET_S
+            try:
+                client.wait_for_workers(1, timeout=timeout)
+            except TimeoutError:
+                raise WorkerError(
+                    f"none of {n_workers} workers was there within {timeout:g} s; see {folder.parent}"
+                ) from None
+            yield client
+    finally:
+        runner.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rank() -> int:
+    try:
+        return int(os.environ["SLURM_PROCID"])
+    except (KeyError, ValueError):
+        raise InputError(
+            "profile slurm-runner is for tasks that srun starts within one job; `distspc submit STUDY.yaml "
+            "--profile slurm-runner` submits such a job"
+        ) from None
+
+
+def _meeting_place(log_directory: Path) -> Path:
+    rank = _rank()
+    step = os.environ.get("SLURM_STEP_ID", "0")
+    folder = log_directory / f".runner-{os.environ.get('SLURM_JOB_ID', 'x')}.{step}"
+    if rank == 0:
+        folder.mkdir(parents=True, mode=0o700)
+    return folder
+
+
+def _meet(folder: Path, profile: Profile) -> Any:
+    """Rank 0 writes the certificates, the others wait for them."""
+    if not profile.tls:
+        return None
+    if _rank() == 0:
+        return tls.write_certificates(folder)
+    deadline = time.monotonic() + MEET_S
+    while not (folder / tls.READY).exists():
+        if time.monotonic() > deadline:
+            raise WorkerError(f"rank 0 has written no certificates to {folder} within {MEET_S:.0f} s")
+        time.sleep(0.1)
+    return tls.security(folder)
+
+
+def _runner(profile: Profile, folder: Path, security: Any) -> Any:
+    from distributed.core import rpc
+
+    with handlers_kept():
+        from dask_jobqueue.slurm import SLURMRunner
+
+    class Runner(SLURMRunner):
+        """SLURMRunner that ends its scheduler over TLS, too."""
+
+        async def _start(self) -> None:
+            await super()._start()
+            if self.scheduler_comm is not None and security is not None:
+                self.scheduler_comm = rpc(
+                    self.scheduler_address, connection_args=security.get_connection_args("client")
+                )
+
+    if _rank() != 1:
+        # A task that has served its time ends itself by this signal.
+        signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+    common = {"security": security, "protocol": "tls://" if security else "tcp://"}
+    common["interface"] = profile.queue.get("interface")
+    return Runner(
+        scheduler_file=str(folder / "scheduler.json"),
+        scheduler_options={**common, "dashboard_address": profile.settings.dashboard_address},
+        worker_class="distributed.Nanny",
+        worker_options={
+            **common,
+            "nthreads": 1,
+            "memory_limit": profile.shape[2],
+            "resources": profile.settings.resources or None,
+            "dashboard": False,
+            "dashboard_address": "127.0.0.1:0",
+        },
+    )
+
+
+# ---------------------------------------------------------------- srun python -m distspc.deploy.runner
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Be the scheduler or a worker, or run a ``distspc`` command at them, by rank."""
+    from distspc.deploy.session import deploy
+
+    parser = argparse.ArgumentParser(prog="distspc.deploy.runner", description=__doc__)
+    parser.add_argument("--profile", required=True)
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    parser.add_argument("--logs", type=Path, required=True)
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    wanted = parser.parse_args(arguments)
+    profile = load_profile(wanted.profile, wanted.overrides)
+    with deploy(profile, log_directory=wanted.logs):
+        folder = _meeting_place(wanted.logs.expanduser().absolute())
+        command = [part for part in wanted.command if part != "--"]
+        code = "from distspc.cli import main; main()"
+        return subprocess.run(
+            [sys.executable, "-c", code, *command, "--profile", str(folder / "scheduler.json")],
+            env={**os.environ, **_certificate_environment(folder, profile)},
+            check=False,
+        ).returncode
+
+
+def _certificate_environment(folder: Path, profile: Profile) -> dict[str, str]:
+    if not profile.tls:
+        return {}
+    certificate, key = str(folder / tls.CERTIFICATE), str(folder / tls.KEY)
+    return {
+        "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True",
+        "DASK_DISTRIBUTED__COMM__TLS__CA_FILE": certificate,
+        "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT": certificate,
+        "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY": key,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
