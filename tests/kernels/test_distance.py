@@ -1,0 +1,247 @@
+"""Kernels of the distances: the error bound, exact pairs, digests, candidates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distspc.kernels import candidates, distance
+from distspc.kernels.candidates import Nearest, Pairs, unsettled
+from distspc.kernels.distance import METRICS, error_bound, pair_distances, products, row_statistics
+
+
+def true_squares(x: np.ndarray, y: np.ndarray, metric: str) -> np.ndarray:
+    """Squared distance of every pair (of scaled rows but for euclidean), literally, in extended precision."""
+    a, b = x.astype(np.longdouble), y.astype(np.longdouble)
+    if metric == "correlation":
+        a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    if metric != "euclidean":
+        a, b = (v / np.sqrt((v**2).sum(axis=1, keepdims=True)) for v in (a, b))
+    return np.array([[((row - other) ** 2).sum() for other in b] for row in a])
+
+
+def rows_of_kind(kind: str, n: int, n_features: int, seed: int) -> np.ndarray:
+    """Float32 rows of one difficult kind."""
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal((n, n_features))
+    values = {
+        "relu": np.maximum(noise, 0),
+        "near-duplicates": 1e4 * np.repeat(noise[: -(-n // 5)], 5, axis=0)[:n] + 1e-2 * noise,
+        "far from the origin": 1e5 + noise,
+        "two clusters": rng.choice([-1e5, 1e5], (n, 1)) + noise,
+        "constant features": np.where(np.arange(n_features) % 2, 3.0, noise),
+        "float16": noise.astype(np.float16),
+        "small": 1e-30 * noise,
+        "large": 1e37 * noise,
+        "scales": 10.0 ** rng.integers(-15, 15, (n, 1)) * noise,
+        "whole numbers": rng.integers(0, 3, (n, n_features)),
+    }[kind]
+    return np.ascontiguousarray(values, dtype=np.float32)
+
+
+KINDS = (
+    "relu",
+    "near-duplicates",
+    "far from the origin",
+    "two clusters",
+    "constant features",
+    "float16",
+    "small",
+    "large",
+    "scales",
+    "whole numbers",
+)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_true_distance_lies_within_the_bound(kind: str, metric: str) -> None:
+    x, y = (rows_of_kind(kind, 12, 1100, seed) for seed in (1, 2))
+    y[3] = x[2]
+    for centre in (None, x.mean(axis=0, dtype=np.float64).astype(np.float32)):
+        left, right = (row_statistics(rows, centre=centre) for rows in (x, y))
+        for dtype in {distance.product_dtype(left, right, error_bound(1100, "float32")), np.float64}:
+            bound = error_bound(1100, dtype)
+            product = products(x, y, centre=centre, dtype=dtype)
+            square, left_slack, right_slack = candidates.estimates(product, left, right, bound, metric)
+            wrong = np.abs(square - true_squares(x, y, metric))
+            assert (wrong <= left_slack[:, None] + right_slack).all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    n_features=st.integers(1, 3000),
+    exponent=st.integers(-20, 20),
+    offset=st.floats(-1e3, 1e3, width=32),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_product_is_within_the_bound(n_features: int, exponent: int, offset: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = np.float32(2.0**exponent) * (rng.standard_normal((2, 3, n_features), dtype=np.float32) + np.float32(offset))
+    bound = error_bound(n_features, np.float32)
+    exact = x.astype(np.longdouble) @ y.astype(np.longdouble).T
+    norms = [np.sqrt((rows.astype(np.longdouble) ** 2).sum(axis=1)) for rows in (x, y)]
+    wrong = np.abs(products(x, y, centre=None, dtype=np.float32) - exact)
+    assert (wrong <= bound.product * norms[0][:, None] * norms[1] + bound.tiny).all()
+
+
+def test_bound_counts_panels_not_features() -> None:
+    # 128 panels of 6272 features: a term meets 6272 + 128 roundings, and a few more, not 802,816.
+    assert error_bound(802_816, "float32").product == pytest.approx(6408 * 2.0**-24, rel=1e-2)
+    assert error_bound(802_816, "float64").product < 3e-13
+    assert error_bound(802_816, "float64").sums < 3e-13
+
+
+def test_gamma_without_meaning_is_infinite() -> None:
+    assert distance.gamma(2**24, "float32") == np.inf
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("n_features", [1, 2, 511, 512, 1025, 70_000])
+def test_pair_distances_equal_brute_force(n_features: int, metric: str) -> None:
+    if metric == "correlation" and n_features < 2:
+        pytest.skip("one feature has no correlation")
+    x, y = (rows_of_kind("near-duplicates", 10, n_features, seed) for seed in (1, 1))
+    y[:, 0] += 1
+    y[4] = x[1]
+    rows, cols = np.arange(10), np.array([3, 4, 4, 0, 1, 5, 6, 7, 8, 9])
+    found = pair_distances(x, y, rows, cols, metric=metric)
+    squares = true_squares(x, y, metric)[rows, cols].astype(float)
+    # Cosine and correlation: rows are scaled in float64, so a distance is exact to some 1e-16 of 1.
+    expected = np.sqrt(squares) if metric == "euclidean" else squares / 2
+    np.testing.assert_allclose(
+        found, expected, rtol=1e-12 if metric == "euclidean" else 1e-6, atol=0 if metric == "euclidean" else 1e-24
+    )
+    assert found[1] == 0
+
+
+@given(seed=st.integers(0, 1000), n_threads=st.integers(1, 3), data=st.data())
+@settings(deadline=None, max_examples=20)
+def test_a_pair_has_one_distance_however_called(seed: int, n_threads: int, data: st.DataObject) -> None:
+    x = rows_of_kind("relu", 9, 1300, seed)
+    rows, cols = (np.array(data.draw(st.lists(st.integers(0, 8), min_size=7, max_size=7))) for _ in range(2))
+    together = pair_distances(x, x, rows, cols, metric="euclidean", n_threads=n_threads)
+    alone = [
+        pair_distances(x[[i]], x[[j]], np.array([0]), np.array([0]), metric="euclidean")[0]
+        for i, j in zip(rows, cols, strict=True)
+    ]
+    assert together.tolist() == alone
+
+
+def test_statistics_of_feature_tiles_add_up() -> None:
+    x = rows_of_kind("relu", 7, 1000, 0)
+    centre = x.mean(axis=0)
+    whole = row_statistics(x, centre=centre)
+    cut = row_statistics(x[:, :512].copy(), centre=centre[:512]) + row_statistics(
+        x[:, 512:].copy(), centre=centre[512:], first_feature=512
+    )
+    assert cut.n_features == 1000
+    for name in ("total", "square", "centred", "along", "offset"):
+        np.testing.assert_allclose(getattr(cut, name), getattr(whole, name), rtol=1e-12)
+    np.testing.assert_allclose(whole.square, (x.astype(float) ** 2).sum(axis=1), rtol=1e-14)
+
+
+@pytest.mark.parametrize("n_features", [1, 8, 9, 700])
+def test_digests_tell_rows_apart(n_features: int) -> None:
+    x = np.repeat(rows_of_kind("float16", 1, n_features, 0), n_features + 2, axis=0)
+    x[np.arange(n_features), np.arange(n_features)] += (
+        1  # each of the first rows differs from the last two in one entry
+    )
+    digests = row_statistics(x).digest
+    assert digests[-1] == digests[-2]
+    assert len(np.unique(digests)) == n_features + 1
+
+
+def test_feature_tiles_have_digests_of_their_own() -> None:
+    x = rows_of_kind("relu", 1, 512, 0)
+    assert row_statistics(x).digest != row_statistics(x, first_feature=512).digest
+
+
+def test_negative_zero_is_zero() -> None:
+    x = np.array([[0.0, 1, 2], [-0.0, 1, 2]], dtype=np.float32)
+    digests = row_statistics(x).digest
+    assert digests[0] == digests[1]
+
+
+def test_rows_that_are_not_finite_show_in_the_sums() -> None:
+    x = np.ones((3, 600), dtype=np.float32)
+    x[1, 5], x[2, 7] = np.nan, -np.inf
+    assert np.isfinite(row_statistics(x).square).tolist() == [True, False, False]
+
+
+def test_centre_is_chosen_where_it_helps() -> None:
+    relu, far = rows_of_kind("relu", 20, 300, 0), rows_of_kind("far from the origin", 20, 300, 0)
+    assert distance.choose_centre(relu, row_statistics(relu).square) is None
+    centre = distance.choose_centre(far, row_statistics(far).square)
+    assert centre is not None
+    assert np.abs(centre - 1e5).max() < 2
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("relu", np.float32), ("small", np.float64), ("large", np.float64)])
+def test_products_go_to_float64_where_float32_ends(kind: str, dtype: type) -> None:
+    statistics = row_statistics(rows_of_kind(kind, 5, 600, 0))
+    assert distance.product_dtype(statistics, statistics, error_bound(600, np.float32)) is dtype
+
+
+@pytest.mark.parametrize("metric", ["cosine", "correlation"])
+def test_rows_that_cannot_be_scaled_get_scale_0(metric: str) -> None:
+    x = np.array([[0, 0, 0], [7.7, 7.7, 7.7], [1, 2, 3]], dtype=np.float32)
+    expected = {"cosine": [True, False, False], "correlation": [True, True, False]}[metric]
+    assert (candidates.scales(row_statistics(x), metric) == 0).tolist() == expected
+
+
+# ---------------------------------------------------------------- the best so far
+
+
+def test_nearest_breaks_ties_by_position() -> None:
+    nearest = Nearest.empty(2, 2)
+    nearest.update(np.array([0, 0, 0]), np.array([9, 4, 7]), np.array([1.0, 1.0, 1.0]))
+    nearest.update(np.array([0, 1]), np.array([2, 5]), np.array([1.0, 3.0]))
+    assert nearest.image.tolist() == [[2, 4], [5, -1]]
+    assert nearest.distance.tolist() == [[1, 1], [3, np.inf]]
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=50)
+def test_nearest_is_the_sorted_beginning_in_any_order_of_arrival(data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, 4))
+    distances = data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=12))
+    order = data.draw(st.permutations(range(len(distances))))
+    cut = data.draw(st.integers(0, len(order)))
+    nearest = Nearest.empty(1, k)
+    for part in (order[:cut], order[cut:]):
+        nearest.update(np.zeros(len(part), int), np.array(part, int), np.array([distances[i] for i in part], float))
+    expected = sorted(range(len(distances)), key=lambda i: (distances[i], i))[:k]
+    assert nearest.image[0, : len(expected)].tolist() == expected
+
+
+def test_estimates_that_are_apart_stand() -> None:
+    pairs = Pairs(np.array([0, 0, 0]), np.array([5, 6, 7]), np.array([1.0, 2.0, 9.0]), np.full(3, 1e-12))
+    left, again = unsettled(pairs, 2, drop_zero=False, tolerance=1e-9)
+    assert left.image.tolist() == [5, 6]
+    assert not again.any()
+
+
+@pytest.mark.parametrize(
+    ("square", "slack", "why"),
+    [
+        ([1.0, 1.0], 1e-12, "a tie"),
+        ([1.0, 1.0 + 1e-12], 1e-12, "nearly a tie"),
+        ([1e-6, 1.0], 1e-12, "too uncertain"),
+        ([0.0, 1.0], 1e-12, "perhaps a duplicate"),
+    ],
+)
+def test_estimates_in_doubt_are_computed_again(square: list[float], slack: float, why: str) -> None:
+    pairs = Pairs(np.zeros(2, int), np.arange(2), np.array(square), np.full(2, slack))
+    _, again = unsettled(pairs, 1, drop_zero=False, tolerance=1e-9)
+    assert again[0], why
+
+
+def test_what_may_be_dropped_limits_nothing() -> None:
+    pairs = Pairs(np.zeros(3, int), np.arange(3), np.array([1e-13, 1.0, 2.0]), np.full(3, 1e-12))
+    left, _ = unsettled(pairs, 1, drop_zero=True, tolerance=1e-9)
+    assert left.image.tolist() == [0, 1]
+    left, _ = unsettled(pairs, 1, drop_zero=False, tolerance=1e-9)
+    assert left.image.tolist() == [0]
