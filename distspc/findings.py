@@ -165,7 +165,8 @@ def comparison_sentence(comparisons: pd.DataFrame, score: str) -> str:
     holds = rows[holm(rows["williams_p"]) < LEVEL]
     if holds.empty:
         return f"The two measures' correlations with {score} do not differ reliably at any layer (Williams' t, Holm)."
-    layers, told = list(rows["layer"]), []
+    layers = list(rows["layer"])
+    told: list[str] = []
     names = {"distinctiveness": holds["difference"] > 0, "reconstruction error": holds["difference"] < 0}
     for name, here in names.items():
         if here.any():

@@ -147,7 +147,7 @@ def _of_layers(measure: str, known: Sequence[str]) -> list[str]:
 
 def _pivot(table: pd.DataFrame, by: str, where: str) -> pd.DataFrame:
     if table.duplicated([by, "layer"]).any():
-        rows = table.index[table.duplicated([by, "layer"])] + 2
+        rows = table.index[table.duplicated([by, "layer"])]
         raise InputError(f"{where}: image and layer are there twice in line {listed(rows)}")
     wide = table.pivot(index=by, columns="layer")  # noqa: PD010 - text: there is nothing to aggregate
     wide = wide.loc[list(dict.fromkeys(table[by])), :].fillna("")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,30 +66,41 @@ def normalised(key: object) -> str:
 
 
 def read_table(path: str | Path, *, what: str) -> pd.DataFrame:
-    """Read a delimited table (comma, semicolon or tab) as text.
+    """Read a delimited table (comma, semicolon or tab) as text, indexed by the line of the file.
 
     Raises
     ------
     InputError
-        If there is no such file, it is no text table, or two columns have one name.
+        If there is no such file, it is no text table, a row has too many or too few entries, or two columns have one
+        name.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{what} {path}: there is no such file")
     try:
-        header = path.read_text(encoding="utf-8-sig").partition("\n")[0]
-        delimiter = max(",;\t", key=header.count)
-        frame = pd.read_csv(
-            path, sep=delimiter, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True
-        )
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+        delimiter = max(",;\t", key=text.partition("\n")[0].count)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        rows = [(reader.line_num, [entry.strip() for entry in row]) for row in reader if any(row)]
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{what} {path} is not a table of comma-separated values in UTF-8: {error}") from error
-    names = [name.strip() for name in header.rstrip("\r").split(delimiter)]
+    if not rows:
+        raise InputError(f"{what} {path} is not a table: it is empty")
+    names, rows = rows[0][1], rows[1:]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"{what} {path}: more than one column is called {listed(twice)}")
-    frame.columns = pd.Index([str(name).strip() for name in frame.columns])
-    return frame
+    odd = [f"line {line} has {len(row)}" for line, row in rows if len(row) != len(names)]
+    if odd:
+        raise InputError(f"{what} {path}: the header has {len(names)} columns, but {listed(odd)}")
+    index = pd.Index([line for line, _ in rows], name="line", dtype="int64")
+    return pd.DataFrame([row for _, row in rows], columns=pd.Index(names), index=index, dtype="str")
+
+
+def _places(column: pd.Series, flags: np.ndarray) -> list[str]:
+    """Where entries stand: the line of the file, or the name of the image."""
+    kind = "in line" if column.index.name == "line" else "for"
+    return [f"{kind} {label}" for label in column.index[flags]]
 
 
 def need_columns(frame: pd.DataFrame, names: Sequence[str], *, where: str) -> None:
@@ -108,9 +121,9 @@ def to_numbers(column: pd.Series, *, where: str) -> pd.Series:
     text = column.astype(str).str.strip()
     empty = text.str.lower().isin(_MISSING)
     numbers = pd.to_numeric(text.where(~empty, "nan"), errors="coerce").astype("float64")
-    bad = (numbers.isna() & ~empty) | np.isinf(numbers)
+    bad = ((numbers.isna() & ~empty) | np.isinf(numbers)).to_numpy()
     if bad.any():
-        entries = [f"{text[i]!r} in line {i + 2}" for i in np.flatnonzero(bad)]
+        entries = [f"{entry!r} {place}" for entry, place in zip(text[bad], _places(column, bad), strict=True)]
         raise InputError(f"{where}, column {column.name}: not a number: {listed(entries)}. Leave unknown scores empty")
     return numbers
 
@@ -130,9 +143,9 @@ def numeric_columns(frame: pd.DataFrame, *, but: Sequence[str] = ()) -> list[str
 def check_rates(column: pd.Series, *, where: str) -> None:
     """Raise InputError where a column known to hold rates leaves their range."""
     low, high = RATES.get(str(column.name).lower(), (-np.inf, np.inf))
-    bad = (column < low) | (column > high)
+    bad = ((column < low) | (column > high)).to_numpy()
     if bad.any():
-        entries = [f"{column.iloc[i]:g} in line {i + 2}" for i in np.flatnonzero(bad)]
+        entries = [f"{value:g} {place}" for value, place in zip(column[bad], _places(column, bad), strict=True)]
         hint = ". Percentages? Divide them by 100" if column.min() >= 0 and 1 < column.max() <= 100 else ""
         raise InputError(f"{where}, column {column.name}: outside [{low:g}, {high:g}]: {listed(entries)}{hint}")
 
@@ -146,12 +159,12 @@ def unique_keys(column: pd.Series, *, where: str) -> pd.Series:
         If a name is empty or there twice; names the lines.
     """
     keys = column.map(normalised)
-    empty = np.flatnonzero(keys == "")
-    if len(empty):
-        raise InputError(f"{where}, column {column.name}: empty in line {listed(empty + 2)}")
+    empty = (keys == "").to_numpy()
+    if empty.any():
+        raise InputError(f"{where}, column {column.name}: empty {listed(_places(column, empty))}")
     twice = keys[keys.duplicated()].unique()
     if len(twice):
-        told = [f"{key} in lines {listed(np.flatnonzero(keys == key) + 2)}" for key in twice[:5]]
+        told = [f"{key} ({listed(_places(column, (keys == key).to_numpy()))})" for key in twice[:5]]
         raise InputError(f"{where}, column {column.name}: {len(twice)} images are there twice or more: {listed(told)}")
     return keys
 

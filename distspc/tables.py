@@ -50,8 +50,16 @@ def image_table(store: StorePath) -> pd.DataFrame:
 
 
 def target_table(store: StorePath) -> pd.DataFrame:
-    """Return the targets of a store, numbered from 0."""
+    """Return the targets of a store, numbered from 0.
+
+    Raises
+    ------
+    InputError
+        If the store has no images yet.
+    """
     images = image_table(store)
+    if images.empty:
+        raise InputError(f"{store} holds no images yet: run `distspc extract` first")
     return images[images["role"] == "target"].reset_index(drop=True)
 
 

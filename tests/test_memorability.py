@@ -1,0 +1,475 @@
+"""Correlations of tables, scores and their images, the relate stage."""
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import distspc
+from distspc import memorability, scores, tables, testing
+from distspc import store as zarr_store
+from distspc.errors import InputError
+
+LAYERS = ["block5_pool", "fc2"]
+N_TARGETS, N_FILLERS = 30, 10
+
+
+def frame_of(n=60, seed=0):
+    rng = np.random.default_rng(seed)
+    score = rng.normal(size=n)
+    columns = {f"m{i}": score * i / 3 + rng.normal(size=n) for i in range(4)}
+    return pd.DataFrame({"corrected_hit": score, "hit": score + rng.normal(size=n), **columns})
+
+
+@pytest.fixture
+def store(tmp_path):
+    path = tmp_path / "study.zarr"
+    ids = testing.image_ids(N_TARGETS, N_FILLERS)
+    testing.write_image_table(path, ids, N_TARGETS)
+    testing.write_measures(path, ids, N_TARGETS, LAYERS, seeds=(0, 1))
+    return path
+
+
+@pytest.fixture
+def scores_file(tmp_path):
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"im_ind": np.arange(1, N_TARGETS + 1), "hit": rng.random(N_TARGETS)})
+    table["fa"] = rng.random(N_TARGETS) / 4
+    table["corrected_hit"] = table["hit"] - table["fa"]
+    table["comment"] = "a, b"
+    table.to_csv(tmp_path / "scores.csv", index=False)
+    return tmp_path / "scores.csv"
+
+
+def written(tmp_path, text, name="scores.csv"):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path / name
+
+
+# ---------------------------------------------------------------- correlate
+
+
+def test_columns_and_values():
+    frame = frame_of()
+    table = distspc.correlate(frame, measures=["m1", "m2"], score="corrected_hit", n_bootstrap=200)
+    assert list(table.columns[:8]) == ["measure", "given", "method", "n", "r", "ci_low", "ci_high", "p"]
+    assert list(table["measure"]) == ["m1", "m2"]
+    np.testing.assert_allclose(table["r"], [stats.pearsonr(frame[m], frame["corrected_hit"])[0] for m in ("m1", "m2")])
+    assert (table["ci_low"] < table["r"]).all()
+    assert (table["r"] < table["ci_high"]).all()
+
+
+def test_interval_and_p_are_those_of_a_plain_loop():
+    frame = frame_of()
+    row = distspc.correlate(frame, ["m1"], n_bootstrap=300, random_state=7).iloc[0]
+    x, y, rng, draws = frame["m1"].to_numpy(), frame["corrected_hit"].to_numpy(), np.random.default_rng(7), []
+    for _ in range(300):
+        picked = rng.integers(0, len(x), len(x))
+        draws.append(stats.pearsonr(x[picked], y[picked])[0])
+    np.testing.assert_allclose([row["ci_low"], row["ci_high"]], np.percentile(draws, [2.5, 97.5]))
+    assert row["p"] == 2 * min(np.mean(np.array(draws) < 0), np.mean(np.array(draws) > 0))
+
+
+def test_a_result_does_not_depend_on_its_company():
+    frame = frame_of()
+    frame.loc[:4, "m3"] = np.nan
+    alone = distspc.correlate(frame, ["m2"], n_bootstrap=100)
+    together = distspc.correlate(frame, ["m3", "m2", "m1"], ["hit", "corrected_hit"], n_bootstrap=100)
+    row = together[(together["measure"] == "m2") & (together["score"] == "corrected_hit")]
+    for name in ("r", "ci_low", "ci_high", "p", "p_t"):
+        np.testing.assert_allclose(alone[name], row[name])
+
+
+def test_missing_values_are_left_out_pairwise_and_counted():
+    frame = frame_of()
+    frame.loc[[0, 1], "m1"] = np.nan
+    frame.loc[[1, 2, 3], "corrected_hit"] = np.nan
+    frame.loc[[10], "m3"] = np.nan
+    table = distspc.correlate(frame, ["m1", "m2"], given=["m3"], n_bootstrap=50).set_index("measure")
+    assert list(table["n"]) == [55, 56]
+    assert list(table["n_missing"]) == [5, 4]
+    kept = frame[["m1", "corrected_hit", "m3"]].dropna()
+    expected = distspc.correlate(kept, ["m1"], given="m3", n_bootstrap=50).iloc[0]
+    np.testing.assert_allclose(table.loc["m1", "r"], expected["r"])
+
+
+def test_holm_counts_all_rows_of_the_table():
+    table = distspc.correlate(frame_of(), ["m0", "m1", "m2"], ["hit", "corrected_hit"], n_bootstrap=50)
+    assert (table["n_tests"] == 6).all()
+    smallest = table["p_t"].idxmin()
+    assert table.loc[smallest, "p_holm"] == pytest.approx(6 * table.loc[smallest, "p_t"])
+
+
+def test_bca_and_spearman_on_request():
+    frame = frame_of()
+    plain = distspc.correlate(frame, ["m2"], method="spearman", n_bootstrap=400).iloc[0]
+    bca = distspc.correlate(frame, ["m2"], method="spearman", n_bootstrap=400, interval="bca").iloc[0]
+    assert plain["r"] == bca["r"] == pytest.approx(stats.spearmanr(frame["m2"], frame["corrected_hit"])[0])
+    assert plain["ci_low"] != bca["ci_low"]
+    assert bca["ci_low"] < bca["r"] < bca["ci_high"]
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "message"),
+    [
+        ({}, {"measures": ["m9"]}, "no column 'm9'; there are corrected_hit, hit, m0"),
+        ({"m1": "a"}, {"measures": ["m1"]}, "column 'm1' holds .* not numbers"),
+        ({"m1": np.inf}, {"measures": ["m1"]}, "m1 has infinite values"),
+        ({"m1": 3.0}, {"measures": ["m1", "m2"]}, "m1 is 3 for all, 60 images"),
+        ({"m1": np.nan}, {"measures": ["m1"]}, "only 0 of 60 images have all values"),
+        ({}, {"measures": ["m1"], "method": "kendall"}, "method 'kendall' is not known"),
+        ({}, {"measures": ["m1"], "interval": "t"}, "interval 't' is not known"),
+        ({}, {"measures": ["m1"], "n_bootstrap": 0}, "n_bootstrap is 0"),
+        ({}, {"measures": []}, "at least one measure"),
+        ({}, {"measures": ["m1", "m1"]}, "the measures name m1 more than once"),
+        ({}, {"measures": ["m1"], "given": ["m1"]}, "m1: a column can be only one"),
+        ({}, {"measures": ["m1"], "score": "m1"}, "m1: a column can be only one"),
+    ],
+)
+def test_what_cannot_be_correlated_is_named(change, arguments, message):
+    with pytest.raises(InputError, match=message):
+        distspc.correlate(frame_of().assign(**change), **arguments)
+
+
+# ---------------------------------------------------------------- comparisons and joint models
+
+
+def test_two_measures_of_one_score_are_compared():
+    frame = frame_of(200)
+    row = memorability.compare_correlations(frame, "m3", "m0", "corrected_hit", n_bootstrap=300).iloc[0]
+    assert row["difference"] == pytest.approx(row["r_first"] - row["r_second"])
+    assert row["ci_low"] < row["difference"] < row["ci_high"]
+    assert row["ci_low"] > 0
+    assert max(row["williams_p"], row["meng_p"]) < 0.001
+    swapped = memorability.compare_correlations(frame, "m0", "m3", "corrected_hit", n_bootstrap=300).iloc[0]
+    assert swapped["williams_t"] == pytest.approx(-row["williams_t"])
+
+
+def test_a_joint_model_explains_more_in_its_own_images():
+    frame = frame_of(100)
+    found = memorability.joint_model(frame, ["m0", "m1", "m2"], "corrected_hit")
+    x = np.column_stack([np.ones(100), frame[["m0", "m1", "m2"]]])
+    fit = x @ np.linalg.lstsq(x, frame["corrected_hit"], rcond=None)[0]
+    expected = np.corrcoef(fit, frame["corrected_hit"])[0, 1] ** 2
+    assert found["r2"] == pytest.approx(expected)
+    assert found["r2_cv"] < found["r2_adjusted"] < found["r2"]
+    assert found["p"] < 1e-6
+
+
+def test_noise_predicts_nothing_new():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(60, 21)), columns=[f"c{i}" for i in range(21)])
+    found = memorability.joint_model(frame, [f"c{i}" for i in range(20)], "c20")
+    assert found["r2"] > 0.2
+    assert found["r2_cv"] < 0
+
+
+def test_too_few_images_for_a_joint_model():
+    found = memorability.joint_model(frame_of(10), ["m0", "m1", "m2", "m3"], "hit", n_folds=10)
+    assert found["n"] == 10
+    assert np.isfinite(found["r2"])
+    found = memorability.joint_model(frame_of(6), ["m0", "m1", "m2", "m3"], "hit")
+    assert np.isnan(found["r2"])
+
+
+# ---------------------------------------------------------------- scores
+
+
+def images_of(files, numbers=None):
+    ids = [f"targets/{Path(file).stem}" for file in files]
+    return pd.DataFrame({"image": ids, "number": numbers or range(1, len(files) + 1), "file": files})
+
+
+@pytest.mark.parametrize(
+    ("entries", "files", "key"),
+    [
+        (["1", "2", "3"], ["/a/x.jpg", "/a/y.jpg", "/a/z.jpg"], "number"),
+        (["x", "y", "z"], ["/a/x.jpg", "/a/y.jpg", "/a/z.jpg"], "stem"),
+        (["x.jpg", "y.jpg", "z.jpg"], ["/a/x.jpg", "/a/y.jpg", "/a/z.jpg"], "file name"),
+        (["c/1.jpg", "c/2.jpg", "d/1.jpg"], ["/a/c/1.jpg", "/a/c/2.jpg", "/a/d/1.jpg"], "path"),
+        (["i/c/1.jpg", "i/c/2.jpg", "i/d/1.jpg"], ["/a/i/c/1.jpg", "/a/i/c/2.jpg", "/a/i/d/1.jpg"], "path"),
+        (["i\\c\\1.jpg", "i\\c\\2.jpg", "i\\d\\1.jpg"], ["/a/i/c/1.jpg", "/a/i/c/2.jpg", "/a/i/d/1.jpg"], "path"),
+        (["5.0", "6", "007"], ["/a/5.jpg", "/a/06.jpg", "/a/7.jpg"], "stem"),
+        (["targets/x", "targets/y", "targets/z"], ["/a/x.jpg", "/a/y.jpg", "/a/z.jpg"], "id"),
+    ],
+)
+def test_the_image_column_may_hold_any_name(tmp_path, entries, files, key):
+    lines = "\n".join(f"{entry},{i}.5" for i, entry in enumerate(entries))
+    path = written(tmp_path, f"who,score\n{lines}\n")
+    match = scores.match_scores(images_of(files), scores.read_scores(path, image_column="who"))
+    assert match.key == key
+    assert list(match.frame["score"]) == [0.5, 1.5, 2.5]
+
+
+def test_numbers_that_are_file_names_mean_the_files(tmp_path):
+    path = written(tmp_path, "im_ind,score\n1,0.1\n2,0.2\n3,0.3\n4,0.4\n")
+    match = scores.match_scores(
+        images_of(["/a/2.jpg", "/a/3.jpg", "/a/4.jpg"]), scores.read_scores(path, image_column="im_ind")
+    )
+    assert match.key == "stem"
+    assert list(match.frame["score"]) == [0.2, 0.3, 0.4]
+    assert match.without_image == ("1",)
+
+
+def test_partial_matches_are_counted_and_named(tmp_path, caplog):
+    path = written(tmp_path, "who,score\nx,1\nq,2\ny,\n")
+    with caplog.at_level(logging.WARNING):
+        match = scores.match_scores(
+            images_of(["/a/x.jpg", "/a/y.jpg", "/a/z.jpg"]), scores.read_scores(path, image_column="who")
+        )
+    assert match.without_score == ("targets/z",)
+    assert match.without_image == ("q",)
+    assert "1 images have no score: targets/z" in caplog.text
+    assert "1 scores have no image: q" in caplog.text
+    np.testing.assert_array_equal(match.frame["score"], [1.0, np.nan, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("who,hit\nx,0.5\n", "no column im_ind; it has who, hit"),
+        ("im_ind,hit\n1,0.5\n1.0,0.6\n", r"1 images are there twice or more: 1 .in line 2, in line 3."),
+        ("im_ind,hit\n1,0.5\n,0.6\n", "empty in line 3"),
+        ("im_ind,hit\n1,0.5\n2,high\n", "not a number: 'high' in line 3"),
+        ("im_ind,hit\n1,0.5\n2,inf\n", "not a number: 'inf' in line 3"),
+        ("im_ind,hit\n1,0.5\n2,1.2\n", r"column hit: outside \[0, 1\]: 1.2 in line 3"),
+        ("im_ind,hit\n1,50\n2,72\n", "Percentages\\? Divide them by 100"),
+        ("im_ind,hit\n", "no column of numbers|has a header but no rows"),
+        ("im_ind,hit,hit\n1,2,3\n", "more than one column is called hit"),
+        ("im_ind,hit\n1,2,3,4\n1,2\n", "header has 2 columns, but line 2 has 4"),
+        ("", "is not a table"),
+    ],
+)
+def test_scores_that_cannot_be_used(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        scores.read_scores(written(tmp_path, text), image_column="im_ind", columns=["hit"])
+
+
+def test_a_false_alarm_rate_below_zero(tmp_path):
+    path = written(tmp_path, "im_ind;FA;corrected_hit\n1;-0.1;-0.2\n")
+    with pytest.raises(InputError, match=r"column FA: outside \[0, 1\]: -0.1 in line 2"):
+        scores.read_scores(path, image_column="im_ind")
+
+
+def test_no_scores_file(tmp_path):
+    with pytest.raises(InputError, match="there is no such file"):
+        scores.read_scores(tmp_path / "none.csv", image_column="im_ind")
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(InputError, match="is not a table of comma-separated values in UTF-8"):
+        scores.read_scores(tmp_path / "binary.csv", image_column="im_ind")
+
+
+def test_semicolons_byte_order_mark_and_missing_entries(tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_bytes("\ufeffim_ind; hit\r\n1;0.5\r\n2;NA\r\n".encode())
+    table = scores.read_scores(path, image_column="im_ind")
+    np.testing.assert_array_equal(table["hit"], [0.5, np.nan])
+
+
+# ---------------------------------------------------------------- the tidy table
+
+
+def test_tidy_table_has_a_row_per_target_and_layer(store):
+    table = distspc.tidy_table(store)
+    assert len(table) == N_TARGETS * len(LAYERS)
+    assert list(table.columns[:6]) == [
+        "image", "file", "layer", "neighbour", "distinctiveness", "reconstruction_error",
+    ]  # fmt: skip
+    second = table[table["layer"] == "fc2"].reset_index(drop=True)
+    np.testing.assert_array_equal(second["distinctiveness"], zarr_store.read(store, "distances", "distance")[1, :, 0])
+    errors = zarr_store.read(store, "reconstruction", "error")[1, :, :N_TARGETS]
+    np.testing.assert_allclose(second["reconstruction_error"], errors.mean(axis=0))
+    np.testing.assert_allclose(second["reconstruction_error_sd"], errors.std(axis=0, ddof=1))
+    ids = np.array(testing.image_ids(N_TARGETS, N_FILLERS))
+    nearest = zarr_store.read(store, "distances", "neighbour_index")[1, :, 0]
+    assert list(second["neighbour"]) == list(ids[nearest])
+    assert list(second["norm"]) == list(zarr_store.read(store, "distances", "norm")[1, :N_TARGETS])
+
+
+def test_tidy_table_of_what_is_there(tmp_path):
+    path = tmp_path / "study.zarr"
+    with pytest.raises(InputError, match="holds no images yet: run `distspc extract`"):
+        distspc.tidy_table(path)
+    ids = testing.image_ids(4, 2)
+    testing.write_image_table(path, ids, 4)
+    assert distspc.tidy_table(path).empty
+    coords = {"layer": ["fc1"], "target": ids[:4], "image": ids, "neighbour": 1}
+    zarr_store.allocate(path, "distances", coords=coords, chunks={}, recipe={})
+    table = distspc.tidy_table(path)
+    assert table["distinctiveness"].isna().all()
+    assert list(table["neighbour"]) == [""] * 4
+
+
+def test_layers_go_from_the_image_upward():
+    assert tables.layer_order(["fc2", "mine", "flatten", "block5_pool", "block1_conv2", "fc1", "block1_pool"]) == [
+        "block1_conv2", "block1_pool", "block5_pool", "flatten", "fc1", "fc2", "mine",
+    ]  # fmt: skip
+
+
+# ---------------------------------------------------------------- the stage
+
+
+def test_relate_keeps_its_tables_in_the_store(store, scores_file):
+    found = memorability.relate(
+        store, scores_file=scores_file, image_column="im_ind", n_bootstrap=50, score_reliability={"hit": 0.64}
+    )
+    pd.testing.assert_frame_equal(
+        tables.read_table_of(store, "relations"),
+        found.drop(columns="interval"),
+        check_dtype=False,
+        check_column_type=False,
+        check_like=True,
+    )
+    assert set(found["score"]) == {"hit", "fa", "corrected_hit"}
+    plain = found[(found["given"] == "") & (found["method"] == "pearson")]
+    assert len(plain) == 3 * 2 * 3  # measures, layers, scores
+    row = plain[(plain["measure"] == "norm") & (plain["layer"] == "fc2") & (plain["score"] == "hit")].iloc[0]
+    tidy = distspc.tidy_table(store)
+    part = tidy[tidy["layer"] == "fc2"]
+    assert row["r"] == pytest.approx(stats.pearsonr(part["norm"], part["hit"])[0])
+    assert row["ceiling"] == pytest.approx(0.8)
+    assert set(tables.read_table_of(store, "models")["layer"]) == {"block5_pool", "fc2", "all"}
+    assert len(tables.read_table_of(store, "comparisons")) == 2 * 3
+    assert zarr_store.attributes(store, "scores")["key"] == "stem"
+
+
+def test_partial_correlations_within_a_layer_and_across(store, scores_file):
+    found = memorability.relate(
+        store, scores_file=scores_file, image_column="im_ind", columns=["hit"], n_bootstrap=50,
+        given=["distinctiveness:block5_pool"], methods=["pearson"],
+    )  # fmt: skip
+    tidy = tables.wide_table(distspc.tidy_table(store)).assign(hit=pd.read_csv(scores_file)["hit"].to_numpy())
+    for measure in ("reconstruction_error:fc2", "distinctiveness:fc2"):
+        name, layer = measure.split(":")
+        row = found[(found["measure"] == name) & (found["layer"] == layer)]
+        row = row[row["given"] == "distinctiveness:block5_pool"].iloc[0]
+        expected = distspc.correlate(tidy, [measure], "hit", ["distinctiveness:block5_pool"], n_bootstrap=50).iloc[0]
+        np.testing.assert_allclose([row["r"], row["ci_low"]], [expected["r"], expected["ci_low"]])
+    assert not found.duplicated(["layer", "measure", "given", "score", "method"]).any()
+    assert (found["given"] == "norm:fc2").sum() == 2
+
+
+def test_relate_again_replaces_the_tables(store, scores_file):
+    memorability.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=20)
+    found = memorability.relate(
+        store, scores_file=scores_file, image_column="im_ind", columns=["fa"], n_bootstrap=20, recipe={"a": 1}
+    )
+    assert set(tables.read_table_of(store, "relations")["score"]) == set(found["score"]) == {"fa"}
+    assert zarr_store.attributes(store, "relations")["recipe"] == {"a": 1}
+    assert list(distspc.tidy_table(store).columns[-1:]) == ["fa"]
+
+
+def test_a_measure_that_is_the_same_everywhere_is_left_out(store, scores_file, caplog):
+    zarr_store.write(store, "distances", "distance", np.zeros((1, N_TARGETS, 1)), layer=slice(0, 1))
+    found = memorability.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=20)
+    assert "the same for all images, left out: distinctiveness:block5_pool" in caplog.text
+    here = found[(found["layer"] == "block5_pool")]
+    assert "distinctiveness" not in set(here["measure"])
+
+
+def test_what_stops_relate(store, scores_file, tmp_path):
+    with pytest.raises(InputError, match=r"no measure distinctiveness:fc1 to control for"):
+        memorability.relate(store, scores_file=scores_file, image_column="im_ind", given=["distinctiveness:fc1"])
+    other = written(tmp_path, "im_ind,hit\n901,0.5\n902,0.6\n", "other.csv")
+    with pytest.raises(InputError, match="nothing in common: column 'im_ind' holds 901, 902; the images are number 1"):
+        memorability.relate(store, scores_file=other, image_column="im_ind")
+    empty = tmp_path / "empty.zarr"
+    testing.write_image_table(empty, testing.image_ids(3, 1), 3)
+    with pytest.raises(InputError, match="holds no measures yet"):
+        memorability.relate(empty, scores_file=scores_file, image_column="im_ind")
+
+
+# ---------------------------------------------------------------- two tables
+
+
+def test_anybodys_tables(tmp_path):
+    frame = frame_of(40).rename(columns={"hit": "memory"}).assign(picture=[f"p{i:02d}" for i in range(40)])
+    frame[["picture", "m1", "m2"]].to_csv(tmp_path / "measures.csv", index=False)
+    frame[["memory", "picture"]][::-1].iloc[:30].to_csv(tmp_path / "scores.csv", index=False)
+    found = memorability.relate_tables(tmp_path / "measures.csv", tmp_path / "scores.csv", by="picture", n_bootstrap=50)
+    expected = distspc.correlate(frame.iloc[10:], ["m1", "m2"], "memory", n_bootstrap=50)
+    np.testing.assert_allclose(found["r"], expected["r"])
+    assert found.attrs[f"only in measures {tmp_path / 'measures.csv'}"] == [f"p{i:02d}" for i in range(10)]
+
+
+def test_an_exported_table_is_taken_layer_by_layer(store, scores_file, tmp_path):
+    related = memorability.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=30)
+    tidy = distspc.tidy_table(store)
+    tidy["number"] = tidy["image"].str.split("/").str[1]
+    tidy.to_csv(tmp_path / "results.csv", index=False)
+    found = memorability.relate_tables(
+        tmp_path / "results.csv", scores_file, by="number=im_ind", scores=["hit"], n_bootstrap=30,
+        measures=["distinctiveness", "norm:fc2"],
+    )  # fmt: skip
+    assert list(found["measure"]) == ["distinctiveness:block5_pool", "distinctiveness:fc2", "norm:fc2"]
+    row = related[(related["measure"] == "norm") & (related["layer"] == "fc2") & (related["score"] == "hit")].iloc[0]
+    assert found.iloc[2]["r"] == pytest.approx(row["r"])
+    everything = memorability.relate_tables(tmp_path / "results.csv", scores_file, by="number=im_ind", n_bootstrap=30)
+    assert not everything["measure"].str.startswith("hit").any()
+
+
+@pytest.mark.parametrize(
+    ("measures", "arguments", "message"),
+    [
+        ("id,m\na,1\nb,2\n", {"by": "picture"}, "no column picture; it has id, m"),
+        ("id,m\nq,1\nr,2\n", {"by": "id"}, "no image is in both tables"),
+        ("id,m\na,1\nb,x\nc,1\nd,1\n", {"by": "id", "measures": ["m"]}, "not a number: 'x' for b"),
+        ("id,m\na,1\na,2\n", {"by": "id"}, "there twice or more: a .in line 2, in line 3."),
+        ("id,m\na,1\nb,2\n", {"by": "id", "measures": ["z"]}, "no column z"),
+        ("id,m\na,1\nb,2\nc,4\n", {"by": "id"}, "only 3 of 3 images have all values; at least 4"),
+        ("id,t\na,u\n", {"by": "id"}, "no column of numbers"),
+        ("id,layer,m\na,fc1,1\na,fc1,2\n", {"by": "id"}, "image and layer are there twice in line 3"),
+    ],
+)
+def test_tables_that_cannot_be_related(tmp_path, measures, arguments, message):
+    path = written(tmp_path, measures, "measures.csv")
+    other = written(tmp_path, "id,hit\na,0.1\nb,0.5\nc,0.3\n")
+    with pytest.raises(InputError, match=message):
+        memorability.relate_tables(path, other, **arguments)
+
+
+# ---------------------------------------------------------------- NetCDF
+
+
+def test_netcdf_holds_the_results_without_activations(store, scores_file, tmp_path):
+    pytest.importorskip("h5netcdf")
+    import xarray as xr
+
+    testing.write_activations(store, "fc2", np.ones((40, 3), np.float32), testing.image_ids(N_TARGETS, N_FILLERS))
+    memorability.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=20)
+    path = memorability.to_netcdf(store, tmp_path / "out" / "results.nc")
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        assert "activations" not in tree
+        distance = tree["distances/distance"]
+        assert distance.attrs == {"long_name": "distance to the k-th nearest neighbour", "units": "activation"}
+        np.testing.assert_array_equal(distance, zarr_store.read(store, "distances", "distance"))
+        assert list(tree["relations"]["measure"].values[:1]) == ["distinctiveness"]
+        assert "recipe" in tree["distances"].attrs
+
+
+# ---------------------------------------------------------------- the published figures
+
+
+def reference_folder():
+    named = os.environ.get("DISTSPC_REFERENCE_DATA")
+    for folder in (Path(named) if named else None, Path(__file__).parents[2] / "shared" / "data" / "isola"):
+        if folder is not None and (folder / "target_info_IsolaEtAl.csv").exists():
+            return folder
+    pytest.skip("the authors' published files are not here: name their folder in DISTSPC_REFERENCE_DATA")
+
+
+def test_the_published_figures_come_out():
+    folder = reference_folder()
+    frame = pd.read_csv(folder / "target_info_IsolaEtAl.csv").set_index("im_ind")
+    nearest = pd.read_csv(folder / "block5_pool_NN.csv", header=None, names=["target", "neighbour", "distance"])
+    frame["distance"] = nearest.set_index("target")["distance"]
+    frame["error"] = np.load(folder / "fc2_spc_rec_quality.npy")[:, 0]
+    plain = distspc.correlate(frame, ["distance", "error"])
+    partial = distspc.correlate(frame, ["error"], given=["distance"])
+    table = pd.concat([plain, partial])[["n", "r", "ci_low", "ci_high"]].round(2)
+    assert table.to_numpy().tolist() == [[2222, 0.36, 0.32, 0.4], [2222, 0.29, 0.26, 0.33], [2222, 0.16, 0.11, 0.2]]
+    assert (plain["p"] == 0).all()
