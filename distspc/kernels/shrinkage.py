@@ -5,20 +5,13 @@ What is computed (`method.md`, section 4; Lin et al. 2024), for input B (rows, u
     r <- S(r + step (B - r Phi') Phi, sparsity)          S: soft threshold
     until ||r_new - r||_2 < eps (eps + ||r||_2)          spectral norms of the whole matrices
 
-How it is computed here. The step is ``r M + b`` with ``M = I - step Phi'Phi`` and ``b = step B Phi``: no residual inside
-the loop. Rows are independent of each other but for the stop, so they are cut into *parts*, one thread each, that
-run some steps ahead (a *pass*) before anyone asks whether to stop; steps beyond the stop are thrown away. The stop is
-decided from sums over parts, cheapest first:
+How it is computed here. The step is ``r M + b`` with ``M = I - step Phi'Phi`` and ``b = step B Phi``: no residual
+inside the loop. Rows are independent of each other but for the stop, so they are cut into *parts*, one thread each,
+that run some steps ahead (a *pass*) before anyone asks whether to stop; steps beyond the stop are thrown away. How the
+stop is decided: `stopping`.
 
-1. ``|dr v|`` for one vector v per pass (kept close to the top singular vector of dr) is a lower bound of ``||dr||``;
-   the Frobenius norm is an upper bound of ``||r||``. Far from the stop they prove that it is not reached.
-2. Within a pass r moves almost along a line, so ``||r_j|| <= (1-a) ||r_0|| + a ||r_m|| + ||r_j - line||_F``: two
-   norms bound all steps of the pass closely.
-3. What is left is decided by Gram matrices of dr and r: Rayleigh quotient against Cholesky factor, then eigenvalues;
-   and where even these agree with eps to 1e-9, by the singular value decomposition that the definition names.
-
-With more parts than threads nothing but the state at the start of the pass is kept; a pass is run again where its inside
-is needed. That encodes any number of rows in bounded memory, with the stop of all rows together.
+With more parts than threads nothing but the state at the start of the pass is kept; a pass is run again where its
+inside is needed. That encodes any number of rows in bounded memory, with the stop of all rows together.
 """
 
 from __future__ import annotations
@@ -32,6 +25,7 @@ from typing import TypeVar
 import numpy as np
 
 from distspc.kernels import spectral
+from distspc.kernels.stopping import Decider, PassSums, end_products, line_bounds, summarise
 from distspc.kernels.threads import Threads
 
 Inputs = Callable[[slice], np.ndarray]
@@ -79,33 +73,6 @@ class _Buffers:
         return self.flat[: math.prod(shape)].reshape(shape)
 
 
-@dataclass
-class _Pass:
-    """Sums over parts that describe one pass of m steps."""
-
-    squares: np.ndarray
-    """(m + 1,) squared Frobenius norms of the codes after each step."""
-    along: np.ndarray
-    """(m,) squared length of (change of code) v."""
-    ahead: np.ndarray
-    """(codewords,) dr'dr v of the last step: the next v."""
-    end: np.ndarray | None
-    """Gram matrix (codewords, codewords) of the last code; None while the codes themselves are kept."""
-    products: np.ndarray | None
-    """(2, m + 1) inner products of the codes with the first and the last; None while the codes themselves are kept."""
-
-    def __add__(self, other: _Pass) -> _Pass:
-        end = None if self.end is None or other.end is None else self.end + other.end
-        both = None if self.products is None or other.products is None else self.products + other.products
-        squares, along, ahead = self.squares + other.squares, self.along + other.along, self.ahead + other.ahead
-        return _Pass(squares, along, ahead, end, both)
-
-
-def _end_products(history: np.ndarray) -> np.ndarray:
-    flat = history.reshape(len(history), -1)
-    return np.stack([flat @ flat[0], flat @ flat[-1]])
-
-
 class InnerLoop:
     """The inner loop for `n_rows` rows; buffers live as long as the object, for use batch after batch.
 
@@ -147,9 +114,8 @@ class InnerLoop:
             self.free.put(buffers)
         self.states: tuple[np.ndarray, np.ndarray] | None = None
         self.v = np.full(n_codewords, 1 / math.sqrt(n_codewords), dtype)
-        self.margin = spectral.margin(np.dtype(dtype))
+        self.decider = Decider(rule.tolerance, np.dtype(dtype))
         self.n_expected = 2 * pass_steps
-        self.n_decided_closely = 0
 
     @property
     def codes(self) -> np.ndarray:
@@ -194,7 +160,8 @@ class InnerLoop:
         gram = dictionary.T @ dictionary if gram is None else gram
         self.matrix = np.multiply(gram, -self.rule.step, dtype=gram.dtype)
         self.matrix.flat[:: len(gram) + 1] += 1
-        self.n_done, self.start_norm, self.tops = 0, 0.0, {}
+        self.n_done, self.start_norm = 0, 0.0
+        self.decider.forget()
         while True:
             n_steps = min(self._plan(), self.rule.max_steps - self.n_done)
             self._advance(n_steps)
@@ -209,7 +176,7 @@ class InnerLoop:
             self._commit(n_steps)
 
     def _advance(self, n_steps: int) -> None:
-        def work(i: int) -> _Pass:
+        def work(i: int) -> PassSums:
             return self._with_buffers(i, lambda part, buffers: self._summarise(self._steps(part, buffers, n_steps)))
 
         found = self.threads.map(work, range(len(self.parts)))
@@ -260,14 +227,8 @@ class InnerLoop:
         after += self.buffers[i].drive[: len(after)]
         return soft_threshold(after, self.rule.sparsity)
 
-    def _summarise(self, history: np.ndarray) -> _Pass:
-        squares = np.array([np.vdot(code, code) for code in history])
-        along = np.diff(history @ self.v, axis=0)
-        change = history[-1] - history[-2]
-        ahead = (change @ self.v) @ change
-        end = None if self.kept else history[-1].T @ history[-1]
-        products = None if self.kept else _end_products(history)
-        return _Pass(squares, np.einsum("jr,jr->j", along, along), ahead, end, products)
+    def _summarise(self, history: np.ndarray) -> PassSums:
+        return summarise(history, self.v, keep=self.kept)
 
     def _plan(self) -> int:
         """How many steps the next pass should have, so that a pass ends two steps past the stop.
@@ -328,50 +289,34 @@ class InnerLoop:
         close = False
         for j in range(n_steps):
             self.ratios = lower / (eps + upper)
-            if self.ratios[j] >= eps * (1 + self.margin):
+            if self.ratios[j] >= eps * (1 + self.decider.margin):
                 continue
             if not close:
                 close, upper = True, np.minimum(upper, self._close_bounds(n_steps))
                 self.ratios = lower / (eps + upper)
-                if self.ratios[j] >= eps * (1 + self.margin):
+                if self.ratios[j] >= eps * (1 + self.decider.margin):
                     continue
             if self._stops(j, n_steps):
                 return j
         return None
 
     def _close_bounds(self, n_steps: int) -> np.ndarray:
-        """Upper bounds of the codes' norms from the norms at both ends and the distance to the line between them."""
         for j in (0, n_steps):
             if not math.isfinite(self.norms.get(j, math.inf)):
-                self.norms[j] = spectral.upper_norm(self._code_gram(j, n_steps), self.tops.get("code"))
+                self.norms[j] = spectral.upper_norm(self._code_gram(j, n_steps), self.decider.code_top)
         if self.sums.products is None:
             histories = [self._history(i, n_steps) for i in range(len(self.parts))]
-            self.sums.products = np.sum(self.threads.map(_end_products, histories), axis=0)
-        squares, (first, last) = self.sums.squares[:-1], self.sums.products[:, :-1]
-        a = np.arange(n_steps) / n_steps
-        line = (1 - a) ** 2 * first[0] + 2 * a * (1 - a) * last[0] + a**2 * self.sums.squares[-1]
-        off = squares - 2 * ((1 - a) * first + a * last) + line
-        # Sums cancel here: their rounding, as a distance, is allowed for.
-        slack = 64 * np.finfo(squares.dtype).eps * squares.max()
-        return (1 - a) * self.norms[0] + a * self.norms[n_steps] + np.sqrt(np.maximum(off, 0) + slack)
+            self.sums.products = np.sum(self.threads.map(end_products, histories), axis=0)
+        return line_bounds(self.sums.squares, self.sums.products, self.norms[0], self.norms[n_steps])
 
     def _stops(self, j: int, n_steps: int) -> bool:
         """Whether step j of this pass meets the rule, from Gram matrices of its change and of its code."""
-        self.n_decided_closely += 1
-        eps, margin = self.rule.tolerance, self.margin
         change, code = self._grams(j, n_steps)
-        change_low, self.tops["change"] = spectral.lower_norm(change, self.tops.get("change"))
-        code_low, self.tops["code"] = spectral.lower_norm(code, self.tops.get("code"))
-        if change_low >= eps * (eps + code_low):
-            if spectral.is_below(code, change_low / (eps * (1 + margin)) - eps):
-                return False
-        elif spectral.is_below(change, eps * (1 - margin) * (eps + code_low)):
-            return True
-        ratio = spectral.norm_of_gram(change) / (eps + spectral.norm_of_gram(code))
-        if self.kept and abs(ratio / eps - 1) <= margin:
+        ratio = self.decider.ratio(change, code)
+        if self.kept and abs(ratio / self.rule.tolerance - 1) <= self.decider.margin:
             before, after = self._codes(j, n_steps), self._codes(j + 1, n_steps)
-            ratio = np.linalg.norm(after - before, 2) / (eps + np.linalg.norm(before, 2))
-        return bool(ratio < eps)
+            ratio = float(np.linalg.norm(after - before, 2) / (self.rule.tolerance + np.linalg.norm(before, 2)))
+        return ratio < self.rule.tolerance
 
     def _codes(self, j: int, n_steps: int) -> np.ndarray:
         return np.concatenate([self._history(i, n_steps)[j] for i in range(len(self.parts))])

@@ -1,7 +1,7 @@
 """The sparse-coding model of the method: draw, scale, train, reconstruct (NumPy in, NumPy out).
 
-`method.md`, section 4; Lin, Li, Lafferty & Yildirim (2024), doi 10.1038/s41562-024-01870-3; the model is that of Olshausen
-& Field (1996). Symbols are the paper's: Phi (units, codewords) the dictionary, r (rows, codewords) the code.
+`method.md`, section 4; Lin, Li, Lafferty & Yildirim (2024), doi 10.1038/s41562-024-01870-3; the model is that of
+Olshausen & Field (1996). Symbols are the paper's: Phi (units, codewords) the dictionary, r (rows, codewords) the code.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from typing import Literal
 
 import numpy as np
 
-from distspc.kernels.shrinkage import InnerLoop, Rule, Stop, soft_threshold
+from distspc.kernels.shrinkage import InnerLoop, Rule, Stop
 from distspc.kernels.threads import Threads
 
 __all__ = [
+    "PAPER",
     "Rule",
+    "Stop",
     "Trained",
     "absolute_quantile",
     "draw_dictionary",
     "draw_units",
     "encode",
-    "reconstruction_error",
     "scale_quantile",
     "train",
 ]
@@ -31,6 +32,7 @@ __all__ = [
 Precision = Literal["float64", "float32"]
 Allocate = Callable[[tuple[int, ...], str], np.ndarray]
 
+PAPER = Rule()
 SCALE_QUANTILE = 0.95
 LEARNING_STEP = 1e-2
 NORM_FLOOR = 1e-8
@@ -69,8 +71,8 @@ def draw_dictionary(rng: np.random.RandomState, n_units: int, n_codewords: int) 
 def absolute_quantile(x: np.ndarray, q: float, *, chunk: int = 1 << 22) -> np.float32:
     """Quantile `q` of |x| over all entries of a float32 array, as `numpy.quantile` gives it, without a copy of `x`.
 
-    The bits of non-negative floats order like integers: one pass counts their upper halves, one pass the lower halves of
-    those in question. `x` may be a memory map of any size.
+    The bits of non-negative floats order like integers: one pass counts their upper halves, one pass the lower halves
+    of those in question. `x` may be a memory map of any size.
     """
     flat = x.reshape(-1)
     position = q * (flat.size - 1)
@@ -127,7 +129,7 @@ def train(
     *,
     n_batches: int = 1000,
     batch_size: int = 250,
-    rule: Rule = Rule(),
+    rule: Rule = PAPER,
     precision: Precision = "float64",
     n_threads: int | None = None,
 ) -> Trained:
@@ -245,7 +247,7 @@ def encode(
     x: np.ndarray,
     dictionary: np.ndarray,
     *,
-    rule: Rule = Rule(),
+    rule: Rule = PAPER,
     precision: Precision = "float64",
     n_threads: int | None = None,
     part_rows: int = PART_ROWS,
@@ -285,7 +287,7 @@ def encode(
     """
     dtype = np.dtype(precision)
     phi = np.ascontiguousarray(dictionary, dtype)
-    mean = np.float32(x.mean())
+    mean = x.dtype.type(x.mean())
     error = np.empty(len(x))
 
     def inputs(rows: slice) -> np.ndarray:

@@ -58,17 +58,14 @@ def train(X, Phi, rng, n_batches, batch_size, sparsity=LAMBDA, each_batch=None):
     return Phi, np.array(errors), np.array(steps), np.array(converged)
 
 
-def test(X, Phi, sparsity=LAMBDA):
+def reconstruct(X, Phi, sparsity=LAMBDA):
     """Returns the error of every image, inner steps, converged."""
     _, e, ok, n = encode(X - np.mean(X), Phi, sparsity)
     return np.mean(e**2, axis=1), n, ok
-
-
-test.__test__ = False
 
 
 def fit(seed, activations, n_units, n_codewords, n_batches, batch_size, sparsity=LAMBDA, n_targets=None):
     """Error of every image: the whole method for one layer. With `n_targets`, training draws from the fillers only."""
     rng, _, X, Phi = draw(seed, activations, n_units, n_codewords)
     Phi, *_ = train(X if n_targets is None else X[n_targets:], Phi, rng, n_batches, batch_size, sparsity)
-    return test(X, Phi, sparsity)[0]
+    return reconstruct(X, Phi, sparsity)[0]
