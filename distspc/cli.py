@@ -258,9 +258,12 @@ def _options(
     if version:
         _say(f"distspc {__version__}")
         raise typer.Exit()
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(name)s: %(message)s", force=True
-    )
+    # Dask's own chatter is for its log files; here only its warnings, and with --verbose what this package says.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+    handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("distspc"))
+    logging.basicConfig(handlers=[handler], force=True)
+    logging.getLogger("distspc").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

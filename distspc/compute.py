@@ -49,8 +49,9 @@ def compute(
     label: str,
     progress: Progress = silent,
     resource: str | None = None,
+    gather: bool = False,
 ) -> list[Any]:
-    """Compute delayed tasks and return their (small) results in order.
+    """Compute delayed tasks; what they make is in the store.
 
     Parameters
     ----------
@@ -64,6 +65,8 @@ def compute(
         Called at the start and after every task.
     resource
         Worker resource such as ``GPU`` that every task needs, used where the workers offer it.
+    gather
+        Return the tasks' (small) results in order; otherwise they stay where they are and are let go at once.
 
     Raises
     ------
@@ -73,20 +76,24 @@ def compute(
     logger.info("%s: %d tasks", label, len(tasks))
     progress(label, 0, len(tasks))
     if client is None:
-        return _compute_here(tasks, label, progress)
+        results = _compute_here(tasks, label, progress)
+        return results if gather else []
     from distributed import CancelledError, as_completed
 
     resources = {resource: 1} if resource and _offered(client, resource) else None
     futures = client.compute(list(tasks), retries=RETRIES, resources=resources)
     try:
         for n_done, future in enumerate(as_completed(futures), start=1):
-            future.result()
+            if future.status != "finished":
+                future.result()
             progress(label, n_done, len(tasks))
-        return [future.result() for future in futures]
+            if not gather:
+                future.release()
+        return client.gather(futures) if gather else []
     except CancelledError as error:
         raise WorkerError(f"{label}: the scheduler dropped the work ({error}); run the study again to go on") from error
     finally:
-        client.cancel(futures)
+        client.cancel([future for future in futures if not future.done()])
 
 
 def _offered(client: Client, resource: str) -> bool:

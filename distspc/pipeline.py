@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,14 +113,14 @@ class _Run:
             "report": self.report,
         }[name]()
 
-    def compute(self, stage: StageName, label: str, build: Build) -> list[Any]:
+    def compute(self, stage: StageName, label: str, build: Build, *, gather: bool = False) -> list[Any]:
         # Built without a cluster first: a finished study never starts one.
         if not build(None):
             return []
         client = self.connect(stage)
         tasks = build(task_memory(client))
         resource = "GPU" if stage == "extract" else None
-        results = compute(tasks, client, label=label, progress=self.progress, resource=resource)
+        results = compute(tasks, client, label=label, progress=self.progress, resource=resource, gather=gather)
         self.outcome.computed[label] = len(tasks)
         return results
 
@@ -154,14 +155,13 @@ class _Run:
         )
 
     def _take_inventory(self) -> None:
-        from distspc import activations
+        from distspc.inventory import scan_images, skipped_images, write_images
 
-        listed = list_sources(self.study)
-        rows = self.compute(
-            "extract", "scan images", lambda _: activations.scan_images(self.study.store, listed, strict=self.strict)
-        )
-        activations.write_images(self.study.store, listed, rows)
-        self.outcome.skipped = activations.skipped_images(self.study.store)
+        store, listed, strict = self.study.store, list_sources(self.study), self.strict
+        scan = partial(scan_images, store, listed, strict=strict)
+        rows = self.compute("extract", "scan images", lambda _: scan(), gather=True)
+        write_images(store, listed, rows, strict=strict)
+        self.outcome.skipped = skipped_images(store)
 
     def distances(self) -> None:
         from distspc.distances import nearest_distances
@@ -169,19 +169,18 @@ class _Run:
         study, settings = self.study, self.study.distinctiveness
         for layer in study.layers:
             _require_activations(study, layer)
-            self.compute(
-                "distances",
-                f"distances {layer}",
-                lambda memory, layer=layer: nearest_distances(  # type: ignore[misc]
-                    study.store,
-                    layer=layer,
-                    protocol=settings.protocol,
-                    metric=settings.metric,
-                    n_neighbours=settings.neighbours,
-                    category="category" if settings.within_category else None,
-                    memory_nbytes=memory,
-                ),
-            )
+
+        def build(memory: int | None) -> list[Delayed]:
+            options: dict[str, Any] = {
+                "protocol": settings.protocol,
+                "metric": settings.metric,
+                "n_neighbours": settings.neighbours,
+                "category": "category" if settings.within_category else None,
+                "memory_nbytes": memory,
+            }
+            return [task for layer in study.layers for task in nearest_distances(study.store, layer=layer, **options)]
+
+        self.compute("distances", "distances", build)
 
     def reconstruct(self) -> None:
         from distspc.reconstruction import fit_sparse_code
