@@ -162,7 +162,8 @@ def _relations(study: Study) -> pd.DataFrame:
 
     frame = read_table_of(study.store, "relations")
     plain = frame[(frame["method"] == "pearson") & (frame["given"] == "")]
-    return plain[["layer", "measure", "score", "n", "r", "ci_low", "ci_high", "p"]]
+    main = plain[plain["measure"].isin(["distinctiveness", "reconstruction_error"])]
+    return main[["layer", "measure", "score", "n", "r", "ci_low", "ci_high", "p"]]
 
 
 def duration(seconds: float) -> str:
