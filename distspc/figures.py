@@ -201,7 +201,8 @@ def measure_matrix(wide: pd.DataFrame) -> Figure:
     order = sorted(range(len(pairs)), key=lambda i: list(MEASURES).index(pairs[i][0]))
     table = wide.iloc[:, order].corr()
     n = len(table)
-    figure = Figure(figsize=(WIDTH, WIDTH * 0.98))
+    side = float(np.clip(0.45 * n + 1.6, 2.8, WIDTH))
+    figure = Figure(figsize=(WIDTH, side * 0.98))
     axes = figure.subplots()
     small = float(np.clip(70 / max(n, 1), 3.6, 9))
     sns.heatmap(

@@ -137,24 +137,39 @@ def _direction(holds: pd.DataFrame, measure: str, score: str) -> str:
 
 
 def partial_sentence(relations: pd.DataFrame, score: str, measure: str, control: str) -> str:
-    """Say whether a measure still correlates with a score when another of the same layer is held constant."""
+    """Say whether a measure still correlates with a score when another measure is held constant.
+
+    `control` is a measure, then taken of the same layer, or ``measure:layer``.
+    """
+    name, _, layer = control.partition(":")
+    controls = control if layer else control + ":" + relations["layer"]
     rows = relations[
         (relations["score"] == score)
         & (relations["measure"] == measure)
         & (relations["method"] == "pearson")
-        & (relations["given"] == control + ":" + relations["layer"])
+        & (relations["given"] == controls)
     ]
     if rows.empty:
         return ""
     holds = rows[rows["p_holm"] < LEVEL]
-    shown = holds if len(holds) else rows
-    best = _largest(shown, "r")
-    text = f"With {MEASURES[control]} of the same layer held constant, {MEASURES[measure]} "
+    best = _largest(holds if len(holds) else rows, "r")
+    text = (
+        f"With {MEASURES[name]} {f'at {layer}' if layer else 'of the same layer'} held constant, {MEASURES[measure]} "
+    )
     if holds.empty:
         where = f"at any of the {len(rows)} layers" if len(rows) > 1 else f"at {best['layer']}"
-        return text + f"is not reliably related to {score} {where} (largest partial {interval_text(best)})."
-    count = _where(list(holds["layer"]), list(rows["layer"]))
-    return text + f"correlates with {score} {count} (largest at {best['layer']}: partial {interval_text(best)})."
+        return text + f"is not reliably related to {score} {where} ({size} {interval_text(best)})."
+    most = f"largest at {best['layer']}: " if len(rows) > 1 else ""
+    where = _where(list(holds["layer"]), list(rows["layer"]))
+    return text + f"correlates with {score} {where} ({most}partial {interval_text(best)})."
+
+
+def across_sentences(relations: pd.DataFrame, score: str) -> list[str]:
+    """Say the same for controls that are of another layer."""
+    across = relations[(relations["given"] != "") & (relations["given"].str.count(":") == 1)]
+    across = across[across["given"].str.partition(":")[2] != across["layer"]]
+    pairs = across[["measure", "given"]].drop_duplicates().itertuples(index=False, name=None)
+    return [partial_sentence(across, score, measure, given) for measure, given in pairs]
 
 
 def comparison_sentence(comparisons: pd.DataFrame, score: str) -> str:
@@ -208,6 +223,7 @@ def score_sentences(relations: pd.DataFrame, models: pd.DataFrame, comparisons: 
     said = [correlation_sentence(relations, score, measure) for measure in present]
     said.append(partial_sentence(relations, score, "reconstruction_error", "distinctiveness"))
     said.append(partial_sentence(relations, score, "distinctiveness", "reconstruction_error"))
+    said += across_sentences(relations, score)
     said += [comparison_sentence(comparisons, score), model_sentence(models, score)]
     return [sentence for sentence in said if sentence]
 

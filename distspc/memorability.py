@@ -53,6 +53,9 @@ log = logging.getLogger(__name__)
 JOINT = ("distinctiveness", "reconstruction_error", "norm")
 """Measures of a layer whose partial correlations and joint model a study reports."""
 
+PAPER = ("reconstruction_error:fc2", "distinctiveness:block5_pool")
+"""The measure and its control in the paper's partial correlation."""
+
 PAIR = ("distinctiveness", "reconstruction_error")
 """The two measures whose correlations with a score are compared."""
 
@@ -193,7 +196,8 @@ def relate(
         Layers; all that have a measure by default.
     given
         Further controls, ``measure:layer``: every measure is also correlated given these. Within a layer,
-        distinctiveness, reconstruction error and norm are always correlated given one another.
+        distinctiveness, reconstruction error and norm are always correlated given one another, and so is the
+        paper's pair: reconstruction error of fc2 given distinctiveness of block5_pool.
     methods, n_bootstrap, interval, random_state
         As in `distspc.correlate`.
     score_reliability
@@ -274,12 +278,13 @@ _KEY = ["measure", "given", "score"]
 
 
 def _controls(measures: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Each measure as control, with the other measures of its layer."""
+    """Each measure as control, with the other measures of its layer; and the paper's pair."""
     found = []
     for layer in layer_order([name.split(":", 1)[1] for name in measures]):
         here = [f"{name}:{layer}" for name in JOINT if f"{name}:{layer}" in measures]
         found += [(control, [name for name in here if name != control]) for control in here if len(here) > 1]
-    return found
+    measure, control = PAPER
+    return [*found, (control, [measure])] if {measure, control} <= set(measures) else found
 
 
 def _ceilings(store: str | Path, relations: pd.DataFrame, score_reliability: Mapping[str, float]) -> np.ndarray:

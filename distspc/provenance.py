@@ -18,7 +18,7 @@ import pandas as pd
 
 from distspc import store as zarr_store
 from distspc.scores import listed
-from distspc.tables import MEASURES, reconstruction_errors, target_table
+from distspc.tables import MEASURES, has_variable, reconstruction_errors, target_table
 
 PACKAGES = ("distspc", "numpy", "scipy", "tensorflow", "keras", "dask", "distributed", "zarr", "xarray", "pillow",
             "opencv-python-headless", "statsmodels", "scikit-learn")  # fmt: skip
@@ -125,10 +125,11 @@ def facts(
     store: str | Path, n_targets: int, n_fillers: int, layers: Sequence[str], scores: Sequence[str]
 ) -> list[tuple[str, str]]:
     """Return the counts at the top of the page."""
-    found = [(f"{n_targets:,}", "targets"), (f"{n_fillers:,}", "fillers"), (str(len(layers)), "layers")]
+    counts = {"target": n_targets, "filler": n_fillers, "layer": len(layers)}
     if _has(store, "reconstruction"):
-        found.append((str(len(zarr_store.labels(store, "reconstruction", "seed"))), "seeds"))
-    return [*found, (str(len(scores)), "scores")]
+        counts["seed"] = len(zarr_store.labels(store, "reconstruction", "seed"))
+    counts["score"] = len(scores)
+    return [(f"{n:,}", name if n == 1 else f"{name}s") for name, n in counts.items()]
 
 
 # ---------------------------------------------------------------------------------------------- sparse coding
@@ -137,6 +138,8 @@ def facts(
 def training(store: str | Path, layers: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Training error and convergence of every batch by layer, arrays (seeds, batches); seeds not done are left out."""
     curves, converged = {}, {}
+    if not all(has_variable(store, "reconstruction", name) for name in ("training_error", "converged")):
+        return {}, {}  # not every solver trains in batches
     for layer in _layers_of(store, "reconstruction", layers):
         at = zarr_store.position(store, "reconstruction", "layer", layer)
         errors = zarr_store.read(store, "reconstruction", "training_error", layer=at)

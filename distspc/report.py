@@ -172,6 +172,7 @@ def _headlines(study: _Study) -> list[str]:
     score = "corrected_hit" if "corrected_hit" in study.scores else study.scores[0]
     said = [findings.correlation_sentence(study.relations, score, measure) for measure in findings.HEADLINE]
     said.append(findings.partial_sentence(study.relations, score, "reconstruction_error", "distinctiveness"))
+    said += findings.across_sentences(study.relations, score)[:1]
     said += [findings.model_sentence(study.models, score), findings.contrast_sentence(study.relations)]
     return [text for text in said if text]
 

@@ -45,7 +45,7 @@ def image_table(store: StorePath) -> pd.DataFrame:
     DataFrame
         Columns as in the schema of group `images`, the id in ``image``.
     """
-    names = [name for name in schema.variables("images") if _has(store, "images", name)]
+    names = [name for name in schema.variables("images") if has_variable(store, "images", name)]
     return pd.DataFrame({name: zarr_store.read(store, "images", name).tolist() for name in names})
 
 
@@ -63,7 +63,8 @@ def target_table(store: StorePath) -> pd.DataFrame:
     return images[images["role"] == "target"].reset_index(drop=True)
 
 
-def _has(store: StorePath, group: str, variable: str) -> bool:
+def has_variable(store: StorePath, group: str, variable: str) -> bool:
+    """Whether a group of the store has this variable."""
     return (Path(store) / group / variable / "zarr.json").exists()
 
 
@@ -90,10 +91,11 @@ def _distances(store: StorePath, layer: str, images: Sequence[str]) -> dict[str,
     }
     several = zarr_store.sizes(store, "distances").get("neighbour", 1) > 1
     for name in ("mean_distance", "pool_distance") if several else ("pool_distance",):
-        if _has(store, "distances", name):
+        if has_variable(store, "distances", name):
             columns[name] = pd.Series(zarr_store.read(store, "distances", name, layer=at), targets)
-    if _has(store, "distances", "norm"):
-        pool = zarr_store.labels(store, "distances", "image") if _has(store, "distances", "image") else list(images)
+    if has_variable(store, "distances", "norm"):
+        known = has_variable(store, "distances", "image")
+        pool = zarr_store.labels(store, "distances", "image") if known else list(images)
         columns["norm"] = pd.Series(zarr_store.read(store, "distances", "norm", layer=at), pool)
     return columns
 
@@ -213,7 +215,7 @@ def read_table_of(store: StorePath, group: str) -> pd.DataFrame:
     """Return a group that `write_table` wrote; an empty table where there is none."""
     if not zarr_store.exists(store, group):
         return pd.DataFrame(columns=list(schema.variables(group)))
-    names = [name for name in schema.variables(group) if _has(store, group, name)]
+    names = [name for name in schema.variables(group) if has_variable(store, group, name)]
     return pd.DataFrame({name: zarr_store.read(store, group, name).tolist() for name in names})
 
 
