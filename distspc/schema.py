@@ -82,6 +82,9 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "training_error": Variable(("layer", "seed", "batch"), "float64", "mean squared residual of the batch"),
         "n_steps": Variable(("layer", "seed", "batch"), "int64", "inner steps of the batch"),
         "converged": Variable(("layer", "seed", "batch"), "bool", "whether the batch's code converged"),
+        "scale": Variable(("layer", "seed"), "float64", "what the sampled activations were divided by", "activation"),
+        "encode_steps": Variable(("layer", "seed"), "int64", "inner steps of the code of all images"),
+        "encode_converged": Variable(("layer", "seed"), "bool", "whether the code of all images converged"),
     },
     "scores": {
         "score": Variable(("score",), "str", "name of the score, as its column"),

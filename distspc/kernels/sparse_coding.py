@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from distspc.kernels.shrinkage import InnerLoop, Rule, Stop
-from distspc.kernels.threads import Threads
+from distspc.kernels.threads import Threads, allowed_threads
 
 __all__ = [
     "PAPER",
@@ -22,6 +22,7 @@ __all__ = [
     "Stop",
     "Trained",
     "absolute_quantile",
+    "allowed_threads",
     "draw_dictionary",
     "draw_units",
     "encode",

@@ -1,0 +1,63 @@
+"""Reliability of a measure over repeats, such as the reconstruction error over seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from distspc.errors import InputError
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How far repeats agree on which images are high and which are low."""
+
+    icc: float
+    """Intraclass correlation ICC(3,1): share of one repeat's variance that repeats have in common."""
+    mean_icc: float
+    """ICC(3,k): reliability of the mean over the k repeats, by Spearman and Brown's formula."""
+    n_repeats: int
+    n_images: int
+
+
+def seed_reliability(errors: np.ndarray) -> Reliability:
+    """Intraclass correlation of a measure over seeds, and the reliability of its mean over them.
+
+    With mean squares MS of a two-way layout (images x seeds, no replication),
+    ``ICC(3,1) = (MS_images - MS_residual) / (MS_images + (k - 1) MS_residual)``: consistency of single seeds, a shift
+    of a whole seed left aside because correlations with scores do not see it (Shrout & Fleiss, 1979, doi
+    10.1037/0033-2909.86.2.420). The mean of k seeds has reliability ``k ICC / (1 + (k - 1) ICC)`` (Spearman, 1910;
+    Brown, 1910).
+
+    Parameters
+    ----------
+    errors
+        The measure (seed, image); images with a NaN in any seed are left out.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two seeds or two images.
+
+    Examples
+    --------
+    >>> round(seed_reliability(np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 5.0]])).icc, 3)
+    0.945
+    """
+    errors = np.asarray(errors, dtype=np.float64)
+    errors = errors[:, ~np.isnan(errors).any(axis=0)] if errors.ndim == 2 else errors
+    if errors.ndim != 2 or min(errors.shape) < 2:
+        raise InputError(
+            f"reliability needs the measure of at least 2 seeds for at least 2 images; got an array of {errors.shape} "
+            "(seed, image) without missing values. Add seeds under `reconstruction:`"
+        )
+    k, n = errors.shape
+    centred = errors - errors.mean()
+    of_images, of_seeds = centred.mean(axis=0), centred.mean(axis=1, keepdims=True)
+    ms_images = k * float(np.sum(of_images**2)) / (n - 1)
+    ms_residual = float(np.sum((centred - of_images - of_seeds) ** 2)) / ((n - 1) * (k - 1))
+    total = ms_images + (k - 1) * ms_residual
+    icc = (ms_images - ms_residual) / total if total > 0 else float("nan")
+    mean_icc = (ms_images - ms_residual) / ms_images if ms_images > 0 else float("nan")
+    return Reliability(icc, mean_icc, k, n)
