@@ -1,0 +1,498 @@
+"""The distances stage against brute force in float64 over x - y."""
+
+from __future__ import annotations
+
+import logging
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from distspc import distance_plan, distances
+from distspc import store as zarr_store
+from distspc.distance_plan import Problem, image_tiles, plan_distances
+from distspc.distances import PROTOCOLS, nearest_distances
+from distspc.errors import InputError, StoreMismatchError
+from distspc.kernels.distance import METRICS
+from distspc.testing import make_store, no_compute, relu_activations
+
+N_TARGETS, N_IMAGES = 30, 90
+CHUNKS = {"image": 16, "feature": 512}
+DUPLICATES = ((0, 5), (3, 60), (40, 70), (7, 61), (7, 62))
+
+
+def brute_force(
+    x: np.ndarray,
+    n_targets: int,
+    *,
+    protocol: str = "paper",
+    metric: str = "euclidean",
+    n_neighbours: int = 1,
+    category: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distances and positions of the nearest, mean distance to the pool; float64 over x - y, one target at a time."""
+    rows = x.astype(np.float64)
+    if metric == "correlation":
+        rows = rows - rows.mean(axis=1, keepdims=True)
+    if metric != "euclidean":
+        rows = rows / np.sqrt((rows**2).sum(axis=1, keepdims=True))
+    found = []
+    for i in range(n_targets):
+        square = ((rows[i] - rows) ** 2).sum(axis=1)
+        distance = np.sqrt(square) if metric == "euclidean" else square / 2
+        distance[i] = np.inf
+        if protocol == "spc-public":
+            distance[:n_targets] = np.inf
+        if protocol != "paper":
+            distance[distance == 0] = np.inf
+        if category is not None:
+            distance[category != category[i]] = np.inf
+        nearest = np.argsort(distance, kind="stable")[:n_neighbours]
+        found.append((distance[nearest], nearest, distance[np.isfinite(distance)].mean()))
+    parts = [np.array(part) for part in zip(*found, strict=True)]
+    return parts[0], parts[1], parts[2]
+
+
+def run(path: Path, **options: Any) -> dict[str, np.ndarray]:
+    """Compute layer fc2 afresh and return its row of every variable."""
+    zarr_store.remove(path, "distances")
+    tasks = nearest_distances(path, layer="fc2", **options)
+    dask.compute(*tasks, scheduler="synchronous")
+    tiled = any("distances-product" in str(key) for key in tasks[-1].dask)
+    return stored(path) | {"whole_rows": np.array(not tiled)}
+
+
+def stored(path: Path, layer: str = "fc2") -> dict[str, np.ndarray]:
+    names = ("distance", "neighbour_index", "mean_distance", "pool_distance", "norm", "duplicate_of")
+    row = zarr_store.position(path, "distances", "layer", layer)
+    counts = {name: zarr_store.read(path, "distances", name)[row] for name in ("n_rescored", "bytes_read")}
+    return {name: zarr_store.read(path, "distances", name, layer=row) for name in names} | counts
+
+
+@pytest.fixture
+def cut(monkeypatch):
+    """Choose how a layer is cut: whole rows, or feature tiles."""
+
+    def choose(kind: str) -> None:
+        monkeypatch.setattr(distance_plan, "REREAD", {"whole rows": np.inf, "feature tiles": -np.inf}[kind])
+
+    return choose
+
+
+CUTS = pytest.mark.parametrize("kind", ["whole rows", "feature tiles"])
+
+
+@pytest.fixture(scope="module")
+def relu_store(tmp_path_factory):
+    path = tmp_path_factory.mktemp("distances") / "s.zarr"
+    fillers = N_IMAGES - N_TARGETS
+    made = make_store(
+        path, n_targets=N_TARGETS, n_fillers=fillers, layers={"fc2": 1400}, duplicates=DUPLICATES, chunks=CHUNKS
+    )
+    return path, made["fc2"]
+
+
+# ---------------------------------------------------------------- the same as brute force
+
+
+@CUTS
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("n_neighbours", [1, 5])
+def test_equals_brute_force(relu_store, cut, kind, metric, protocol, n_neighbours):
+    path, x = relu_store
+    cut(kind)
+    options = {"protocol": protocol, "metric": metric, "n_neighbours": n_neighbours}
+    found = run(path, **options, n_workers=2)
+    distance, neighbour, pool = brute_force(x, N_TARGETS, **options)
+    assert found["neighbour_index"].tolist() == neighbour.tolist()
+    np.testing.assert_allclose(found["distance"], distance, rtol=1e-12)
+    assert ((found["distance"] == 0) == (distance == 0)).all()
+    np.testing.assert_allclose(found["mean_distance"], distance.mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(found["pool_distance"], pool, rtol=1e-6)
+    np.testing.assert_allclose(found["norm"], np.linalg.norm(x.astype(float), axis=1), rtol=1e-13)
+
+
+@CUTS
+def test_exact_duplicates_are_reported(relu_store, cut, kind):
+    path, _ = relu_store
+    cut(kind)
+    duplicate_of = run(path)["duplicate_of"]
+    assert {int(i): int(duplicate_of[i]) for i in np.flatnonzero(duplicate_of >= 0)} == {
+        copy: source for source, copy in DUPLICATES
+    }
+
+
+@CUTS
+def test_protocols_treat_duplicates_as_they_say(relu_store, cut, kind):
+    path, _ = relu_store
+    cut(kind)
+    found = {protocol: run(path, protocol=protocol) for protocol in PROTOCOLS}
+    twins = [0, 3, 5, 7]
+    assert (found["paper"]["distance"][twins, 0] == 0).all()
+    assert found["paper"]["neighbour_index"][twins, 0].tolist() == [5, 60, 0, 61]
+    assert (found["distinct"]["distance"] > 0).all()
+    assert (found["spc-public"]["neighbour_index"] >= N_TARGETS).all()
+    assert (found["spc-public"]["distance"] > 0).all()
+
+
+def difficult(kind: str, n: int, n_features: int) -> np.ndarray:
+    rng = np.random.default_rng(8)
+    noise = rng.standard_normal((n, n_features))
+    values = {
+        "near-duplicates with large norms": 1e4 * np.repeat(noise[: n // 5], 5, axis=0) + 1e-2 * noise,
+        "far from the origin": 1e5 + noise,
+        "two far clusters": rng.choice([-1e5, 1e5], (n, 1)) + noise,
+        "constant features": np.where(np.arange(n_features) % 3, 7.0, noise),
+        "small numbers": 1e-30 * noise,
+        "large numbers": 1e37 * noise,
+        "all sizes": 10.0 ** rng.integers(-18, 18, (n, 1)) * noise,
+        "many ties": rng.integers(0, 2, (n, n_features)) * (rng.random((n, n_features)) < 0.01),
+        "many duplicates": np.repeat(noise[: n // 10], 10, axis=0),
+        "one image far off": noise * np.where(np.arange(n) == 2, 1e30, 1)[:, None],
+    }[kind]
+    return np.ascontiguousarray(values, dtype=np.float32)
+
+
+DIFFICULT = (
+    "near-duplicates with large norms",
+    "far from the origin",
+    "two far clusters",
+    "constant features",
+    "small numbers",
+    "large numbers",
+    "all sizes",
+    "many ties",
+    "many duplicates",
+    "one image far off",
+)
+
+
+@CUTS
+@pytest.mark.parametrize("data", DIFFICULT)
+def test_equals_brute_force_on_difficult_data(tmp_path, cut, kind, data):
+    cut(kind)
+    x = difficult(data, 60, 1200)
+    path = tmp_path / "s.zarr"
+    make_store(
+        path,
+        n_targets=25,
+        n_fillers=35,
+        layers={"fc2": 1200},
+        activations={"fc2": x},
+        chunks={"image": 8, "feature": 512},
+    )
+    for protocol in ("paper", "distinct"):
+        found = run(path, protocol=protocol, n_neighbours=2)
+        distance, neighbour, pool = brute_force(x, 25, protocol=protocol, n_neighbours=2)
+        assert found["neighbour_index"].tolist() == neighbour.tolist()
+        np.testing.assert_allclose(found["distance"], distance, rtol=1e-9)
+        assert ((found["distance"] == 0) == (distance == 0)).all()
+        np.testing.assert_allclose(found["pool_distance"], pool, rtol=1e-4)
+
+
+def test_float16_activations(tmp_path):
+    x = relu_activations(50, 600).astype(np.float16)
+    path = tmp_path / "s.zarr"
+    make_store(path, n_targets=20, n_fillers=30, layers={"fc2": 600}, activations={"fc2": x})
+    found = run(path)
+    distance, neighbour, _ = brute_force(x, 20)
+    assert found["neighbour_index"].tolist() == neighbour.tolist()
+    np.testing.assert_allclose(found["distance"], distance, rtol=1e-12)
+
+
+@CUTS
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_within_a_category(relu_store, cut, kind, protocol):
+    path, x = relu_store
+    cut(kind)
+    category = zarr_store.read(path, "images", "category")
+    found = run(path, category="category", protocol=protocol, n_neighbours=2)
+    distance, neighbour, pool = brute_force(x, N_TARGETS, category=category, protocol=protocol, n_neighbours=2)
+    assert found["neighbour_index"].tolist() == neighbour.tolist()
+    np.testing.assert_allclose(found["distance"], distance, rtol=1e-12)
+    np.testing.assert_allclose(found["pool_distance"], pool, rtol=1e-6)
+
+
+def test_dropped_duplicates_can_leave_fewer_neighbours(tmp_path, caplog):
+    x = relu_activations(4, 600)
+    x[1] = x[2] = x[0]
+    path = tmp_path / "s.zarr"
+    make_store(path, n_targets=2, n_fillers=2, layers={"fc2": 600}, activations={"fc2": x})
+    with caplog.at_level(logging.WARNING, logger="distspc.distances"):
+        found = run(path, protocol="distinct", n_neighbours=2)
+    assert found["neighbour_index"].tolist() == [[3, -1], [3, -1]]
+    assert np.isnan(found["distance"][:, 1]).all()
+    assert "fewer than 2 neighbours" in caplog.text
+
+
+# ---------------------------------------------------------------- any tiling, same answer
+
+
+# No shrinking: each example writes stores, and what was drawn says enough.
+@settings(deadline=None, max_examples=15, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(data=st.data())
+def test_any_tiling_same_answer(tmp_path_factory, data):
+    n_targets, n_fillers = data.draw(st.integers(1, 25)), data.draw(st.integers(3, 40))
+    n_features = data.draw(st.integers(2, 1300))
+    chunks = {
+        "image": data.draw(st.integers(1, 20)),
+        "feature": data.draw(st.integers(max(1, n_features // 6), n_features)),
+    }
+    options = {"protocol": data.draw(st.sampled_from(PROTOCOLS)), "n_neighbours": data.draw(st.integers(1, 2))}
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    x = rng.standard_normal((n_targets + n_fillers, n_features), dtype=np.float32)
+    x[-1] = x[0]
+    expected = None
+    for layout in (chunks, {}):
+        path = tmp_path_factory.mktemp("tiling") / "s.zarr"
+        make_store(
+            path,
+            n_targets=n_targets,
+            n_fillers=n_fillers,
+            layers={"fc2": n_features},
+            activations={"fc2": x},
+            chunks=layout,
+        )
+        for reread, least in ((np.inf, False), (np.inf, True), (-np.inf, False), (-np.inf, True)):
+            found = _run_cut(path, reread, least, n_workers=data.draw(st.integers(1, 4)), **options)
+            if expected is None:
+                expected = found
+            assert found["neighbour_index"].tolist() == expected["neighbour_index"].tolist()
+            if reread == np.inf:
+                assert found["distance"].tolist() == expected["distance"].tolist()  # to the last bit
+            np.testing.assert_allclose(found["distance"], expected["distance"], rtol=1e-9)
+            np.testing.assert_allclose(found["pool_distance"], expected["pool_distance"], rtol=1e-6)
+            assert found["duplicate_of"].tolist() == expected["duplicate_of"].tolist()
+
+
+def _run_cut(path: Path, reread: float, least: bool, **options: Any) -> dict[str, np.ndarray]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distance_plan, "REREAD", reread)
+        patch.setattr(distance_plan, "_FIXED", 0)
+        if least:
+            patch.setattr(distance_plan, "IMAGES_PER_TASK", 8)
+            patch.setattr(distance_plan, "TILE_ROWS", 4)
+        memory = None if not least else _least_memory(path, options["protocol"])
+        return run(path, memory_nbytes=memory, **options)
+
+
+def _least_memory(path: Path, protocol: str) -> int:
+    sizes = zarr_store.sizes(path, "activations/fc2")
+    chunk = zarr_store.chunks(path, "activations/fc2", "activation")
+    problem = Problem("fc2", 1, (0, sizes["image"]), sizes["feature"], chunk["image"], chunk["feature"])
+    return 2 * distance_plan._least(problem)
+
+
+def test_same_on_threads(relu_store):
+    path, x = relu_store
+    zarr_store.remove(path, "distances")
+    dask.compute(*nearest_distances(path, layer="fc2", n_workers=6, n_threads=1), scheduler="threads")
+    assert stored(path)["neighbour_index"].tolist() == brute_force(x, N_TARGETS)[1].tolist()
+
+
+# ---------------------------------------------------------------- plan
+
+
+sizes = st.integers(1, 3000)
+
+
+@settings(deadline=None)
+@given(
+    n_targets=sizes,
+    n_fillers=sizes,
+    n_features=st.sampled_from([1, 4096, 25_088, 100_352, 802_816]),
+    memory=st.integers(2**27, 2**35),
+    n_workers=st.integers(1, 20),
+    fillers_only=st.booleans(),
+)
+def test_plan_fits_and_covers_everything_once(n_targets, n_fillers, n_features, memory, n_workers, fillers_only):
+    pool = (n_targets if fillers_only else 0, n_targets + n_fillers)
+    problem = Problem("fc2", n_targets, pool, n_features, 64, min(n_features, 25_088))
+    try:
+        plan = plan_distances(problem, memory_nbytes=memory, n_workers=n_workers)
+    except InputError:
+        assert memory < 2**31
+        return
+    assert plan.task_nbytes <= memory
+    for found, (start, stop) in ((plan.targets, (0, n_targets)), (plan.images, pool), (plan.features, (0, n_features))):
+        assert [i for part in found for i in part] == sorted(i for part in found for i in part)
+        assert (found[0][0], found[-1][1]) == (start, stop)
+        assert all(a[1] == b[0] for a, b in pairwise(found))
+
+
+BLOCK1 = Problem("block1_pool", 2222, (0, 10_264), 802_816, 64, 25_088)
+
+
+@pytest.mark.parametrize(("memory", "whole_rows"), [(12 * 2**30, True), (2 * 2**30, False)])
+def test_classic_set_is_read_once_whatever_the_memory(memory, whole_rows):
+    plan = plan_distances(BLOCK1, memory_nbytes=memory)
+    assert plan.whole_rows is whole_rows
+    assert plan.read_nbytes == 10_264 * 802_816 * 4
+
+
+def test_a_million_images_are_more_tiles():
+    problem = Problem("fc2", 2222, (0, 1_000_000), 4096, 64, 4096)
+    plan = plan_distances(problem, memory_nbytes=2**30)
+    assert plan.n_tasks == 62
+    assert plan.read_nbytes < 1.2 * 1_000_000 * 4096 * 4
+    wide = plan_distances(Problem("block1_pool", 2222, (0, 1_000_000), 802_816, 64, 25_088), memory_nbytes=4 * 2**30)
+    assert wide.task_nbytes <= 4 * 2**30
+    assert wide.read_nbytes < 1.2 * 1_000_000 * 802_816 * 4
+
+
+def test_memory_that_is_too_small_is_refused_with_a_way_out():
+    with pytest.raises(InputError, match=r"block1_pool: the smallest distance task needs .* may use 64.0 MiB; give"):
+        plan_distances(BLOCK1, memory_nbytes=2**26)
+
+
+def test_tiles_meet_the_targets_edges():
+    assert image_tiles((64, 192), (0, 100), 64) == ((64, 100), (100, 128), (128, 192))
+
+
+def test_bytes_read_are_counted(relu_store):
+    path, x = relu_store
+    found = run(path, memory_nbytes=2**30)
+    assert found["bytes_read"] == x.nbytes
+    assert 0 < found["n_rescored"] < N_TARGETS * N_IMAGES / 4
+
+
+# ---------------------------------------------------------------- lazy, resumable, small
+
+
+def test_building_computes_nothing(relu_store):
+    path, _ = relu_store
+    zarr_store.remove(path, "distances")
+    with no_compute():
+        tasks = nearest_distances(path, layer="fc2")
+    assert [str(task.key).split("-")[0] for task in tasks] == ["distances:fc2", "distances"]
+
+
+def test_what_is_stored_is_not_done_again(relu_store):
+    path, _ = relu_store
+    run(path)
+    assert nearest_distances(path, layer="fc2") == []
+    with pytest.raises(StoreMismatchError, match='protocol was "paper", now "distinct"'):
+        nearest_distances(path, layer="fc2", protocol="distinct")
+
+
+def test_layers_are_added_one_by_one(tmp_path):
+    path = tmp_path / "s.zarr"
+    made = make_store(path, n_targets=10, n_fillers=10, layers={"fc1": 300, "fc2": 200})
+    for layer, x in made.items():
+        dask.compute(*nearest_distances(path, layer=layer), scheduler="synchronous")
+        assert stored(path, layer)["neighbour_index"].tolist() == brute_force(x, 10)[1].tolist()
+    assert stored(path, "fc1")["neighbour_index"].tolist() == brute_force(made["fc1"], 10)[1].tolist()
+    assert nearest_distances(path, layer="fc1") == nearest_distances(path, layer="fc2") == []
+
+
+def test_an_interrupted_layer_is_done_again(relu_store):
+    path, x = relu_store
+    zarr_store.remove(path, "distances")
+    *tiles, finish = nearest_distances(path, layer="fc2", n_workers=3)
+    dask.compute(*tiles, scheduler="synchronous")
+    assert not zarr_store.done(path, "distances", "distance").any()
+    dask.compute(finish, scheduler="synchronous")
+    assert stored(path)["neighbour_index"].tolist() == brute_force(x, N_TARGETS)[1].tolist()
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@CUTS
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("image", "name"), [(3, "targets/4"), (35, "fillers/16")])
+def test_activations_that_are_not_finite(tmp_path, cut, kind, value, image, name):
+    cut(kind)
+    x = relu_activations(50, 1100)
+    x[image, 700] = value
+    path = tmp_path / "s.zarr"
+    make_store(path, n_targets=20, n_fillers=30, layers={"fc2": 1100}, activations={"fc2": x}, chunks=CHUNKS)
+    with pytest.raises(InputError, match=f"fc2: NaN or infinite activations of image {name}; extract"):
+        run(path)
+
+
+@CUTS
+@pytest.mark.parametrize(
+    ("metric", "value", "lacking"), [("cosine", 0, "are all 0"), ("correlation", 4, "do not vary")]
+)
+def test_rows_that_the_metric_cannot_scale(tmp_path, cut, kind, metric, value, lacking):
+    cut(kind)
+    x = relu_activations(50, 1100)
+    x[[3, 44]] = value
+    path = tmp_path / "s.zarr"
+    make_store(path, n_targets=20, n_fillers=30, layers={"fc2": 1100}, activations={"fc2": x}, chunks=CHUNKS)
+    with pytest.raises(InputError, match=f"fc2: the activations of image targets/4 {lacking}"):
+        run(path, metric=metric)
+
+
+def test_layer_without_variance(tmp_path):
+    x = np.full((12, 600), 3, dtype=np.float32)
+    make_store(tmp_path / "s", n_targets=5, n_fillers=7, layers={"fc2": 600}, activations={"fc2": x})
+    with pytest.raises(InputError, match="fc2: the activations do not vary, all 12 images have the same"):
+        run(tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"protocol": "papre"}, "protocol is 'papre'; it must be one of paper, spc-public, distinct"),
+        ({"metric": "l1"}, "metric is 'l1'; it must be one of euclidean, cosine, correlation"),
+        ({"n_neighbours": 0}, "n_neighbours is 0; it must be a whole number from 1"),
+        ({"n_neighbours": True}, "n_neighbours is True; it must be a whole number from 1"),
+        ({"n_neighbours": 90}, "fc2: 90 neighbours asked for, 89 images in the pool; ask for fewer"),
+        ({"n_neighbours": 61, "protocol": "spc-public"}, "fc2: 61 neighbours asked for, 60 images in the pool"),
+        ({"category": "category", "n_neighbours": 45}, "within the same category asked for, but indoor has 44"),
+        ({"category": "kind"}, "holds no variable 'kind' in 'images'"),
+        ({"memory_nbytes": 1000}, "fc2: the smallest distance task needs .* and may use 1000 B"),
+    ],
+)
+def test_settings_that_cannot_be_used(relu_store, options, message):
+    path, _ = relu_store
+    with pytest.raises(InputError, match=message):
+        nearest_distances(path, layer="fc2", **options)
+
+
+def test_no_fillers(tmp_path):
+    make_store(tmp_path / "s", n_targets=5, n_fillers=0, layers={"fc2": 50})
+    with pytest.raises(InputError, match="fc2: protocol spc-public looks for neighbours among the fillers"):
+        nearest_distances(tmp_path / "s", layer="fc2", protocol="spc-public")
+    assert (run(tmp_path / "s")["distance"] > 0).all()
+
+
+def test_no_targets(tmp_path):
+    make_store(tmp_path / "s", n_targets=0, n_fillers=5, layers={"fc2": 50})
+    with pytest.raises(InputError, match="fc2: no targets in the image table"):
+        nearest_distances(tmp_path / "s", layer="fc2")
+
+
+def test_a_target_without_category(tmp_path):
+    make_store(tmp_path / "s", n_targets=3, n_fillers=5, layers={"fc2": 50})
+    zarr_store.write(tmp_path / "s", "images", "category", ["a", "", "a", "a", "a", "a", "a", "a"])
+    with pytest.raises(InputError, match=r"fc2: no category is given for 1 targets \(targets/2\)"):
+        nearest_distances(tmp_path / "s", layer="fc2", category="category")
+
+
+def test_missing_activations(tmp_path):
+    path = tmp_path / "s"
+    make_store(path, n_targets=3, n_fillers=5, layers={"fc2": 50}, chunks={"image": 4})
+    with pytest.raises(InputError, match="holds no 'activations/fc1'"):
+        nearest_distances(path, layer="fc1")
+    (path / "activations/fc2/activation/c/1/0").unlink()
+    with pytest.raises(InputError, match="fc2: 1 chunks of activations are missing; run the stage extract"):
+        nearest_distances(path, layer="fc2")
+
+
+def test_estimates_are_sharp_enough_to_stand(relu_store, cut):
+    # Feature tiles: float64 products decide all but the duplicates, so that hardly a row is read again.
+    path, x = relu_store
+    cut("feature tiles")
+    found = run(path)
+    assert found["n_rescored"] <= 12
+    assert distances.TOLERANCE <= 1e-9
+    assert found["bytes_read"] < 1.3 * x.nbytes
