@@ -288,10 +288,19 @@ def joint_model(
     _check_sample(sample, [*measures, score], n_rows=len(frame))
     x, y = sample[list(measures)], sample[score]
     x = (x - x.mean()) / x.std()
-    fit = sm.OLS(y, sm.add_constant(x)).fit()
+    fit = sm.OLS(y, sm.add_constant(_independent(x))).fit()
     folds = KFold(n_folds, shuffle=True, random_state=random_state)
     predicted = cross_val_predict(LinearRegression(), x.to_numpy(), y.to_numpy(), cv=folds)
     r2_cv = float(r2_score(y, predicted))
     return counts | {
         "r2": float(fit.rsquared), "r2_adjusted": float(fit.rsquared_adj), "r2_cv": r2_cv, "p": float(fit.f_pvalue)
     }  # fmt: skip
+
+
+def _independent(x: pd.DataFrame) -> pd.DataFrame:
+    """Columns without those that follow from the columns before them; they explain nothing more."""
+    kept: list[str] = []
+    for name in x.columns:
+        if np.linalg.matrix_rank(x[[*kept, name]].to_numpy()) > len(kept):
+            kept.append(name)
+    return x[kept]

@@ -153,6 +153,7 @@ def partial_sentence(relations: pd.DataFrame, score: str, measure: str, control:
         return ""
     holds = rows[rows["p_holm"] < LEVEL]
     best = _largest(holds if len(holds) else rows, "r")
+    size = "largest partial" if len(rows) > 1 else "partial"
     text = (
         f"With {MEASURES[name]} {f'at {layer}' if layer else 'of the same layer'} held constant, {MEASURES[measure]} "
     )
@@ -309,9 +310,9 @@ def training_sentence(curves: dict[str, np.ndarray], converged: dict[str, np.nda
 
 def distance_sentence(table: pd.DataFrame) -> str:
     """Say where the distances lie, and how many are 0."""
-    known = table.dropna(subset=["distinctiveness"])
-    if known.empty:
+    if "distinctiveness" not in table.columns or table["distinctiveness"].isna().all():
         return ""
+    known = table.dropna(subset=["distinctiveness"])
     layer = headline_layer("distinctiveness", list(known["layer"]))
     values = known[known["layer"] == layer]["distinctiveness"]
     low, mid, high = values.quantile([0.05, 0.5, 0.95])

@@ -131,7 +131,8 @@ def _read(store: Path, layers: Sequence[str] | None) -> _Study:
     )
     if layers is not None:
         table = table[table["layer"].isin(layers)]
-        relations = relations[relations["layer"].isin(layers)]
+        relations, comparisons = (part[part["layer"].isin(layers)] for part in (relations, comparisons))
+        models = models[models["layer"].isin([*layers, "all"])]
     measured = tables.layer_order(list(table["layer"]))
     scores = list(dict.fromkeys(relations["score"]))
     study = _Study(store, table, tables.image_table(store), relations, models, comparisons, scores, measured)

@@ -356,7 +356,7 @@ def compare_dependent(r_first: float, r_second: float, r_between: float, n: int)
 def _meng(r_first: float, r_second: float, r_between: float, n: int) -> float:
     """Return z of the difference of the two Fisher-transformed correlations."""
     square = (r_first**2 + r_second**2) / 2
-    if square >= 1 or n <= 3:
+    if max(abs(r_first), abs(r_second)) >= 1 or n <= 3:
         return float("nan")
     f = min(1.0, (1 - r_between) / (2 * (1 - square)))
     h = (1 - f * square) / (1 - square)

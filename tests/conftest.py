@@ -1,0 +1,70 @@
+"""Fixtures that tests of several modules share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+CHROMIUM_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",  # tests run as root in containers
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
+
+
+def _executable(*names: str) -> str:
+    for name in names:
+        found = shutil.which(name)
+        if found:
+            return found
+    message = f"{names[0]} is not installed (Debian: apt-get install chromium chromium-driver)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture
+def open_page() -> Iterator[Callable[..., Any]]:
+    """Give a function that opens a page in headless Chromium: `open_page(url, width=1280)` returns the driver.
+
+    The driver keeps the console's log (`driver.get_log("browser")`). All browsers are closed when the test ends.
+    """
+    chromium, chromedriver = _executable("chromium", "chromium-browser", "google-chrome"), _executable("chromedriver")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    drivers, profiles = [], []
+
+    def open_page(url: str, *, width: int = 1280, height: int = 900, scripts: bool = True) -> Any:
+        options = webdriver.ChromeOptions()
+        options.binary_location = chromium
+        profiles.append(tempfile.mkdtemp(prefix="distspc-chromium-"))
+        for flag in (*CHROMIUM_FLAGS, f"--user-data-dir={profiles[-1]}"):
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        if not scripts:
+            options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
+        driver = webdriver.Chrome(options=options, service=Service(chromedriver))
+        drivers.append(driver)
+        # Chromium's windows have a least width; emulation gives a phone's.
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        driver.get(url)
+        return driver
+
+    yield open_page
+    for driver in drivers:
+        driver.quit()
+    for profile in profiles:
+        shutil.rmtree(profile, ignore_errors=True)
