@@ -1,0 +1,474 @@
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import cv2
+import dask
+import numpy as np
+import PIL.Image
+import pytest
+import skimage.data
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from distspc import activations, images, network
+from distspc import store as zarr_store
+from distspc.errors import InputError, StoreMismatchError
+from distspc.testing import no_compute
+
+# Keras with TensorFlow, reading its own variables
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+
+N_TARGETS, N_FILLERS = 66, 5
+LAYERS = ("edges", "top")
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Folders of JPEG crops of a photograph."""
+    folder = tmp_path_factory.mktemp("photographs")
+    source = skimage.data.coffee()
+    for role, n in (("Targets", N_TARGETS), ("Fillers", N_FILLERS)):
+        (folder / role).mkdir()
+        for i in range(1, n + 1):
+            crop = source[3 * i : 3 * i + 64, 5 * i : 5 * i + (48 if i % 2 else 64)]
+            PIL.Image.fromarray(crop).save(folder / role / f"{i}.jpg", quality=75)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A small network in a file."""
+    keras = network._import_keras(2)
+    inputs = keras.Input((12, 10, 3))
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="edges")(inputs)
+    keras.layers.Dense(5, name="top")(keras.layers.Flatten()(x))
+    path = tmp_path_factory.mktemp("model") / "model.keras"
+    keras.Model(inputs, keras.layers.Dense(5, name="top")(keras.layers.Flatten(name="flat")(x))).save(path)
+    return str(path)
+
+
+@pytest.fixture
+def study(tmp_path, photographs):
+    shutil.copytree(photographs, tmp_path / "Images")
+    return tmp_path
+
+
+def listed(study):
+    return images.list_images(study / "Images" / "Targets") + images.list_images(study / "Images" / "Fillers", "filler")
+
+
+def run(tasks):
+    return dask.compute(*tasks, scheduler="synchronous")
+
+
+def scan(study, **options):
+    """Scan and write; returns the number of tasks."""
+    store, sources = study / "s.zarr", listed(study)
+    tasks = activations.scan_images(store, sources, **options)
+    activations.write_images(store, sources, run(tasks), **options)
+    return len(tasks)
+
+
+def extract(study, model, layers=LAYERS, **options):
+    return activations.extract_activations(study / "s.zarr", layers=layers, weights=model, **options)
+
+
+def expected(study, model, layer):
+    """The layer of every image, one image at a time."""
+    files = [s.file for s in listed(study)]
+    net = network.load_network(network.choose_network(model, layers=LAYERS))
+    return np.concatenate([net.activations(by_hand(file)[None])[layer].reshape(1, -1) for file in files])
+
+
+def by_hand(file):
+    with PIL.Image.open(file) as image:
+        return cv2.resize(np.asarray(image.convert("RGB")), (10, 12))
+
+
+# ---------------------------------------------------------------- scan
+
+
+def test_the_image_table(study):
+    assert scan(study) == 2
+    table = zarr_store.open_results(study / "s.zarr")["images"].to_dataset().load()
+    assert table.sizes == {"image": N_TARGETS + N_FILLERS}
+    ids = [f"targets/{i + 1}" for i in range(N_TARGETS)] + [f"fillers/{i + 1}" for i in range(N_FILLERS)]
+    assert table["image"].values.tolist() == ids
+    row = table.isel(image=1)
+    file = study / "Images" / "Targets" / "2.jpg"
+    assert (row["role"].item(), row["number"].item(), row["file"].item()) == ("target", 2, str(file))
+    assert (row["width"].item(), row["height"].item()) == (64, 64)
+    assert table["width"].values[0] == 48
+    assert row["nbytes"].item() == file.stat().st_size
+    import hashlib
+
+    assert row["digest"].item() == "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest()
+    assert activations.skipped_images(study / "s.zarr") == []
+
+
+def test_bad_images_are_named_and_left_out_and_numbers_stay(study):
+    targets = study / "Images" / "Targets"
+    (targets / "2.jpg").write_bytes(b"")
+    (targets / "70.jpg").symlink_to("nowhere")
+    (targets / "71.gif").write_bytes(b"GIF89a")
+    scan(study)
+    assert activations.skipped_images(study / "s.zarr") == [
+        (str(targets / "2.jpg"), "is empty (0 bytes)"),
+        (str(targets / "70.jpg"), "does not exist"),
+        (str(targets / "71.gif"), "gif files are not read; save it as png"),
+    ]
+    assert zarr_store.labels(study / "s.zarr", "images", "image")[:3] == ["targets/1", "targets/3", "targets/4"]
+    assert zarr_store.read(study / "s.zarr", "images", "number", image=slice(0, 3)).tolist() == [1, 3, 4]
+    assert zarr_store.read(study / "s.zarr", "skipped", "number").tolist() == [2, 70, 71]
+
+
+def test_a_second_scan_reads_only_what_changed(study):
+    targets = study / "Images" / "Targets"
+    (targets / "2.jpg").write_bytes(b"")
+    scan(study)
+    assert scan(study) == 0
+    os.utime(targets / "5.jpg", ns=(1, 1))
+    assert scan(study) == 1
+    assert zarr_store.read(study / "s.zarr", "images", "modified")[3] == 1
+    assert scan(study) == 0
+
+
+def test_strict_stops_at_the_first_bad_image(study):
+    (study / "Images" / "Targets" / "9.jpg").write_bytes(b"hello")
+    with pytest.raises(InputError, match=r"9\.jpg': is not an image"):
+        scan(study, strict=True)
+    scan(study)
+    with pytest.raises(InputError, match=r"9\.jpg': is not an image"):
+        scan(study, strict=True)
+    (study / "Images" / "Targets" / "9.svg").write_bytes(b"<svg/>")
+    with pytest.raises(InputError, match=r"9\.svg': svg files are not read"):
+        scan(study, strict=True)
+
+
+def test_no_usable_target_is_an_error(tmp_path):
+    (tmp_path / "Images" / "Targets").mkdir(parents=True)
+    (tmp_path / "Images" / "Targets" / "1.jpg").write_bytes(b"")
+    sources = images.list_images(tmp_path / "Images" / "Targets")
+    rows = run(activations.scan_images(tmp_path / "s.zarr", sources))
+    with pytest.raises(InputError, match=r"none of the 1 images can be used as a target; the first: .*1\.jpg'"):
+        activations.write_images(tmp_path / "s.zarr", sources, rows)
+
+
+def _replace(folder):
+    shutil.copy(folder / "8.jpg", folder / "7.jpg")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_replace, r"targets/7 \(.*7\.jpg\) has changed"),
+        (lambda folder: (folder / "7.jpg").unlink(), r"targets/7 \(.*7\.jpg\) is gone"),
+        (lambda folder: shutil.copy(folder / "7.jpg", folder / "700.jpg"), r"targets/700 \(.*700\.jpg\) is new"),
+        (lambda folder: (folder / "7.jpg").write_bytes(b""), r"targets/7 \(.*7\.jpg\) is empty"),
+    ],
+)
+def test_other_images_on_the_same_store_are_refused(study, change, said):
+    scan(study)
+    change(study / "Images" / "Targets")
+    with pytest.raises(StoreMismatchError, match=f"made from other images: {said}"):
+        scan(study)
+
+
+def test_a_study_folder_may_move(study, model):
+    scan(study)
+    run(extract(study, model))
+    (study / "Images").rename(study / "Moved")
+    (study / "Images").mkdir()
+    shutil.move(study / "Moved" / "Targets", study / "Images" / "Targets")
+    shutil.move(study / "Moved" / "Fillers", study / "Images" / "Fillers")
+    scan(study)
+    assert extract(study, model) == []
+
+
+def test_a_half_written_table_is_written_again(study):
+    scan(study)
+    shutil.rmtree(study / "s.zarr" / "images" / "modified")
+    (study / "Images" / "Targets" / "66.jpg").unlink()  # nothing rests on the half table
+    assert scan(study) == 2
+    assert len(zarr_store.labels(study / "s.zarr", "images", "image")) == N_TARGETS + N_FILLERS - 1
+
+
+def test_columns_of_a_table_come_along(study):
+    table = study / "t.csv"
+    table.write_text(
+        "path,role,category,score,width,a/b\n"
+        "Images/Targets/2.jpg,target,sea,0.5,9,x\nImages/Targets/1.jpg,,land,0.25,8,y\n"
+        "Images/Fillers/1.jpg,filler,land,,7,z\n"
+    )
+    sources = images.read_image_table(table)
+    activations.write_images(study / "s.zarr", sources, run(activations.scan_images(study / "s.zarr", sources)))
+    found = zarr_store.open_results(study / "s.zarr")["images"].to_dataset().load()
+    assert found["image"].values.tolist() == ["targets/2", "targets/1", "fillers/1"]
+    assert found["category"].values.tolist() == ["sea", "land", "land"]
+    assert found["score"].values.tolist() == ["0.5", "0.25", ""]
+    assert found["table_width"].values.tolist() == ["9", "8", "7"]
+    assert found["a_b"].values.tolist() == ["x", "y", "z"]
+    table.write_text(table.read_text().replace("sea", "sky"))
+    sources = images.read_image_table(table)
+    with pytest.raises(StoreMismatchError, match="targets/2 has another category"):
+        activations.write_images(study / "s.zarr", sources, run(activations.scan_images(study / "s.zarr", sources)))
+
+
+# ---------------------------------------------------------------- extract
+
+
+def test_the_store_holds_what_the_network_gives_image_by_image(study, model):
+    scan(study)
+    with no_compute():
+        tasks = extract(study, model)
+    assert len(tasks) == 2
+    assert run(tasks) == (64, 7)
+    results = zarr_store.open_results(study / "s.zarr")
+    for layer, shape in (("edges", (10, 8, 4)), ("top", (5,))):
+        found = results[f"activations/{layer}"]
+        assert found["activation"].dims == ("image", "feature")
+        assert found["activation"].dtype == np.float32
+        np.testing.assert_array_equal(found["image"], results["images"]["image"])
+        wanted = expected(study, model, layer)
+        np.testing.assert_allclose(found["activation"], wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
+        assert found.attrs["shape"] == list(shape)
+    assert results["activations/edges"].attrs["axes"] == ["row", "column", "channel"]
+
+
+def test_flattened_activations_take_their_layers_shape_again(study, model):
+    scan(study)
+    run(extract(study, model))
+    flat = zarr_store.read(study / "s.zarr", "activations/edges", "activation", image=3)
+    shape = zarr_store.attributes(study / "s.zarr", "activations/edges")["shape"]
+    net = network.load_network(network.choose_network(model, layers=LAYERS))
+    wanted = net.activations(by_hand(study / "Images" / "Targets" / "4.jpg")[None])["edges"][0]
+    np.testing.assert_allclose(activations.unflatten(flat, shape), wanted, rtol=1e-5, atol=1e-3)
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batch_size=st.integers(1, 100), chunk=st.integers(1, 80))
+def test_no_batch_and_chunk_size_changes_a_value(study, model, monkeypatch, batch_size, chunk):
+    monkeypatch.setattr("distspc.tiles.IMAGES_PER_CHUNK", chunk)
+    shutil.rmtree(study / "s.zarr", ignore_errors=True)
+    scan(study)
+    run(extract(study, model, layers=("top",), batch_size=batch_size))
+    wanted = expected(study, model, "top")
+    found = zarr_store.read(study / "s.zarr", "activations/top", "activation")
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_only_missing_chunks_and_layers_are_made(study, model):
+    scan(study)
+    run(extract(study, model, layers=("top",)))
+    assert len(extract(study, model)) == 2  # the other layer
+    run(extract(study, model))
+    assert extract(study, model) == []
+    before = zarr_store.read(study / "s.zarr", "activations/edges", "activation")
+    chunks = sorted((study / "s.zarr" / "activations" / "edges" / "activation" / "c").rglob("0"))
+    lost = next(path for path in chunks if path.parent.name == "1")
+    lost.unlink()
+    (task,) = extract(study, model)
+    assert task.key.startswith("extract-")
+    assert task.key.endswith("-0001")
+    assert run([task]) == (7,)
+    assert lost.exists()
+    np.testing.assert_array_equal(zarr_store.read(study / "s.zarr", "activations/edges", "activation"), before)
+
+
+def test_a_finished_study_loads_no_network(study, model, monkeypatch):
+    scan(study)
+    run(extract(study, model))
+
+    def refuse(*_):
+        raise RuntimeError("loaded a network")
+
+    monkeypatch.setattr(activations, "layer_shapes", refuse)
+    assert extract(study, model) == []
+    with pytest.raises(RuntimeError, match="loaded a network"):
+        extract(study, model, layers=("edges", "top", "flat"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"preprocessing": "caffe"}, 'preprocessing was "raw", now "caffe"'),
+        ({"precision": "bfloat16"}, 'precision was "float32", now "bfloat16"'),
+        ({"dtype": "float16"}, 'dtype was "float32", now "float16"'),
+    ],
+)
+def test_another_recipe_is_refused_with_what_differs(study, model, options, said):
+    scan(study)
+    run(extract(study, model))
+    with pytest.raises(StoreMismatchError, match=said):
+        extract(study, model, **options)
+
+
+def test_other_weights_are_refused(study, model, tmp_path):
+    scan(study)
+    copy = tmp_path / "copy.keras"
+    shutil.copy(model, copy)
+    run(extract(study, str(copy)))
+    assert extract(study, model) == []  # the same weights elsewhere
+    with zipfile.ZipFile(copy, "a") as archive:
+        archive.writestr("note.txt", "trained longer")
+    with pytest.raises(StoreMismatchError, match=r'weights was "sha256:.* now "sha256:'):
+        extract(study, str(copy))
+
+
+def test_other_seeds_are_refused_before_any_network_is_built(study):
+    scan(study)
+    layers = ["block5_pool"]
+    assert len(activations.extract_activations(study / "s.zarr", layers=layers, weights="random")) == 2
+    with pytest.raises(StoreMismatchError, match=r"weights was .*:0.*now .*:1"):
+        activations.extract_activations(study / "s.zarr", layers=layers, weights="random", seed=1)
+
+
+def test_a_file_that_changed_after_the_scan_is_refused(study, model):
+    scan(study)
+    tasks = extract(study, model)
+    _replace(study / "Images" / "Targets")
+    with pytest.raises(InputError, match=r"7\.jpg': has changed since the study began"):
+        run(tasks[:1])
+    assert zarr_store.done(study / "s.zarr", "activations/top", "activation").sum() == 0
+
+
+def test_float16_storage_is_exact_rounding_and_refuses_what_it_cannot_hold(study, model, tmp_path):
+    scan(study)
+    run(extract(study, model, dtype="float16"))
+    found = zarr_store.read(study / "s.zarr", "activations/top", "activation")
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found, expected(study, model, "top"), rtol=1e-3)
+    keras = network._import_keras(2)
+    inputs = keras.Input((12, 10, 3))
+    large = tmp_path / "large.keras"
+    keras.Model(inputs, keras.layers.Rescaling(1e6, name="large")(inputs)).save(large)
+    with pytest.raises(InputError, match="activations of large exceed 65504"):
+        run(extract(study, str(large), layers=("large",), dtype="float16"))
+
+
+def test_wrong_settings_are_refused(study, model):
+    scan(study)
+    with pytest.raises(InputError, match="storage type 'int8' is not one of float32, float16"):
+        extract(study, model, dtype="int8")
+    with pytest.raises(InputError, match="batch size 0 is not at least 1"):
+        extract(study, model, batch_size=0)
+    with pytest.raises(InputError, match=r"has no layer 'fc2'; it has .*edges, flat, top"):
+        extract(study, model, layers=("fc2",))
+    with pytest.raises(InputError, match="holds no 'images'"):
+        activations.extract_activations(study / "none.zarr", layers=["fc2"], weights="random")
+
+
+def test_worker_processes_give_the_same_bytes(study, model):
+    from distributed import Client, LocalCluster
+
+    scan(study)
+    run(extract(study, model))
+    first = study / "s.zarr"
+    first.rename(study / "one.zarr")
+    scan(study)
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1") as cluster,
+        Client(cluster) as client,
+    ):
+        client.gather(client.compute(extract(study, model)))
+    for layer in LAYERS:
+        found, wanted = (
+            zarr_store.read(study / name, f"activations/{layer}", "activation") for name in ("s.zarr", "one.zarr")
+        )
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
+
+
+# ---------------------------------------------------------------- import
+
+
+def write_npy(folder, layer, shape, n_targets=5, n_fillers=2, dtype=np.float32):
+    values = np.random.default_rng(0).random((n_targets + n_fillers, *shape)).astype(dtype)
+    for role, start, n in (("Targets", 0, n_targets), ("Fillers", n_targets, n_fillers)):
+        path = folder / layer / role
+        path.mkdir(parents=True)
+        for i in range(n):
+            np.save(path / f"{i + 1}.npy", values[start + i][None])
+    return values
+
+
+def take(tmp_path, layers=("block5_pool", "fc2")):
+    return activations.import_activations(tmp_path / "s.zarr", directory=tmp_path / "Activations", layers=layers)
+
+
+def test_the_authors_layout_is_taken_over(tmp_path, monkeypatch):
+    monkeypatch.setattr("distspc.tiles.IMAGES_PER_CHUNK", 3)
+    pool = write_npy(tmp_path / "Activations", "block5_pool", (7, 7, 512))
+    fc2 = write_npy(tmp_path / "Activations", "fc2", (4096,))
+    tasks = take(tmp_path)
+    assert len(tasks) == 6
+    run(tasks[:-1])
+    (left,) = take(tmp_path)
+    run([left])
+    assert take(tmp_path) == []
+    results = zarr_store.open_results(tmp_path / "s.zarr")
+    np.testing.assert_array_equal(results["activations/block5_pool"]["activation"], pool.reshape(7, -1))
+    np.testing.assert_array_equal(results["activations/fc2"]["activation"], fc2)
+    assert results["activations/block5_pool"].attrs["shape"] == [7, 7, 512]
+    assert results["images"]["role"].values.tolist() == ["target"] * 5 + ["filler"] * 2
+    assert results["images"]["number"].values.tolist() == [1, 2, 3, 4, 5, 1, 2]
+
+
+def test_flat_files_float16_no_fillers_and_other_layers_are_taken_too(tmp_path):
+    folder = tmp_path / "Activations" / "mine" / "Targets"
+    folder.mkdir(parents=True)
+    for i in (1, 2):
+        np.save(folder / f"{i}.npy", np.full(6, i, np.float16))
+    run(take(tmp_path, ["mine"]))
+    found = zarr_store.read(tmp_path / "s.zarr", "activations/mine", "activation")
+    assert found.dtype == np.float16
+    assert found.tolist() == [[1] * 6, [2] * 6]
+
+
+def _spoil(name):
+    def spoil(folder):
+        return folder / "fc2" / "Targets" / name
+
+    return spoil
+
+
+class Harm:
+    def __reduce__(self):
+        return (os.mkdir, ("/tmp/never-made-by-a-test",))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: (f / "3.npy").unlink(), r"3\.npy is missing \(there are 4 files\)"),
+        (lambda f: (f / "5.npy").unlink(), "fc2 has 4 targets and 2 fillers, block5_pool has 5 and 2"),
+        (lambda f: shutil.rmtree(f), "there is no folder"),
+        (lambda f: [p.unlink() for p in f.iterdir()], r"holds no files 1\.npy, 2\.npy"),
+        (lambda f: np.save(f / "1.npy", np.zeros((1, 4097), np.float32)), r"1\.npy' has shape \(1, 4097\), wanted"),
+        (lambda f: np.save(f / "4.npy", np.zeros((1, 4097), np.float32)), r"4\.npy' is float32 \(1, 4097\), wanted"),
+        (lambda f: np.save(f / "4.npy", np.zeros((1, 4096), np.float16)), r"4\.npy' is float16 \(1, 4096\), wanted"),
+        (lambda f: np.save(f / "4.npy", np.zeros((1, 4096), np.int64)), r"4\.npy' holds int64, wanted is float32"),
+        (lambda f: (f / "4.npy").write_bytes(b""), r"4\.npy' is not a whole \.npy file"),
+        (lambda f: (f / "4.npy").write_bytes((f / "3.npy").read_bytes()[:999]), r"4\.npy' is not a whole \.npy file"),
+        (
+            lambda f: np.save(f / "4.npy", np.array([Harm()], dtype=object), allow_pickle=True),
+            r"4\.npy' is not a whole \.npy file of numbers",
+        ),
+    ],
+)
+def test_wrong_files_are_named_and_pickles_never_load(tmp_path, spoil, said):
+    write_npy(tmp_path / "Activations", "block5_pool", (7, 7, 512))
+    write_npy(tmp_path / "Activations", "fc2", (4096,))
+    spoil(tmp_path / "Activations" / "fc2" / "Targets")
+    with pytest.raises(InputError, match=said):
+        run(take(tmp_path))
+    assert not Path("/tmp/never-made-by-a-test").exists()
+
+
+def test_another_number_of_images_is_refused(tmp_path):
+    write_npy(tmp_path / "Activations", "fc2", (4096,))
+    run(take(tmp_path, ["fc2"]))
+    np.save(tmp_path / "Activations" / "fc2" / "Targets" / "6.npy", np.zeros((1, 4096), np.float32))
+    with pytest.raises(StoreMismatchError, match=r"imported:5:2.*now .*imported:6:2"):
+        take(tmp_path, ["fc2"])
