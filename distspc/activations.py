@@ -7,6 +7,8 @@ the chunk, however many images there are. `import_activations` takes activations
 from __future__ import annotations
 
 import itertools
+import logging
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -38,6 +40,8 @@ __all__ = [
     "unflatten",
     "write_images",
 ]
+
+logger = logging.getLogger(__name__)
 
 STORAGE_DTYPES = ("float32", "float16")
 _AXES = {3: ["row", "column", "channel"], 1: ["unit"]}
@@ -359,9 +363,11 @@ def _first_shape(directory: Path, layer: str) -> tuple[tuple[int, ...], str]:
     values = _load_npy(file)
     shape = values.shape[1:] if values.ndim > 1 and values.shape[0] == 1 else values.shape
     known = LAYERS[layer].shape if layer in LAYERS else shape
-    if shape not in (known, (int(np.prod(known)),)):
-        raise InputError(f"activation {file!r} has shape {values.shape}, wanted for {layer} is {(1, *known)}")
-    return known, values.dtype.name
+    if math.prod(shape) == math.prod(known):
+        return known, values.dtype.name
+    # Another network may well have a layer of this name; files that differ among themselves are refused later.
+    logger.warning("%s has shape %s; VGG-16's %s has %s", file, shape, layer, known)
+    return shape, values.dtype.name
 
 
 def _load_npy(file: str) -> np.ndarray:

@@ -109,7 +109,8 @@ def _write_patches(folder: Path) -> list[tuple[int, float]]:
 
     for name in ("Targets", "Fillers"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    scores, n_fillers = [], 0
+    scores: list[tuple[int, float]] = []
+    n_fillers = 0
     for i, patch in enumerate(patches(PATCHES_PER_PHOTOGRAPH)):
         if i % PATCHES_PER_PHOTOGRAPH < N_TARGETS_PER_PHOTOGRAPH:
             number = len(scores) + 1
