@@ -81,7 +81,7 @@ def _capital(text: str) -> str:
 def plain_rows(relations: pd.DataFrame, score: str, measure: str, *, method: str = "pearson") -> pd.DataFrame:
     """Plain (not partial) correlations of a measure with a score, by layer."""
     known = (relations["score"] == score) & (relations["measure"] == measure) & (relations["method"] == method)
-    return relations[known & (relations["given"] == "")]
+    return relations[known & (relations["given"] == "") & relations["r"].notna()]
 
 
 def correlation_sentence(relations: pd.DataFrame, score: str, measure: str) -> str:
@@ -148,6 +148,7 @@ def partial_sentence(relations: pd.DataFrame, score: str, measure: str, control:
         & (relations["measure"] == measure)
         & (relations["method"] == "pearson")
         & (relations["given"] == controls)
+        & relations["r"].notna()
     ]
     if rows.empty:
         return ""
