@@ -235,7 +235,7 @@ def test_dropped_duplicates_can_leave_fewer_neighbours(tmp_path, caplog):
 
 
 # No shrinking: each example writes stores, and what was drawn says enough.
-@settings(deadline=None, max_examples=15, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(deadline=None, max_examples=6, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(data=st.data())
 def test_any_tiling_same_answer(tmp_path_factory, data):
     n_targets, n_fillers = data.draw(st.integers(1, 25)), data.draw(st.integers(3, 40))
