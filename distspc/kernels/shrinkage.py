@@ -176,17 +176,17 @@ class InnerLoop:
             self._commit(n_steps)
 
     def _advance(self, n_steps: int) -> None:
-        @np.errstate(over="ignore", invalid="ignore")  # looked for below
         def work(i: int) -> PassSums:
-            return self._with_buffers(i, lambda part, buffers: self._summarise(self._steps(part, buffers, n_steps)))
+            with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+                return self._with_buffers(i, lambda part, buffers: self._summarise(self._steps(part, buffers, n_steps)))
 
         found = self.threads.map(work, range(len(self.parts)))
         self.sums = sum(found[1:], start=found[0])
         largest = self.sums.squares.max()
         if not largest < math.sqrt(np.finfo(largest.dtype).max):
             raise FloatingPointError(
-                f"the code is beyond all bounds after {self.n_done + n_steps} steps: the input holds NaN or infinity, or the "
-                f"step of {self.rule.step:g} is too long for this dictionary"
+                f"the code is beyond all bounds after {self.n_done + n_steps} steps: the input holds NaN or infinity, "
+                f"or the step of {self.rule.step:g} is too long for this dictionary"
             )
         self.norms: dict[int, float] = {0: self.start_norm}
         self.grams: dict[int, tuple[np.ndarray, np.ndarray]] = {}
