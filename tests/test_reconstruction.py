@@ -1,0 +1,273 @@
+"""The reconstruction stage: the method's numbers out of a store, only what is missing, bad input told."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from pathlib import Path
+
+import dask
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from distspc import reconstruction
+from distspc import store as zarr_store
+from distspc.errors import InputError, StoreMismatchError
+from distspc.kernels.models import Settings
+from distspc.reconstruction import fit_sparse_code, seed_reliability
+from distspc.testing import make_store, no_compute, relu_activations
+
+N_TARGETS, N_IMAGES, N_FEATURES = 50, 150, 300
+MODEL = {"n_units": 60, "n_codewords": 30, "n_batches": 8, "batch_size": 40}
+
+
+def load_oracle():
+    path = Path(__file__).parent / "oracles" / "sparse_coding.py"
+    spec = importlib.util.spec_from_file_location("oracle_sparse_coding", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+oracle = load_oracle()
+
+
+def compute(tasks):
+    return dask.compute(*tasks, scheduler="synchronous")
+
+
+def new_store(path, **more):
+    given = {"n_targets": N_TARGETS, "n_fillers": N_IMAGES - N_TARGETS, "layers": {"fc2": N_FEATURES}}
+    return make_store(path, **(given | {"chunks": {"image": 16, "feature": 100}} | more))
+
+
+@pytest.fixture
+def store(tmp_path):
+    path = tmp_path / "study.zarr"
+    new_store(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def values(tmp_path_factory):
+    return new_store(tmp_path_factory.mktemp("values") / "s.zarr")["fc2"]
+
+
+def read(store, name, **index):
+    return zarr_store.read(store, "reconstruction", name, **index)
+
+
+# ---------------------------------------------------------------- the numbers
+
+
+@pytest.mark.parametrize("train_on", ["all", "fillers"])
+def test_errors_are_those_of_the_method_for_every_seed(store, values, train_on):
+    with no_compute():
+        tasks = fit_sparse_code(store, layer="fc2", seeds=[0, 7], train_on=train_on, **MODEL)
+    assert compute(tasks) == tuple({"layer": "fc2", "seed": seed, "n_not_converged": 0} for seed in (0, 7))
+
+    n_targets = N_TARGETS if train_on == "fillers" else None
+    for i, seed in enumerate([0, 7]):
+        expected = oracle.fit(seed, values, 60, 30, 8, 40, n_targets=n_targets)
+        np.testing.assert_allclose(read(store, "error", layer=0, seed=i), expected, rtol=1e-9)
+
+
+def test_units_dictionary_and_training_are_stored(store, values):
+    compute(fit_sparse_code(store, layer="fc2", seeds=[4], **MODEL))
+    rng, units, X, phi = oracle.draw(4, values, 60, 30)
+    dictionary, training_error, n_steps, converged = oracle.train(X, phi, rng, 8, 40)
+    _, encode_steps, encode_converged = oracle.reconstruct(X, dictionary)
+    at = {"layer": 0, "seed": 0}
+    np.testing.assert_array_equal(read(store, "sampled_unit", **at), units)
+    np.testing.assert_allclose(read(store, "dictionary", **at), dictionary, atol=1e-12)
+    np.testing.assert_allclose(read(store, "training_error", **at), training_error, rtol=1e-10)
+    np.testing.assert_array_equal(read(store, "n_steps", **at), n_steps)
+    np.testing.assert_array_equal(read(store, "converged", **at), converged)
+    assert (read(store, "encode_steps", **at), read(store, "encode_converged", **at)) == (
+        encode_steps,
+        encode_converged,
+    )
+    assert read(store, "scale", **at) == np.quantile(np.abs(values[:, units]), 0.95)
+
+
+@pytest.mark.parametrize("solver", ["paper", "converged", "pca"])
+def test_a_task_short_of_memory_spills_to_disk_and_gives_the_same(tmp_path, solver):
+    found = []
+    settings = Settings(**MODEL, sparsity=1e-3, train_on="all", precision="float64", solver=solver)
+    for i, memory in enumerate([None, settings.task_nbytes + 1000]):
+        path = tmp_path / f"{i}.zarr"
+        new_store(path)
+        compute(fit_sparse_code(path, layer="fc2", seeds=[0], solver=solver, memory_nbytes=memory, **MODEL))
+        found.append(read(path, "error"))
+    np.testing.assert_array_equal(*found)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0.zarr", "1.zarr"]
+
+
+@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(chunk=st.integers(1, 200), features=st.integers(30, 300))
+def test_any_chunks_give_the_same(tmp_path_factory, values, chunk, features):
+    path = tmp_path_factory.mktemp("chunks") / "s.zarr"
+    new_store(path, chunks={"image": chunk, "feature": features})
+    model = MODEL | {"n_batches": 2}
+    compute(fit_sparse_code(path, layer="fc2", seeds=[1], **model))
+    np.testing.assert_allclose(read(path, "error", layer=0, seed=0), oracle.fit(1, values, 60, 30, 2, 40), rtol=1e-9)
+
+
+def test_solvers_share_the_sampled_units_and_rank_images_alike(tmp_path):
+    errors, units = {}, {}
+    for solver in ("paper", "converged", "pca"):
+        path = tmp_path / f"{solver}.zarr"
+        new_store(path)
+        compute(fit_sparse_code(path, layer="fc2", seeds=[0], solver=solver, **MODEL))
+        errors[solver], units[solver] = read(path, "error", layer=0, seed=0), read(path, "sampled_unit")
+    np.testing.assert_array_equal(units["pca"], units["paper"])
+    np.testing.assert_array_equal(units["converged"], units["paper"])
+    assert errors["pca"].mean() < errors["converged"].mean() < errors["paper"].mean()
+
+
+def test_float32_is_close(tmp_path):
+    found = []
+    for precision in ("float64", "float32"):
+        new_store(tmp_path / f"{precision}.zarr")
+        compute(fit_sparse_code(tmp_path / f"{precision}.zarr", layer="fc2", seeds=[0], precision=precision, **MODEL))
+        found.append(read(tmp_path / f"{precision}.zarr", "error", layer=0, seed=0))
+    assert np.corrcoef(*found)[0, 1] > 0.9999
+
+
+# ---------------------------------------------------------------- only what is missing
+
+
+def test_done_seeds_are_left_alone_and_others_added(store):
+    assert len(fit_sparse_code(store, layer="fc2", seeds=[0], **MODEL)) == 1
+    compute(fit_sparse_code(store, layer="fc2", seeds=[0], **MODEL))
+    first = read(store, "error", layer=0, seed=0)
+    assert fit_sparse_code(store, layer="fc2", seeds=[0], **MODEL) == []
+    tasks = fit_sparse_code(store, layer="fc2", seeds=[0, 1], **MODEL)
+    assert [task.key.split("-")[0] for task in tasks] == ["reconstruct:fc2"]
+    compute(tasks)
+    np.testing.assert_array_equal(read(store, "error", layer=0, seed=0), first)
+    assert np.isfinite(read(store, "error")).all()
+
+
+def test_gathered_units_outlive_a_stop_and_go_when_all_is_done(store, monkeypatch):
+    reads = []
+    real = zarr_store.read
+    monkeypatch.setattr(zarr_store, "read", lambda *a, **k: (reads.append(a[1]), real(*a, **k))[1])
+    first, second = fit_sparse_code(store, layer="fc2", seeds=[0, 1], **MODEL)
+    compute([first])
+    n_chunks = -(-N_IMAGES // 16)
+    assert reads.count("activations/fc2") == n_chunks  # one pass over the layer's chunks, for both seeds
+    units = Path(f"{store}.units")
+    assert len(list(units.glob("fc2-*/*.npy"))) > 1
+    (again,) = fit_sparse_code(store, layer="fc2", seeds=[0, 1], **MODEL)
+    assert again.key == second.key
+    compute([again])
+    assert reads.count("activations/fc2") == n_chunks
+    assert not units.exists()
+
+
+def test_a_stop_before_the_errors_are_written_is_made_good(store, monkeypatch):
+    real = zarr_store.write
+
+    def stop(path, group, name, *args, **index):
+        if name == "error":
+            raise KeyboardInterrupt
+        real(path, group, name, *args, **index)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(zarr_store, "write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            compute(fit_sparse_code(store, layer="fc2", seeds=[0], **MODEL))
+    tasks = fit_sparse_code(store, layer="fc2", seeds=[0], **MODEL)
+    assert len(tasks) == 1
+    compute(tasks)
+    assert np.isfinite(read(store, "error")).all()
+
+
+def test_another_model_on_the_same_store_is_refused(store):
+    fit_sparse_code(store, layer="fc2", seeds=[0], **MODEL)
+    with pytest.raises(StoreMismatchError, match="n_codewords was 30, now 31"):
+        fit_sparse_code(store, layer="fc2", seeds=[0], **(MODEL | {"n_codewords": 31}))
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"n_units": 301}, "`units: 301` must be between 1 and 300: fc2 has 300 features"),
+        ({"n_codewords": 601}, "`codewords: 601` must be between 1 and 600: fc2 is sampled at 60 units"),
+        ({"n_codewords": 61, "solver": "pca"}, "`codewords: 61` must be between 1 and 60: .* solver 'pca'"),
+        ({"batch_size": 151}, "`batch-size: 151` must be between 1 and 150: fc2 has 150 images to train on"),
+        ({"batch_size": 101, "train_on": "fillers"}, "fc2 has 100 images to train on"),
+        ({"seeds": [1, 1]}, "`seeds` of fc2 must be different"),
+        ({"seeds": [-1]}, "`seeds` of fc2 must be different whole numbers"),
+        ({"memory_nbytes": 1000}, "fc2: a batch of 40 .* a task may use 1000 B: lower `batch-size`"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_before_any_work(store, more, told):
+    with pytest.raises(InputError, match=told):
+        fit_sparse_code(store, layer="fc2", **({"seeds": [0]} | MODEL | more))
+    assert not zarr_store.exists(store, "reconstruction")
+
+
+def test_training_on_fillers_needs_fillers(tmp_path):
+    new_store(tmp_path / "s.zarr", n_fillers=0)
+    with pytest.raises(InputError, match="fc2: `train-on: fillers`, but the study has no fillers"):
+        fit_sparse_code(tmp_path / "s.zarr", layer="fc2", seeds=[0], train_on="fillers", **MODEL)
+
+
+def test_more_codewords_than_units_is_said(store, caplog):
+    with caplog.at_level(logging.WARNING):
+        fit_sparse_code(store, layer="fc2", seeds=[0], **(MODEL | {"n_codewords": 70}))
+    assert "fc2: more codewords (70) than units (60)" in caplog.text
+
+
+@pytest.mark.parametrize(("bad", "told"), [(0.0, r"quantile .* is 0 \(100.0%"), (np.nan, "NaN or infinity")])
+def test_activations_that_cannot_be_used_name_layer_and_seed(tmp_path, bad, told):
+    values = np.zeros((N_IMAGES, N_FEATURES), np.float32) + np.float32(bad)
+    new_store(tmp_path / "s.zarr", activations={"fc2": values})
+    with pytest.raises(InputError, match=f"layer fc2, seed 3: .*{told}"):
+        compute(fit_sparse_code(tmp_path / "s.zarr", layer="fc2", seeds=[3], **MODEL))
+
+
+def test_batches_that_do_not_converge_are_stored_and_said(store, monkeypatch, caplog):
+    rule = reconstruction.kernel.Rule(max_steps=2)
+    monkeypatch.setattr(Settings, "rule", rule)
+    with caplog.at_level(logging.WARNING):
+        (summary,) = compute(fit_sparse_code(store, layer="fc2", seeds=[0], **MODEL))
+    assert summary["n_not_converged"] == 8
+    assert "fc2, seed 0: 8 of 8 batches did not converge" in caplog.text
+    assert not read(store, "converged").any()
+    assert not read(store, "encode_converged").any()
+
+
+def test_a_code_that_diverges_names_layer_seed_and_batch(store, monkeypatch):
+    monkeypatch.setattr(Settings, "rule", reconstruction.kernel.Rule(step=100.0))
+    with pytest.raises(InputError, match="layer fc2, seed 2: training batch 1 of 8: the code is beyond all bounds"):
+        compute(fit_sparse_code(store, layer="fc2", seeds=[2], **MODEL))
+
+
+# ---------------------------------------------------------------- reliability
+
+
+def test_reliability_over_seeds_of_a_store(store):
+    compute(fit_sparse_code(store, layer="fc2", seeds=range(4), **MODEL))
+    found = seed_reliability(read(store, "error", layer=0))
+    assert found.n_repeats == 4
+    assert 0 < found.icc < found.mean_icc < 1
+
+
+def test_a_second_set_of_activations_does_not_use_units_gathered_from_the_first(tmp_path):
+    path = tmp_path / "s.zarr"
+    new_store(path)
+    compute(fit_sparse_code(path, layer="fc2", seeds=[0, 1], **MODEL)[:1])
+    zarr_store.remove(path, "activations/fc2")
+    zarr_store.remove(path, "reconstruction")
+    values = relu_activations(N_IMAGES, N_FEATURES + 1, seed=9)
+    new_store(path, layers={"fc2": N_FEATURES + 1}, activations={"fc2": values})
+    compute(fit_sparse_code(path, layer="fc2", seeds=[0, 1], **MODEL))
+    np.testing.assert_allclose(read(path, "error", layer=0, seed=0), oracle.fit(0, values, 60, 30, 8, 40), rtol=1e-9)
