@@ -15,8 +15,9 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from distspc.tables import MEASURES, layer_order
+from distspc.tables import JOINT, MEASURES, layer_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,7 +130,7 @@ def correlation_by_layer(relations: pd.DataFrame, score: str, *, method: str = "
     figure = Figure(figsize=(WIDTH, 3.5))
     axes = figure.subplots()
     axes.axhline(0, color=FAINT, linewidth=0.8)
-    measures = [name for name in MEASURES if name in set(rows["measure"])]
+    measures = [name for name in JOINT if name in set(rows["measure"])]
     for i, measure in enumerate(measures):
         look, part = LOOKS[measure], rows[rows["measure"] == measure].set_index("layer")
         x = np.array([layers.index(layer) for layer in part.index]) + 0.16 * (i - (len(measures) - 1) / 2)
@@ -175,6 +176,7 @@ def scatter(table: pd.DataFrame, measure: str, score: str, *, layer: str = "", n
         axes.plot(ends, intercept + slope * (ends - x.mean()), color=INK, linewidth=1.4)
     axes.set_xlabel(UNITS.get(measure, measure))
     axes.set_ylabel(score)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.grid()
     bins = int(np.clip(np.sqrt(len(x)), 8, 40))
     above.hist(x, bins=bins, color=look.color, alpha=0.75)
@@ -188,7 +190,7 @@ def scatter(table: pd.DataFrame, measure: str, score: str, *, layer: str = "", n
 
 @_styled
 def measure_matrix(wide: pd.DataFrame) -> Figure:
-    """Draw the correlations of all measures of all layers with each other; the number is in each cell.
+    """Draw the correlations of the measures of all layers with each other; the number is in each cell.
 
     Parameters
     ----------
@@ -197,6 +199,7 @@ def measure_matrix(wide: pd.DataFrame) -> Figure:
     """
     import seaborn as sns
 
+    wide = wide[[name for name in wide.columns if str(name).partition(":")[0] in JOINT]]
     pairs = [str(name).partition(":")[::2] for name in wide.columns]
     order = sorted(range(len(pairs)), key=lambda i: list(MEASURES).index(pairs[i][0]))
     table = wide.iloc[:, order].corr()
@@ -221,7 +224,7 @@ def measure_matrix(wide: pd.DataFrame) -> Figure:
 
 
 def _initial(measure: str) -> str:
-    return {"mean_distance": "M", "pool_distance": "P"}.get(measure, measure[0].upper())
+    return measure[0].upper()
 
 
 def _two_digits(value: float) -> str:
@@ -288,8 +291,6 @@ def training_curves(curves: Mapping[str, np.ndarray]) -> Figure:
 
 def _plain_log_ticks(axes: Axes) -> None:
     """Numbers such as 0.02 beside the ticks of a logarithmic axis, also where it spans less than a decade."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     low, high = axes.get_ylim()
     narrow = high / low < 30
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
@@ -319,7 +320,7 @@ def distributions(table: pd.DataFrame, measure: str) -> Figure:
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.tick_params(labelsize=8)
-        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(6))
+        axes.xaxis.set_major_locator(MaxNLocator(6))
         zeros = int((values == 0).sum())
         text = f"{layer}" + (f"\n{zeros} at 0" if zeros else "")
         axes.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=8.5)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from distspc.kernels.statistics import holm
-from distspc.tables import MEASURES, layer_order
+from distspc.tables import JOINT, MEASURES, layer_order
 
 LEVEL = 0.05
 HEADLINE = {"distinctiveness": "block5_pool", "reconstruction_error": "fc2"}
@@ -160,7 +160,8 @@ def partial_sentence(relations: pd.DataFrame, score: str, measure: str, control:
     )
     if holds.empty:
         where = f"at any of the {len(rows)} layers" if len(rows) > 1 else f"at {best['layer']}"
-        return text + f"is not reliably related to {score} {where} ({size} {interval_text(best)})."
+        test = f"{p_text(best['p_holm'])} after Holm's correction"
+        return text + f"is not reliably related to {score} {where} ({size} {interval_text(best)}; {test})."
     most = f"largest at {best['layer']}: " if len(rows) > 1 else ""
     where = _where(list(holds["layer"]), list(rows["layer"]))
     return text + f"correlates with {score} {where} ({most}partial {interval_text(best)})."
@@ -221,7 +222,7 @@ def model_sentence(models: pd.DataFrame, score: str) -> str:
 
 def score_sentences(relations: pd.DataFrame, models: pd.DataFrame, comparisons: pd.DataFrame, score: str) -> list[str]:
     """All that is to be said about one score."""
-    present = [name for name in MEASURES if name in set(relations["measure"])]
+    present = [name for name in JOINT if name in set(relations["measure"])]
     said = [correlation_sentence(relations, score, measure) for measure in present]
     said.append(partial_sentence(relations, score, "reconstruction_error", "distinctiveness"))
     said.append(partial_sentence(relations, score, "distinctiveness", "reconstruction_error"))

@@ -37,6 +37,7 @@ from distspc.scores import (
     to_numbers,
 )
 from distspc.tables import (
+    JOINT,
     layer_order,
     reconstruction_errors,
     target_table,
@@ -49,9 +50,6 @@ from distspc.tables import (
 __all__ = ["compare_correlations", "correlate", "joint_model", "relate", "relate_tables", "tidy_table", "to_netcdf"]
 
 log = logging.getLogger(__name__)
-
-JOINT = ("distinctiveness", "reconstruction_error", "norm")
-"""Measures of a layer whose partial correlations and joint model a study reports."""
 
 PAPER = ("reconstruction_error:fc2", "distinctiveness:block5_pool")
 """The measure and its control in the paper's partial correlation."""

@@ -83,7 +83,9 @@ def stages(store: str | Path, layers: Sequence[str]) -> list[Stage]:
         made.append(Stage("Activations", common, written(store, [f"activations/{x}" for x in with_activations])))
     for group, name in (("distances", "Distances"), ("reconstruction", "Sparse coding"), ("relations", "Relations")):
         if _has(store, group):
-            made.append(Stage(name, _recipe(store, group), written(store, [group])))
+            # Relations also remember the settings of the stages they rest on, which are shown with those.
+            settings = {k: v for k, v in _recipe(store, group).items() if not k.startswith(("measures ", "layers"))}
+            made.append(Stage(name, settings, written(store, [group])))
     return made
 
 

@@ -231,7 +231,7 @@ def _measure_section(study: _Study, directory: Path) -> Section:
         draw = functools.partial(figures.distributions, study.table, measure)
         wanted.append((f"distribution_{measure}", caption, draw))
     if study.wide.shape[1] > 1 and len(study.wide) > 2:
-        caption = "Pearson correlations of all measures of all layers with each other."
+        caption = "Pearson correlations of the measures of all layers with each other."
         wanted.append(("measures", caption, lambda: figures.measure_matrix(study.wide)))
     said = [findings.distance_sentence(study.table) if "distinctiveness" in present else ""]
     said.append(findings.agreement_sentence(study.wide))
@@ -278,7 +278,9 @@ def _embedded(png: Path, svg: Path) -> str:
         return data_uri(svg.read_bytes(), "image/svg+xml")
     buffer = io.BytesIO()
     with Image.open(png) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+        image.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            buffer, "PNG", optimize=True
+        )
     return data_uri(buffer.getvalue(), "image/png")
 
 

@@ -25,6 +25,9 @@ MEASURES: dict[str, str] = {
 }
 """Measures of an image by column of the tidy table, with their names in words."""
 
+JOINT = ("distinctiveness", "reconstruction_error", "norm")
+"""Measures of a layer that are controlled for one another, make the joint model, and stand in figures and sentences."""
+
 
 def layer_order(layers: Sequence[str]) -> list[str]:
     """Layers from the image upward; names that are not of VGG-16 come last, as found."""
