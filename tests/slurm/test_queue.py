@@ -1,0 +1,139 @@
+"""Workers that are jobs of a real SLURM: kept, guarded, and gone at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from distspc.deploy import deploy, explain_failure
+from distspc.deploy.inside import die, import_module, whereabouts
+from distspc.errors import InputError, WorkerError
+
+pytestmark = pytest.mark.slurm
+
+ONE = ("workers=1", "timeouts.poll=0.5", "distributed.deploy.lost-worker-timeout=1s")
+RESULT_S = 60
+
+
+def until(true, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def collect(futures):
+    """Results as they come, each future let go at once: a worker that leaves takes no finished result with it."""
+    from distributed import as_completed
+
+    results = []
+    for future in as_completed(futures, timeout=RESULT_S):
+        results.append(future.result())
+        future.release()
+    return results
+
+
+@pytest.mark.faults
+def test_a_killed_worker_and_a_cancelled_job_are_replaced(queue, logs):
+    with deploy("testbed", overrides=ONE, log_directory=logs) as client:
+        client.wait_for_workers(1, timeout=RESULT_S)
+        (first,) = client.run(whereabouts).values()
+        early = client.map(whereabouts, [0.3] * 3, pure=False)
+        os.kill(first["pid"], signal.SIGKILL)
+        assert {(one["job"], one["pid"] != first["pid"]) for one in collect(early)} == {(first["job"], True)}
+        late = client.map(whereabouts, [0.3] * 3, pure=False)
+        subprocess.run(["scancel", first["job"]], check=True)
+        seen = collect(late)
+        assert len(seen) == 3
+        assert seen[-1]["job"] != first["job"]
+
+
+def test_a_job_at_the_end_of_its_life_hands_over(queue, logs):
+    with deploy("testbed", overrides=(*ONE, "lifetime=3s"), log_directory=logs) as client:
+        seen = collect(client.map(whereabouts, [0.5] * 12, pure=False))
+        assert len(seen) == 12
+        assert len({one["job"] for one in seen}) > 1
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("queue=nowhere", "invalid partition specified: nowhere"),
+        ("job-mem=9999G", "node configuration is not available"),
+    ],
+)
+def test_a_refused_job_is_told_at_once_in_the_words_of_slurm(queue, logs, override, words):
+    with pytest.raises(InputError, match=f"SLURM refuses the job of profile testbed: .*{words}"):  # noqa: SIM117
+        with deploy("testbed", overrides=(override,), log_directory=logs):
+            pass
+    assert not logs.exists()
+
+
+def test_jobs_that_end_before_a_worker_comes_are_given_up_with_their_log(queue, logs):
+    overrides = (*ONE, "timeouts.poll=0.2", "python=/nowhere/python")
+    with pytest.raises(WorkerError, match=r"3 jobs ended before .*/nowhere/python.*; log: /.*\.err"):  # noqa: SIM117
+        with deploy("testbed", overrides=overrides, log_directory=logs):
+            pass
+
+
+def test_failures_of_workers_are_a_sentence_with_the_log(queue, logs):
+    overrides = (*ONE, "distributed.scheduler.allowed-failures=0")
+
+    def run():
+        with deploy("testbed", overrides=overrides, log_directory=logs) as client:
+            with pytest.raises(ModuleNotFoundError, match="nowhere") as missing:
+                client.submit(import_module, "nowhere").result(timeout=RESULT_S)
+            said = str(explain_failure(missing.value, client))
+            assert "a worker has no module 'nowhere'" in said
+            assert f"log: {logs}/distspc-" in said
+            client.submit(die, pure=False).result(timeout=RESULT_S)
+
+    with pytest.raises(WorkerError, match=r"lost its worker 1 times: .*; log: /.*distspc-\d+\.err"):
+        run()
+
+
+def test_adapt_follows_the_work_down_to_none(queue, logs):
+    overrides = ("adapt={minimum: 0, maximum: 1}", "distributed.adaptive.interval=300ms")
+    with deploy("testbed", overrides=overrides, log_directory=logs) as client:
+        assert queue() == []
+        future = client.submit(whereabouts, 0.1, pure=False)
+        job = future.result(timeout=RESULT_S)["job"]
+        assert queue() == [job]
+        del future
+        until(lambda: queue() == [])
+
+
+SCRIPT = """
+import sys
+from distspc.deploy import deploy, explain_failure
+if __name__ == "__main__":
+    with deploy("testbed", log_directory=sys.argv[1]) as client:
+        client.wait_for_workers(1)
+        futures = client.map(__import__("time").sleep, [60] * 4, pure=False)
+        print("working", flush=True)
+        client.gather(futures)
+"""
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_no_job(queue, logs, tmp_path, number):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    with subprocess.Popen(
+        [sys.executable, script, logs],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout.readline() == "working\n"
+        assert queue()
+        os.killpg(process.pid, number)  # as a terminal does: to the whole group
+        assert process.wait(timeout=RESULT_S) != 0
+    assert queue() == []
