@@ -445,7 +445,7 @@ class Harm:
         (lambda f: (f / "5.npy").unlink(), "fc2 has 4 targets and 2 fillers, block5_pool has 5 and 2"),
         (lambda f: shutil.rmtree(f), "there is no folder"),
         (lambda f: [p.unlink() for p in f.iterdir()], r"holds no files 1\.npy, 2\.npy"),
-        (lambda f: np.save(f / "1.npy", np.zeros((1, 4097), np.float32)), r"1\.npy' has shape \(1, 4097\), wanted"),
+        (lambda f: np.save(f / "1.npy", np.zeros((1, 4097), np.float32)), r"2\.npy' is float32 \(1, 4096\), wanted"),
         (lambda f: np.save(f / "4.npy", np.zeros((1, 4097), np.float32)), r"4\.npy' is float32 \(1, 4097\), wanted"),
         (lambda f: np.save(f / "4.npy", np.zeros((1, 4096), np.float16)), r"4\.npy' is float16 \(1, 4096\), wanted"),
         (lambda f: np.save(f / "4.npy", np.zeros((1, 4096), np.int64)), r"4\.npy' holds int64, wanted is float32"),

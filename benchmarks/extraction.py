@@ -1,0 +1,286 @@
+"""What extraction costs: the bare forward pass, files to store, and the authors' way of doing it.
+
+Run on an otherwise idle machine:
+
+    python benchmarks/extraction.py
+    python benchmarks/extraction.py --images 512 --cores 4 --layouts 1x4 2x2 4x1 --skip-memory
+
+Images are crops of photographs that scikit-image and scikit-learn ship; weights are random (the arithmetic is the
+same, the activations are less sparse than a trained network's, so that compression has more to do).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from distspc.layers import LAYERS
+
+PHOTOGRAPHS = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg", "hubble_deep_field.jpg", "retina.jpg")
+SIDE = 256
+
+
+def main() -> None:
+    """Measure and print."""
+    settings = parse_arguments()
+    if settings.part:
+        run_part(settings)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="distspc-extraction-", dir=settings.directory))
+    try:
+        measure(settings, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Sizes and what to leave out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--many-images", type=int, default=1024, help="for the peak of memory")
+    parser.add_argument("--authors-images", type=int, default=12, help="for the authors' way")
+    parser.add_argument("--layers", nargs="+", default=list(LAYERS))
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--layouts", nargs="+", default=["1x2", "2x1"], help="worker processes x cores of each")
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[8, 16, 32])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--directory", default=None, help="where the files go (default: the temporary folder)")
+    parser.add_argument("--skip-memory", action="store_true")
+    parser.add_argument("--skip-authors", action="store_true")
+    parser.add_argument("--part", choices=["bare", "authors"], help=argparse.SUPPRESS)
+    parser.add_argument("--photographs", help=argparse.SUPPRESS)
+    parser.add_argument("--batch-size", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def measure(settings: argparse.Namespace, folder: Path) -> None:
+    """Every part in turn; bare and end to end alternate, so that a noisy moment does not favour one of them."""
+    photographs = write_crops(folder / "Images", settings.images)
+    print(f"{settings.images} crops, {len(settings.layers)} layers, {settings.cores} cores, {settings.precision}")
+    best = choose_batch_size(settings, photographs)
+    bare: dict[str, list[float]] = {layout: [] for layout in settings.layouts}
+    whole: dict[str, list[tuple[float, float]]] = {layout: [] for layout in settings.layouts}
+    for _ in range(settings.rounds):
+        for layout in settings.layouts:
+            bare[layout].append(bare_rate(settings, photographs, layout, best))
+            whole[layout].append(end_to_end(settings, photographs, folder / "store.zarr", layout, best)[:2])
+    report_rates(bare, whole, best)
+    fastest = max(statistics.median(warm for warm, _ in rates) for rates in whole.values())
+    if not settings.skip_authors:
+        rate = run_apart(settings, "authors", photographs)["rate"]
+        print(
+            f"the authors' way: {rate:.3f} images/s on {settings.authors_images} images; {fastest / rate:.1f} x slower"
+        )
+    if not settings.skip_memory:
+        report_memory(settings, folder, best)
+
+
+def write_crops(folder: Path, n: int) -> Path:
+    """Write crops of photographs as JPEG files, quality 75."""
+    import PIL.Image
+    import skimage
+    import sklearn
+
+    shipped = Path(skimage.__file__).parent / "data"
+    scenes = [shipped / name for name in PHOTOGRAPHS]
+    scenes += [Path(sklearn.__file__).parent / "datasets" / "images" / name for name in ("china.jpg", "flower.jpg")]
+    pictures = [np.asarray(PIL.Image.open(scene).convert("RGB")) for scene in scenes]
+    rng = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    for i in range(1, n + 1):
+        picture = pictures[i % len(pictures)]
+        row, column = (int(rng.integers(0, length - SIDE + 1)) for length in picture.shape[:2])
+        crop = PIL.Image.fromarray(picture[row : row + SIDE, column : column + SIDE])
+        crop.save(folder / f"{i}.jpg", quality=75)
+    return folder
+
+
+# ---------------------------------------------------------------- the bare forward pass
+
+
+def choose_batch_size(settings: argparse.Namespace, photographs: Path) -> int:
+    """Batch size at which one process with all cores is fastest."""
+    rates = {size: bare_rate(settings, photographs, f"1x{settings.cores}", size) for size in settings.batch_sizes}
+    print("bare forward pass by batch size:", ", ".join(f"{size}: {rate:.2f}/s" for size, rate in rates.items()))
+    return max(rates, key=lambda size: rates[size])
+
+
+def bare_rate(settings: argparse.Namespace, photographs: Path, layout: str, batch_size: int) -> float:
+    """Images a second of nothing but forward passes, processes side by side; images are decoded before."""
+    n_workers, cores = (int(part) for part in layout.split("x"))
+    parts = [start_apart(settings, "bare", photographs, cores, batch_size) for _ in range(n_workers)]
+    for part in parts:
+        part.stdout.readline()  # ready
+    for part in parts:
+        part.stdin.write("go\n")
+        part.stdin.flush()
+    return sum(json.loads(part.communicate()[0])["rate"] for part in parts)
+
+
+def run_bare(settings: argparse.Namespace) -> None:
+    """Part of its own process: batches forward for some seconds."""
+    from distspc.images import network_input
+    from distspc.network import choose_network, load_network
+
+    recipe = choose_network("random", layers=settings.layers, precision=settings.precision)
+    network = load_network(recipe, settings.cores)
+    files = sorted(Path(settings.photographs).iterdir())[: settings.batch_size]
+    batch = np.stack([network_input(file) for file in files])
+    network.activations(batch)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    n, start = 0, time.perf_counter()
+    while (seconds := time.perf_counter() - start) < 12:
+        network.activations(batch)
+        n += len(batch)
+    print(json.dumps({"rate": n / seconds}))
+
+
+# ---------------------------------------------------------------- files to store
+
+
+def end_to_end(
+    settings: argparse.Namespace, photographs: Path, store: Path, layout: str, batch_size: int
+) -> tuple[float, float, int]:
+    """Images a second from files to store: workers warm, from a cold start; bytes of the hungriest worker's peak."""
+    from distributed import Client, LocalCluster
+
+    from distspc import activations, images
+
+    n_workers, cores = (int(part) for part in layout.split("x"))
+    shutil.rmtree(store, ignore_errors=True)
+    options = {
+        "layers": settings.layers,
+        "weights": "random",
+        "precision": settings.precision,
+        "batch_size": batch_size,
+    }
+    began = time.perf_counter()
+    cluster = LocalCluster(
+        n_workers=n_workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0", env=threads(cores)
+    )
+    with cluster, Client(cluster) as client:
+        recipe_layers = tuple(settings.layers)
+        client.run(warm_up, recipe_layers, settings.precision, cores)
+        start = time.perf_counter()
+        sources = images.list_images(photographs)
+        rows = client.gather(client.compute(activations.scan_images(store, sources)))
+        activations.write_images(store, sources, rows)
+        client.gather(client.compute(activations.extract_activations(store, **options)))
+        end = time.perf_counter()
+        peak = max(client.run(peak_memory).values())
+    return len(sources) / (end - start), len(sources) / (end - began), peak
+
+
+def threads(cores: int) -> dict[str, str]:
+    """Environment of a worker with this many cores."""
+    return {name: str(cores) for name in ("DISTSPC_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+
+
+def warm_up(layers: tuple[str, ...], precision: str, cores: int) -> None:
+    """Build the network on a worker."""
+    from distspc.network import choose_network, load_network
+
+    load_network(choose_network("random", layers=layers, precision=precision), cores)
+
+
+def peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def report_rates(bare: dict[str, list[float]], whole: dict[str, list[tuple[float, float]]], batch_size: int) -> None:
+    """Medians and their ratio to the fastest bare layout."""
+    fastest = max(statistics.median(rates) for rates in bare.values())
+    print(f"batch size {batch_size}; images/s, median (all rounds)")
+    for layout, rates in bare.items():
+        warm, cold = ([pair[k] for pair in whole[layout]] for k in (0, 1))
+        print(f"{layout}: bare {middle(rates)}; files to store {middle(warm)}; from a cold start {middle(cold)}")
+        ratio, cold_ratio = statistics.median(warm) / fastest, statistics.median(cold) / fastest
+        print(f"{layout}: {ratio:.3f} of the fastest bare pass; {cold_ratio:.3f} from a cold start")
+
+
+def middle(rates: list[float]) -> str:
+    """Median and all values."""
+    return f"{statistics.median(rates):.2f} ({', '.join(f'{rate:.2f}' for rate in rates)})"
+
+
+def report_memory(settings: argparse.Namespace, folder: Path, batch_size: int) -> None:
+    """Peaks of a worker's memory for few and for many images."""
+    layout, peaks = settings.layouts[0], []
+    for n in (settings.images, settings.many_images):
+        photographs = write_crops(folder / f"Images{n}", n)
+        peaks.append(end_to_end(settings, photographs, folder / "store.zarr", layout, batch_size)[2])
+        print(f"{layout}: peak of a worker's memory at {n} images: {peaks[-1] / 2**20:.0f} MiB", flush=True)
+    print(f"{layout}: {settings.many_images} against {settings.images} images: {peaks[1] / peaks[0] - 1:+.1%}")
+
+
+# ---------------------------------------------------------------- the authors' way
+
+
+def run_authors(settings: argparse.Namespace) -> None:
+    """Part of its own process: a new model for every image and layer, one image at a time, .npy files."""
+    from distspc.images import network_input
+    from distspc.network import _build_vgg16, _import_keras, choose_network
+
+    keras = _import_keras(settings.cores)
+    vgg16 = _build_vgg16(choose_network("random", layers=settings.layers))
+    files = sorted(Path(settings.photographs).iterdir())[: settings.authors_images]
+    with tempfile.TemporaryDirectory(dir=settings.directory) as folder:
+        start = time.perf_counter()
+        for file in files:
+            for layer in settings.layers:
+                model = keras.Model(vgg16.input, vgg16.get_layer(layer).output)
+                values = model.predict(network_input(file)[None].astype("float32"), verbose=0)
+                (Path(folder) / layer).mkdir(exist_ok=True)
+                np.save(Path(folder) / layer / f"{file.stem}.npy", values)
+        seconds = time.perf_counter() - start
+    print(json.dumps({"rate": len(files) / seconds}))
+
+
+# ---------------------------------------------------------------- processes
+
+
+def run_part(settings: argparse.Namespace) -> None:
+    """Do what the parent process asked for."""
+    {"bare": run_bare, "authors": run_authors}[settings.part](settings)
+
+
+def start_apart(
+    settings: argparse.Namespace, part: str, photographs: Path, cores: int, batch_size: int = 1
+) -> subprocess.Popen[str]:
+    """Start a part in its own process."""
+    arguments = ["--part", part, "--photographs", str(photographs), "--cores", str(cores), "--layers", *settings.layers]
+    arguments += ["--batch-size", str(batch_size), "--authors-images", str(settings.authors_images)]
+    arguments += ["--precision", settings.precision]
+    arguments += ["--directory", settings.directory] if settings.directory else []
+    return subprocess.Popen(
+        [sys.executable, __file__, *arguments],
+        env={**os.environ, **threads(cores)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_apart(settings: argparse.Namespace, part: str, photographs: Path) -> dict[str, float]:
+    """Run a part in its own process with all cores."""
+    process = start_apart(settings, part, photographs, settings.cores)
+    return json.loads(process.communicate()[0])
+
+
+if __name__ == "__main__":
+    main()
