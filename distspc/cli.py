@@ -229,6 +229,66 @@ def verify(study: StudyArgument) -> None:
 
 
 @app.command()
+def profiles() -> None:
+    """List the profiles that come with distspc, and where they are."""
+    from distspc.deploy import list_profiles
+    from distspc.deploy.profiles import profile_folder
+
+    found = list_profiles()
+    width = max(map(len, found))
+    for name, text in found.items():
+        _say(f"{name:<{width}}  {text}")
+    _say(f"Files: {profile_folder()}. Copy one, change it, and give its path to --profile.")
+
+
+@app.command("job-script")
+def job_script(
+    profile: Annotated[str, typer.Option("--profile", "-p", metavar="PROFILE", help="A profile of a batch queue.")],
+    overrides: SetOption = None,
+) -> None:
+    """Print the exact text of the job that would be submitted for one worker."""
+    from distspc.deploy import job_script as script
+
+    _say(script(profile, overrides=tuple(overrides or ())))
+
+
+@app.command()
+def submit(
+    study: StudyArgument,
+    profile: Annotated[str, typer.Option("--profile", "-p", metavar="PROFILE", help="A profile of a batch queue.")],
+    overrides: SetOption = None,
+    strict: StrictOption = False,
+) -> None:
+    """Submit one small job that runs the study, so that no login session has to stay open."""
+    from distspc.deploy import submit_driver
+    from distspc.pipeline import Study
+
+    Study.from_file(study)  # what is wrong with it shows now, not in the queue
+    job = submit_driver(study, profile, overrides=tuple(overrides or ()), arguments=["--strict"] if strict else [])
+    _say(f"job {job.job_id} runs the study; its log: {job.log}")
+    _say(f"follow it with: distspc status {study}")
+
+
+@app.command()
+def convert(
+    targets: Annotated[Path, typer.Argument(metavar="TARGETS.mat", help="MATLAB file of the target images.")],
+    fillers: Annotated[Path, typer.Argument(metavar="FILLERS.mat", help="MATLAB file of the filler images.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for Targets/ and Fillers/.")],
+    image_format: Annotated[
+        Literal["jpeg", "png"], typer.Option("--format", help="jpeg as the paper, or png.")
+    ] = "jpeg",
+    n_targets: Annotated[int, typer.Option("--n-targets", min=1, help="How many of the first file count.")] = 2222,
+) -> None:
+    """Write the images of the MATLAB files of Isola et al. as files, as the paper did."""
+    from distspc.console import progress_bars
+    from distspc.matlab import convert as convert_images
+
+    with progress_bars() as progress:
+        n = convert_images(targets, fillers, directory, format=image_format, n_targets=n_targets, progress=progress)
+    _say(f"{n[0]} targets and {n[1]} fillers are in {directory}")
+
+
+@app.command()
 def demo(
     directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="New folder for the demo.")] = Path("distspc-demo"),
     profile: ProfileOption = None,

@@ -56,19 +56,23 @@ class Clusters:
 
     def __call__(self, stage: StageName) -> Client:
         """The client for a stage."""
-        from distspc.deploy import deploy
+        from distspc.deploy import dashboard_lines, deploy
 
         wanted = self.profile or self.study.profiles.get(stage, DEFAULT_PROFILE)
         if self._client is not None and wanted == self._open:
             return self._client
         self._stack.close()
-        self._client = self._stack.enter_context(deploy(wanted, overrides=self.overrides, name=f"{self.name}-{stage}"))
+        logs = self.study.store.parent / "distspc-logs"
+        self._client = self._stack.enter_context(
+            deploy(wanted, overrides=self.overrides, name=f"{self.name}-{stage}", log_directory=logs)
+        )
         self._open = wanted
         if self.performance_report is not None:
             from distributed import performance_report
 
             self._stack.enter_context(performance_report(filename=str(self.performance_report)))
-        Console(stderr=True).print(f"dashboard: {self._client.dashboard_link}", highlight=False, soft_wrap=True)
+        for line in dashboard_lines(self._client):
+            sys.stderr.write(f"{line}\n")
         return self._client
 
 
