@@ -1,0 +1,164 @@
+"""The command line as a user meets it: exit codes, sentences, what is loaded."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from distspc import __version__
+from distspc.cli import main
+from distspc.demo import write_demo
+from distspc.errors import InputError
+from distspc.testing import relu_activations
+
+
+def run(*arguments, capsys):
+    """Run the command line in this process; returns exit code, standard output and error."""
+    try:
+        main(arguments)
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    return (code, *capsys.readouterr())
+
+
+@pytest.fixture
+def study(tmp_path):
+    values = relu_activations(30, 40)
+    for name, rows in (("Targets", values[:12]), ("Fillers", values[12:])):
+        (tmp_path / "A/fc2" / name).mkdir(parents=True)
+        for number, row in enumerate(rows, start=1):
+            np.save(tmp_path / "A/fc2" / name / f"{number}.npy", row[None])
+    (tmp_path / "scores.csv").write_text("im_ind,hit\n" + "".join(f"{i + 1},{0.3 + i / 40}\n" for i in range(12)))
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "store: s.zarr\nactivations: A\nlayers: [fc2]\nscores: {file: scores.csv, columns: [hit]}\n"
+        "reconstruction: {units: 20, codewords: 8, batches: 3, batch-size: 8}\nrelate: {bootstrap: 20}\n"
+    )
+    return path
+
+
+def test_help_and_import_load_nothing_heavy():
+    code = (
+        "import sys, distspc, distspc.cli\n"
+        "heavy = 'tensorflow keras dask_jobqueue matplotlib distributed dask pandas xarray zarr numpy'.split()\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_version(capsys):
+    assert run("--version", capsys=capsys) == (0, f"distspc {__version__}\n", "")
+
+
+def test_whole_study_then_nothing_to_do_then_status_and_export(study, capsys, tmp_path):
+    code, out, err = run("run", str(study), "--set", "workers=1", capsys=capsys)
+    assert code == 0, err
+    assert "dashboard: http://127.0.0.1" in err
+    assert "report: " in out
+    assert "fc2" in out
+    code, out, err = run("run", str(study), capsys=capsys)
+    assert code == 0
+    assert "Nothing to do" in out
+    assert "dashboard" not in err
+    code, out, _ = run("status", str(study), capsys=capsys)
+    assert code == 0
+    assert [line.split() for line in out.splitlines()[1:]] == [
+        ["extract", "fc2", "done"],
+        ["distances", "fc2", "done"],
+        ["reconstruct", "fc2", "done"],
+        ["relate", "done"],
+        ["report", "done"],
+    ]
+    code, out, _ = run("export", str(study), str(tmp_path / "out"), capsys=capsys)
+    assert code == 0
+    assert (tmp_path / "out/Results/Dist/fc2_NN.csv").exists()
+
+
+def test_verify_finds_and_removes_damage_and_a_run_mends_it(study, capsys):
+    run("extract", str(study), "--set", "workers=1", capsys=capsys)
+    chunk = study.parent / "s.zarr/activations/fc2/activation/c/0/0"
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[:-1] + bytes([whole[-1] ^ 255]))
+    code, out, _ = run("verify", str(study), capsys=capsys)
+    assert code == 1
+    assert f"damaged, removed: {chunk}" in out
+    run("extract", str(study), "--set", "workers=1", capsys=capsys)
+    assert chunk.read_bytes() == whole
+    assert run("verify", str(study), capsys=capsys)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "no.yaml"], "error: there is no file no.yaml"),
+        (["status", "no.yaml"], "error: there is no file no.yaml"),
+        (["relate"], "give a study file, or --measures"),
+        (["relate", "--measures", "no.csv", "--scores", "no.csv", "--by", "x"], "no.csv: there is no such file"),
+        (["job-script", "--profile", "local"], "slurm-cpu"),
+        (["run"], "Missing argument 'STUDY.yaml'"),
+        (["frobnicate"], "No such command 'frobnicate'"),
+    ],
+)
+def test_bad_input_is_exit_code_2_and_a_sentence(arguments, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(*arguments, capsys=capsys)
+    assert code == 2
+    assert sentence in err
+    assert "Traceback" not in err
+
+
+def test_unknown_profile_names_the_known_ones(study, capsys):
+    code, _, err = run("run", str(study), "--profile", "nowhere", capsys=capsys)
+    assert code == 2
+    assert "slurm-cpu" in err
+
+
+def test_stage_without_what_it_rests_on(study, capsys):
+    code, _, err = run("distances", str(study), capsys=capsys)
+    assert code == 2
+    assert "run `distspc extract` first" in err
+
+
+def test_second_run_while_one_is_on_is_refused(study, capsys):
+    from distspc.store import lock
+
+    with lock(study.parent / "s.zarr"):
+        code, _, err = run("run", str(study), capsys=capsys)
+    assert code == 2
+    assert f"in use by process {os.getpid()}" in err
+
+
+def test_relate_of_two_tables(tmp_path, capsys):
+    (tmp_path / "m.csv").write_text("image,size\n" + "".join(f"{i},{i % 7}\n" for i in range(40)))
+    (tmp_path / "s.csv").write_text("image,hit\n" + "".join(f"{i},{(i % 7) / 10 + (i % 3) / 50}\n" for i in range(40)))
+    files = ["--measures", str(tmp_path / "m.csv"), "--scores", str(tmp_path / "s.csv"), "--by", "image"]
+    code, out, err = run("relate", *files, "--output", str(tmp_path / "o.csv"), capsys=capsys)
+    assert code == 0, err
+    assert "size" in out
+    header = (tmp_path / "o.csv").read_text().splitlines()[0]
+    assert header.startswith("measure,given,method,n,r,ci_low,ci_high,p")
+
+
+def test_plan_tells_and_refuses(study, capsys):
+    code, out, _ = run("plan", str(study), capsys=capsys)
+    assert code == 0
+    assert "12 targets, 18 fillers" in out
+    assert "estimate:" in out
+    code, _, err = run("plan", str(study), "--set", "workers=1", "--set", "memory-per-worker=0.05 GiB", capsys=capsys)
+    assert code == 2
+    assert "memory" in err
+
+
+def test_demo_patches_are_made_once_and_nothing_else_is_touched(tmp_path):
+    path = write_demo(tmp_path / "demo")
+    made = sorted(p.name for p in (tmp_path / "demo/Images/Fillers").iterdir())
+    assert len(made) == 80
+    assert write_demo(tmp_path / "demo") == path
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="is not an empty folder"):
+        write_demo(tmp_path / "mine")
