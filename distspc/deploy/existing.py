@@ -54,8 +54,9 @@ def _connect(profile: Profile, where: str) -> Client:
     from distributed import Client
 
     settings = profile.settings
+    timeout = min(CONNECT_S, settings.timeouts.start or CONNECT_S)
     if settings.scheduler_file is not None:
         if not settings.scheduler_file.expanduser().is_file():
             raise InputError(f"there is no scheduler file {settings.scheduler_file}")
-        return Client(scheduler_file=str(settings.scheduler_file.expanduser()), timeout=CONNECT_S)
-    return Client(where, timeout=CONNECT_S)
+        return Client(scheduler_file=str(settings.scheduler_file.expanduser()), timeout=timeout)
+    return Client(where, timeout=timeout)

@@ -178,7 +178,7 @@ def profile_folder() -> Path:
 
 def list_profiles() -> dict[str, str]:
     """Shipped profiles: name to the first comment line of the file."""
-    files = sorted(profile_folder().glob("*.yaml"))
+    files = sorted(profile_folder().glob("*.yaml"), key=lambda file: file.stem)
     return {file.stem: file.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for file in files}
 
 
