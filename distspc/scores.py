@@ -36,7 +36,7 @@ class Match:
     Attributes
     ----------
     key
-        What the image column names: ``"number"``, ``"stem"``, ``"file name"``, ``"path"`` or ``"id"``.
+        What the image column names: ``"number"``, ``"stem"``, ``"file name"``, ``"path of 2 parts"`` or ``"id"``.
     frame
         One row per image, indexed like the images; one column per score, NaN without a score.
     without_score
@@ -206,21 +206,22 @@ def read_scores(path: str | Path, *, image_column: str, columns: Sequence[str] =
     return scores.set_axis(pd.Index(keys, name=image_column))
 
 
-def image_keys(images: pd.DataFrame) -> dict[str, list[str]]:
+def image_keys(images: pd.DataFrame, *, depths: Iterable[int] = ()) -> dict[str, list[str]]:
     """Return what a row of scores may call each image, by kind of name, in order of preference.
 
     Parameters
     ----------
     images
         Columns image (id), number, file.
+    depths
+        How many parts paths may have that are written with folders.
     """
     paths = [PurePosixPath(str(file).replace("\\", "/")) for file in images["file"]]
     return {
         "stem": [normalised(path.stem) for path in paths],
         "file name": [path.name for path in paths],
         "number": [str(number) for number in images["number"]],
-        "path": ["/".join(path.parts[-2:]) for path in paths],
-        "long path": ["/".join(path.parts[-3:]) for path in paths],
+        **{f"path of {n} parts": ["/".join(path.parts[-n:]) for path in paths] for n in sorted(depths)},
         "id": [str(image) for image in images["image"]],
     }
 
@@ -236,8 +237,8 @@ def _positions(keys: Sequence[str], wanted: pd.Index) -> np.ndarray:
 def match_scores(images: pd.DataFrame, scores: pd.DataFrame, *, where: str = "the scores") -> Match:
     """Put scores beside images.
 
-    The image column may hold file stems, file names (also behind one or two folders), ids, or numbers (of the image
-    among the targets, from 1). Whatever matches most images is taken, file stems first where several match alike:
+    The image column may hold file stems, file names (also behind folders), ids, or numbers (of the image among the
+    targets, from 1). Whatever matches most images is taken, file stems first where several match alike:
     a column of 5, 6, 7 beside the files 5.jpg, 6.jpg, 7.jpg means these files, not the fifth image.
 
     Parameters
@@ -254,7 +255,8 @@ def match_scores(images: pd.DataFrame, scores: pd.DataFrame, *, where: str = "th
     InputError
         If no image has a score; shows names of both sides.
     """
-    kinds = image_keys(images)
+    depths = {str(entry).count("/") + 1 for entry in scores.index} - {1}
+    kinds = image_keys(images, depths=sorted(depths)[:8])
     found = {kind: _positions(keys, scores.index) for kind, keys in kinds.items()}
     kind = max(found, key=lambda name: int((found[name] >= 0).sum()))
     rows = found[kind]
@@ -268,7 +270,7 @@ def match_scores(images: pd.DataFrame, scores: pd.DataFrame, *, where: str = "th
     frame.loc[rows < 0] = np.nan
     lonely = np.setdiff1d(np.arange(len(scores)), rows)
     match = Match(
-        kind.removeprefix("long "),
+        kind,
         frame,
         without_score=tuple(images["image"][rows < 0].astype(str)),
         without_image=tuple(scores.index[lonely].astype(str)),

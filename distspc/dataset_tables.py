@@ -1,0 +1,200 @@
+"""Tables and images of the field's data sets, as their makers publish them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from distspc.errors import InputError
+from distspc.scores import check_rates, listed, need_columns, numeric_columns, read_table, to_numbers
+
+_DEEPEST = 4  # folders below the data set's in which its images are looked for
+
+
+def _find(folder: Path, names: Sequence[str], *, what: str) -> Path:
+    """Return the one file below a folder that has one of these names, the shallowest."""
+    for name in names:
+        found = sorted(folder.rglob(name), key=lambda path: (len(path.parts), str(path)))
+        if found:
+            return found[0]
+    raise InputError(
+        f"{what}: {folder} holds no {' or '.join(names)}; download it first (distspc init says from where)"
+    )
+
+
+def _numbers(table: pd.DataFrame, names: Sequence[str], where: str) -> pd.DataFrame:
+    numbers = pd.DataFrame({name: to_numbers(table[name], where=where) for name in names})
+    for name in names:
+        check_rates(numbers[name], where=where)
+    return numbers
+
+
+def read_isola(folder: Path) -> pd.DataFrame:
+    """Scores of Isola et al. (2011): ``target_info_IsolaEtAl.csv``, or else the MATLAB file of the original release.
+
+    Parameters
+    ----------
+    folder
+        Where the files are, at any depth.
+
+    Returns
+    -------
+    DataFrame
+        Columns im_ind (from 1), hit, fa, corrected_hit.
+
+    Raises
+    ------
+    InputError
+        If neither file is there, or it holds something else.
+    """
+    file = _find(folder, ["target_info_IsolaEtAl.csv", "sorted_target_data.mat"], what="isola")
+    if file.suffix == ".mat":
+        return _read_isola_counts(file)
+    table, names = read_table(file, what="scores"), ["hit", "fa", "corrected_hit"]
+    need_columns(table, ["im_ind", *names], where=str(file))
+    return _numbers(table, ["im_ind", *names], str(file)).astype({"im_ind": int}).reset_index(drop=True)
+
+
+def _read_isola_counts(file: Path, n_targets: int = 2222) -> pd.DataFrame:
+    """Rates from the numbers of hits, misses, false alarms and correct rejections; the textures at the end left out."""
+    from scipy.io import loadmat
+
+    content = {name: value for name, value in loadmat(file, squeeze_me=True).items() if not name.startswith("__")}
+    fields = ("hits", "misses", "false_alarms", "correct_rejections")
+    for records in content.values():
+        if records.dtype.names and set(fields) <= set(records.dtype.names):
+            hits, misses, alarms, rejections = (
+                np.array([float(np.squeeze(x)) for x in np.atleast_1d(records[name])[:n_targets]]) for name in fields
+            )
+            with np.errstate(invalid="ignore"):
+                table = pd.DataFrame({"hit": hits / (hits + misses), "fa": alarms / (alarms + rejections)})
+            table.insert(0, "im_ind", range(1, len(table) + 1))
+            return table.assign(corrected_hit=table["hit"] - table["fa"])
+    raise InputError(f"{file} holds no records with the fields {', '.join(fields)}; it has {listed(content)}")
+
+
+def read_memcat(folder: Path) -> pd.DataFrame:
+    """Scores of MemCat, from ``memcat_image_data.csv``; paths are ``category/subcategory/file``."""
+    file = _find(folder, ["memcat_image_data.csv"], what="memcat")
+    table, names = read_table(file, what="scores"), ["memorability_w_fa_correction", "memorability_wo_fa_correction"]
+    need_columns(table, ["image_file", "category", "subcategory", *names], where=str(file))
+    path = table["category"] + "/" + table["subcategory"] + "/" + table["image_file"]
+    labels = pd.DataFrame({"path": path, "category": table["category"], "subcategory": table["subcategory"]})
+    return labels.join(_numbers(table, names, str(file))).reset_index(drop=True)
+
+
+def read_lamem(folder: Path) -> pd.DataFrame:
+    """Scores of LaMem, from all lines ``file score`` of ``splits/*.txt``; the splits repeat each image.
+
+    Raises
+    ------
+    InputError
+        If there are no splits, a line is not a file and a number, or two splits disagree.
+    """
+    some = _find(folder, ["train_1.txt", "*_1.txt", "*.txt"], what="lamem")
+    known: dict[str, float] = {}
+    for file in sorted(some.parent.glob("*.txt")):
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+            if line.strip():
+                name, score = _lamem_line(line, f"{file}, line {number}")
+                if known.setdefault(name, score) != score:
+                    raise InputError(f"{file}, line {number}: {name} has {score:g}, in another split {known[name]:g}")
+    return pd.DataFrame({"path": list(known), "memorability": list(known.values())})
+
+
+def _lamem_line(line: str, where: str) -> tuple[str, float]:
+    try:
+        name, score = line.split()
+        value = float(score)
+    except ValueError:
+        raise InputError(f"{where}: {line.strip()[:80]!r} is not a file name and a score") from None
+    if not -1 <= value <= 1:
+        raise InputError(f"{where}: score {value:g} is outside [-1, 1]")
+    return name, value
+
+
+def read_things(folder: Path) -> pd.DataFrame:
+    """Scores of THINGS, from ``THINGS_Memorability_Scores.csv``; the category is the image's folder."""
+    file = _find(folder, ["THINGS_Memorability_Scores.csv"], what="things")
+    table = read_table(file, what="scores")
+    need_columns(table, ["file_path", "image_name", "cr"], where=str(file))
+    path = table["file_path"].str.replace("\\", "/")
+    labels = pd.DataFrame({"path": path, "category": [PurePosixPath(name).parent.name for name in path]})
+    return labels.join(_numbers(table, ["cr"], str(file))).reset_index(drop=True)
+
+
+def read_csv(file: str | Path, *, path_column: str, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Read anybody's table: one row per image, a column with its path, columns with scores.
+
+    Parameters
+    ----------
+    file
+        The table.
+    path_column
+        Column with the path of the image, relative to the folder of images.
+    columns
+        Score columns; all that hold numbers by default.
+
+    Returns
+    -------
+    DataFrame
+        Columns path, category (where the table has one), scores.
+    """
+    table, where = read_table(file, what="scores"), f"scores {file}"
+    need_columns(table, [path_column, *columns], where=where)
+    names = list(columns) or numeric_columns(table, but=[path_column, "category"])
+    labels = table[[name for name in ("category",) if name in table.columns]]
+    labels.insert(0, "path", table[path_column].str.replace("\\", "/"))
+    return labels.join(_numbers(table, names, where)).reset_index(drop=True)
+
+
+# ---------------------------------------------------------------- images on disk
+
+
+def locate_images(folder: str | Path, paths: Sequence[str]) -> list[str | None]:
+    """Find the files that a table names, wherever the archive was unpacked.
+
+    The folder below `folder` is searched from which most of the first paths lead to a file: as they stand, or without
+    their first part (THINGS calls ``images/`` what its archive calls ``object_images/``).
+
+    Parameters
+    ----------
+    folder
+        Folder of the data set.
+    paths
+        Paths as the table has them.
+
+    Returns
+    -------
+    list of str or None
+        Paths relative to `folder`, with slashes; None where there is no file.
+
+    Raises
+    ------
+    InputError
+        If none of the first paths leads to a file; says which were looked for.
+    """
+    folder = Path(folder)
+    wanted = [PurePosixPath(path) for path in paths]
+    shorter = [PurePosixPath(*path.parts[1:]) if len(path.parts) > 2 else path for path in wanted]
+    roots = [folder, *_folders(folder)]
+    tried = [(root, names) for root, names in itertools.product(roots, (wanted, shorter))]
+    root, names = max(tried, key=lambda pair: sum((pair[0] / name).is_file() for name in pair[1][:20]))
+    found = [(root / name).relative_to(folder).as_posix() if (root / name).is_file() else None for name in names]
+    if not any(found):
+        raise InputError(f"no images: no folder in {folder} leads to {listed(paths[:20], most=3)}; unpack them there")
+    return found
+
+
+def _folders(folder: Path, depth: int = _DEEPEST) -> list[Path]:
+    """Folders below a folder, the shallow ones first; no deeper than an archive's own folders."""
+    level, found = [folder], []
+    for _ in range(depth):
+        level = [path for parent in level for path in sorted(parent.iterdir()) if path.is_dir()]
+        level = [path for path in level if path.suffix != ".zarr"][:2000]
+        found += level
+    return found
