@@ -77,7 +77,7 @@ def _queue_profile(profile: str | Path | Profile, overrides: Sequence[str]) -> P
 
 
 def _logs(profile: Profile, given: str | Path | None, beside: Path) -> Path:
-    folder = given or profile.settings.log_directory or beside / "distspc-logs"
+    folder = profile.settings.log_directory or given or beside / "distspc-logs"
     return checked_folder(Path(folder).expanduser().absolute())
 
 
@@ -102,7 +102,7 @@ def submit_driver(
     arguments
         More arguments of ``distspc run``, passed on.
     log_directory
-        Folder of the logs; by default the profile's, else ``distspc-logs`` beside the study.
+        Folder of the logs where the profile names none; by default ``distspc-logs`` beside the study.
 
     Raises
     ------

@@ -12,18 +12,20 @@ from distspc.deploy.machine import worker_threads
 
 def threads_in_use() -> dict[str, int]:
     """Threads that BLAS and TensorFlow use in this process, and the number the worker was told."""
-    import numpy as np  # noqa: F401  (loads BLAS, so that threadpoolctl finds it)
     import tensorflow as tf
-    import threadpoolctl
 
     tf.config.threading.set_intra_op_parallelism_threads(worker_threads())
     tf.linalg.matmul(tf.ones((8, 8)), tf.ones((8, 8)))
+    return {**blas_threads(), "tensorflow": tf.config.threading.get_intra_op_parallelism_threads()}
+
+
+def blas_threads() -> dict[str, int]:
+    """Threads that BLAS uses in this process, and the number the worker was told."""
+    import numpy as np  # noqa: F401  (loads BLAS, so that threadpoolctl finds it)
+    import threadpoolctl
+
     blas = {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
-    return {
-        "blas": max(blas),
-        "tensorflow": tf.config.threading.get_intra_op_parallelism_threads(),
-        "told": worker_threads(default=0),
-    }
+    return {"blas": max(blas), "told": worker_threads(default=0)}
 
 
 def whereabouts(wait_s: float = 0.0) -> dict[str, Any]:

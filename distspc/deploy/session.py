@@ -41,7 +41,7 @@ def deploy(
     name
         Name of the jobs in the queue, such as ``study-extract``.
     log_directory
-        Folder of the job logs; by default the profile's `log-directory`, else ``distspc-logs`` here.
+        Folder of the job logs where the profile's `log-directory` names none; by default ``distspc-logs`` here.
 
     Yields
     ------
@@ -67,7 +67,7 @@ def deploy(
 
 
 def _log_directory(profile: Profile, given: str | Path | None) -> Path:
-    return Path(given or profile.settings.log_directory or "distspc-logs").expanduser().absolute()
+    return Path(profile.settings.log_directory or given or "distspc-logs").expanduser().absolute()
 
 
 @contextmanager
