@@ -13,7 +13,7 @@ from scipy import stats
 
 Floats = NDArray[np.float64]
 
-_BLOCK_NBYTES = 2**25  # of one (resamples, images) array of counts; a few such live at a time
+_BLOCK_NBYTES = 2**24  # of one (resamples, images) array of counts; a few such live at a time
 _CACHE_NBYTES = 2**20  # of one (images, resamples) array of ranks
 _FLAT = 1e-12  # variance, relative to that of the whole sample, under which a resample counts as constant
 
