@@ -270,6 +270,35 @@ def submit(
 
 
 @app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the study.")],
+    dataset: Annotated[str, typer.Option("--dataset", help="isola, memcat, lamem, things, or csv.")] = "csv",
+) -> None:
+    """Write a study file for a data set of the field, and say what to download from where."""
+    from distspc.datasets import init_study
+
+    started = init_study(dataset, directory)
+    _say(f"study file: {started.study}")
+    for sentence in started.left:
+        _say(f"- {sentence}")
+
+
+@app.command()
+def fetch(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the files go.")],
+    dataset: Annotated[str, typer.Option("--dataset", help="isola, memcat, lamem or things.")],
+) -> None:
+    """Download the files of a data set that may be fetched, against their digests; what is there already stays."""
+    from distspc.datasets import fetch as fetch_files
+
+    files, by_hand = fetch_files(dataset, directory)
+    for file in files:
+        _say(f"here: {file}")
+    for sentence in by_hand:
+        _say(f"by hand: {sentence}")
+
+
+@app.command()
 def convert(
     targets: Annotated[Path, typer.Argument(metavar="TARGETS.mat", help="MATLAB file of the target images.")],
     fillers: Annotated[Path, typer.Argument(metavar="FILLERS.mat", help="MATLAB file of the filler images.")],
