@@ -48,7 +48,7 @@ def test_authors_layout(store, tmp_path):
 def test_error_of_another_seed(store, tmp_path):
     export_results(store, tmp_path / "out", seed=7)
     assert np.load(tmp_path / "out/Results/RE/fc2/spc_rec_quality.npy").tolist() == [[5.0], [6.0]]
-    with pytest.raises(InputError, match="no seed 3.*it has 0, 7"):
+    with pytest.raises(InputError, match=r"no seed 3.*it has 0, 7"):
         export_results(store, tmp_path / "out", seed=3)
 
 
