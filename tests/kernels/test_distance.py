@@ -88,8 +88,8 @@ def test_product_is_within_the_bound(n_features: int, exponent: int, offset: flo
 
 
 def test_bound_counts_panels_not_features() -> None:
-    # 128 panels of 6272 features: a term meets 6272 + 128 roundings, and a few more, not 802,816.
-    assert error_bound(802_816, "float32").product == pytest.approx(6408 * 2.0**-24, rel=1e-2)
+    # 32 panels of 25,088 features: a term meets 25,088 + 32 roundings, and a few more, not 802,816.
+    assert error_bound(802_816, "float32").product == pytest.approx(25_128 * 2.0**-24, rel=1e-2)
     assert error_bound(802_816, "float64").product < 3e-13
     assert error_bound(802_816, "float64").sums < 3e-13
 
