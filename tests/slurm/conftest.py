@@ -61,6 +61,12 @@ def jobs_in_queue() -> list[str]:
     return answer.stdout.split()
 
 
+@pytest.fixture(name="until")
+def until_fixture() -> Callable[..., None]:
+    """Wait until something is true."""
+    return until
+
+
 def until(true: Callable[[], object], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not true():

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -18,13 +17,6 @@ pytestmark = pytest.mark.slurm
 
 ONE = ("workers=1", "timeouts.poll=0.5", "distributed.deploy.lost-worker-timeout=1s")
 RESULT_S = 60
-
-
-def until(true, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def collect(futures):
@@ -97,7 +89,7 @@ def test_failures_of_workers_are_a_sentence_with_the_log(queue, logs):
         run()
 
 
-def test_adapt_follows_the_work_down_to_none(queue, logs):
+def test_adapt_follows_the_work_down_to_none(queue, logs, until):
     overrides = ("adapt={minimum: 0, maximum: 1}", "distributed.adaptive.interval=300ms")
     with deploy("testbed", overrides=overrides, log_directory=logs) as client:
         assert queue() == []

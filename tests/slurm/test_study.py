@@ -1,0 +1,149 @@
+"""A whole study through sbatch: extraction on GPU-tagged workers, the rest on others, the numbers of a local run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from distspc import store as zarr_store
+from distspc.demo import patches
+from distspc.deploy import submit_driver
+from distspc.pipeline import Study
+from distspc.testing import relu_activations
+
+pytestmark = pytest.mark.slurm
+
+CLUSTER = Path(__file__).resolve().parents[2] / "cluster"
+LAYERS = ["block2_pool", "block3_pool"]
+RUN_S = 150
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> Path:
+    """A folder with a few photographs, scores and two profiles."""
+    folder = tmp_path_factory.mktemp("images")
+    for name in ("Targets", "Fillers"):
+        (folder / name).mkdir()
+    for i, patch in enumerate(patches(2)):
+        Image.fromarray(patch).save(folder / ("Fillers" if i % 2 else "Targets") / f"{i // 2 + 1}.png")
+    n_targets = len(list((folder / "Targets").iterdir()))
+    rng = np.random.default_rng(0)
+    rows = ["image,hit", *(f"{i + 1},{rng.uniform():.3f}" for i in range(n_targets))]
+    (folder / "scores.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def write_study(root: Path, folder: Path, **more) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "store": str(folder / "study.zarr"),
+        "images": {"targets": str(root / "Targets"), "fillers": str(root / "Fillers")},
+        "scores": {"file": str(root / "scores.csv"), "image": "image", "columns": ["hit"]},
+        "model": {"weights": "random", "batch-size": 4},
+        "layers": LAYERS,
+        "reconstruction": {"units": 100, "codewords": 20, "batches": 10, "batch-size": 16, "seeds": [0, 1]},
+        "relate": {"bootstrap": 50},
+        **more,
+    }
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}))
+    return path
+
+
+def write_gpu_profile(folder: Path) -> Path:
+    """The test bed's profile with a fake GPU for each job."""
+    content = yaml.safe_load((CLUSTER / "testbed.yaml").read_text())
+    content["distspc"] |= {"resources": {"GPU": 1}, "workers": 1}
+    content["jobqueue"]["slurm"]["job-extra-directives"] = ["--gres=gpu:1"]
+    path = folder / "gpu.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def activations(images) -> Path:
+    """Activations in the authors' layout, for what needs no network."""
+    n_targets = len(list((images / "Targets").iterdir()))
+    for i, layer in enumerate(LAYERS):
+        values = relu_activations(2 * n_targets, 200, seed=i)
+        for name, rows in (("Targets", values[:n_targets]), ("Fillers", values[n_targets:])):
+            folder = images / "Activations" / layer / name
+            folder.mkdir(parents=True)
+            for number, row in enumerate(rows, start=1):
+                np.save(folder / f"{number}.npy", row[None])
+    return images / "Activations"
+
+
+@pytest.fixture(scope="module")
+def alone(images, activations, tmp_path_factory) -> Path:
+    """The store of the study on these activations, run by this process alone."""
+    study = write_study(images, tmp_path_factory.mktemp("alone"), activations=str(activations), images=None)
+    Study.from_file(study).run(stages=["extract", "distances", "reconstruct", "relate"])
+    return study.parent / "study.zarr"
+
+
+@pytest.fixture(scope="module")
+def local(images, tmp_path_factory) -> Path:
+    """The store of the same study, run in this machine's own workers."""
+    study = write_study(images, tmp_path_factory.mktemp("local"))
+    run(study, "--profile", "local", "--set", "workers=1", "--set", "cores-per-worker=1")
+    return study.parent / "study.zarr"
+
+
+def run(study: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", "from distspc.cli import main; main()", "run", str(study), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_S, cwd=study.parent)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def assert_same(store: Path, reference: Path) -> None:
+    ours, theirs = zarr_store.open_results(store), zarr_store.open_results(reference)
+    assert set(ours.groups) == set(theirs.groups)
+    for group in ("distances", "reconstruction", "relations", *(f"activations/{layer}" for layer in LAYERS)):
+        for name, variable in theirs[group].data_vars.items():
+            found = ours[group][name].values
+            if variable.dtype.kind == "f":
+                np.testing.assert_allclose(found, variable.values, rtol=1e-5, atol=1e-7, err_msg=f"{group} {name}")
+            else:
+                np.testing.assert_array_equal(found, variable.values, err_msg=f"{group} {name}")
+
+
+def test_the_study_through_sbatch_equals_the_local_one(queue, images, local, tmp_path):
+    profiles = {"extract": str(write_gpu_profile(tmp_path)), "distances": "testbed", "reconstruct": "testbed"}
+    study = write_study(images, tmp_path / "here", profiles=profiles)
+    done = run(study)
+    assert "http://127.0.0.1:" in done.stderr
+    assert queue() == []
+    assert_same(tmp_path / "here" / "study.zarr", local)
+    names = {path.name.rpartition("-")[0] for path in (tmp_path / "here" / "distspc-logs").glob("*.err")}
+    assert names == {"study-extract", "study-distances"}
+    again = run(study)
+    assert "http://" not in again.stderr  # nothing left to do: no cluster
+
+
+def test_the_driver_as_a_job_runs_the_whole_study(queue, images, activations, alone, tmp_path, until):
+    study = write_study(images, tmp_path / "driven", activations=str(activations), images=None)
+    job = submit_driver(study, "testbed", overrides=["workers=1"])
+    assert queue() == [job.job_id]
+    until(lambda: queue() == [], seconds=RUN_S)
+    assert job.log.exists(), os.listdir(job.log.parent)
+    assert Study.from_file(study).report.exists(), job.log.read_text()
+    assert_same(study.parent / "study.zarr", alone)
+
+
+def test_one_job_of_many_tasks_runs_the_whole_study(queue, images, activations, alone, tmp_path, until):
+    study = write_study(images, tmp_path / "runner", activations=str(activations), images=None)
+    overrides = ["workers=1", "cores=1", "memory=2 GiB", "walltime=00:20:00", "interface=lo"]
+    job = submit_driver(study, "slurm-runner", overrides=overrides)
+    until(lambda: queue() == [], seconds=RUN_S)
+    assert Study.from_file(study).report.exists(), job.log.read_text()
+    assert_same(study.parent / "study.zarr", alone)
+    assert not list(job.log.parent.glob(".runner-*"))
