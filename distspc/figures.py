@@ -98,6 +98,7 @@ def save_figure(figure: Figure, directory: str | Path, name: str) -> tuple[Path,
     png, svg = directory / f"{name}.png", directory / f"{name}.svg"
     with mpl.rc_context(_style()):
         figure.savefig(png, dpi=200, facecolor="white")
+        figure.set_layout_engine("none")  # what was laid out stays: the second drawing need not find it again
         figure.savefig(svg, dpi=200, facecolor="white", metadata={"Date": None})
     return png, svg
 

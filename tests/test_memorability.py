@@ -358,7 +358,7 @@ def test_partial_correlations_within_a_layer_and_across(store, scores_file):
 
 
 def test_relate_again_replaces_the_tables(store, scores_file):
-    memorability.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=20)
+    memorability.relate(store, scores_file=scores_file, image_column="im_ind", columns=["hit"], n_bootstrap=20)
     found = memorability.relate(
         store, scores_file=scores_file, image_column="im_ind", columns=["fa"], n_bootstrap=20, recipe={"a": 1}
     )
@@ -369,7 +369,7 @@ def test_relate_again_replaces_the_tables(store, scores_file):
 
 def test_a_measure_that_is_the_same_everywhere_is_left_out(store, scores_file, caplog):
     zarr_store.write(store, "distances", "distance", np.zeros((1, N_TARGETS, 1)), layer=slice(0, 1))
-    found = memorability.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=20)
+    found = memorability.relate(store, scores_file=scores_file, image_column="im_ind", columns=["hit"], n_bootstrap=20)
     assert "the same for all images, left out: distinctiveness:block5_pool" in caplog.text
     here = found[(found["layer"] == "block5_pool")]
     assert "distinctiveness" not in set(here["measure"])
@@ -401,7 +401,9 @@ def test_anybodys_tables(tmp_path):
 
 
 def test_an_exported_table_is_taken_layer_by_layer(store, scores_file, tmp_path):
-    related = memorability.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=30)
+    related = memorability.relate(
+        store, scores_file=scores_file, image_column="im_ind", columns=["hit"], n_bootstrap=30
+    )
     tidy = distspc.tidy_table(store)
     tidy["number"] = tidy["image"].str.split("/").str[1]
     tidy.to_csv(tmp_path / "results.csv", index=False)
@@ -444,7 +446,7 @@ def test_netcdf_holds_the_results_without_activations(store, scores_file, tmp_pa
     import xarray as xr
 
     testing.write_activations(store, "fc2", np.ones((40, 3), np.float32), testing.image_ids(N_TARGETS, N_FILLERS))
-    memorability.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=20)
+    memorability.relate(store, scores_file=scores_file, image_column="im_ind", columns=["hit"], n_bootstrap=20)
     path = memorability.to_netcdf(store, tmp_path / "out" / "results.nc")
     with xr.open_datatree(path, engine="h5netcdf") as tree:
         assert "activations" not in tree

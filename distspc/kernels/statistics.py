@@ -305,12 +305,12 @@ def holm(p: ArrayLike) -> Floats:
     >>> holm([0.01, 0.04, 0.03]).round(2)
     array([0.03, 0.06, 0.06])
     """
-    from statsmodels.stats.multitest import multipletests  # slow to import, and needed here only
-
     p = np.asarray(p, dtype=float)
-    adjusted, known = np.full(p.shape, np.nan), np.isfinite(p)
-    if known.any():
-        adjusted[known] = multipletests(p[known], method="holm")[1]
+    adjusted, known = np.full(p.shape, np.nan), np.flatnonzero(np.isfinite(p))
+    # Not statsmodels' multipletests, the oracle in the tests: it collects garbage at every call, which takes 0.2 s.
+    order = known[np.argsort(p[known], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * p[order]), 1.0)
     return adjusted
 
 
