@@ -25,7 +25,15 @@ from typing import TypeVar
 import numpy as np
 
 from distspc.kernels import spectral
-from distspc.kernels.stopping import Decider, PassSums, end_products, line_bounds, summarise
+from distspc.kernels.stopping import (
+    PassSums,
+    end_products,
+    first_subspace,
+    line_bounds,
+    next_subspace,
+    proven_side,
+    summarise,
+)
 from distspc.kernels.threads import Threads
 
 Inputs = Callable[[slice], np.ndarray]
@@ -113,8 +121,7 @@ class InnerLoop:
         for buffers in self.buffers:
             self.free.put(buffers)
         self.states: tuple[np.ndarray, np.ndarray] | None = None
-        self.v = np.full(n_codewords, 1 / math.sqrt(n_codewords), dtype)
-        self.decider = Decider(rule.tolerance, np.dtype(dtype))
+        self.v = self.first_v = first_subspace(n_codewords, np.dtype(dtype))
         self.n_expected = 2 * pass_steps
 
     @property
@@ -160,8 +167,9 @@ class InnerLoop:
         gram = dictionary.T @ dictionary if gram is None else gram
         self.matrix = np.multiply(gram, -self.rule.step, dtype=gram.dtype)
         self.matrix.flat[:: len(gram) + 1] += 1
-        self.n_done, self.start_norm = 0, 0.0
-        self.decider.forget()
+        self.n_done, self.start_norm, self.decay, self.v = 0, 0.0, 0.0, self.first_v
+        self.code_top: np.ndarray | None = None
+        self.change_top: np.ndarray | None = None
         while True:
             n_steps = min(self._plan(), self.rule.max_steps - self.n_done)
             self._advance(n_steps)
@@ -178,7 +186,7 @@ class InnerLoop:
     def _advance(self, n_steps: int) -> None:
         def work(i: int) -> PassSums:
             with np.errstate(over="ignore", invalid="ignore"):  # looked for below
-                return self._with_buffers(i, lambda part, buffers: self._summarise(self._steps(part, buffers, n_steps)))
+                return self._with_buffers(i, lambda part, buffers: self._run_part(part, buffers, n_steps))
 
         found = self.threads.map(work, range(len(self.parts)))
         self.sums = sum(found[1:], start=found[0])
@@ -200,7 +208,22 @@ class InnerLoop:
         finally:
             self.free.put(buffers)
 
-    def _steps(self, part: slice, buffers: _Buffers, n_steps: int) -> np.ndarray:
+    def _run_part(self, part: slice, buffers: _Buffers, n_steps: int) -> PassSums:
+        v, kept = self.v, self.kept
+        squares = np.empty(n_steps + 1, v.dtype)
+        projected = np.empty((n_steps + 1, part.stop - part.start, v.shape[1]), v.dtype)
+
+        def note(j: int, code: np.ndarray) -> None:
+            squares[j] = np.vdot(code, code)
+            np.matmul(code, v, out=projected[j])
+
+        history = self._steps(part, buffers, n_steps, note)
+        return summarise(history, squares, projected, v, keep=kept)
+
+    def _steps(
+        self, part: slice, buffers: _Buffers, n_steps: int, note: Callable[[int, np.ndarray], None] | None = None
+    ) -> np.ndarray:
+        """Codes of one pass; `note` sees each as soon as it is there, still in the cache."""
         n_rows = part.stop - part.start
         history = buffers.history(n_rows, n_steps)
         drive, work = buffers.drive[:n_rows], buffers.work[:n_rows]
@@ -211,6 +234,8 @@ class InnerLoop:
             history[0] = 0
         elif not self.kept and self.states is not None:
             history[0] = self.states[0][part]
+        if note is not None:
+            note(0, history[0])
         for j in range(n_steps):
             after = history[j + 1]
             if self.n_done + j == 0:
@@ -219,6 +244,8 @@ class InnerLoop:
                 np.matmul(history[j], self.matrix, out=after)
                 after += drive
             soft_threshold(after, self.rule.sparsity, work)
+            if note is not None:
+                note(j + 1, after)
         if not self.kept and self.states is not None:
             self.states[1][part] = history[-1]
         return history
@@ -229,32 +256,29 @@ class InnerLoop:
         after += self.buffers[i].drive[: len(after)]
         return soft_threshold(after, self.rule.sparsity)
 
-    def _summarise(self, history: np.ndarray) -> PassSums:
-        return summarise(history, self.v, keep=self.kept)
-
     def _plan(self) -> int:
         """How many steps the next pass should have, so that a pass ends two steps past the stop.
 
         One of the two is for an estimate that is short, one for training, which takes one more step after the stop.
         """
-        left = float(self.n_expected + 2 - self.n_done)
-        if self.n_done and (left < 2 or self.last_ratio < 2 * self.rule.tolerance):
-            left = math.inf
-            if self.decay > 0:
-                left = max(math.log(self.last_ratio / self.rule.tolerance) / self.decay, 0) + 2
-        if left <= self.pass_steps:
-            return max(math.ceil(left), 2)
-        return math.ceil(left / math.ceil(left / self.pass_steps)) if math.isfinite(left) else self.pass_steps
+        left = float(self.n_expected - self.n_done)
+        if self.decay > 0:
+            measured = max(math.log(self.last_ratio / self.rule.tolerance) / self.decay, 0)
+            left = min(max(left, measured), 1.5 * measured + 1)
+        left = left + 2 if left > 0 else self.pass_steps
+        return max(math.ceil(left / math.ceil(left / self.pass_steps)), 2)
 
     def _commit(self, n_steps: int) -> None:
         """Go on from the end of the pass just run."""
         first, self.last_ratio = self.ratios[0], self.ratios[n_steps - 1]
-        self.decay = math.log(first / self.last_ratio) / (n_steps - 1) if first > self.last_ratio > 0 else 0.0
+        # Ratios are estimates only where the norms at both ends are known; else they are far below.
+        known = n_steps in self.norms and first > self.last_ratio > 0
+        self.decay = math.log(first / self.last_ratio) / (n_steps - 1) if known else 0.0
+        self.v = next_subspace(self.sums.ahead, self.v)
+        if self.n_done == 0:
+            self.first_v = self.v
         self.n_done += n_steps
         self.start_norm = self.norms.get(n_steps, math.inf)
-        length = np.linalg.norm(self.sums.ahead)
-        if length > 0:
-            self.v = self.sums.ahead / length
         if self.kept:
             self.threads.map(lambda i: self._carry_over(i, n_steps), range(len(self.parts)))
         elif self.states is not None:
@@ -286,55 +310,72 @@ class InnerLoop:
     def _first_stop(self, n_steps: int) -> int | None:
         """Index of the first step of this pass whose ratio is below eps; None if there is none."""
         eps = self.rule.tolerance
-        lower = np.sqrt(self.sums.along)
+        least = eps * (1 + spectral.margin(self.v.dtype))
+        lower = np.sqrt(np.maximum(np.linalg.eigvalsh(self.sums.along)[:, -1], 0))
         upper = np.sqrt(self.sums.squares[:-1])
-        close = False
+        self.ratios = lower / (eps + upper)
         for j in range(n_steps):
-            self.ratios = lower / (eps + upper)
-            if self.ratios[j] >= eps * (1 + self.decider.margin):
-                continue
-            if not close:
-                close, upper = True, np.minimum(upper, self._close_bounds(n_steps))
+            if self.ratios[j] < least and n_steps not in self.norms:
+                upper = np.minimum(upper, self._close_bounds(n_steps))
                 self.ratios = lower / (eps + upper)
-                if self.ratios[j] >= eps * (1 + self.decider.margin):
-                    continue
-            if self._stops(j, n_steps):
+            if self.ratios[j] < least and self._stops(j, n_steps, float(upper[j])):
                 return j
         return None
 
     def _close_bounds(self, n_steps: int) -> np.ndarray:
         for j in (0, n_steps):
             if not math.isfinite(self.norms.get(j, math.inf)):
-                self.norms[j] = spectral.upper_norm(self._code_gram(j, n_steps), self.decider.code_top)
+                self.norms[j], self.code_top = spectral.upper_norm(self._code_gram(j, n_steps), self.code_top)
         if self.sums.products is None:
             histories = [self._history(i, n_steps) for i in range(len(self.parts))]
             self.sums.products = np.sum(self.threads.map(end_products, histories), axis=0)
         return line_bounds(self.sums.squares, self.sums.products, self.norms[0], self.norms[n_steps])
 
-    def _stops(self, j: int, n_steps: int) -> bool:
-        """Whether step j of this pass meets the rule, from Gram matrices of its change and of its code."""
-        change, code = self._grams(j, n_steps)
-        ratio = self.decider.ratio(change, code)
-        if self.kept and abs(ratio / self.rule.tolerance - 1) <= self.decider.margin:
-            before, after = self._codes(j, n_steps), self._codes(j + 1, n_steps)
-            ratio = float(np.linalg.norm(after - before, 2) / (self.rule.tolerance + np.linalg.norm(before, 2)))
-        return ratio < self.rule.tolerance
+    def _stops(self, j: int, n_steps: int, code_high: float) -> bool:
+        """Whether step j of this pass meets the rule, given an upper bound of the norm of the code before it."""
+        eps = self.rule.tolerance
+        change = self._change_gram(j, n_steps)
+        found, self.change_top = proven_side(change, self._code_low(j, n_steps), code_high, eps, self.change_top)
+        if found is not None:
+            return found
+        if not self.kept:
+            return spectral.norm_of_gram(change) / (eps + spectral.norm_of_gram(self._code_gram(j, n_steps))) < eps
+        before, after = self._codes(j, n_steps, np.float64), self._codes(j + 1, n_steps, np.float64)
+        change_norm, code_norm = (
+            spectral.norm_of_gram(g) for g in self.threads.map(spectral.gram, [after - before, before])
+        )
+        ratio = change_norm / (eps + code_norm)
+        if abs(ratio / eps - 1) <= spectral.margin(before.dtype):
+            ratio = float(np.linalg.norm(after - before, 2) / (eps + np.linalg.norm(before, 2)))
+        return ratio < eps
 
-    def _codes(self, j: int, n_steps: int) -> np.ndarray:
-        return np.concatenate([self._history(i, n_steps)[j] for i in range(len(self.parts))])
+    def _codes(self, j: int, n_steps: int, dtype: type) -> np.ndarray:
+        return np.concatenate([self._history(i, n_steps)[j] for i in range(len(self.parts))], dtype=dtype)
+
+    def _code_low(self, j: int, n_steps: int) -> float:
+        """Lower bound of the norm of a code: along the top vector of the code at the end of the pass."""
+        if not self.kept:
+            return spectral.lower_norm(self._code_gram(j, n_steps), self.code_top)[0]
+        found = []
+        if self.code_top is not None and len(self.code_top) == self.parts[-1].stop:
+            found = [self.code_top[part] @ self._history(i, n_steps)[j] for i, part in enumerate(self.parts)]
+        return float(np.linalg.norm(np.sum(found, axis=0))) if found else 0.0
 
     def _code_gram(self, j: int, n_steps: int) -> np.ndarray:
-        if self.sums.end is not None:
-            # The start of a pass is the end of the one before, whose norm is known by now, or zero.
-            return self.sums.end if j == n_steps else self._grams(j, n_steps)[1]
-        return spectral.gram(self._codes(j, n_steps))
-
-    def _grams(self, j: int, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
-        """Gram matrices of the change of step j and of the code before it."""
         if self.kept:
-            before, after = self._codes(j, n_steps), self._codes(j + 1, n_steps)
-            change, code = self.threads.map(spectral.gram, [after - before, before])
-            return change, code
+            return spectral.gram(self._codes(j, n_steps, np.float32))
+        if j == n_steps and self.sums.end is not None:
+            return self.sums.end
+        return self._gathered(j, n_steps)[1]
+
+    def _change_gram(self, j: int, n_steps: int) -> np.ndarray:
+        if not self.kept:
+            return self._gathered(j, n_steps)[0]
+        histories = (self._history(i, n_steps) for i in range(len(self.parts)))
+        # Half the work in float32; where its margin does not do, float64 decides.
+        return spectral.gram(np.concatenate([h[j + 1] - h[j] for h in histories], dtype=np.float32))
+
+    def _gathered(self, j: int, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
         if j not in self.grams:
             self._gather_grams(j, n_steps)
         return self.grams[j]

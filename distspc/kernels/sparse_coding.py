@@ -196,6 +196,7 @@ class _Trainer:
         stop = self.loop.run(self.input.__getitem__, self.dictionary, self._keep, gram=gram)
         squares = self.threads.map(self._settle if stop.converged else self._leave, range(len(self.loop.parts)))
         if stop.converged:
+            self.code *= LEARNING_STEP
             self.threads.map(self._learn, self.units)
         return float(sum(squares)) / self.residual.size, stop
 
@@ -236,9 +237,7 @@ class _Trainer:
         return float(np.vdot(residual, residual))
 
     def _learn(self, units: slice) -> None:
-        change = self.residual[:, units].T @ self.code
-        change *= LEARNING_STEP
-        self.dictionary[units] += change
+        self.dictionary[units] += self.residual[:, units].T @ self.code
 
 
 # ---------------------------------------------------------------- encode and reconstruct

@@ -22,8 +22,13 @@ MAX_POWER_STEPS = 30
 
 
 def margin(dtype: np.dtype) -> float:
-    """Relative distance within which two norms of this type count as not told apart: 1e-9 in float64, 1e-4 else."""
-    return 1e-9 if np.dtype(dtype) == np.float64 else 1e-4
+    """Relative distance within which two norms from Gram matrices of this type count as not told apart.
+
+    A product of inner length n is off by at most n rounding units times the squared Frobenius norm, a Cholesky factor
+    by as much again: for n = 500 and codes whose Frobenius norm is three times the spectral norm, that is 1e-12 in
+    float64 and 5e-4 in float32.
+    """
+    return 1e-9 if np.dtype(dtype) == np.float64 else 1e-3
 
 
 def gram(a: np.ndarray) -> np.ndarray:
@@ -83,13 +88,14 @@ def is_below(g: np.ndarray, bound: float) -> bool:
     return factor(shifted.T, lower=1, clean=0, overwrite_a=1)[1] == 0
 
 
-def upper_norm(g: np.ndarray, start: np.ndarray | None = None) -> float:
-    """Proven upper bound of the spectral norm from the Gram matrix `g` (n, n), most often within 0.1 % of it.
+def upper_norm(g: np.ndarray, start: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+    """Proven upper bound of the spectral norm from the Gram matrix `g` (n, n), most often within 0.2 % of it.
 
-    `start` is as for `lower_norm`.
+    `start` is as for `lower_norm`. Returns the bound and the vector that `lower_norm` found.
     """
-    low, _ = lower_norm(g, start)
+    low, vector = lower_norm(g, start)
+    slack = 1 + margin(g.dtype)
     for excess in (1e-3, 1e-2, 1e-1):
         if is_below(g, low * (1 + excess)):
-            return low * (1 + excess)
-    return norm_of_gram(g) * (1 + margin(g.dtype))
+            return low * (1 + excess) * slack, vector
+    return norm_of_gram(g) * slack, vector

@@ -3,24 +3,27 @@
 Everything here is a sum over groups of rows, so that a set cut into parts stops where the whole set would. Cheapest
 first:
 
-1. ``|dr v|`` for one vector v (kept close to the top singular vector of dr) is a lower bound of ``||dr||``; the
-   Frobenius norm is an upper bound of ``||r||``. Far from the stop they prove that it is not reached.
+1. ``||dr V||`` for a few orthonormal vectors V (kept close to the top singular vectors of dr) is a lower bound of
+   ``||dr||``; the Frobenius norm is an upper bound of ``||r||``. Far from the stop they prove that it is not reached.
 2. Within a pass of m steps r moves almost along a line, so with ``a = j / m``,
    ``||r_j|| <= (1-a) ||r_0|| + a ||r_m|| + ||r_j - line||_F``: two norms bound all steps of the pass closely.
-3. What is left is decided by Gram matrices of dr and r: Rayleigh quotient against Cholesky factor, then eigenvalues.
+3. What is left is decided by the Gram matrix of dr: a Rayleigh quotient proves that the rule is not met, a Cholesky
+   factor that it is; then by eigenvalues.
 
-Where even eigenvalues agree with eps to the margin (1e-9), the caller takes the singular values of the definition. The
-margin is some 1e4 times what rounding can do to any of these.
+Where even eigenvalues agree with eps to 1e-9, the caller takes the singular values of the definition. Bounds count only
+where they clear eps by a margin that is well above what rounding can do to them.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from distspc.kernels import spectral
+
+SUBSPACE = 8
+"""Number p of vectors in V."""
 
 
 @dataclass
@@ -30,9 +33,9 @@ class PassSums:
     squares: np.ndarray
     """(m + 1,) squared Frobenius norms of the codes after each step."""
     along: np.ndarray
-    """(m,) squared length of (change of code) v."""
+    """(m, p, p) Gram matrices of (change of code) V."""
     ahead: np.ndarray
-    """(codewords,) dr'dr v of the last step: the next v."""
+    """(codewords, p) dr'dr V of the last step: it spans the next V."""
     end: np.ndarray | None
     """Gram matrix (codewords, codewords) of the last code; None while the codes themselves are kept."""
     products: np.ndarray | None
@@ -45,15 +48,42 @@ class PassSums:
         return PassSums(squares, along, ahead, end, both)
 
 
-def summarise(history: np.ndarray, v: np.ndarray, *, keep: bool) -> PassSums:
-    """Sums of one part from its codes after each step (m + 1, rows, codewords); `keep`: the codes will stay there."""
-    squares = np.array([np.vdot(code, code) for code in history])
-    along = np.diff(history @ v, axis=0)
+def first_subspace(n_codewords: int, dtype: np.dtype) -> np.ndarray:
+    """Orthonormal V (codewords, p) to begin with; the vector of ones is in its span."""
+    start = np.random.default_rng(0).standard_normal((n_codewords, min(SUBSPACE, n_codewords)))
+    start[:, 0] = 1
+    return np.ascontiguousarray(np.linalg.qr(start)[0], dtype)
+
+
+def next_subspace(ahead: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Orthonormal basis of the columns of `ahead` (codewords, p); `v` itself where those vanish."""
+    q, r = np.linalg.qr(ahead)
+    return np.ascontiguousarray(q) if np.abs(np.diag(r)).max() > 0 else v
+
+
+def summarise(
+    history: np.ndarray, squares: np.ndarray, projected: np.ndarray, v: np.ndarray, *, keep: bool
+) -> PassSums:
+    """Sums of one part.
+
+    Parameters
+    ----------
+    history
+        Codes after each step (m + 1, rows, codewords).
+    squares, projected
+        Their squared Frobenius norms (m + 1,) and products with V (m + 1, rows, p).
+    v
+        V (codewords, p).
+    keep
+        Whether the codes will stay where they are: then what is needed only near the stop is left for later.
+    """
+    moves = np.diff(projected, axis=0)
+    along = moves.transpose(0, 2, 1) @ moves
     change = history[-1] - history[-2]
-    ahead = (change @ v) @ change
+    ahead = change.T @ (change @ v)
     end = None if keep else history[-1].T @ history[-1]
     products = None if keep else end_products(history)
-    return PassSums(squares, np.einsum("jr,jr->j", along, along), ahead, end, products)
+    return PassSums(squares, along, ahead, end, products)
 
 
 def end_products(history: np.ndarray) -> np.ndarray:
@@ -82,40 +112,26 @@ def line_bounds(squares: np.ndarray, products: np.ndarray, first_norm: float, la
     return (1 - a) * first_norm + a * last_norm + np.sqrt(np.maximum(off, 0) + slack)
 
 
-class Decider:
-    """Decides single steps from Gram matrices; remembers top vectors to start from.
+def proven_side(
+    change: np.ndarray, code_low: float, code_high: float, eps: float, start: np.ndarray | None
+) -> tuple[bool | None, np.ndarray]:
+    """Whether a step meets the rule: True or False where that is proven, else None.
 
     Parameters
     ----------
+    change
+        Gram matrix of dr; its type sets the margin.
+    code_low, code_high
+        Bounds of the norm of r.
     eps
         Tolerance of the rule.
-    dtype
-        Type of the codes: sets the margin.
+    start
+        Vector to start from, as for `spectral.lower_norm`; the one found is returned for the next step.
     """
-
-    def __init__(self, eps: float, dtype: np.dtype) -> None:
-        self.eps, self.margin = eps, spectral.margin(dtype)
-        self.forget()
-
-    def forget(self) -> None:
-        """Start anew: the next matrices have nothing to do with those before."""
-        self.change_top: np.ndarray | None = None
-        self.code_top: np.ndarray | None = None
-
-    def ratio(self, change: np.ndarray, code: np.ndarray) -> float:
-        """The ratio where bounds do not tell its side of eps; infinity or 0 where they prove it to be above or below.
-
-        Parameters
-        ----------
-        change, code
-            Gram matrices of dr and of r.
-        """
-        eps = self.eps
-        change_low, self.change_top = spectral.lower_norm(change, self.change_top)
-        code_low, self.code_top = spectral.lower_norm(code, self.code_top)
-        if change_low >= eps * (eps + code_low):
-            if spectral.is_below(code, change_low / (eps * (1 + self.margin)) - eps):
-                return math.inf
-        elif spectral.is_below(change, eps * (1 - self.margin) * (eps + code_low)):
-            return 0.0
-        return spectral.norm_of_gram(change) / (eps + spectral.norm_of_gram(code))
+    margin = spectral.margin(change.dtype)
+    low, vector = spectral.lower_norm(change, start)
+    if low >= eps * (1 + margin) * (eps + code_high):
+        return False, vector
+    if spectral.is_below(change, eps * (1 - margin) * (eps + code_low)):
+        return True, vector
+    return None, vector
