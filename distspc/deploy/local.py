@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from distspc.errors import WorkerError
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
+
+logger = logging.getLogger(__name__)
 
 START_S = 120.0
 
@@ -35,15 +38,32 @@ def local_client(profile: Profile, *, name: str) -> Iterator[Client]:
     cluster = _cluster(profile, name)
     with _limited(profile, cores), cluster_closed(cluster, profile), Client(cluster) as client:
         cluster.scale(n_workers)
-        timeout = profile.settings.timeouts.start or START_S
-        try:
-            client.wait_for_workers(n_workers, timeout=timeout)
-        except TimeoutError:
-            raise WorkerError(
-                f"{n_workers} local workers did not start within {timeout:.0f} s: set `timeouts.start` higher, or "
-                "look above for what a worker said; a script needs `if __name__ == '__main__':` around its work"
-            ) from None
+        _wait_for_workers(client, cluster, n_workers, profile.settings.timeouts.start or START_S)
         yield client
+
+
+def _wait_for_workers(client: Client, cluster: Any, n_workers: int, timeout: float) -> None:
+    """Wait until all workers are there; one that died while it started is started anew."""
+    from distributed import Status
+
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            client.wait_for_workers(n_workers, timeout=min(5.0, timeout))
+            return
+        except TimeoutError:
+            if time.monotonic() > deadline:
+                raise WorkerError(
+                    f"{n_workers} local workers did not start within {timeout:.0f} s: set `timeouts.start` higher, or "
+                    "look above for what a worker said; a script needs `if __name__ == '__main__':` around its work"
+                ) from None
+        failed = [name for name, worker in cluster.workers.items() if worker.status in (Status.failed, Status.closed)]
+        for name in failed:
+            cluster.workers.pop(name, None)
+            cluster.worker_spec.pop(name, None)
+        if failed:
+            logger.warning("%d workers died while they started: starting others", len(failed))
+            cluster.scale(n_workers)
 
 
 @contextmanager
@@ -52,6 +72,8 @@ def cluster_closed(cluster: Any, profile: Profile) -> Iterator[None]:
     try:
         yield
     finally:
+        # Results are stored by now: a worker slow to unload TensorFlow may be ended by force without a word.
+        logging.getLogger("distributed.nanny").setLevel(logging.ERROR)
         with shielded("ending the workers"):
             cluster.close(timeout=profile.settings.timeouts.close)
 
