@@ -147,3 +147,19 @@ def test_one_job_of_many_tasks_runs_the_whole_study(queue, images, activations, 
     assert Study.from_file(study).report.exists(), job.log.read_text()
     assert_same(study.parent / "study.zarr", alone)
     assert not list(job.log.parent.glob(".runner-*"))
+
+
+@pytest.mark.faults
+def test_a_job_lost_in_each_stage_changes_no_number(queue, images, activations, alone, tmp_path):
+    study = write_study(images, tmp_path / "hurt", activations=str(activations), images=None)
+    command = [sys.executable, "-c", "from distspc.cli import main; main()", "run", str(study), "--profile", "testbed"]
+    hurt = []
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        for line in process.stderr:
+            stage, _, state = line.strip().rpartition(": ")
+            if state.endswith(" tasks") and queue():  # told as a stage begins
+                subprocess.run(["scancel", queue()[0]], check=True)
+                hurt.append(stage.split()[0])
+        assert process.wait(timeout=RUN_S) == 0
+    assert {"import", "distances", "reconstruct"} <= set(hurt)
+    assert_same(study.parent / "study.zarr", alone)
