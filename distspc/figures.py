@@ -71,6 +71,7 @@ _STYLE: dict[str, Any] = {
     "text.color": INK,
     "grid.color": "#e4e7eb",
     "legend.frameon": False,
+    "text.parse_math": False,  # a score may be called $x$
     "svg.hashsalt": "distspc",  # the same figure is the same file
     "figure.constrained_layout.use": True,
 }
@@ -352,16 +353,16 @@ def gallery(rows: Sequence[Sequence[Picture]], *, title: str) -> Figure:
         Title of the figure.
     """
     n_columns = max((len(row) for row in rows), default=1)
-    figure = Figure(figsize=(max(WIDTH, 1.25 * n_columns), 1.6 * len(rows) + 0.4))
+    figure = Figure(figsize=(max(WIDTH, 1.15 * n_columns), 1.5 * len(rows) + 0.4))
     grid = figure.subplots(max(len(rows), 1), n_columns, squeeze=False)
     for axes in grid.ravel():
         axes.axis("off")
-    for row, places in zip(rows, grid, strict=False):
+    for row, places in zip(rows, grid, strict=True):
         for picture, axes in zip(row, places, strict=False):
             if picture.pixels is None:
                 axes.text(0.5, 0.5, "file gone", ha="center", va="center", color=FAINT, transform=axes.transAxes)
             else:
                 axes.imshow(picture.pixels)
-            axes.set_title(picture.caption, fontsize=7.5, loc="center", pad=3)
+            axes.set_title(picture.caption, fontsize=7, loc="center", pad=3)
     figure.suptitle(title, x=0.02, ha="left", fontsize=10.5)
     return figure

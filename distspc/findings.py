@@ -54,6 +54,13 @@ def percent(share: float) -> str:
     return _glued(f"{min(100 * share, 99.9 if share < 1 else 100):.{digits}f} %".replace("-", "−"))
 
 
+def amount(value: float) -> str:
+    """Positive or negative quantity with four digits, no exponent where it is large: ``11,540``, ``0.02348``."""
+    if not np.isfinite(value):
+        return ""
+    return (f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}").replace("-", "−")
+
+
 def joined(names: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     names = list(names)
@@ -318,8 +325,6 @@ def distance_sentence(table: pd.DataFrame) -> str:
     layer = headline_layer("distinctiveness", list(known["layer"]))
     values = known[known["layer"] == layer]["distinctiveness"]
     low, mid, high = values.quantile([0.05, 0.5, 0.95])
-    text = (
-        f"At {layer} the nearest neighbour is {mid:,.4g} away (median; 90 % of the targets: {low:,.4g} to {high:,.4g})."
-    )
+    text = f"At {layer} the nearest neighbour is {amount(mid)} away (median; 90 % of the targets: {amount(low)} to {amount(high)})."
     zeros = int((values == 0).sum())
     return text + (f" {zeros} {'target has' if zeros == 1 else 'targets have'} an exact duplicate." if zeros else "")

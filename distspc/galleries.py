@@ -8,10 +8,15 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
-from distspc.findings import headline_layer
+from distspc.findings import amount, headline_layer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +47,8 @@ class Gallery:
 
     title: str
     rows: list[tuple[Shown, Shown | None]]
+    name: str = ""
+    files: tuple[str, ...] = ()
 
     @property
     def has_pictures(self) -> bool:
@@ -68,7 +75,8 @@ def find_extremes(table: pd.DataFrame, images: pd.DataFrame) -> list[Gallery]:
         n = min(N_EXTREMES, len(ordered) // 2)
         for title, rows in zip(ENDS[measure], (ordered.iloc[::-1][:n], ordered[:n]), strict=True):
             beside = measure == "distinctiveness" and "neighbour" in rows.columns
-            made.append(Gallery(f"{title} ({layer})", list(_gallery_rows(rows, measure, files, beside))))
+            name = title.lower().replace(" ", "_")
+            made.append(Gallery(f"{title} ({layer})", list(_gallery_rows(rows, measure, files, beside)), name))
     return [gallery for gallery in made if gallery.rows]
 
 
@@ -76,7 +84,7 @@ def _gallery_rows(
     rows: pd.DataFrame, measure: str, files: Mapping[str, str], beside: bool
 ) -> Iterator[tuple[Shown, Shown | None]]:
     for row in rows.to_dict("records"):
-        target = Shown(str(row["image"]), thumbnail(files.get(row["image"], "")), f"{row[measure]:.4g}")
+        target = Shown(str(row["image"]), thumbnail(files.get(row["image"], "")), amount(row[measure]))
         other = str(row.get("neighbour") or "") if beside else ""
         yield target, Shown(other, thumbnail(files.get(other, ""))) if other else None
 
@@ -96,6 +104,31 @@ def thumbnail(file: str) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=72, optimize=True)
     return data_uri(buffer.getvalue(), "image/jpeg")
+
+
+def draw(gallery: Gallery) -> Figure:
+    """Draw a gallery as a figure: targets in a row, or each with its nearest neighbour below it."""
+    from distspc.figures import Picture
+    from distspc.figures import gallery as figure_of
+
+    def picture(shown: Shown | None) -> Picture:
+        if shown is None:
+            return Picture(None, "")
+        return Picture(_pixels(shown.source), f"{shown.name}\n{shown.text or 'nearest'}")
+
+    rows = [[picture(target) for target, _ in gallery.rows]]
+    if gallery.rows[0][1]:
+        rows.append([picture(neighbour) for _, neighbour in gallery.rows])
+    return figure_of(rows, title=gallery.title)
+
+
+def _pixels(source: str) -> np.ndarray | None:
+    from PIL import Image
+
+    if not source:
+        return None
+    with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def data_uri(data: bytes, kind: str) -> str:

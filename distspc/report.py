@@ -108,7 +108,7 @@ def write_report(
         facts=provenance.facts(store, study.n_targets, len(study.images) - study.n_targets, study.layers, study.scores),
         headlines=_headlines(study),
         sections=_sections(study, path.parent / "figures"),
-        galleries=galleries.find_extremes(study.table, study.images),
+        galleries=_galleries(study, path.parent / "figures"),
         problems=provenance.problems(store, study.table, study.layers),
         duplicates=provenance.duplicates(study.table),
         skipped=tables.read_table_of(store, "skipped").to_dict("records"),
@@ -257,6 +257,18 @@ def _training_section(study: _Study, directory: Path) -> Section:
     return Section("Sparse coding", [text for text in said if text], _plots(directory, *wanted))
 
 
+def _galleries(study: _Study, directory: Path) -> list[galleries.Gallery]:
+    """Galleries of the study; those with pictures are also written as figures."""
+    from distspc.figures import save_figure
+
+    found = galleries.find_extremes(study.table, study.images)
+    for gallery in found:
+        if gallery.has_pictures:
+            files = save_figure(galleries.draw(gallery), directory, gallery.name)
+            gallery.files = tuple(f"{directory.name}/{file.name}" for file in files)
+    return found
+
+
 def _plots(directory: Path, *wanted: tuple[str, str, Callable[[], Figure]]) -> list[Plot]:
     """Draw, save and embed figures."""
     from distspc.figures import save_figure
@@ -330,9 +342,7 @@ def _write_tables(study: _Study, directory: Path) -> list[tuple[str, str]]:
 
 def _plain(value: Any) -> str:
     """Number of a table as text with four digits."""
-    if isinstance(value, int | np.integer):
-        return f"{value:,}"
-    return "" if value is None or not np.isfinite(value) else f"{value:.4g}".replace("-", "−")
+    return f"{value:,}" if isinstance(value, int | np.integer) else findings.amount(value)
 
 
 def _p(value: float) -> str:

@@ -102,6 +102,14 @@ def test_missing_scores_are_left_out_of_a_scatter():
     assert "n = 110" in figures.scatter(table, "distinctiveness", "hit").get_suptitle()
 
 
+def test_names_are_taken_as_they_are(tmp_path):
+    odd = relations().assign(score="a_$x^{")
+    figures.save_figure(figures.correlation_by_layer(odd, "a_$x^{"), tmp_path, "odd")
+    figures.save_figure(
+        figures.scatter(tidy().rename(columns={"hit": "$\\frac$"}), "distinctiveness", "$\\frac$"), tmp_path, "x"
+    )
+
+
 def test_importing_the_package_loads_no_matplotlib():
     code = "import sys, distspc; sys.exit('matplotlib' in sys.modules or 'pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -92,7 +92,12 @@ def test_its_links_lead_to_files_beside_it(page):
     links = Links()
     links.feed(page.read_text("utf-8"))
     files = [link for link in links.links if not link.startswith(("http", "#", "data:"))]
-    assert {"tables/measures.csv", "tables/relations.csv", "figures/correlation_corrected_hit.svg"} <= set(files)
+    assert {
+        "tables/measures.csv",
+        "tables/relations.csv",
+        "figures/correlation_corrected_hit.svg",
+        "figures/most_distinctive.png",
+    } <= set(files)
     assert all((page.parent / link).stat().st_size for link in files)
     inside = [link[1:] for link in links.links if link.startswith("#")]
     assert all(f'id="{name}"' in page.read_text("utf-8") for name in inside)
@@ -259,6 +264,13 @@ def test_p_values_as_text_never_claim_more_than_the_bootstrap_knows(p, n_bootstr
 )
 def test_shares_as_text(share, text):
     assert plain(findings.percent(share)) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(11538.7, "11,539"), (0.0234567, "0.02346"), (-3.0, "−3"), (2e12, "2e+12"), (np.nan, "")]
+)
+def test_amounts_as_text(value, text):
+    assert findings.amount(value) == text
 
 
 def test_joint_models_that_predict_nothing_say_so():
