@@ -325,6 +325,7 @@ def distance_sentence(table: pd.DataFrame) -> str:
     layer = headline_layer("distinctiveness", list(known["layer"]))
     values = known[known["layer"] == layer]["distinctiveness"]
     low, mid, high = values.quantile([0.05, 0.5, 0.95])
-    text = f"At {layer} the nearest neighbour is {amount(mid)} away (median; 90 % of the targets: {amount(low)} to {amount(high)})."
+    text = f"At {layer} the nearest neighbour is {amount(mid)} away (median; 90 % of the targets: {amount(low)} to "
+    text += f"{amount(high)})."
     zeros = int((values == 0).sum())
     return text + (f" {zeros} {'target has' if zeros == 1 else 'targets have'} an exact duplicate." if zeros else "")
