@@ -84,7 +84,7 @@ def correlate(
     >>> frame = pd.DataFrame({"size": x, "corrected_hit": x + 5 * np.sin(x)})
     >>> correlate(frame, ["size"])[["measure", "n", "r"]].round(2)
       measure   n     r
-    0    size  20  0.86
+    0    size  20  0.83
     """
     measures, scores, given = as_tuple(measures), as_tuple(score), as_tuple(given)
     _check_options(method, interval, n_bootstrap)

@@ -1,7 +1,10 @@
 """Correlations of tables, scores and their images, the relate stage."""
 
+import doctest
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +13,10 @@ import pytest
 from scipy import stats
 
 import distspc
-from distspc import memorability, scores, tables, testing
+from distspc import correlation, memorability, scores, tables, testing
 from distspc import store as zarr_store
 from distspc.errors import InputError
+from distspc.kernels import statistics
 
 LAYERS = ["block5_pool", "fc2"]
 N_TARGETS, N_FILLERS = 30, 10
@@ -479,3 +483,18 @@ def test_the_published_figures_come_out():
     table = pd.concat([plain, partial])[["n", "r", "ci_low", "ci_high"]].round(2)
     assert table.to_numpy().tolist() == [[2222, 0.36, 0.32, 0.4], [2222, 0.29, 0.26, 0.33], [2222, 0.16, 0.11, 0.2]]
     assert (plain["p"] == 0).all()
+
+
+def test_the_example_prints_them():
+    folder, root = reference_folder(), Path(__file__).parents[1]
+    script = [sys.executable, str(root / "examples" / "reproduce_published.py"), str(folder)]
+    found = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.count("True") == 3
+
+
+@pytest.mark.parametrize("module", [correlation, statistics])
+def test_examples_in_docstrings(module):
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0
