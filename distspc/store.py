@@ -40,7 +40,7 @@ _FILL = {"f": np.nan, "i": -1, "b": False, "T": "", "U": ""}
 
 def _compressors() -> list[Any]:
     # No shuffle: after ReLU half or more of the values are zeros, and byte shuffling breaks up their runs.
-    return [BloscCodec(cname="lz4", clevel=5, shuffle="noshuffle"), Crc32cCodec()]
+    return [BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle"), Crc32cCodec()]
 
 
 def _group(store: StorePath, group: str, mode: str = "r") -> zarr.Group:
