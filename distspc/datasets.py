@@ -114,8 +114,8 @@ DATASETS: dict[str, Dataset] = {
             home="http://web.mit.edu/phillipi/Public/WhatMakesAnImageMemorable/",
             by_hand=(
                 "Download http://web.mit.edu/phillipi/Public/WhatMakesAnImageMemorable/cvpr_memorability_data.zip and "
-                "unpack it here. Its `target_images.mat` and `filler_images.mat` are then written as image files into "
-                "Images/Targets and Images/Fillers by distspc.matlab.convert.",
+                'unpack it here. Then run `distspc convert "Data/Image data/target_images.mat" "Data/Image data/'
+                'filler_images.mat" Images` in this folder, which writes Images/Targets and Images/Fillers.',
             ),
             downloads=(
                 Download(
@@ -302,12 +302,14 @@ def _left(name: str, directory: Path) -> tuple[str, ...]:
     dataset = find_dataset(name)
     if name == "isola":
         missing = [item.name for item in dataset.downloads[:1] if not (directory / item.name).exists()]
-        fetched = tuple(f"Run `distspc fetch isola {directory}`, which gets {listed(missing)}." for _ in missing[:1])
+        fetched = tuple(
+            f"Run `distspc fetch {directory} --dataset isola`, which gets {listed(missing)}." for _ in missing[:1]
+        )
         return fetched + (() if (directory / "Images" / "Targets").is_dir() else dataset.by_hand)
     try:
         write_image_table(name, directory)
     except InputError as error:
-        return (*dataset.by_hand, f"Then run `distspc init --dataset {name} {directory}` again ({error}).")
+        return (*dataset.by_hand, f"Then run `distspc init {directory} --dataset {name}` again ({error}).")
     return ()
 
 

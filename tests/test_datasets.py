@@ -86,7 +86,7 @@ def test_before_the_download_it_says_what_to_get(name, tmp_path):
     started = datasets.init_study(name, tmp_path / "new")
     assert datasets.DATASETS[name].home in started.left[0] + datasets.DATASETS[name].home
     assert "http" in started.left[0]
-    assert f"distspc init --dataset {name}" in started.left[-1]
+    assert f"--dataset {name}`" in started.left[-1]
     assert datasets.DATASETS[name].citation in started.study.read_text(encoding="utf-8")
 
 
@@ -116,7 +116,7 @@ def test_isola_as_csv_and_as_matlab(tmp_path):
 
 def test_a_study_of_isola(tmp_path):
     started = datasets.init_study("isola", tmp_path)
-    assert any("distspc fetch isola" in sentence for sentence in started.left)
+    assert any("distspc fetch" in sentence for sentence in started.left)
     assert any("cvpr_memorability_data.zip" in sentence for sentence in started.left)
     study = StudyFile.from_file(started.study)
     assert study.images.targets == tmp_path / "Images" / "Targets"
