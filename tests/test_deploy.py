@@ -24,7 +24,7 @@ from distspc.deploy import (
 )
 from distspc.deploy.driver import driver_script
 from distspc.deploy.failures import last_words
-from distspc.deploy.inside import blas_threads, die, threads_in_use, whereabouts
+from distspc.deploy.inside import blas_threads, die, fill_memory, threads_in_use, whereabouts
 from distspc.deploy.jobs import clean_environment, job_memory_mib, lifetime
 from distspc.deploy.quantities import lsf_seconds, memory_nbytes, seconds
 from distspc.errors import InputError, WorkerError
@@ -316,6 +316,18 @@ def test_a_task_that_kills_its_workers_is_told_in_a_sentence():
             client.submit(die, pure=False).result(timeout=WAIT_S)
 
     with pytest.raises(WorkerError, match=r"task die-.* lost its worker 1 times: it died without a word"):
+        run()
+
+
+@pytest.mark.faults
+def test_a_task_that_takes_too_much_memory_is_told_in_a_sentence():
+    overrides = ["workers=1", "memory-per-worker=0.5 GiB", "distributed.scheduler.allowed-failures=0"]
+
+    def run():
+        with deploy("local", overrides=overrides) as client:
+            client.submit(fill_memory, 2**30, 30).result(timeout=WAIT_S)
+
+    with pytest.raises(WorkerError, match=r"task fill_memory-.* lost its worker 1 times: it ran out of memory"):
         run()
 
 

@@ -48,3 +48,10 @@ def die(code: int = 1) -> None:
 def import_module(name: str) -> str:
     """Import a module, to see whether the worker has it."""
     return importlib.import_module(name).__name__
+
+
+def fill_memory(nbytes: int, wait_s: float) -> None:
+    """Take memory and hold it for a while, as a task that is too large does."""
+    taken = b"x" * nbytes
+    time.sleep(wait_s)
+    del taken

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,8 @@ def local_client(profile: Profile, *, name: str) -> Iterator[Client]:
     from distributed import Client
 
     n_workers, cores, _ = profile.shape
-    cluster = _cluster(profile, name)
+    with port_may_be_taken():
+        cluster = _cluster(profile, name)
     with _limited(profile, cores), cluster_closed(cluster, profile), Client(cluster) as client:
         cluster.scale(n_workers)
         _wait_for_workers(client, cluster, n_workers, profile.settings.timeouts.start or START_S)
@@ -73,9 +75,14 @@ def cluster_closed(cluster: Any, profile: Profile) -> Iterator[None]:
         yield
     finally:
         # Results are stored by now: a worker slow to unload TensorFlow may be ended by force without a word.
-        logging.getLogger("distributed.nanny").setLevel(logging.ERROR)
-        with shielded("ending the workers"):
-            cluster.close(timeout=profile.settings.timeouts.close)
+        nanny = logging.getLogger("distributed.nanny")
+        level = nanny.level
+        nanny.setLevel(logging.ERROR)
+        try:
+            with shielded("ending the workers"):
+                cluster.close(timeout=profile.settings.timeouts.close)
+        finally:
+            nanny.setLevel(level)
 
 
 def _cluster(profile: Profile, name: str) -> LocalCluster:
@@ -124,6 +131,14 @@ def free_dashboard(address: str) -> str:
         except OSError:
             return f"{host}:0"
     return address
+
+
+@contextmanager
+def port_may_be_taken() -> Iterator[None]:
+    """Inside this block Dask takes another port without a warning where somebody was faster."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Port .* is already in use", category=UserWarning)
+        yield
 
 
 @contextmanager

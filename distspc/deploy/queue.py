@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from distspc.deploy.jobqueue import Record, make_cluster, script_text
 from distspc.deploy.jobs import SUBMIT_COMMANDS, checked_folder, clean_environment
-from distspc.deploy.local import cluster_closed
+from distspc.deploy.local import cluster_closed, port_may_be_taken
 from distspc.deploy.profiles import Profile
 from distspc.deploy.signals import shielded
 from distspc.deploy.tls import certificate_folder, write_certificates
@@ -54,7 +54,8 @@ def queue_client(profile: Profile, *, name: str, log_directory: Path) -> Iterato
             parent = Path(profile.queue.get("shared-temp-directory") or log_directory).expanduser()
             security = write_certificates(stack.enter_context(certificate_folder(checked_folder(parent))))
         stack.enter_context(_queue_left_empty(profile, record))
-        cluster = make_cluster(profile, record, name=name, log_directory=log_directory, security=security)
+        with port_may_be_taken():
+            cluster = make_cluster(profile, record, name=name, log_directory=log_directory, security=security)
         stack.enter_context(cluster_closed(cluster, profile))
         cluster.distspc_record, cluster.distspc_logs = record, log_directory
         client = stack.enter_context(Client(cluster))
