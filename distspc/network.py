@@ -27,7 +27,16 @@ from distspc.recipe import VGG16, WEIGHTS_WORDS, Recipe, choose_network, refuse_
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Network", "Recipe", "choose_network", "layer_shapes", "load_network", "preprocess", "random_kernel"]
+__all__ = [
+    "Network",
+    "Recipe",
+    "choose_network",
+    "layer_shapes",
+    "load_network",
+    "preprocess",
+    "random_kernel",
+    "release_network",
+]
 
 CAFFE_MEAN_BGR = (104.006, 116.669, 122.679)
 _DEVICE = threading.Lock()  # one batch at a time: a second thread of the worker decodes and writes meanwhile
@@ -128,6 +137,14 @@ def load_network(recipe: Recipe, n_threads: int | None = None) -> Network:
     """
     with _BUILDING:
         return _cached_network(recipe, n_threads)
+
+
+def release_network() -> None:
+    """Forget the network that `load_network` keeps, so that its memory can be used for something else."""
+    with _BUILDING:
+        _cached_network.cache_clear()
+    if "keras" in sys.modules:
+        sys.modules["keras"].backend.clear_session()
 
 
 def preprocess(images: np.ndarray, preprocessing: str = "raw") -> np.ndarray:

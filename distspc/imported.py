@@ -1,0 +1,165 @@
+"""Activations that somebody already has: the authors' layout of .npy files, taken over into the store."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+from dask.base import tokenize
+from dask.delayed import Delayed
+
+from distspc import store as zarr_store
+from distspc.activation_store import allocate_layers, images_of, missing_chunks
+from distspc.errors import InputError
+from distspc.inventory import images_digest
+from distspc.layers import LAYERS
+from distspc.store import StorePath
+from distspc.tiles import task_key
+
+logger = logging.getLogger(__name__)
+
+
+def import_activations(store: StorePath, *, directory: str | os.PathLike[str], layers: Sequence[str]) -> list[Delayed]:
+    """Build the tasks that take over activations in the authors' layout of .npy files.
+
+    The files are ``<directory>/<layer>/Targets/<i>.npy`` and ``.../Fillers/<i>.npy`` (fillers are optional), i from
+    1 without a gap, each (1, *shape of the layer) or of the shape itself. Writes the image table at once.
+
+    Parameters
+    ----------
+    store
+        Path of the store.
+    directory
+        The folder of the layers.
+    layers
+        Wanted layers.
+
+    Returns
+    -------
+    list of Delayed
+        One for each layer and chunk of images; empty if all is there. Each gives its number of images.
+
+    Raises
+    ------
+    InputError
+        If a folder or a number is missing, or a first file has the wrong shape or type.
+    StoreMismatchError
+        If the store holds other activations.
+    """
+    directory = Path(os.path.abspath(directory))
+    counts = {layer: _count_files(directory, layer) for layer in layers}
+    first = counts[layers[0]]
+    for layer, count in counts.items():
+        if count != first:
+            raise InputError(
+                f"activations {str(directory)!r}: {layer} has {count[0]} targets and {count[1]} fillers, "
+                f"{layers[0]} has {first[0]} and {first[1]}"
+            )
+    _write_imported_table(store, directory, layers[0], *first)
+    tasks = []
+    for layer in layers:
+        shape, dtype = _first_shape(directory, layer)
+        made_by = {"architecture": "imported", "images": images_digest(store), "dtype": dtype, "shape": list(shape)}
+        allocate_layers(store, {layer: shape}, made_by, dtype)
+        token = tokenize(str(store), str(directory), layer)
+        take = dask.delayed(_import, pure=False)
+        key = partial(task_key, "import", layer, token)
+        missing = missing_chunks(store, [layer])
+        tasks += [take(str(store), str(directory), layer, i, dask_key_name=key(i)) for i in missing]
+    return tasks
+
+
+def _count_files(directory: Path, layer: str) -> tuple[int, int]:
+    """Numbers of targets and fillers of a layer, checked to run from 1 without a gap."""
+    counts = []
+    for folder in ("Targets", "Fillers"):
+        path = directory / layer / folder
+        if not path.is_dir():
+            if folder == "Targets":
+                raise InputError(f"activations: there is no folder {str(path)!r}")
+            counts.append(0)
+            continue
+        names = [name.removesuffix(".npy") for name in os.listdir(path) if name.endswith(".npy")]
+        numbers = {int(name) for name in names if re.fullmatch("[1-9][0-9]{0,17}", name)}
+        missing = next((i for i in range(1, len(numbers) + 1) if i not in numbers), None)
+        if missing is not None:
+            raise InputError(f"activations {str(path)!r}: {missing}.npy is missing (there are {len(numbers)} files)")
+        if not numbers and folder == "Targets":
+            raise InputError(f"activations {str(path)!r} holds no files 1.npy, 2.npy, ...")
+        counts.append(len(numbers))
+    return counts[0], counts[1]
+
+
+def _write_imported_table(store: StorePath, directory: Path, layer: str, n_targets: int, n_fillers: int) -> None:
+    roles = ["target"] * n_targets + ["filler"] * n_fillers
+    numbers = [*range(1, n_targets + 1), *range(1, n_fillers + 1)]
+    ids = [f"{role}s/{number}" for role, number in zip(roles, numbers, strict=True)]
+    chunks = {"image": min(8192, len(ids))}
+    recipe = {"images": f"imported:{n_targets}:{n_fillers}"}
+    zarr_store.allocate(store, "images", coords={"image": ids}, chunks=chunks, recipe=recipe)
+    columns: dict[str, Any] = {
+        "role": roles,
+        "number": numbers,
+        "file": [_imported_file(directory, layer, image) for image in ids],
+        **{name: [""] * len(ids) for name in ("digest", "category")},
+        **{name: np.full(len(ids), -1) for name in ("width", "height", "nbytes", "modified")},
+    }
+    for name, values in columns.items():
+        if not zarr_store.done(store, "images", name).all():
+            zarr_store.write(store, "images", name, values)
+
+
+def _imported_file(directory: Path, layer: str, image: str) -> str:
+    role, number = image.split("/")
+    return str(directory / layer / role.capitalize() / f"{number}.npy")
+
+
+def _first_shape(directory: Path, layer: str) -> tuple[tuple[int, ...], str]:
+    """Shape of a layer for one image, and type, as the first target's file says."""
+    file = _imported_file(directory, layer, "targets/1")
+    values = _load_npy(file)
+    shape = values.shape[1:] if values.ndim > 1 and values.shape[0] == 1 else values.shape
+    known = LAYERS[layer].shape if layer in LAYERS else shape
+    if math.prod(shape) == math.prod(known):
+        return known, values.dtype.name
+    # Another network may well have a layer of this name; files that differ among themselves are refused later.
+    logger.warning("%s has shape %s; VGG-16's %s has %s", file, shape, layer, known)
+    return shape, values.dtype.name
+
+
+def _load_npy(file: str) -> np.ndarray:
+    """Open an .npy file of floating-point numbers; pickled objects are never loaded."""
+    try:
+        values = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise InputError(f"activation {file!r} is not a whole .npy file of numbers ({error})") from error
+    if not isinstance(values, np.ndarray) or values.dtype not in (np.float16, np.float32):
+        kind = getattr(values, "dtype", type(values).__name__)
+        raise InputError(f"activation {file!r} holds {kind}, wanted is float32 or float16")
+    return values
+
+
+def _import(store: str, directory: str, layer: str, chunk: int) -> int:
+    """Task: one chunk of images of a layer from .npy files."""
+    group = f"activations/{layer}"
+    images = images_of(store, layer, chunk)
+    ids = zarr_store.read(store, "images", "image", image=images).tolist()
+    shape = tuple(zarr_store.attributes(store, group)["shape"])
+    dtype = np.dtype(zarr_store.attributes(store, group)["recipe"]["dtype"])
+    values = np.empty((len(ids), int(np.prod(shape))), dtype)
+    for row, image in zip(values, ids, strict=True):
+        file = _imported_file(Path(directory), layer, image)
+        found = _load_npy(file)
+        if found.shape not in ((1, *shape), shape, (1, row.size), (row.size,)) or found.dtype != dtype:
+            raise InputError(f"activation {file!r} is {found.dtype} {found.shape}, wanted is {dtype} {(1, *shape)}")
+        row[:] = found.reshape(-1)
+    zarr_store.write(store, group, "activation", values, image=images)
+    return len(ids)
