@@ -151,6 +151,7 @@ def relate(
     given: Annotated[list[str] | None, typer.Option("--given", help="Control measure; repeatable.")] = None,
     method: Annotated[Literal["pearson", "spearman"], typer.Option("--method")] = "pearson",
     bootstrap: Annotated[int, typer.Option("--bootstrap", min=10, help="Bootstrap resamples.")] = 1000,
+    interval: Annotated[Literal["percentile", "bca"], typer.Option("--interval")] = "percentile",
     output: Annotated[Path | None, typer.Option("--output", metavar="CSV", help="Keep the table as a file.")] = None,
 ) -> None:
     """Relate the measures to the scores: of a study, or of any two tables (--measures, --scores, --by)."""
@@ -171,6 +172,7 @@ def relate(
         given=tuple(given or ()),
         method=method,
         n_bootstrap=bootstrap,
+        interval=interval,
     )
     if output is not None:
         frame.to_csv(output, index=False)

@@ -8,10 +8,12 @@ import numpy as np
 
 from distspc import store as zarr_store
 from distspc.errors import InputError
-from distspc.tables import tidy_table
+from distspc.tables import tidy_table, to_netcdf
 
 
-def export_results(store: str | Path, directory: str | Path, *, seed: int | None = None) -> list[Path]:
+def export_results(
+    store: str | Path, directory: str | Path, *, seed: int | None = None, netcdf: bool = False
+) -> list[Path]:
     """Write everything that the store holds as files.
 
     ``Results/Dist/<layer>_NN.csv``: lines ``target, neighbour, distance`` without a header, a filler written
@@ -26,6 +28,8 @@ def export_results(store: str | Path, directory: str | Path, *, seed: int | None
         Folder to write into; made if missing. Files of the same names are replaced.
     seed
         Which seed's reconstruction error; the first by default.
+    netcdf
+        Also write everything but the activations as ``results.nc``.
 
     Returns
     -------
@@ -44,7 +48,8 @@ def export_results(store: str | Path, directory: str | Path, *, seed: int | None
     if not written:
         raise InputError(f"{store} holds neither distances nor reconstruction errors yet: run the study first")
     tidy_table(store).to_csv(directory / "results.csv", index=False)
-    return [*written, directory / "results.csv"]
+    written.append(directory / "results.csv")
+    return [*written, to_netcdf(store, directory / "results.nc")] if netcdf else written
 
 
 def _names(store: str | Path) -> list[str]:

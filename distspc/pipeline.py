@@ -17,11 +17,11 @@ from distspc.status import Progressed, fingerprint, relation_recipe, report_is_c
 from distspc.study import STAGES, StageName, StudyFile
 
 if TYPE_CHECKING:
-    import xarray as xr
     from dask.delayed import Delayed
     from distributed import Client
 
     from distspc.images import ImageSource
+    from distspc.results import Results
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Study(StudyFile):
         strict: bool = False,
         redo: bool = False,
         progress: Progress = silent,
-    ) -> xr.DataTree:
+    ) -> Results:
         """Run the stages that are not done and open the results lazily.
 
         Parameters
@@ -77,8 +77,8 @@ class Study(StudyFile):
 
         Returns
         -------
-        xarray.DataTree
-            The store: images, activations by layer, distances, reconstruction, relations.
+        Results
+            An xarray DataTree of the store: images, activations by layer, distances, reconstruction, relations.
 
         Raises
         ------
@@ -88,9 +88,11 @@ class Study(StudyFile):
         run_stages(self, lambda _: client, stages=stages, strict=strict, redo=redo, progress=progress)
         return self.results()
 
-    def results(self) -> xr.DataTree:
-        """Open the store lazily as an xarray DataTree."""
-        return zarr_store.open_results(self.store)
+    def results(self) -> Results:
+        """Open the store lazily: an xarray DataTree that also gives the tidy table (`to_dataframe`)."""
+        from distspc.results import open_results
+
+        return open_results(self.store)
 
     def status(self) -> list[Progressed]:
         """How far every stage is, layer by layer, without computing anything."""

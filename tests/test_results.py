@@ -1,0 +1,36 @@
+import pytest
+import xarray as xr
+
+import distspc
+from distspc.errors import InputError
+from distspc.testing import image_ids, make_store, write_measures
+
+
+def test_results_are_a_lazy_datatree_with_units(tmp_path):
+    make_store(tmp_path / "s.zarr", n_targets=3, n_fillers=2, layers={"fc2": 6})
+    results = distspc.open_results(tmp_path / "s.zarr")
+    assert isinstance(results, xr.DataTree)
+    assert results["activations/fc2"]["activation"].chunks is not None
+    assert results["activations/fc2"]["activation"].attrs["long_name"]
+    assert "activations" in results._repr_html_()
+
+
+def test_results_that_forgot_their_store_say_so(tmp_path):
+    make_store(tmp_path / "s.zarr", n_targets=3, n_fillers=2, layers={"fc2": 6})
+    results = distspc.open_results(tmp_path / "s.zarr")
+    assert results.store == tmp_path / "s.zarr"
+    assert results["images"].store == tmp_path / "s.zarr"
+    with pytest.raises(InputError, match="no longer know their store"):
+        results.copy().to_dataframe()
+
+
+def test_tidy_table_and_netcdf(tmp_path):
+    make_store(tmp_path / "s.zarr", n_targets=4, n_fillers=3, layers={"fc2": 6})
+    write_measures(tmp_path / "s.zarr", image_ids(4, 3), 4, ["fc2"])
+    results = distspc.open_results(tmp_path / "s.zarr")
+    frame = results.to_dataframe()
+    assert len(frame) == 4 * frame["layer"].nunique()
+    assert {"image", "layer", "distinctiveness", "reconstruction_error"} <= set(frame.columns)
+    path = results.save_netcdf(tmp_path / "results.nc")
+    with xr.open_datatree(path, engine="h5netcdf") as again:
+        assert "distances" in again.children
