@@ -74,7 +74,9 @@ def _run(
 
 def _finish(outcome: Outcome) -> None:
     for file, reason in outcome.skipped[:20]:
-        typer.echo(f"left out: {file}: {reason}", err=True)
+        # A name may hold anything, even what moves a terminal's cursor.
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in file)
+        typer.echo(f"left out: {shown}: {reason}", err=True)
     if len(outcome.skipped) > 20:
         typer.echo(f"... and {len(outcome.skipped) - 20} more", err=True)
     if outcome.skipped:

@@ -250,6 +250,8 @@ def printable(name: str) -> str:
 def _csv_rows(table: Path) -> list[tuple[int, dict[str, str]]]:
     """Rows of a CSV file with their line numbers."""
     try:
+        if table.exists() and not table.is_file() and not table.is_dir():  # a pipe or a device would never end
+            raise InputError(f"image table {str(table)!r} is not a regular file")
         with open(table, encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, restkey="", restval=None, strict=True)
             header = [name.strip() for name in reader.fieldnames or []]

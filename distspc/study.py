@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -54,6 +55,8 @@ class Images(_Section):
             )
         if self.table is not None and self.fillers is not None:
             raise ValueError("`fillers` goes with `targets`; in a `table` the column `role` says target or filler")
+        if self.targets and self.fillers and os.path.realpath(self.targets) == os.path.realpath(self.fillers):
+            raise ValueError("`fillers` is the folder of the targets: every image would be its own neighbour")
         return self
 
 
@@ -201,8 +204,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         If the file is missing, not text, too large, not YAML, or anything but a mapping of plain data.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a device would never end
+            raise InputError("is not a regular file")
         if path.stat().st_size > MAX_FILE_NBYTES:
-            raise InputError(f"{path} has {path.stat().st_size:,} bytes; a study file is a page of YAML")
+            raise InputError(f"has {path.stat().st_size:,} bytes; a study file is a page of YAML")
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StudyLoader)
     except FileNotFoundError:
         raise InputError(f"there is no file {path}") from None
