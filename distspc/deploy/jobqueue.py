@@ -38,6 +38,14 @@ class Record:
     refusals: list[str] = field(default_factory=list)
     vanished: list[str] = field(default_factory=list)
     failure: str | None = None
+    _told: set[str] = field(default_factory=set)
+
+    def refuse(self, words: str) -> None:
+        """Note a refusal; tell it, once, where the run goes on with the jobs it has."""
+        self.refusals.append(words)
+        if self.submitted and words not in self._told:
+            self._told.add(words)
+            logger.warning("the queue refuses a job, going on with those it took: %s", words)
 
 
 def queue_words(error: Exception) -> str:
@@ -77,7 +85,7 @@ def job_class(kind: str, record: Record | None = None) -> Any:
                 await super().start()
             except (RuntimeError, OSError, ValueError) as error:
                 self.refused = True
-                notes.refusals.append(queue_words(error))
+                notes.refuse(queue_words(error))
                 raise
             notes.submitted.append(self.job_id)
             notes.refusals.clear()

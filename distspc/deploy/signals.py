@@ -22,15 +22,16 @@ def _exit(signum: int, _: Any) -> None:
 
 @contextmanager
 def terminate_like_interrupt() -> Iterator[None]:
-    """Inside this block SIGTERM unwinds the stack as Ctrl-C does, unless somebody handles it already."""
-    if not _in_main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, _exit)
+    """Inside this block SIGTERM and SIGHUP unwind the stack as Ctrl-C does, unless somebody handles them already."""
+    names = (signal.SIGTERM, signal.SIGHUP) if hasattr(signal, "SIGHUP") else (signal.SIGTERM,)
+    ours = [number for number in names if _in_main_thread() and signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, _exit)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
@@ -57,12 +58,10 @@ def shielded(what: str) -> Iterator[None]:
 
 @contextmanager
 def handlers_kept() -> Iterator[None]:
-    """Put the handler of SIGINT back: importing dask_jobqueue replaces it with a silent exit."""
-    if not _in_main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
+    """Leave SIGINT's handler as it is: importing dask_jobqueue replaces it by a silent exit, or fails in a thread."""
+    set_handler = signal.signal
+    signal.signal = lambda *_: signal.SIG_DFL
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal = set_handler

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -66,6 +68,32 @@ def test_a_refused_job_is_told_at_once_in_the_words_of_slurm(queue, logs, overri
     assert not logs.exists()
 
 
+def test_jobs_that_wait_are_told_with_the_reason(queue, logs):
+    overrides = (*ONE, 'job-extra-directives=["--hold"]', "timeouts.start=2")
+    with pytest.raises(WorkerError, match=r"no worker .* within 2 s; jobs in the queue: \d+ PENDING \(JobHeldUser\)"):  # noqa: SIM117
+        with deploy("testbed", overrides=overrides, log_directory=logs):
+            pass
+
+
+def test_a_refusal_later_on_is_told_and_the_run_goes_on(queue, logs, tmp_path, monkeypatch, caplog):
+    limited = tmp_path / "bin" / "sbatch"
+    limited.parent.mkdir()
+    words = "sbatch: error: QOSMaxSubmitJobPerUserLimit"
+    # The test submission and the first job pass.
+    limited.write_text(
+        f"#!/bin/sh\necho >> {tmp_path}/calls; [ $(wc -l < {tmp_path}/calls) -le 2 ] && exec {shutil.which('sbatch')} "
+        f'"$@"\necho "{words}" >&2; exit 1\n'
+    )
+    limited.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{limited.parent}:{os.environ['PATH']}")
+    with deploy("testbed", overrides=("timeouts.poll=0.3",), log_directory=logs) as client:
+        assert client.submit(sum, [1, 2]).result(timeout=RESULT_S) == 3
+        time.sleep(2)  # a few looks at the queue
+        assert client.submit(sum, [1, 3]).result(timeout=RESULT_S) == 4
+    told = [record.message for record in caplog.records if words in record.message and "distspc" in record.name]
+    assert told == [f"the queue refuses a job, going on with those it took: {words}"]
+
+
 def test_jobs_that_end_before_a_worker_comes_are_given_up_with_their_log(queue, logs):
     overrides = (*ONE, "timeouts.poll=0.2", "python=/nowhere/python")
     with pytest.raises(WorkerError, match=r"3 jobs ended before .*/nowhere/python.*; log: /.*\.err"):  # noqa: SIM117
@@ -102,9 +130,10 @@ def test_adapt_follows_the_work_down_to_none(queue, logs, until):
 
 SCRIPT = """
 import sys
+import time
 from distspc.deploy import deploy, explain_failure
 if __name__ == "__main__":
-    with deploy("testbed", log_directory=sys.argv[1]) as client:
+    with deploy("testbed", overrides=["death-timeout=8"], log_directory=sys.argv[1]) as client:
         client.wait_for_workers(1)
         futures = client.map(__import__("time").sleep, [60] * 4, pure=False)
         print("working", flush=True)
@@ -113,8 +142,8 @@ if __name__ == "__main__":
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_no_job(queue, logs, tmp_path, number):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_an_interrupted_run_leaves_no_job(queue, logs, tmp_path, until, number):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     with subprocess.Popen(
@@ -128,4 +157,6 @@ def test_an_interrupted_run_leaves_no_job(queue, logs, tmp_path, number):
         assert queue()
         os.killpg(process.pid, number)  # as a terminal does: to the whole group
         assert process.wait(timeout=RESULT_S) != 0
+    if number == signal.SIGKILL:  # nobody is left to cancel them: the workers see that the scheduler is gone
+        until(lambda: queue() == [], seconds=RESULT_S)
     assert queue() == []
