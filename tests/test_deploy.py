@@ -304,7 +304,7 @@ def test_a_tls_cluster_refuses_who_has_no_certificate():
         address = client.scheduler.address
         assert address.startswith("tls://")
         with pytest.raises(OSError, match=r"(?i)timed out|reset by peer"):
-            Client(address.replace("tls", "tcp"), timeout=1)
+            Client(address.replace("tls", "tcp"), timeout=1, set_as_default=False)
 
 
 @pytest.mark.faults

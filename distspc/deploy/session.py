@@ -81,6 +81,8 @@ def _open(profile: Profile, name: str, log_directory: Path) -> Iterator[Client]:
             cluster_class(profile.kind)  # its import sets Dask's defaults: before the profile does
         tail = stack.enter_context(log_tail())
         stack.enter_context(dask.config.set(flatten(dask_config(profile))))
+        # A client that cannot connect stays Dask's default all the same: put back what was.
+        stack.enter_context(dask.config.set(scheduler=dask.config.get("scheduler", None)))
         client = stack.enter_context(_client(profile, name, log_directory))
         try:
             yield client

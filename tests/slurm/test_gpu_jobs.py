@@ -60,10 +60,10 @@ def test_without_the_certificate_nobody_gets_in(client, folder, tmp_path):
     address = client.scheduler.address
     assert address.startswith("tls://127.0.0.1:")
     with pytest.raises((OSError, CommClosedError), match=r"(?i)timed out|closed|expected"):
-        Client(address.replace("tls://", "tcp://"), timeout=2)
+        Client(address.replace("tls://", "tcp://"), timeout=2, set_as_default=False)
     other = Security.temporary()
     with pytest.raises((OSError, CommClosedError), match=r"(?i)certificate|timed out"):
-        Client(address, security=other, timeout=2)
+        Client(address, security=other, timeout=2, set_as_default=False)
     with pytest.raises(InputError, match=r"no scheduler answers.*client\.cert"), deploy(address):
         pass
 
