@@ -61,6 +61,8 @@ def _run(
     from distspc.pipeline import Study, run_stages
 
     study = Study.from_file(path)
+    if performance_report is not None and not performance_report.absolute().parent.is_dir():
+        raise InputError(f"there is no folder for the performance report {performance_report}; make it first")
     with (
         Clusters(
             study, profile, tuple(overrides or ()), name=path.stem, performance_report=performance_report

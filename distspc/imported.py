@@ -55,15 +55,7 @@ def import_activations(store: StorePath, *, directory: str | os.PathLike[str], l
         If the store holds other activations.
     """
     directory = Path(os.path.abspath(directory))
-    counts = {layer: _count_files(directory, layer) for layer in layers}
-    first = counts[layers[0]]
-    for layer, count in counts.items():
-        if count != first:
-            raise InputError(
-                f"activations {str(directory)!r}: {layer} has {count[0]} targets and {count[1]} fillers, "
-                f"{layers[0]} has {first[0]} and {first[1]}"
-            )
-    _write_imported_table(store, directory, layers[0], *first)
+    _write_imported_table(store, directory, layers[0], *count_activations(directory, layers))
     tasks = []
     for layer in layers:
         shape, dtype = _first_shape(directory, layer)
@@ -75,6 +67,26 @@ def import_activations(store: StorePath, *, directory: str | os.PathLike[str], l
         missing = missing_chunks(store, [layer])
         tasks += [take(str(store), str(directory), layer, i, dask_key_name=key(i)) for i in missing]
     return tasks
+
+
+def count_activations(directory: str | os.PathLike[str], layers: Sequence[str]) -> tuple[int, int]:
+    """Count the targets and fillers of a folder of activations.
+
+    Raises
+    ------
+    InputError
+        If a folder or a number is missing, or the layers differ.
+    """
+    directory = Path(os.path.abspath(directory))
+    counts = {layer: _count_files(directory, layer) for layer in layers}
+    first = counts[layers[0]]
+    for layer, count in counts.items():
+        if count != first:
+            raise InputError(
+                f"activations {str(directory)!r}: {layer} has {count[0]} targets and {count[1]} fillers, "
+                f"{layers[0]} has {first[0]} and {first[1]}"
+            )
+    return first
 
 
 def _count_files(directory: Path, layer: str) -> tuple[int, int]:
@@ -161,5 +173,9 @@ def _import(store: str, directory: str, layer: str, chunk: int) -> int:
         if found.shape not in ((1, *shape), shape, (1, row.size), (row.size,)) or found.dtype != dtype:
             raise InputError(f"activation {file!r} is {found.dtype} {found.shape}, wanted is {dtype} {(1, *shape)}")
         row[:] = found.reshape(-1)
+        if not np.isfinite(row).all():
+            raise InputError(
+                f"activation {file!r} holds NaN or infinity: make it again, or remove the image everywhere"
+            )
     zarr_store.write(store, group, "activation", values, image=images)
     return len(ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,28 @@ import zarr
 
 from distspc.errors import InputError
 from distspc.store import StorePath, done, groups, notes
+
+
+def claim(store: StorePath) -> None:
+    """Make sure that a path is a store or may become one; makes the folder that it lies in.
+
+    Raises
+    ------
+    InputError
+        If the path is a file, or a folder of other things, which could bear the names of the store's own parts.
+    """
+    path = Path(store)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        names = [entry.name for entry in path.iterdir()] if path.exists() else []
+    except NotADirectoryError:
+        raise InputError(f"the store {path} is a file; name a new folder as `store:`") from None
+    except OSError as error:
+        raise InputError(f"the store {path} cannot be made here ({error.strerror}); name another `store:`") from error
+    # A process killed in its first moment leaves no more than such a part.
+    others = [name for name in sorted(names) if not re.fullmatch(r"zarr\.[0-9a-f]+\.partial", name)]
+    if others and "zarr.json" not in names:
+        raise InputError(f"the store {path} holds other files ({others[0]!r}, ...); name a new folder as `store:`")
 
 
 def sweep(store: StorePath) -> int:

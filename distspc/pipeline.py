@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from distspc import store as zarr_store
 from distspc.compute import Progress, compute, silent, task_memory
 from distspc.errors import InputError
-from distspc.integrity import sweep
+from distspc.integrity import claim, sweep
 from distspc.status import Progressed, fingerprint, relation_recipe, report_is_current, study_status
 from distspc.study import STAGES, StageName, StudyFile
 
@@ -272,6 +272,8 @@ def run_stages(
     InputError
         If something given cannot be used.
     """
+    claim(study.store)
+    check_sources(study, stages)
     run = _Run(study, connect, strict=strict, progress=progress)
     with zarr_store.lock(study.store):
         sweep(study.store)
@@ -280,6 +282,31 @@ def run_stages(
         for stage in (s for s in STAGES if s in stages):
             run.stage(stage)
     return run.outcome
+
+
+def check_sources(study: StudyFile, stages: Sequence[StageName]) -> None:
+    """Look at what the stages will need, before a night is spent on others or anything is thrown away.
+
+    Raises
+    ------
+    InputError
+        If images, activations, weights or scores are not there, or cannot be what they should be.
+    """
+    if "extract" in stages and study.activations is not None:
+        from distspc.imported import count_activations
+
+        count_activations(study.activations, study.layers)
+    elif "extract" in stages:
+        from distspc.recipe import choose_network
+
+        list_sources(study)
+        choose_network(study.model.weights, layers=study.layers, digest=study.model.digest)
+    if "relate" in stages and study.scores is not None:
+        from distspc.scores import read_scores
+
+        read_scores(study.scores.file, image_column=study.scores.image, columns=study.scores.columns)
+    if "report" in stages and study.report.is_dir():
+        raise InputError(f"the report {study.report} is a folder; name a file as `report:`")
 
 
 def list_sources(study: StudyFile) -> list[ImageSource]:

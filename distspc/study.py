@@ -23,6 +23,8 @@ BUILTIN_WEIGHTS = ("hybrid1365", "imagenet", "random")
 
 
 def _beside_study(path: Path, info: ValidationInfo) -> Path:
+    if "\0" in str(path):
+        raise ValueError("a path cannot hold a zero byte")
     base = (info.context or {}).get("base", Path())
     return Path(base) / path.expanduser()
 
@@ -147,6 +149,15 @@ class StudyFile(_Section):
             raise ValueError("give either `images` or `activations`")
         if len(set(self.layers)) != len(self.layers):
             raise ValueError(f"`layers` names a layer twice: {', '.join(self.layers)}")
+        if len(set(self.reconstruction.seeds)) != len(self.reconstruction.seeds):
+            raise ValueError(f"`seeds` names a seed twice: {', '.join(map(str, self.reconstruction.seeds))}")
+        odd = [name for name in self.layers if not re.fullmatch(r"\w[\w.:+-]*", name)]  # each is a folder of the store
+        if odd:
+            raise ValueError(
+                f"`layers` has {odd[0]!r}; a layer's name is letters, digits, and _ . : + - after the first"
+            )
+        if self.report.suffix.lower() not in (".html", ".htm"):
+            raise ValueError(f"`report` is {str(self.report)!r}; the name of the page ends in .html")
         unknown = [name for name in self.layers if name not in VGG16_LAYERS]
         if unknown and self.images is not None and self.model.weights in BUILTIN_WEIGHTS:
             raise ValueError(f"`layers` has {unknown[0]!r}, which VGG-16 does not; the seven are {', '.join(LAYERS)}")
