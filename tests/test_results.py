@@ -34,3 +34,11 @@ def test_tidy_table_and_netcdf(tmp_path):
     path = results.save_netcdf(tmp_path / "results.nc")
     with xr.open_datatree(path, engine="h5netcdf") as again:
         assert "distances" in again.children
+
+
+def test_deploy_is_the_function_even_after_its_package_was_imported():
+    import distspc.deploy.profiles
+
+    assert callable(distspc.deploy)
+    with distspc.deploy("local", overrides=("workers=1", "processes=false")) as client:
+        assert client.submit(sum, [1, 2]).result() == 3

@@ -6,6 +6,10 @@
 3
 """
 
+import sys
+from types import ModuleType
+from typing import Any
+
 from distspc.deploy.dashboard import dashboard_lines
 from distspc.deploy.driver import Submitted, job_script, submit_driver
 from distspc.deploy.failures import explain_failure
@@ -26,3 +30,12 @@ __all__ = [
     "thread_environment",
     "worker_threads",
 ]
+
+
+class _CallableModule(ModuleType):
+    # `distspc.deploy("local")` must work whether or not somebody has imported this package before.
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return deploy(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _CallableModule
