@@ -19,8 +19,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -323,13 +324,18 @@ class InnerLoop:
         return None
 
     def _close_bounds(self, n_steps: int) -> np.ndarray:
-        for j in (0, n_steps):
-            if not math.isfinite(self.norms.get(j, math.inf)):
-                self.norms[j], self.code_top = spectral.upper_norm(self._code_gram(j, n_steps), self.code_top)
-        if self.sums.products is None:
-            histories = [self._history(i, n_steps) for i in range(len(self.parts))]
-            self.sums.products = np.sum(self.threads.map(end_products, histories), axis=0)
-        return line_bounds(self.sums.squares, self.sums.products, self.norms[0], self.norms[n_steps])
+        """Upper bounds of the codes' norms; one thread takes the norm at the end, the others the products with it."""
+        histories = [self._history(i, n_steps) for i in range(len(self.parts))] if self.kept else []
+        if not math.isfinite(self.norms[0]):
+            self._bound_norm(0, n_steps)
+        work: list[Callable[[], Any]] = [partial(self._bound_norm, n_steps, n_steps)]
+        work += [partial(end_products, history) for history in histories]
+        _, *found = self.threads.map(lambda task: task(), work)
+        products = self.sums.products if self.sums.products is not None else np.sum(found, axis=0)
+        return line_bounds(self.sums.squares, products, self.norms[0], self.norms[n_steps])
+
+    def _bound_norm(self, j: int, n_steps: int) -> None:
+        self.norms[j], self.code_top = spectral.upper_norm(self._code_gram(j, n_steps), self.code_top)
 
     def _stops(self, j: int, n_steps: int, code_high: float) -> bool:
         """Whether step j of this pass meets the rule, given an upper bound of the norm of the code before it."""

@@ -88,8 +88,7 @@ def summarise(
 
 def end_products(history: np.ndarray) -> np.ndarray:
     """Inner products (2, m + 1) of the codes of a pass with its first and its last code."""
-    flat = history.reshape(len(history), -1)
-    return np.stack([flat @ flat[0], flat @ flat[-1]])
+    return np.array([[np.vdot(code, end) for code in history] for end in (history[0], history[-1])])
 
 
 def line_bounds(squares: np.ndarray, products: np.ndarray, first_norm: float, last_norm: float) -> np.ndarray:

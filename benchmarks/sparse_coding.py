@@ -1,0 +1,156 @@
+"""Sparse coding beside a literal transcription of the method, and layers x seeds through Dask.
+
+    python benchmarks/sparse_coding.py kernel [--batches 40] [--long 1000]
+    python benchmarks/sparse_coding.py dask [--batches 40]
+
+The slow side is the oracle of the tests. Ours runs before and after it, in the same process, and the mean counts:
+a busy machine then bears on both. Steps are counted and compared batch by batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import tempfile
+import time
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+N_IMAGES, N_TARGETS, N_UNITS, N_CODEWORDS, BATCH_SIZE = 10_264, 2_222, 1000, 500, 250
+
+
+def load_oracle() -> ModuleType:
+    path = Path(__file__).parents[1] / "tests" / "oracles" / "sparse_coding.py"
+    spec = importlib.util.spec_from_file_location("oracle_sparse_coding", path)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def relu_like(n_images: int = N_IMAGES, n_features: int = 4096, *, seed: int = 1) -> np.ndarray:
+    """Activations like those of a late layer: 200 factors of falling weight, units of their own gain, 70 % zeros."""
+    rng = np.random.default_rng(seed)
+    weights = np.arange(1, 201) ** -0.7
+    common = (rng.standard_normal((n_images, 200)) * weights) @ rng.standard_normal((200, n_features))
+    common /= common.std(axis=0)
+    gain = np.exp(0.5 * rng.standard_normal(n_features))
+    values = (common + 0.3 * rng.standard_normal((n_images, n_features))) * gain
+    return np.maximum(values - np.quantile(values[::10], 0.7), 0).astype(np.float32)
+
+
+def timed(work, *args, **kwargs):
+    start = time.perf_counter()
+    result = work(*args, **kwargs)
+    return time.perf_counter() - start, result
+
+
+def compare(n_batches: int, n_long: int) -> None:
+    from distspc.kernels import sparse_coding as kernel
+
+    oracle, activations = load_oracle(), relu_like()
+
+    def drawn():
+        return oracle.draw(0, activations, N_UNITS, N_CODEWORDS)
+
+    def ours(precision, n):
+        rng, _, x, phi = drawn()
+        return timed(kernel.train, x, phi, rng, n_batches=n, batch_size=BATCH_SIZE, precision=precision)
+
+    rng, _, x, phi = drawn()
+    print(f"{len(x)} x {N_UNITS}, {np.mean(x == 0):.0%} zeros, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    ours("float64", 2)
+    before = {p: ours(p, n_batches)[0] for p in ("float64", "float32")}
+    seconds, (dictionary, training_error, n_steps, _) = timed(oracle.train, x, phi, rng, n_batches, BATCH_SIZE)
+    print(f"train, {n_batches} batches of {BATCH_SIZE}: {n_steps.sum()} inner steps ({n_steps.min()}-{n_steps.max()})")
+    print(f"  literal  {seconds:8.2f} s {seconds / n_steps.sum() * 1e3:7.2f} ms a step")
+    for precision in ("float64", "float32"):
+        after, trained = ours(precision, n_batches)
+        mean = (before[precision] + after) / 2
+        deviation = np.max(np.abs(trained.training_error / training_error - 1))
+        print(
+            f"  {precision}  {mean:8.2f} s {mean / n_steps.sum() * 1e3:7.2f} ms a step  {seconds / mean:5.1f} times "
+            f"faster; same steps in {np.mean(trained.n_steps == n_steps):.1%} of batches, "
+            f"training error off by {deviation:.1e} at most"
+        )
+    seconds, (error, n_steps, _) = timed(oracle.reconstruct, x, dictionary)
+    print(f"encode all images: {n_steps} steps\n  literal  {seconds:8.2f} s")
+    for precision in ("float64", "float32"):
+        mean, (_, found, stop) = timed(kernel.encode, x, dictionary, precision=precision)
+        print(
+            f"  {precision}  {mean:8.2f} s  {seconds / mean:5.1f} times faster; {stop.n_steps} steps, "
+            f"errors off by {np.max(np.abs(found / error - 1)):.1e} at most, r = {np.corrcoef(found, error)[0, 1]:.8f}"
+        )
+    if n_long:
+        compare_precisions(x, ours, n_long)
+
+
+def compare_precisions(x, ours, n_long):
+    from distspc.kernels import sparse_coding as kernel
+
+    found = {}
+    for precision in ("float64", "float32"):
+        seconds, trained = ours(precision, n_long)
+        more, (_, error, _) = timed(kernel.encode, x, trained.dictionary, precision=precision)
+        found[precision] = trained, error
+        print(
+            f"whole layer, {precision}: {n_long} batches, {trained.n_steps.sum()} steps, "
+            f"{int((~trained.converged).sum())} not converged: {seconds + more:.1f} s"
+        )
+    (double, error), (single, other) = found.values()
+    print(
+        f"  float32 against float64: r = {np.corrcoef(error, other)[0, 1]:.7f} over images, largest difference "
+        f"{np.max(np.abs(other / error - 1)):.1e}; same steps in {np.mean(double.n_steps == single.n_steps):.1%} of "
+        "batches"
+    )
+
+
+def through_dask(n_batches: int) -> None:
+    import dask
+    from distributed import Client, LocalCluster
+
+    from distspc import store as zarr_store
+    from distspc.compute import compute
+    from distspc.layers import LAYERS
+    from distspc.reconstruction import fit_sparse_code
+    from distspc.testing import make_store
+
+    sizes = {layer: 2048 for layer in LAYERS}
+    dask.config.set({"distributed.nanny.pre-spawn-environ.OPENBLAS_NUM_THREADS": 1})
+    with tempfile.TemporaryDirectory() as folder:
+        path, times = Path(folder) / "study.zarr", {}
+        values = {layer: relu_like(n_features=n, seed=i) for i, (layer, n) in enumerate(sizes.items())}
+        make_store(path, n_targets=N_TARGETS, n_fillers=N_IMAGES - N_TARGETS, layers=sizes, activations=values)
+        del values
+        for n_workers in (1, 2):
+            zarr_store.remove(path, "reconstruction")
+            with (
+                LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0") as cluster,
+                Client(cluster) as client,
+            ):
+                tasks = []
+                for layer in LAYERS:
+                    tasks += fit_sparse_code(path, layer=layer, seeds=[0, 1], n_batches=n_batches)
+                times[n_workers], _ = timed(compute, tasks, client, label="reconstruct")
+            print(f"7 layers x 2 seeds, {n_batches} batches each, {n_workers} workers: {times[n_workers]:.1f} s")
+        print(f"  {times[1] / times[2]:.2f} times faster on two workers than on one (one core each)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["kernel", "dask"])
+    parser.add_argument("--batches", type=int, default=40)
+    parser.add_argument("--long", type=int, default=1000)
+    given = parser.parse_args()
+    if given.what == "kernel":
+        compare(given.batches, given.long)
+    else:
+        through_dask(given.batches)
+
+
+if __name__ == "__main__":
+    main()
