@@ -100,7 +100,14 @@ def _count_files(directory: Path, layer: str) -> tuple[int, int]:
             counts.append(0)
             continue
         names = [name.removesuffix(".npy") for name in os.listdir(path) if name.endswith(".npy")]
-        numbers = {int(name) for name in names if re.fullmatch("[1-9][0-9]{0,17}", name)}
+        names = [name for name in names if not name.startswith(".")]
+        odd = [name for name in sorted(names) if not re.fullmatch("[1-9][0-9]{0,17}", name)]
+        if odd:
+            file = str(path / f"{odd[0]}.npy")
+            raise InputError(
+                f"activation {file!r} is not one of 1.npy, 2.npy, ..., which count from 1: rename or remove it"
+            )
+        numbers = {int(name) for name in names}
         missing = next((i for i in range(1, len(numbers) + 1) if i not in numbers), None)
         if missing is not None:
             raise InputError(f"activations {str(path)!r}: {missing}.npy is missing (there are {len(numbers)} files)")
@@ -149,13 +156,14 @@ def _first_shape(directory: Path, layer: str) -> tuple[tuple[int, ...], str]:
 
 def _load_npy(file: str) -> np.ndarray:
     """Open an .npy file of floating-point numbers; pickled objects are never loaded."""
+    if os.path.exists(file) and not os.path.isfile(file) and not os.path.isdir(file):  # a pipe would block for ever
+        raise InputError(f"activation {file!r} is not a regular file")
     try:
-        values = np.load(file, mmap_mode="r", allow_pickle=False)
+        values = np.lib.format.open_memmap(file, mode="r")
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         raise InputError(f"activation {file!r} is not a whole .npy file of numbers ({error})") from error
-    if not isinstance(values, np.ndarray) or values.dtype not in (np.float16, np.float32):
-        kind = getattr(values, "dtype", type(values).__name__)
-        raise InputError(f"activation {file!r} holds {kind}, wanted is float32 or float16")
+    if values.dtype not in (np.float16, np.float32):
+        raise InputError(f"activation {file!r} holds {values.dtype}, wanted is float32 or float16")
     return values
 
 
@@ -174,8 +182,6 @@ def _import(store: str, directory: str, layer: str, chunk: int) -> int:
             raise InputError(f"activation {file!r} is {found.dtype} {found.shape}, wanted is {dtype} {(1, *shape)}")
         row[:] = found.reshape(-1)
         if not np.isfinite(row).all():
-            raise InputError(
-                f"activation {file!r} holds NaN or infinity: make it again, or remove the image everywhere"
-            )
+            raise InputError(f"activation {file!r} holds NaN or infinity: make it again, or leave the image out")
     zarr_store.write(store, group, "activation", values, image=images)
     return len(ids)

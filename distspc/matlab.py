@@ -91,7 +91,7 @@ def _convert_file(
         if n > n_there:
             raise InputError(f"MATLAB file {str(file)!r} holds {n_there} images, wanted are {n}")
         _refuse_others(folder, suffix, n)
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder)
         for i, image in zip(range(1, n + 1), images, strict=False):
             stream = io.BytesIO()
             PIL.Image.fromarray(image).save(stream, **options)
@@ -109,6 +109,13 @@ def _refuse_others(folder: Path, suffix: str, n: int) -> None:
         ours = name.startswith(".") or (match is not None and int(match[1]) <= n)
         if not ours:
             raise InputError(f"folder {str(folder)!r} holds {name!r} already: name a new folder")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"folder {str(folder)!r}: a part of this path is a file already: name a new folder") from error
 
 
 def _write_whole(file: Path, data: bytes) -> None:

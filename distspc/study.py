@@ -153,9 +153,7 @@ class StudyFile(_Section):
             raise ValueError(f"`seeds` names a seed twice: {', '.join(map(str, self.reconstruction.seeds))}")
         odd = [name for name in self.layers if not re.fullmatch(r"\w[\w.:+-]*", name)]  # each is a folder of the store
         if odd:
-            raise ValueError(
-                f"`layers` has {odd[0]!r}; a layer's name is letters, digits, and _ . : + - after the first"
-            )
+            raise ValueError(f"`layers` has {odd[0]!r}; a layer's name is letters, digits, then also . : + -")
         if self.report.suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"`report` is {str(self.report)!r}; the name of the page ends in .html")
         unknown = [name for name in self.layers if name not in VGG16_LAYERS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -66,7 +67,9 @@ def command(tmp_path, monkeypatch, capsys):
             code = int(end.code or 0)
         return Said(code, *capsys.readouterr())
 
-    return run
+    handlers = logging.getLogger().handlers[:]
+    yield run
+    logging.getLogger().handlers[:] = handlers  # the command line's own writes to a stream that is gone
 
 
 @pytest.fixture
