@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -175,7 +176,7 @@ ESSENTIAL = {
         "#SBATCH -t 04:00:00",
     ],
     "slurm-gpu": ["#SBATCH --gres=gpu:1", "--resources GPU=1"],
-    "testbed": ["--interface lo", "#SBATCH --mem=2560M"],
+    "testbed": ["--interface lo", "#SBATCH --mem=4608M"],
     "slurm-runner": [
         "#SBATCH --ntasks=6",
         "exec srun --cpus-per-task=4",
@@ -317,6 +318,24 @@ def test_a_task_that_kills_its_workers_is_told_in_a_sentence():
 
     with pytest.raises(WorkerError, match=r"task die-.* lost its worker 1 times: it died without a word"):
         run()
+
+
+@pytest.mark.faults
+def test_a_local_worker_that_is_gone_for_good_is_replaced():
+    with deploy("local", overrides=["workers=2", "cores-per-worker=1"]) as client:
+        nanny = client.cluster.workers[0]
+        client.cluster.sync(nanny.close)
+        client.wait_for_workers(2, timeout=WAIT_S)
+        until(lambda: client.cluster.workers.get(0) not in (None, nanny))
+        client.wait_for_workers(2, timeout=WAIT_S)
+        assert client.submit(sum, [1, 2]).result(timeout=WAIT_S) == 3
+
+
+def until(true):
+    deadline = time.monotonic() + WAIT_S
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
 
 
 @pytest.mark.faults

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from distspc.deploy.checks import queue_section
 from distspc.deploy.machine import thread_environment
 
 if TYPE_CHECKING:
     from distspc.deploy.profiles import Profile
+
+QUEUE_FAILURES, LOCAL_FAILURES = 20, 5
+"""Workers lost under a task before it counts as the culprit: jobs end for many reasons, local processes for few."""
 
 
 def dask_config(profile: Profile) -> dict[str, Any]:
@@ -18,7 +22,7 @@ def dask_config(profile: Profile) -> dict[str, Any]:
 
     ours = {
         "distributed": {
-            "scheduler": {"allowed-failures": 20},
+            "scheduler": {"allowed-failures": QUEUE_FAILURES if queue_section(profile.kind) else LOCAL_FAILURES},
             "worker": {"multiprocessing-method": "spawn"},
             "nanny": {"pre-spawn-environ": _environment(profile)},
         }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
-import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from distspc.deploy.machine import gpu_ids, thread_environment
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 START_S = 120.0
+KEEP_S = 1.0
 
 
 @contextmanager
@@ -38,34 +39,54 @@ def local_client(profile: Profile, *, name: str) -> Iterator[Client]:
     n_workers, cores, _ = profile.shape
     with port_may_be_taken():
         cluster = _cluster(profile, name)
-    with _limited(profile, cores), cluster_closed(cluster, profile), Client(cluster) as client:
+    with (
+        _limited(profile, cores),
+        cluster_closed(cluster, profile),
+        workers_kept(cluster),
+        Client(cluster) as client,
+    ):
         cluster.scale(n_workers)
-        _wait_for_workers(client, cluster, n_workers, profile.settings.timeouts.start or START_S)
+        _wait_for_workers(client, n_workers, profile.settings.timeouts.start or START_S)
         yield client
 
 
-def _wait_for_workers(client: Client, cluster: Any, n_workers: int, timeout: float) -> None:
-    """Wait until all workers are there; one that died while it started is started anew."""
+def _wait_for_workers(client: Client, n_workers: int, timeout: float) -> None:
+    try:
+        client.wait_for_workers(n_workers, timeout=timeout)
+    except TimeoutError:
+        raise WorkerError(
+            f"{n_workers} local workers did not start within {timeout:.0f} s: set `timeouts.start` higher, or "
+            "look above for what a worker said; a script needs `if __name__ == '__main__':` around its work"
+        ) from None
+
+
+@contextmanager
+def workers_kept(cluster: Any) -> Iterator[None]:
+    """Inside this block a local worker that is gone for good is replaced.
+
+    A nanny starts its worker anew, but ends when that fails, and Dask ends it when the worker is away for longer
+    than `distributed.deploy.lost-worker-timeout` (out of memory again and again, say); nobody replaces it then.
+    """
     from distributed import Status
 
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            client.wait_for_workers(n_workers, timeout=min(5.0, timeout))
-            return
-        except TimeoutError:
-            if time.monotonic() > deadline:
-                raise WorkerError(
-                    f"{n_workers} local workers did not start within {timeout:.0f} s: set `timeouts.start` higher, or "
-                    "look above for what a worker said; a script needs `if __name__ == '__main__':` around its work"
-                ) from None
-        failed = [name for name, worker in cluster.workers.items() if worker.status in (Status.failed, Status.closed)]
-        for name in failed:
-            cluster.workers.pop(name, None)
-            cluster.worker_spec.pop(name, None)
-        if failed:
-            logger.warning("%d workers died while they started: starting others", len(failed))
-            cluster.scale(n_workers)
+    ended = asyncio.Event()
+
+    async def keep() -> None:
+        while not ended.is_set():
+            for name, worker in list(cluster.workers.items()):
+                if worker.status in (Status.failed, Status.closed):
+                    cluster.workers.pop(name, None)
+            if set(cluster.worker_spec) - set(cluster.workers) and not cluster._lock.locked():
+                logger.info("starting a local worker in place of one that is gone")
+                cluster.scale(len(cluster.worker_spec))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), KEEP_S)
+
+    cluster.loop.add_callback(keep)
+    try:
+        yield
+    finally:
+        cluster.loop.add_callback(ended.set)
 
 
 @contextmanager

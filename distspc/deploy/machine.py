@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LEAST_WORKER_NBYTES = 2 * 2**30
-"""Fewer workers rather than less memory for each: VGG-16 alone takes about 1.5 GiB in a process."""
+LEAST_WORKER_NBYTES = 3 * 2**30
+"""Fewer workers rather than less memory for each: extraction of all layers of VGG-16 does not fit into 2 GiB."""
 
 THREAD_VARIABLES = (
     "DISTSPC_THREADS",

@@ -141,7 +141,7 @@ def test_the_driver_as_a_job_runs_the_whole_study(queue, images, activations, al
 
 def test_one_job_of_many_tasks_runs_the_whole_study(queue, images, activations, alone, tmp_path, until):
     study = write_study(images, tmp_path / "runner", activations=str(activations), images=None)
-    overrides = ["workers=1", "cores=1", "memory=2 GiB", "walltime=00:20:00", "interface=lo"]
+    overrides = ["workers=1", "cores=1", "memory=3 GiB", "walltime=00:20:00", "interface=lo"]
     job = submit_driver(study, "slurm-runner", overrides=overrides)
     until(lambda: queue() == [], seconds=RUN_S)
     assert Study.from_file(study).report.exists(), job.log.read_text()
