@@ -14,7 +14,7 @@ from distspc.deploy import dashboard_lines
 def main(folder: Path) -> None:
     """Run the first stages of a small study in worker processes and print a table of its results."""
     study = distspc.Study.from_file(write_demo(folder))
-    study = study.model_copy(update={"layers": ("block1_pool", "block3_pool")})
+    study = study.model_copy(update={"layers": ("block1_pool", "block2_pool")})
 
     with distspc.deploy("local", overrides=["workers=1"]) as client:
         print(*dashboard_lines(client), sep="\n")  # watch: open this in a browser
