@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distspc.deploy.profiles import Profile
+from distspc.deploy.profiles import ADDRESS, Profile
 from distspc.errors import InputError, WorkerError
 
 if TYPE_CHECKING:
@@ -50,13 +52,23 @@ def _hint(where: str) -> str:
     return f"; for tls:// a profile of kind address names the certificates in distributed.comm.tls ({keys})"
 
 
+def _check_file(file: Path) -> None:
+    if not file.is_file():
+        raise InputError(f"there is no scheduler file {file}")
+    try:
+        address = json.loads(file.read_text(encoding="utf-8"))["address"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        address = None
+    if not ADDRESS.match(str(address)):
+        raise InputError(f"the scheduler file {file} names no address: start `dask scheduler --scheduler-file` with it")
+
+
 def _connect(profile: Profile, where: str) -> Client:
     from distributed import Client
 
     settings = profile.settings
     timeout = min(CONNECT_S, settings.timeouts.start or CONNECT_S)
     if settings.scheduler_file is not None:
-        if not settings.scheduler_file.expanduser().is_file():
-            raise InputError(f"there is no scheduler file {settings.scheduler_file}")
+        _check_file(settings.scheduler_file.expanduser())
         return Client(scheduler_file=str(settings.scheduler_file.expanduser()), timeout=timeout)
     return Client(where, timeout=timeout)

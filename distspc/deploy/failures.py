@@ -13,6 +13,10 @@ from typing import Any
 from distspc.errors import DistspcError, InputError, WorkerError
 
 TAIL_NBYTES = 65_536
+MORE_MEMORY = (
+    "give each worker more (--set memory=8GiB for a queue; locally --set workers=1 or --set memory-per-worker=8GiB), "
+    "or the study a smaller batch-size"
+)
 _MISSING = re.compile(r"(?:ModuleNotFoundError|ImportError): .+")
 _MEMORY = re.compile(
     r"exceeded \d+% memory budget|oom[-_ ]?kill|out of memory|Out Of Memory|OUT_OF_MEMORY|Exceeded job memory limit"
@@ -99,7 +103,7 @@ def _why(logs: Sequence[tuple[Path, str]], lines: Iterable[str]) -> str:
         if found := _MISSING.search(text):
             return f"{found[0]}{_at(path)}"
         if _MEMORY.search(text):
-            return f"it ran out of memory; give the workers more, or ask for smaller tiles{_at(path)}"
+            return f"it ran out of memory; {MORE_MEMORY}{_at(path)}"
     return f"it died without a word (a node lost, a crash, memory taken by others){_where(logs)}"
 
 

@@ -255,6 +255,8 @@ def read_config(path: Path) -> dict[str, Any]:
         If it is missing, too large, not YAML or not a mapping.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a device would never end
+            raise InputError(f"{path} is not a regular file; a profile is a page of YAML")
         if path.stat().st_size > MAX_FILE_NBYTES:
             raise InputError(f"{path} has {path.stat().st_size:,} bytes; a profile is a page of YAML")
         text = path.read_text(encoding="utf-8")
