@@ -58,7 +58,7 @@ class Clusters:
         """The client for a stage."""
         from distspc.deploy import dashboard_lines, deploy
 
-        wanted = self.profile or self.study.profiles.get(stage, DEFAULT_PROFILE)
+        wanted = self.study.profiles.get(stage, DEFAULT_PROFILE) if self.profile is None else self.profile
         if self._client is not None and wanted == self._open:
             return self._client
         self._stack.close()
@@ -196,7 +196,7 @@ def plan_text(study: Study, profile: str | None, overrides: Sequence[str]) -> st
     for stage, default in (
         (s, study.profiles.get(s, DEFAULT_PROFILE)) for s in ("extract", "distances", "reconstruct")
     ):
-        loaded = load_profile(profile or default, overrides)
+        loaded = load_profile(default if profile is None else profile, overrides)
         told[loaded.name] = resources = Resources(*loaded.shape, gflops)
         rows = plan_study(study, n_targets=n_targets, n_fillers=n_fillers, resources=resources)
         for row in (r for r in rows if r.stage == stage):
