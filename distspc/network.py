@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,15 @@ import numpy as np
 
 from distspc import weights as weight_files
 from distspc.errors import InputError
-from distspc.recipe import VGG16, WEIGHTS_WORDS, Recipe, choose_network, refuse_unknown, vgg16_shape
+from distspc.recipe import (
+    VGG16,
+    WEIGHTS_WORDS,
+    Recipe,
+    choose_network,
+    refuse_unknown,
+    vgg16_shape,
+    vgg16_weight_shapes,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +47,7 @@ __all__ = [
 ]
 
 CAFFE_MEAN_BGR = (104.006, 116.669, 122.679)
+Shapes = Mapping[str, Sequence[tuple[int, ...]]]
 _DEVICE = threading.Lock()  # one batch at a time: a second thread of the worker decodes and writes meanwhile
 
 
@@ -203,37 +212,44 @@ def _build_vgg16(recipe: Recipe) -> Any:
     import keras
 
     last = max(list(VGG16).index(layer) for layer in recipe.layers)
-    used = list(VGG16.items())[: last + 1]
+    shapes = vgg16_weight_shapes(list(VGG16)[: last + 1], recipe.n_classes)
+    weights = _random_weights(shapes, recipe.seed) if recipe.weights == "random" else _read_weights(shapes, recipe)
     x = inputs = keras.Input((224, 224, 3), dtype="float32", name="image")
-    for name, kind in used:
-        x = _vgg16_layer(name, kind, recipe)(x)
-    model = keras.Model(inputs, x, name="vgg16")
-    if recipe.weights == "random":
-        _randomise(model, recipe.seed)
-        return model
+    for name, kind in list(VGG16.items())[: last + 1]:
+        # Weights are born with their values, layer by layer: replacing them later would hold fc1's 0.4 GB thrice.
+        given = next(weights)[1] if name in shapes else []
+        layer = _vgg16_layer(name, kind, recipe, given)
+        x = layer(x)
+        layer.kernel_initializer = layer.bias_initializer = None  # they hold the arrays
+    return keras.Model(inputs, x, name="vgg16")
+
+
+def _random_weights(shapes: Shapes, seed: int) -> Iterator[tuple[str, list[np.ndarray]]]:
+    for name, (kernel, bias) in shapes.items():
+        drawn = random_kernel(kernel, math.prod(kernel[:-1]), seed=seed, name=name)
+        yield name, [drawn, np.zeros(bias, np.float32)]
+
+
+def _read_weights(shapes: Shapes, recipe: Recipe) -> Iterator[tuple[str, list[np.ndarray]]]:
     weight_files.check_digest(recipe.weights, weight_files.file_digest(recipe.weights), recipe.digest)
-    shapes = {layer.name: [tuple(w.shape) for w in layer.weights] for layer in model.layers if layer.weights}
-    for name, values in weight_files.read_weights(recipe.weights, shapes):
-        model.get_layer(name).set_weights(values)
-    return model
+    return weight_files.read_weights(recipe.weights, shapes)
 
 
-def _vgg16_layer(name: str, kind: int | str, recipe: Recipe) -> Any:
+def _vgg16_layer(name: str, kind: int | str, recipe: Recipe, given: Sequence[np.ndarray]) -> Any:
     from keras import layers
 
     common: dict[str, Any] = {"name": name, "dtype": recipe.precision}
-    quick: dict[str, Any] = {**common, "kernel_initializer": "zeros"}  # replaced at once
     if kind == "pool":
         return layers.MaxPooling2D(2, strides=2, data_format="channels_last", **common)
     if kind == "flatten":
         return layers.Flatten(data_format="channels_last", **common)
     if kind == "dropout":
         return layers.Dropout(0.5, **common)
-    if kind == "softmax":
-        return layers.Dense(recipe.n_classes, activation="softmax", **quick)
-    if name.startswith("fc"):
-        return layers.Dense(kind, activation="relu", **quick)
-    return layers.Conv2D(kind, 3, padding="same", activation="relu", data_format="channels_last", **quick)
+    kernel, bias = given
+    common.update(kernel_initializer=lambda shape, dtype=None: kernel, bias_initializer=lambda shape, dtype=None: bias)
+    if kernel.ndim == 2:
+        return layers.Dense(len(bias), activation="softmax" if kind == "softmax" else "relu", **common)
+    return layers.Conv2D(len(bias), 3, padding="same", activation="relu", data_format="channels_last", **common)
 
 
 def _randomise(model: Any, seed: int) -> None:

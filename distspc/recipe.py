@@ -208,3 +208,31 @@ def vgg16_shape(layer: str, n_classes: int) -> tuple[int, ...]:
     if layer.startswith("block"):
         return (side, side, channels)
     return {"flatten": (side * side * 512,), "predictions": (n_classes,)}.get(layer, (4096,))
+
+
+def vgg16_weight_shapes(layers: Sequence[str], n_classes: int) -> dict[str, list[tuple[int, ...]]]:
+    """Shapes of kernel and bias of the layers of VGG-16 that have any.
+
+    Parameters
+    ----------
+    layers
+        The first layers, in order.
+    n_classes
+        Width of the last layer.
+
+    Returns
+    -------
+    dict
+        By layer, the kernel's shape and the bias's.
+    """
+    shapes: dict[str, list[tuple[int, ...]]] = {}
+    n_inputs = 3
+    for name in layers:
+        kind = n_classes if VGG16[name] == "softmax" else VGG16[name]
+        if isinstance(kind, int):
+            kernel = (3, 3, n_inputs, kind) if name.startswith("block") else (n_inputs, kind)
+            shapes[name] = [kernel, (kind,)]
+            n_inputs = kind
+        elif kind == "flatten":
+            n_inputs = vgg16_shape("flatten", n_classes)[0]
+    return shapes
