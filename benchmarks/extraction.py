@@ -30,6 +30,10 @@ PHOTOGRAPHS = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg", "hubb
 SIDE = 256
 
 
+Rate = dict[str, float]
+"""Images a second (`rate`), processor seconds an image (`cpu`), and more where there is more to say."""
+
+
 def main() -> None:
     """Measure and print."""
     settings = parse_arguments()
@@ -69,14 +73,14 @@ def measure(settings: argparse.Namespace, folder: Path) -> None:
     photographs = write_crops(folder / "Images", settings.images)
     print(f"{settings.images} crops, {len(settings.layers)} layers, {settings.cores} cores, {settings.precision}")
     best = choose_batch_size(settings, photographs)
-    bare: dict[str, list[float]] = {layout: [] for layout in settings.layouts}
-    whole: dict[str, list[tuple[float, float]]] = {layout: [] for layout in settings.layouts}
+    bare: dict[str, list[Rate]] = {layout: [] for layout in settings.layouts}
+    whole: dict[str, list[Rate]] = {layout: [] for layout in settings.layouts}
     for _ in range(settings.rounds):
         for layout in settings.layouts:
             bare[layout].append(bare_rate(settings, photographs, layout, best))
-            whole[layout].append(end_to_end(settings, photographs, folder / "store.zarr", layout, best)[:2])
+            whole[layout].append(end_to_end(settings, photographs, folder / "store.zarr", layout, best))
     report_rates(bare, whole, best)
-    fastest = max(statistics.median(warm for warm, _ in rates) for rates in whole.values())
+    fastest = max(median(rates, "rate") for rates in whole.values())
     if not settings.skip_authors:
         rate = run_apart(settings, "authors", photographs)["rate"]
         print(
@@ -111,12 +115,14 @@ def write_crops(folder: Path, n: int) -> Path:
 
 def choose_batch_size(settings: argparse.Namespace, photographs: Path) -> int:
     """Batch size at which one process with all cores is fastest."""
-    rates = {size: bare_rate(settings, photographs, f"1x{settings.cores}", size) for size in settings.batch_sizes}
+    rates = {
+        size: bare_rate(settings, photographs, f"1x{settings.cores}", size)["rate"] for size in settings.batch_sizes
+    }
     print("bare forward pass by batch size:", ", ".join(f"{size}: {rate:.2f}/s" for size, rate in rates.items()))
     return max(rates, key=lambda size: rates[size])
 
 
-def bare_rate(settings: argparse.Namespace, photographs: Path, layout: str, batch_size: int) -> float:
+def bare_rate(settings: argparse.Namespace, photographs: Path, layout: str, batch_size: int) -> Rate:
     """Images a second of nothing but forward passes, processes side by side; images are decoded before."""
     n_workers, cores = (int(part) for part in layout.split("x"))
     parts = [start_apart(settings, "bare", photographs, cores, batch_size) for _ in range(n_workers)]
@@ -125,7 +131,8 @@ def bare_rate(settings: argparse.Namespace, photographs: Path, layout: str, batc
     for part in parts:
         part.stdin.write("go\n")
         part.stdin.flush()
-    return sum(json.loads(part.communicate()[0])["rate"] for part in parts)
+    found = [json.loads(part.communicate()[0]) for part in parts]
+    return {"rate": sum(one["rate"] for one in found), "cpu": statistics.mean(one["cpu"] for one in found)}
 
 
 def run_bare(settings: argparse.Namespace) -> None:
@@ -140,20 +147,18 @@ def run_bare(settings: argparse.Namespace) -> None:
     network.activations(batch)
     print("ready", flush=True)
     sys.stdin.readline()
-    n, start = 0, time.perf_counter()
+    n, start, used = 0, time.perf_counter(), time.process_time()
     while (seconds := time.perf_counter() - start) < 12:
         network.activations(batch)
         n += len(batch)
-    print(json.dumps({"rate": n / seconds}))
+    print(json.dumps({"rate": n / seconds, "cpu": (time.process_time() - used) / n}))
 
 
 # ---------------------------------------------------------------- files to store
 
 
-def end_to_end(
-    settings: argparse.Namespace, photographs: Path, store: Path, layout: str, batch_size: int
-) -> tuple[float, float, int]:
-    """Images a second from files to store: workers warm, from a cold start; bytes of the hungriest worker's peak."""
+def end_to_end(settings: argparse.Namespace, photographs: Path, store: Path, layout: str, batch_size: int) -> Rate:
+    """From files to store: rates of warm workers and from a cold start, processor seconds, peak of memory (bytes)."""
     from distributed import Client, LocalCluster
 
     from distspc import activations, images
@@ -173,14 +178,17 @@ def end_to_end(
     with cluster, Client(cluster) as client:
         recipe_layers = tuple(settings.layers)
         client.run(warm_up, recipe_layers, settings.precision, cores)
+        used = sum(client.run(time.process_time).values())
         start = time.perf_counter()
         sources = images.list_images(photographs)
         rows = client.gather(client.compute(activations.scan_images(store, sources)))
         activations.write_images(store, sources, rows)
         client.gather(client.compute(activations.extract_activations(store, **options)))
         end = time.perf_counter()
+        used = sum(client.run(time.process_time).values()) - used
         peak = max(client.run(peak_memory).values())
-    return len(sources) / (end - start), len(sources) / (end - began), peak
+    n = len(sources)
+    return {"rate": n / (end - start), "cold": n / (end - began), "cpu": used / n, "peak": peak}
 
 
 def threads(cores: int) -> dict[str, str]:
@@ -202,20 +210,29 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def report_rates(bare: dict[str, list[float]], whole: dict[str, list[tuple[float, float]]], batch_size: int) -> None:
-    """Medians and their ratio to the fastest bare layout."""
-    fastest = max(statistics.median(rates) for rates in bare.values())
-    print(f"batch size {batch_size}; images/s, median (all rounds)")
+def report_rates(bare: dict[str, list[Rate]], whole: dict[str, list[Rate]], batch_size: int) -> None:
+    """Medians, and their ratio to the bare pass in the layout where that is fastest."""
+    fastest = max(median(rates, "rate") for rates in bare.values())
+    print(f"batch size {batch_size}; images/s and processor ms an image, median (all rounds)")
     for layout, rates in bare.items():
-        warm, cold = ([pair[k] for pair in whole[layout]] for k in (0, 1))
-        print(f"{layout}: bare {middle(rates)}; files to store {middle(warm)}; from a cold start {middle(cold)}")
-        ratio, cold_ratio = statistics.median(warm) / fastest, statistics.median(cold) / fastest
-        print(f"{layout}: {ratio:.3f} of the fastest bare pass; {cold_ratio:.3f} from a cold start")
+        files = whole[layout]
+        print(f"{layout}: bare {told(rates, 'rate')} /s, {1e3 * median(rates, 'cpu'):.0f} ms")
+        print(f"{layout}: files to store {told(files, 'rate')} /s, {1e3 * median(files, 'cpu'):.0f} ms")
+        print(f"{layout}: files to store, started cold {told(files, 'cold')} /s")
+        share = median(rates, "cpu") / median(files, "cpu")
+        print(
+            f"{layout}: {median(files, 'rate') / fastest:.3f} of the fastest bare rate; by processor time {share:.3f}"
+        )
 
 
-def middle(rates: list[float]) -> str:
+def median(rates: list[Rate], key: str) -> float:
+    """Median over the rounds."""
+    return statistics.median(rate[key] for rate in rates)
+
+
+def told(rates: list[Rate], key: str) -> str:
     """Median and all values."""
-    return f"{statistics.median(rates):.2f} ({', '.join(f'{rate:.2f}' for rate in rates)})"
+    return f"{median(rates, key):.2f} ({', '.join(f'{rate[key]:.2f}' for rate in rates)})"
 
 
 def report_memory(settings: argparse.Namespace, folder: Path, batch_size: int) -> None:
@@ -223,7 +240,7 @@ def report_memory(settings: argparse.Namespace, folder: Path, batch_size: int) -
     layout, peaks = settings.layouts[0], []
     for n in (settings.images, settings.many_images):
         photographs = write_crops(folder / f"Images{n}", n)
-        peaks.append(end_to_end(settings, photographs, folder / "store.zarr", layout, batch_size)[2])
+        peaks.append(end_to_end(settings, photographs, folder / "store.zarr", layout, batch_size)["peak"])
         print(f"{layout}: peak of a worker's memory at {n} images: {peaks[-1] / 2**20:.0f} MiB", flush=True)
     print(f"{layout}: {settings.many_images} against {settings.images} images: {peaks[1] / peaks[0] - 1:+.1%}")
 
