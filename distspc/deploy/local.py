@@ -36,6 +36,8 @@ def local_client(profile: Profile, *, name: str) -> Iterator[Client]:
     """
     from distributed import Client
 
+    from distspc.deploy.plain_words import PlainWords
+
     n_workers, cores, _ = profile.shape
     with port_may_be_taken():
         cluster = _cluster(profile, name)
@@ -47,6 +49,7 @@ def local_client(profile: Profile, *, name: str) -> Iterator[Client]:
     ):
         cluster.scale(n_workers)
         _wait_for_workers(client, n_workers, profile.settings.timeouts.start or START_S)
+        client.register_plugin(PlainWords())
         yield client
 
 

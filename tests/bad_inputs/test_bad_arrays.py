@@ -3,7 +3,10 @@
 import io
 import os
 import pickle
+import re
 import shutil
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -288,3 +291,13 @@ def test_a_file_where_the_folder_should_be_stays(tmp_path, refused, place):
         ["convert", "m.mat", "m.mat", place, "--n-targets", "2"],
         "error: .*taken.* is a file already: name a new folder",
     )
+
+
+def test_a_worker_process_shows_no_traceback_either(sources):
+    file = sources / "Activations/fc2/Targets/4.npy"
+    np.save(file, np.full((1, 24), np.nan, np.float32))
+    command = [sys.executable, "-m", "distspc", "run", "study.yaml", "--set", "workers=1"]
+    done = subprocess.run(command, cwd=sources, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert re.search(r"^error: activation '.*4\.npy' holds NaN or infinity", done.stderr, re.MULTILINE)
+    assert "Traceback" not in done.stderr
