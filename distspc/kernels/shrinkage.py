@@ -20,7 +20,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import numpy as np
@@ -36,6 +35,9 @@ from distspc.kernels.stopping import (
     summarise,
 )
 from distspc.kernels.threads import Threads
+
+GATHERED_STEPS = 4
+"""Steps of a pass whose Gram matrices are held at a time: two of (codewords, codewords) each."""
 
 Inputs = Callable[[slice], np.ndarray]
 Result = TypeVar("Result")
@@ -118,9 +120,6 @@ class InnerLoop:
         size = max(part.stop - part.start for part in self.parts)
         count = min(len(self.parts), threads.n)
         self.buffers = [_Buffers(size, n_codewords, pass_steps, np.dtype(dtype)) for _ in range(count)]
-        self.free: SimpleQueue[_Buffers] = SimpleQueue()
-        for buffers in self.buffers:
-            self.free.put(buffers)
         self.states: tuple[np.ndarray, np.ndarray] | None = None
         self.v = self.first_v = first_subspace(n_codewords, np.dtype(dtype))
         self.n_expected = 2 * pass_steps
@@ -185,12 +184,7 @@ class InnerLoop:
             self._commit(n_steps)
 
     def _advance(self, n_steps: int) -> None:
-        def work(i: int) -> PassSums:
-            with np.errstate(over="ignore", invalid="ignore"):  # looked for below
-                return self._with_buffers(i, lambda part, buffers: self._run_part(part, buffers, n_steps))
-
-        found = self.threads.map(work, range(len(self.parts)))
-        self.sums = sum(found[1:], start=found[0])
+        self.sums = self._over_parts(lambda part, buffers: self._run_part(part, buffers, n_steps))
         largest = self.sums.squares.max()
         if not largest < math.sqrt(np.finfo(largest.dtype).max):
             raise FloatingPointError(
@@ -200,14 +194,20 @@ class InnerLoop:
         self.norms: dict[int, float] = {0: self.start_norm}
         self.grams: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
-    def _with_buffers(self, i: int, work: Callable[[slice, _Buffers], Result]) -> Result:
-        if self.kept:
-            return work(self.parts[i], self.buffers[i])
-        buffers = self.free.get()
-        try:
-            return work(self.parts[i], buffers)
-        finally:
-            self.free.put(buffers)
+    def _over_parts(self, work: Callable[[slice, _Buffers], Result]) -> Result:
+        """Sum of what `work` returns for every part; each thread adds up its own, so that only sums are held."""
+        n = len(self.buffers)
+
+        def lane(i: int) -> Any:
+            total: Any = None
+            with np.errstate(over="ignore", invalid="ignore"):  # a code without bounds is looked for once per pass
+                for part in self.parts[i::n]:
+                    found: Any = work(part, self.buffers[i])
+                    total = found if total is None else total + found
+            return total
+
+        first, *others = self.threads.map(lane, range(n))
+        return sum(others, start=first)
 
     def _run_part(self, part: slice, buffers: _Buffers, n_steps: int) -> PassSums:
         v, kept = self.v, self.kept
@@ -219,6 +219,8 @@ class InnerLoop:
             np.matmul(code, v, out=projected[j])
 
         history = self._steps(part, buffers, n_steps, note)
+        if not kept and self.states is not None:
+            self.states[1][part] = history[-1]
         return summarise(history, squares, projected, v, keep=kept)
 
     def _steps(
@@ -247,8 +249,6 @@ class InnerLoop:
             soft_threshold(after, self.rule.sparsity, work)
             if note is not None:
                 note(j + 1, after)
-        if not self.kept and self.states is not None:
-            self.states[1][part] = history[-1]
         return history
 
     def step(self, i: int, code: np.ndarray) -> np.ndarray:
@@ -293,18 +293,13 @@ class InnerLoop:
         return self.buffers[i].history(self.parts[i].stop - self.parts[i].start, n_steps)
 
     def _finish(self, last: int, n_steps: int, finish: Finish) -> None:
-        def work(i: int) -> None:
-            if self.kept:
-                history = self._history(i, n_steps)
-                finish(self.parts[i], history[last:])
-            else:
-                self._with_buffers(i, again)
-
-        def again(part: slice, buffers: _Buffers) -> None:
-            history = self._steps(part, buffers, last + 1)
+        def work(part: slice, buffers: _Buffers) -> int:
+            kept = buffers.history(part.stop - part.start, n_steps)
+            history = kept if self.kept else self._steps(part, buffers, last + 1)
             finish(part, history[last:])
+            return 0
 
-        self.threads.map(work, range(len(self.parts)))
+        self._over_parts(work)
 
     # ------------------------------------------------------------ when to stop
 
@@ -387,13 +382,13 @@ class InnerLoop:
         return self.grams[j]
 
     def _gather_grams(self, start: int, n_steps: int) -> None:
-        """Run the pass again and add up, over parts, the Gram matrices of all its steps from `start` on."""
+        """Run the pass again and add up the Gram matrices of some of its steps, from `start` on."""
+        stop = min(start + GATHERED_STEPS, n_steps)
 
         def of_part(part: slice, buffers: _Buffers) -> np.ndarray:
-            history = self._steps(part, buffers, n_steps)
-            steps = range(start, n_steps)
-            return np.array([[d.T @ d, r.T @ r] for d, r in ((history[j + 1] - history[j], history[j]) for j in steps)])
+            history = self._steps(part, buffers, stop)
+            changes = (history[j + 1] - history[j] for j in range(start, stop))
+            return np.array([[d.T @ d, r.T @ r] for d, r in zip(changes, history[start:stop], strict=True)])
 
-        found = self.threads.map(lambda i: self._with_buffers(i, of_part), range(len(self.parts)))
-        total = sum(found[1:], start=found[0])
-        self.grams = {start + i: (pair[0], pair[1]) for i, pair in enumerate(total)}
+        total = self._over_parts(of_part)
+        self.grams |= {start + i: (pair[0], pair[1]) for i, pair in enumerate(total)}
