@@ -154,7 +154,7 @@ def main() -> int:
     """Run the campaign."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--studies", type=int, default=2, help="whole studies, every third on images")
+    parser.add_argument("--studies", type=int, default=2, help="whole studies, every second on images")
     parser.add_argument("--kills", type=int, default=5, help="kills a study at most")
     arguments = parser.parse_args()
     rng, counts, problems = random.Random(arguments.seed), Counter[str](), []
@@ -168,7 +168,7 @@ def main() -> int:
             run_study(study, rng, 0, counts)
             references[images] = chunk_digests(study.parent / "store/study.zarr")
         for i in range(arguments.studies):
-            images = i % 3 == 2
+            images = i % 2 == 1
             study = write_study(folder / f"study-{i}", images=images)
             begun, before = time.monotonic(), sum(counts.values())
             found = run_study(study, rng, arguments.kills, counts)
