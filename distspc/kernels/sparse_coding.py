@@ -39,7 +39,7 @@ LEARNING_STEP = 1e-2
 NORM_FLOOR = 1e-8
 PART_ROWS = 256
 """Rows of one part of a large set: its codes of one step (1 MB in float64) stay in a core's cache."""
-PASS_STEPS = 16
+PASS_STEPS = 8
 
 
 @dataclass(frozen=True)
