@@ -13,12 +13,12 @@ from distspc.distance_tasks import (
     Reader,
     Settings,
     TileResult,
-    blas_threads,
     category_codes,
     check_rows,
     check_scales,
     own_columns,
     pair_groups,
+    single_threaded_blas,
 )
 from distspc.kernels.candidates import Pairs, sieve
 from distspc.kernels.distance import (
@@ -48,8 +48,7 @@ def multiply_features(settings: Settings, targets: Range, images: Range, feature
     The result is big: it stays on the worker until `add_partials` has added it to its neighbours there. (That is
     cheaper than files: a tree adds up what lies on one worker without moving it.)
     """
-    n_threads, context = blas_threads(settings.n_threads)
-    with context:
+    with single_threaded_blas(settings.n_threads) as n_threads:
         read = Reader(settings, features)
         rows = read(targets)
         left = row_statistics(rows, first_feature=features[0], n_threads=n_threads)
@@ -64,7 +63,9 @@ def multiply_features(settings: Settings, targets: Range, images: Range, feature
             tile = rows[a - targets[0] : b - targets[0]] if inside else read((a, b))
             right.append(row_statistics(tile, centre=centre, first_feature=features[0], n_threads=n_threads))
             _check_finite(settings, right[-1], (a, b))
-            out[:, a - images[0] : b - images[0]] = products(rows, tile, centre=centre, dtype=np.float64)
+            out[:, a - images[0] : b - images[0]] = products(
+                rows, tile, centre=centre, dtype=np.float64, n_threads=n_threads
+            )
     return Partial(out, left, joined(right), 1, read.nbytes)
 
 
@@ -102,7 +103,6 @@ def search_products(settings: Settings, targets: Range, images: Range, partial: 
     """Candidates from the products of whole rows, with what each estimate can be off; nothing is read again here."""
     check_scales(settings, partial.left, targets)
     check_scales(settings, partial.right, images)
-    n_threads, _ = blas_threads(settings.n_threads)
     sieved = sieve(
         partial.products,
         partial.left,
@@ -114,7 +114,6 @@ def search_products(settings: Settings, targets: Range, images: Range, partial: 
         drop_zero=settings.drop_zero,
         own=own_columns(targets, images),
         groups=pair_groups(category_codes(settings), targets, images),
-        n_threads=n_threads,
     )
     return TileResult(
         targets,
@@ -134,12 +133,11 @@ def search_products(settings: Settings, targets: Range, images: Range, partial: 
 
 def rescore(settings: Settings, pairs: Pairs, n_features: int, nbytes: int) -> tuple[np.ndarray, int]:
     """Distances of pairs from their rows, read again in groups of at most `nbytes`; and the bytes read."""
-    n_threads, context = blas_threads(settings.n_threads)
     read = Reader(settings, (0, n_features))
     distance = np.empty(len(pairs))
     order = np.lexsort((pairs.target, pairs.image))
     size = max(1, nbytes // (2 * 4 * n_features))
-    with context:
+    with single_threaded_blas(settings.n_threads) as n_threads:
         for group in _groups(order, size):
             images, cols = np.unique(pairs.image[group], return_inverse=True)
             targets, rows = np.unique(pairs.target[group], return_inverse=True)

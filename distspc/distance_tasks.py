@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +16,11 @@ from distspc.distance_plan import Range, image_tiles
 from distspc.errors import InputError
 from distspc.kernels.candidates import Nearest, Pairs, Sieved, scales, sieve
 from distspc.kernels.distance import (
+    PARTS,
     RowStatistics,
     choose_centre,
     error_bound,
+    in_threads,
     pair_distances,
     product_dtype,
     products,
@@ -107,15 +110,36 @@ class Reader:
         return np.require(rows, dtype=np.float32, requirements=["C", "W"])
 
 
-def blas_threads(n_threads: int | None) -> tuple[int, AbstractContextManager[object]]:
-    """Threads to use, and a context in which BLAS uses as many."""
-    from threadpoolctl import threadpool_info, threadpool_limits
+_blas_lock = threading.Lock()
+_blas_users: list[int] = []
 
-    if n_threads is None:
-        # What the worker was given on purpose (OMP_NUM_THREADS and its like) is what BLAS came up with.
-        found = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
-        return max(found, default=1), nullcontext()
-    return n_threads, threadpool_limits(n_threads, user_api="blas")
+
+@contextmanager
+def single_threaded_blas(n_threads: int | None) -> Iterator[int]:
+    """Context in which BLAS runs on one thread; gives the number of threads of our own to use instead.
+
+    Threads that each multiply their part of the rows, and do what stands around the products too, beat a BLAS that
+    starts threads product by product (and keeps them spinning in between).
+    """
+    from threadpoolctl import ThreadpoolController
+
+    blas = ThreadpoolController().select(user_api="blas")
+    with _blas_lock:
+        # What the worker was given on purpose (OMP_NUM_THREADS and its like) is what BLAS came up with. Tasks that
+        # run at the same time share it: the first lowers it, the last puts it back.
+        _blas_users.append(
+            _blas_users[-1] if _blas_users else max([c.num_threads for c in blas.lib_controllers] or [1])
+        )
+        for library in blas.lib_controllers:
+            library.set_num_threads(1)
+    try:
+        yield n_threads or _blas_users[-1]
+    finally:
+        with _blas_lock:
+            threads = _blas_users.pop()
+            if not _blas_users:
+                for library in blas.lib_controllers:
+                    library.set_num_threads(threads)
 
 
 def search_rows(settings: Settings, targets: Range, images: Range, n_features: int, tile_rows: int) -> TileResult:
@@ -128,8 +152,7 @@ def search_rows(settings: Settings, targets: Range, images: Range, n_features: i
     InputError
         If activations are not finite, or cannot be scaled as the metric needs.
     """
-    n_threads, context = blas_threads(settings.n_threads)
-    with context:
+    with single_threaded_blas(settings.n_threads) as n_threads:
         read = Reader(settings, (0, n_features))
         search = _Search(settings, targets, images, read(targets), n_threads)
         for tile, rows in _read_ahead(read, image_tiles(images, targets, tile_rows), targets):
@@ -175,22 +198,22 @@ class _Search:
         self.pool_sum, self.pool_count = np.zeros(n), np.zeros(n, dtype=np.int64)
         self.norms: list[np.ndarray] = []
         self.digests: list[np.ndarray] = []
-        self.n_rescored = 0
+        self.n_rescored: list[int] = []
 
     def tile(self, tile: Range, rows: np.ndarray | None) -> None:
         """Take in one tile of images; None for rows that are among the targets'."""
         everyone = slice(0, len(self.rows))
-        if rows is None:
+        if rows is not None:
+            right = row_statistics(rows, centre=self.centre, n_threads=self.n_threads)
+            check_rows(self.settings, right, tile)
+            self._compare(everyone, tile, rows, right, self._products(everyone, rows, right))
+        else:
             own = slice(tile[0] - self.targets[0], tile[1] - self.targets[0])
-            right = self.left[own]
+            rows, right = self.rows[own], self.left[own]
             if self.images[0] <= self.targets[0] and self.targets[1] <= self.images[1]:
                 self._own_tile(own, tile)
             else:
-                self._compare(everyone, tile, self.rows[own], right, None)
-        else:
-            right = row_statistics(rows, centre=self.centre, n_threads=self.n_threads)
-            check_rows(self.settings, right, tile)
-            self._compare(everyone, tile, rows, right, None)
+                self._compare(everyone, tile, rows, right, self._products(everyone, rows, right))
         self.norms.append(np.sqrt(right.square))
         self.digests.append(right.digest)
 
@@ -198,29 +221,28 @@ class _Search:
         # Distances are symmetric: the products of a tile with the targets below it serve both sides.
         below, rest = slice(own.start, len(self.rows)), slice(own.stop, len(self.rows))
         rows, right = self.rows[own], self.left[own]
-        dtype = self._dtype(self.left[below], right)
-        shared = products(self.rows[below], rows, centre=self.centre, dtype=dtype)
+        shared = self._products(below, rows, right)
         self._compare(below, tile, rows, right, shared)
         if rest.start < rest.stop:
             others = (self.targets[0] + rest.start, self.targets[1])
-            shared = shared[own.stop - own.start :].T
-            self._compare(own, others, self.rows[rest], self.left[rest], shared)
+            self._compare(own, others, self.rows[rest], self.left[rest], shared[own.stop - own.start :].T)
 
-    def _dtype(self, left: RowStatistics, right: RowStatistics) -> type[np.floating]:
-        return product_dtype(left, right, error_bound(left.n_features, np.float32))
+    def _products(self, which: slice, rows: np.ndarray, right: RowStatistics) -> np.ndarray:
+        dtype = product_dtype(self.left[which], right, error_bound(right.n_features, np.float32))
+        return products(self.rows[which], rows, centre=self.centre, dtype=dtype, n_threads=self.n_threads)
 
-    def _compare(
-        self, which: slice, tile: Range, rows: np.ndarray, right: RowStatistics, product: np.ndarray | None
-    ) -> None:
-        """Take in the pairs of some targets and a tile of images, whose products may be known."""
-        if product is None:
-            dtype = self._dtype(self.left[which], right)
-            product = products(self.rows[which], rows, centre=self.centre, dtype=dtype)
-        sieved = self._sieve(which, tile, right, product)
-        if product.dtype == np.float32 and len(sieved.pairs) > max(64, FLOOD * product.size):
-            product = products(self.rows[which], rows, centre=self.centre, dtype=np.float64)
-            sieved = self._sieve(which, tile, right, product)
-        self._rescore(which, tile, rows, sieved)
+    def _compare(self, which: slice, tile: Range, rows: np.ndarray, right: RowStatistics, product: np.ndarray) -> None:
+        """Take in the pairs of some targets and a tile of images; each thread takes targets of its own."""
+
+        def work(start: int, stop: int) -> None:
+            part = slice(which.start + start, which.start + stop)
+            sieved = self._sieve(part, tile, right, product[start:stop])
+            if product.dtype == np.float32 and len(sieved.pairs) > max(64, FLOOD * (stop - start) * len(rows)):
+                again = products(self.rows[part], rows, centre=self.centre, dtype=np.float64)
+                sieved = self._sieve(part, tile, right, again)
+            self._rescore(part, tile, rows, sieved)
+
+        in_threads(work, which.stop - which.start, self.n_threads, n_parts=PARTS)
 
     def _sieve(self, which: slice, tile: Range, right: RowStatistics, product: np.ndarray) -> Sieved:
         targets = (self.targets[0] + which.start, self.targets[0] + which.stop)
@@ -235,13 +257,12 @@ class _Search:
             drop_zero=self.settings.drop_zero,
             own=own_columns(targets, tile),
             groups=pair_groups(self.categories, targets, tile),
-            n_threads=self.n_threads,
         )
 
     def _rescore(self, which: slice, tile: Range, rows: np.ndarray, sieved: Sieved) -> None:
         pairs, metric = sieved.pairs.shifted(which.start, 0), self.settings.metric
-        distance = pair_distances(self.rows, rows, pairs.target, pairs.image, metric=metric, n_threads=self.n_threads)
-        self.n_rescored += len(pairs)
+        distance = pair_distances(self.rows, rows, pairs.target, pairs.image, metric=metric)
+        self.n_rescored.append(len(pairs))
         self.pool_sum[which] += sieved.pool_sum
         self.pool_count[which] += sieved.pool_count
         correct_pool(self.pool_sum, self.pool_count, pairs, distance, metric, drop_zero=self.settings.drop_zero)
@@ -264,7 +285,7 @@ class _Search:
             np.concatenate(self.digests),
             np.sqrt(self.left.square),
             self.left.digest,
-            self.n_rescored,
+            sum(self.n_rescored),
             read_nbytes,
         )
 

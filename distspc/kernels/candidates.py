@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distspc.kernels.distance import Bound, RowStatistics, in_threads
+from distspc.kernels.distance import Bound, RowStatistics
 
 TIE = 1 + 1e-12
 """Limits are widened by this factor: more than the rounding of a distance in float64, so that it decides no tie."""
-_ROWS = 32
-"""Rows of the estimates that are worked on at once: small enough to stay in the processor's cache."""
+_ENTRIES = 2**16
+"""Estimates that are worked on at once: few for the processor's cache, many for threads to run side by side."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,6 @@ def sieve(
     drop_zero: bool,
     own: np.ndarray,
     groups: tuple[np.ndarray, np.ndarray] | None = None,
-    n_threads: int = 1,
 ) -> Sieved:
     """Pairs of one tile whose distance may be among the `n_neighbours` smallest of their target.
 
@@ -160,22 +159,20 @@ def sieve(
     """
     n = len(product)
     pool_sum, pool_count = np.zeros(n), np.full(n, product.shape[1])
-    found: dict[int, Pairs] = {}
-
-    def work(start: int, stop: int) -> None:
-        for a in range(start, stop, _ROWS):
-            rows = slice(a, min(a + _ROWS, stop))
-            square, left_slack, right_slack = estimates(product[rows], left[rows], right, bound, metric)
-            excluded = _excluded(own[rows], None if groups is None else (groups[0][rows], groups[1]), square.shape[1])
-            distance = _as_distance(np.maximum(square, 0), metric)
-            if excluded is not None:
-                square[excluded], distance[excluded] = np.inf, 0
-                pool_count[rows] -= excluded.sum(axis=1)
-            pool_sum[rows] = distance.sum(axis=1)
-            found[a] = _nearest(square, left_slack, right_slack, limit[rows], n_neighbours, drop_zero).shifted(a, 0)
-
-    in_threads(work, n, n_threads)
-    return Sieved(Pairs.joined([found[a] for a in sorted(found)]), pool_sum, pool_count)
+    found: list[Pairs] = []
+    step = max(1, _ENTRIES // product.shape[1])
+    for a in range(0, n, step):
+        rows = slice(a, a + step)
+        square, left_slack, right_slack = estimates(product[rows], left[rows], right, bound, metric)
+        excluded = _excluded(own[rows], None if groups is None else (groups[0][rows], groups[1]), square.shape[1])
+        distance = _as_distance(np.maximum(square, 0), metric)
+        if excluded is not None:
+            square[excluded], distance[excluded] = np.inf, 0
+            pool_count[rows] -= excluded.sum(axis=1)
+        pool_sum[rows] = distance.sum(axis=1)
+        near = _nearest(square, left_slack, right_slack, limit[rows], n_neighbours, drop_zero)
+        found.append(near.shifted(a, 0))
+    return Sieved(Pairs.joined(found), pool_sum, pool_count)
 
 
 def _excluded(own: np.ndarray, groups: tuple[np.ndarray, np.ndarray] | None, n_cols: int) -> np.ndarray | None:

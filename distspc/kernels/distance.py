@@ -57,6 +57,8 @@ quarter, which costs a tenth of what adding up four panels does.
 """
 PANEL_FLOAT64 = 1_024
 """The same for float64, where the bound is never the problem but the converted copies take memory."""
+PARTS = 3
+"""Ranges of rows that each thread takes one after the other: evens out what else the cores have to do."""
 _SPAN = 128 * BLOCK
 _HASH_SEED = 20_240
 
@@ -153,15 +155,18 @@ def _panel(dtype: DTypeLike) -> int:
     return PANEL if np.dtype(dtype) == np.float32 else PANEL_FLOAT64
 
 
-def in_threads(work: Callable[[int, int], None], n: int, n_threads: int) -> None:
-    """Call ``work(start, stop)`` for `n_threads` ranges that cover 0..n, at the same time."""
-    step = max(-(-n // max(n_threads, 1)), 1)
+def in_threads(work: Callable[[int, int], None], n: int, n_threads: int, *, n_parts: int = 1) -> None:
+    """Call ``work(start, stop)`` for ranges that cover 0..n, on some threads at the same time.
+
+    `n_parts` ranges a thread: with more than one, a thread that is held up leaves work to the others.
+    """
+    step = max(-(-n // (max(n_threads, 1) * n_parts)), 1)
     parts = [(start, min(start + step, n)) for start in range(0, n, step)]
-    if len(parts) <= 1:
+    if n_threads <= 1 or len(parts) <= 1:
         for part in parts:
             work(*part)
         return
-    with ThreadPoolExecutor(len(parts)) as pool:
+    with ThreadPoolExecutor(n_threads) as pool:
         for job in [pool.submit(work, *part) for part in parts]:
             job.result()
 
@@ -252,10 +257,12 @@ def choose_centre(x: np.ndarray, square: np.ndarray) -> np.ndarray | None:
     return mean.astype(np.float32) if worthwhile else None
 
 
-def products(x: np.ndarray, y: np.ndarray, *, centre: np.ndarray | None, dtype: DTypeLike) -> np.ndarray:
+def products(
+    x: np.ndarray, y: np.ndarray, *, centre: np.ndarray | None, dtype: DTypeLike, n_threads: int = 1
+) -> np.ndarray:
     """Inner products of all centred rows of `x` with those of `y`, in `dtype`, within `error_bound`.
 
-    The one place where the big matrix products are: all that another device would have to replace.
+    The threads take ranges of the rows of `x`; BLAS itself is to be on one thread (`single_threaded_blas`).
 
     Parameters
     ----------
@@ -271,16 +278,21 @@ def products(x: np.ndarray, y: np.ndarray, *, centre: np.ndarray | None, dtype: 
     Array (n, m) of `dtype`.
     """
     out = np.empty((len(x), len(y)), dtype=dtype)
-    panel = _panel(dtype)
+    in_threads(lambda a, b: _multiply(x[a:b], y, centre, out[a:b]), len(x), n_threads, n_parts=PARTS)
+    return out
+
+
+def _multiply(x: np.ndarray, y: np.ndarray, centre: np.ndarray | None, out: np.ndarray) -> None:
+    """Write the products to `out`: all that another device would have to do in BLAS's place."""
+    panel = _panel(out.dtype)
     with np.errstate(all="ignore"):
         for start in range(0, x.shape[1], panel):
             part = slice(start, start + panel)
-            a, b = (_centred(rows[:, part], centre, part, dtype) for rows in (x, y))
+            a, b = (_centred(rows[:, part], centre, part, out.dtype) for rows in (x, y))
             if start == 0:
                 np.matmul(a, b.T, out=out)
             else:
                 out += a @ b.T
-    return out
 
 
 def _centred(rows: np.ndarray, centre: np.ndarray | None, part: slice, dtype: DTypeLike) -> np.ndarray:
