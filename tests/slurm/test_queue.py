@@ -142,7 +142,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_run_leaves_no_job(queue, logs, tmp_path, until, number):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
