@@ -2,6 +2,7 @@
 
     python benchmarks/sparse_coding.py kernel [--batches 40] [--long 1000]
     python benchmarks/sparse_coding.py dask [--batches 40]
+    python benchmarks/sparse_coding.py million
 
 The slow side is the oracle of the tests. Ours runs before and after it, in the same process, and the mean counts:
 a busy machine then bears on both. Steps are counted and compared batch by batch.
@@ -13,6 +14,7 @@ import argparse
 import importlib.util
 import os
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import ModuleType
@@ -140,16 +142,69 @@ def through_dask(n_batches: int) -> None:
         print(f"  {times[1] / times[2]:.2f} times faster on two workers than on one (one core each)")
 
 
+def million(n_images: int = 1_000_000, n_units: int = 100, n_codewords: int = 50) -> None:
+    """Encode a million images from disk to disk; watch the memory that is not file cache."""
+    from distspc.kernels import sparse_coding as kernel
+
+    rng = np.random.default_rng(0)
+    dictionary = rng.standard_normal((n_units, n_codewords))
+    dictionary /= np.linalg.norm(dictionary, axis=0)
+    with tempfile.TemporaryDirectory() as folder:
+
+        def allocate(shape, dtype):
+            path = Path(folder) / f"{rng.integers(2**62)}.npy"
+            return np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+
+        x = allocate((n_images, n_units), "float32")
+        for start in range(0, n_images, 50_000):
+            x[start : start + 50_000] = relu_like(50_000, n_units, seed=start)[: n_images - start]
+        before = own_memory()
+        with Watch() as watch:
+            seconds, (_, error, stop) = timed(kernel.encode, x, dictionary, allocate=allocate)
+        print(f"{n_images:,} images x {n_units} units, {n_codewords} codewords: {stop.n_steps} steps, {seconds:.1f} s")
+        print(f"  own memory {before / 2**20:.0f} MiB before, {watch.peak / 2**20:.0f} MiB at most")
+        print(f"  codes on disk: 2 x {n_images * n_codewords * 8 / 2**20:.0f} MiB, input {x.nbytes / 2**20:.0f} MiB")
+        _, again, other = kernel.encode(np.array(x), dictionary, part_rows=5000, n_threads=1)
+        print(f"  other parts, in memory: {other.n_steps} steps, errors off by {np.max(np.abs(again / error - 1)):.1e}")
+
+
+def own_memory() -> int:
+    """Bytes of this process that are not file cache (Linux)."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
+    return int(line.split()[1]) * 1024
+
+
+class Watch:
+    """Largest own memory while the block runs."""
+
+    def __enter__(self):
+        self.peak, self.on = 0, True
+        self.thread = threading.Thread(target=self.look)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.on = False
+        self.thread.join()
+
+    def look(self):
+        while self.on:
+            self.peak = max(self.peak, own_memory())
+            time.sleep(0.05)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["kernel", "dask"])
+    parser.add_argument("what", choices=["kernel", "dask", "million"])
     parser.add_argument("--batches", type=int, default=40)
     parser.add_argument("--long", type=int, default=1000)
     given = parser.parse_args()
     if given.what == "kernel":
         compare(given.batches, given.long)
-    else:
+    elif given.what == "dask":
         through_dask(given.batches)
+    else:
+        million()
 
 
 if __name__ == "__main__":

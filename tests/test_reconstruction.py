@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from distspc import reconstruction
 from distspc import store as zarr_store
@@ -57,6 +58,13 @@ def values(tmp_path_factory):
 
 def read(store, name, **index):
     return zarr_store.read(store, "reconstruction", name, **index)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_blas_thread():
+    """Small matrices, many of them: on a busy machine, threads of BLAS wait for each other most of the time."""
+    with threadpool_limits(1, "blas"):
+        yield
 
 
 # ---------------------------------------------------------------- the numbers

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 
 from distspc.kernels import sparse_coding as kernel
 from distspc.kernels import spectral, stopping
@@ -37,6 +38,13 @@ def drawn(seed=3, n_units=80, n_codewords=40):
     return oracle.draw(seed, ACTIVATIONS, n_units, n_codewords)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_blas_thread():
+    """Small matrices, many of them: on a busy machine, threads of BLAS wait for each other most of the time."""
+    with threadpool_limits(1, "blas"):
+        yield
+
+
 # ---------------------------------------------------------------- the same numbers
 
 
@@ -51,6 +59,29 @@ def test_training_is_the_method_to_rounding_with_the_same_steps(n_threads):
     np.testing.assert_array_equal(found.converged, expected[3])
     np.testing.assert_allclose(found.training_error, expected[1], rtol=1e-10)
     np.testing.assert_allclose(found.dictionary, expected[0], rtol=0, atol=1e-11)
+
+
+def test_at_full_size_too():
+    activations = relu_activations(400, 1500)
+    rng, _, X, phi = oracle.draw(0, activations, 1000, 500)
+    expected = oracle.train(X, phi, rng, 2, 250)
+    rng, _, X, phi = oracle.draw(0, activations, 1000, 500)
+    found = kernel.train(X, phi, rng, n_batches=2, batch_size=250)
+    np.testing.assert_array_equal(found.n_steps, expected[2])
+    np.testing.assert_allclose(found.training_error, expected[1], rtol=1e-9)
+
+
+@pytest.mark.parametrize("part_rows", [None, 10])
+def test_where_bounds_tell_nothing_the_definition_decides(monkeypatch, part_rows):
+    monkeypatch.setattr(spectral, "margin", lambda dtype: 1e6)
+    _, _, X, phi = drawn()
+    phi = phi / np.linalg.norm(phi, axis=0)
+    B = (X[:50] - np.mean(X[:50])).astype(float)
+    states = np.zeros((50, 40)), np.zeros((50, 40))
+    with Threads(2) as threads:
+        loop = InnerLoop(50, 40, dtype=np.float64, rule=kernel.PAPER, threads=threads, part_rows=part_rows)
+        stop = loop.run(B.__getitem__, phi, lambda rows, codes: None, states=states)
+    assert stop.n_steps == oracle.encode(B, phi)[3]
 
 
 @pytest.mark.parametrize("scale", [1e-3, 0.1, 3.0])
