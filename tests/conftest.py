@@ -9,6 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# A run on a server must say the same twice; at a desk every run looks for new examples.
+settings.register_profile("server", derandomize=True, deadline=None)
+if os.environ.get("CI") == "true":
+    settings.load_profile("server")
 
 CHROMIUM_FLAGS = (
     "--headless=new",
