@@ -30,6 +30,8 @@ class Record:
         The queue's words for those it did not take, since it last took one.
     vanished
         Ids of jobs that ended before their worker connected, since a worker last did.
+    in_flight
+        Submissions that the queue has not answered yet.
     failure
         Why the cluster has been given up, if it has.
     """
@@ -37,6 +39,7 @@ class Record:
     submitted: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     vanished: list[str] = field(default_factory=list)
+    in_flight: int = 0
     failure: str | None = None
     _told: set[str] = field(default_factory=set)
 
@@ -81,12 +84,15 @@ def job_class(kind: str, record: Record | None = None) -> Any:
             return 1
 
         async def start(self) -> None:
+            notes.in_flight += 1
             try:
                 await super().start()
             except (RuntimeError, OSError, ValueError) as error:
                 self.refused = True
                 notes.refuse(queue_words(error))
                 raise
+            finally:
+                notes.in_flight -= 1
             notes.submitted.append(self.job_id)
             notes.refusals.clear()
 

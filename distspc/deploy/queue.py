@@ -146,7 +146,7 @@ def _raise_trouble(profile: Profile, record: Record, *, waited_s: float) -> None
         raise WorkerError(record.failure)
     if record.submitted:
         return
-    if record.refusals:
+    if record.refusals and not record.in_flight:
         raise InputError(f"the queue refuses the job of profile {profile.name}: {record.refusals[0]}")
     if waited_s > SUBMIT_S:
         raise WorkerError(f"{SUBMIT_COMMANDS[profile.kind]} has not answered for {SUBMIT_S:.0f} s")
