@@ -2,7 +2,7 @@
 
 The time of a stage is its floating-point operations over what the workers' cores do of a float32 matrix product,
 times the share of it that the stage has been measured to reach (`EFFICIENCY`), plus the bytes it moves. It is an
-estimate for choosing a profile, not a promise: on the machine of `benchmarks/whole_study.py` it is told how far off.
+estimate for choosing a profile, not a promise.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ FORWARD_FLOP = {
 }
 """Operations of VGG-16's forward pass for one image, up to a layer: two for every multiplication with its addition."""
 
-EFFICIENCY = {"extract": 0.80, "distances": 0.75, "reconstruct": 0.35}
-"""Share of the float32 matrix product's speed that a stage reaches (measured: `benchmarks/whole_study.py`)."""
+EFFICIENCY = {"extract": 0.55, "distances": 0.75, "reconstruct": 0.40}
+"""Share of the float32 matrix product's speed that a stage reaches (from `benchmarks/README.md`, one machine)."""
 FLOAT64_SHARE = 0.5
 """Speed of float64 products over that of float32."""
 
-TRAIN_STEPS, TEST_STEPS = 300, 500
+TRAIN_STEPS, TEST_STEPS = 25, 25
 """Inner steps of a batch and of the final encoding on VGG-16's activations; they depend on the data."""
 STORE_BYTES_PER_S = 400e6
 """Bytes a worker reads or writes per second, decoding included."""
