@@ -29,6 +29,10 @@ def _beside_study(path: Path, info: ValidationInfo) -> Path:
     return Path(base) / path.expanduser()
 
 
+def _profile_beside_study(name: str, info: ValidationInfo) -> str:
+    return str(_beside_study(Path(name), info)) if name.endswith((".yaml", ".yml", ".json")) else name
+
+
 StudyPath = Annotated[Path, AfterValidator(_beside_study)]
 
 
@@ -141,7 +145,7 @@ class StudyFile(_Section):
     reconstruction: Reconstruction = Reconstruction()
     relate: Relate = Relate()
     report: StudyPath = Field(default=Path("report.html"), validate_default=True)
-    profiles: Mapping[StageName, str] = {}
+    profiles: Mapping[StageName, Annotated[str, AfterValidator(_profile_beside_study)]] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

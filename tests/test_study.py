@@ -102,6 +102,11 @@ def test_what_cannot_be_is_refused_in_words(tmp_path, text, sentence):
         read(tmp_path, text)
 
 
+def test_profile_files_stand_beside_the_study(tmp_path):
+    study = read(tmp_path, SHORT + "profiles: {extract: mine.yaml, distances: slurm-cpu}\n")
+    assert study.profiles == {"extract": str(tmp_path / "mine.yaml"), "distances": "slurm-cpu"}
+
+
 def test_missing_and_binary_files_are_named(tmp_path):
     with pytest.raises(InputError, match="there is no file"):
         StudyFile.from_file(tmp_path / "no.yaml")
