@@ -302,6 +302,21 @@ def reliability_sentence(pairs: dict[str, list[float]], n_seeds: int) -> str:
     )
 
 
+def icc_sentence(table: pd.DataFrame) -> str:
+    """Say how reliable one seed's error is, and the mean over seeds, from the tidy table."""
+    names = ("reconstruction_error_icc", "reconstruction_error_reliability")
+    if not set(names) <= set(table.columns):
+        return ""
+    single, mean = (table.groupby("layer")[name].first().dropna() for name in names)
+    if single.empty:
+        return ""
+    return (
+        f"One seed has an intraclass correlation, ICC(3,1), of {short(float(single.min()))} to "
+        f"{short(float(single.max()))} over the layers; the mean over seeds a reliability of "
+        f"{short(float(mean.min()))} to {short(float(mean.max()))} (Spearman-Brown)."
+    )
+
+
 def training_sentence(curves: dict[str, np.ndarray], converged: dict[str, np.ndarray]) -> str:
     """Say how far training got."""
     if not curves:

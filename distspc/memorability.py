@@ -25,6 +25,7 @@ from distspc.correlation import (
 )
 from distspc.errors import InputError
 from distspc.kernels import statistics as kernel
+from distspc.kernels.reliability import seed_reliability
 from distspc.scores import (
     check_rates,
     common_rows,
@@ -136,7 +137,8 @@ def _by_image(
     need_columns(table, [*wanted, *given], where=where)
     if measures:
         return table, wanted
-    found = [name for name in numeric_columns(table, but=[by, *given]) if name.split(":")[0] not in scores]
+    no_measures = {*scores, "reconstruction_error_icc", "reconstruction_error_reliability"}  # one number a layer
+    found = [name for name in numeric_columns(table, but=[by, *given]) if name.split(":")[0] not in no_measures]
     if not found:
         raise InputError(f"{where} has no column of numbers beside {listed([by, *given])} and the scores")
     return table, found
@@ -302,8 +304,7 @@ def _reliability(store: str | Path, layer: str) -> float:
     """Reliability of the mean reconstruction error over the seeds that are done, among the targets."""
     errors = reconstruction_errors(store, layer)
     errors = errors.reindex(target_table(store)["image"]).dropna(axis=1, how="all")
-    single = kernel.mean_correlation(errors.to_numpy())
-    return kernel.spearman_brown(single, errors.shape[1])
+    return seed_reliability(errors.to_numpy().T).mean_icc if min(errors.shape) > 1 else float("nan")
 
 
 def _models(frame: pd.DataFrame, wide: pd.DataFrame, scores: Sequence[str], seed: int | None) -> pd.DataFrame:

@@ -254,6 +254,7 @@ def _training_section(study: _Study, directory: Path) -> Section:
         n = study.n_targets
         wanted.append(("reliability", caption, lambda: figures.reliability_over_seeds(pairs, n_seeds=n_seeds, n=n)))
     said = [findings.training_sentence(curves, converged), findings.reliability_sentence(pairs, n_seeds)]
+    said.append(findings.icc_sentence(study.table))
     return Section("Sparse coding", [text for text in said if text], _plots(directory, *wanted))
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from distspc import schema
 from distspc import store as zarr_store
 from distspc.errors import InputError
+from distspc.kernels.reliability import seed_reliability
 from distspc.layers import VGG16_LAYERS
 
 StorePath = str | Path
@@ -120,8 +121,12 @@ def _reconstruction(store: StorePath, layer: str) -> dict[str, Any]:
     if errors.empty:
         return {}
     columns = {"reconstruction_error": errors.mean(axis=1)}
-    if errors.shape[1] > 1:
+    errors = errors.dropna(axis=1, how="all")
+    if errors.shape[1] > 1 and len(errors) > 1:
         columns["reconstruction_error_sd"] = errors.std(axis=1, ddof=1)
+        reliability = seed_reliability(errors.to_numpy().T)
+        columns["reconstruction_error_icc"] = pd.Series(reliability.icc, index=errors.index)
+        columns["reconstruction_error_reliability"] = pd.Series(reliability.mean_icc, index=errors.index)
     return columns
 
 
@@ -148,8 +153,9 @@ def tidy_table(store: StorePath) -> pd.DataFrame:
         Columns ``image`` (id), ``file``, ``layer``, ``neighbour`` (id of the nearest neighbour),
         ``distinctiveness`` (distance to it, in units of activation), ``reconstruction_error`` (mean squared error of
         the sampled units in units of their 95 % quantile, mean over seeds), ``reconstruction_error_sd`` (over
-        seeds, where there are several), ``norm`` and further distances where they were asked for, then the scores.
-        What is not computed yet is missing.
+        seeds, where there are several), ``reconstruction_error_icc`` and ``reconstruction_error_reliability`` (of one
+        seed and of the mean over seeds, the same for all rows of a layer), ``norm`` and further distances where they
+        were asked for, then the scores. What is not computed yet is missing.
 
     Raises
     ------

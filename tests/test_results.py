@@ -36,6 +36,20 @@ def test_tidy_table_and_netcdf(tmp_path):
         assert "distances" in again.children
 
 
+def test_reliability_over_seeds_is_in_the_table_and_on_the_page(tmp_path):
+    from distspc.kernels.reliability import seed_reliability
+    from distspc.report import write_report
+
+    make_store(tmp_path / "s.zarr", n_targets=20, n_fillers=9, layers={"fc2": 6})
+    write_measures(tmp_path / "s.zarr", image_ids(20, 9), 20, ["fc2"], seeds=(0, 1, 2))
+    table = distspc.tidy_table(tmp_path / "s.zarr")
+    wanted = seed_reliability(distspc.open_results(tmp_path / "s.zarr")["reconstruction"]["error"].values[0])
+    assert table["reconstruction_error_icc"].tolist() == pytest.approx([wanted.icc] * 20)
+    assert table["reconstruction_error_reliability"].tolist() == pytest.approx([wanted.mean_icc] * 20)
+    page = write_report(tmp_path / "s.zarr", tmp_path / "report.html").read_text()
+    assert "intraclass correlation, ICC(3,1)" in page
+
+
 def test_deploy_is_the_function_even_after_its_package_was_imported():
     import distspc.deploy.profiles
 
