@@ -77,9 +77,11 @@ def lower_norm(g: np.ndarray, start: np.ndarray | None = None, *, gain: float = 
 def is_below(g: np.ndarray, bound: float) -> bool:
     """Whether the spectral norm is proven to be below `bound`: ``bound^2 I - g`` has a Cholesky factor.
 
-    False means not proven, not that the norm is above.
+    False means not proven, not that the norm is above. Nothing is proven where squares underflow, because `g` has lost
+    its digits there.
     """
-    if not bound > 0:
+    limits = np.finfo(g.dtype)
+    if not (bound > 0 and bound * bound * limits.eps > limits.tiny):
         return False
     shifted = -g
     shifted.flat[:: len(g) + 1] += g.dtype.type(bound * bound)
