@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distspc.deploy import (
@@ -28,6 +29,7 @@ from distspc.deploy.failures import last_words
 from distspc.deploy.inside import blas_threads, die, fill_memory, threads_in_use, whereabouts
 from distspc.deploy.jobs import clean_environment, job_memory_mib, lifetime
 from distspc.deploy.quantities import lsf_seconds, memory_nbytes, seconds
+from distspc.deploy.tls import certificate_folder
 from distspc.errors import InputError, WorkerError
 
 SHIPPED = ("local", "local-gpu", "lsf", "pbs", "sge", "slurm-cpu", "slurm-gpu", "slurm-runner", "testbed")
@@ -92,7 +94,12 @@ def test_overrides_reach_each_section():
         ("slurm-cpu", "jobqueue.slurm.colour=red", r"jobqueue\.slurm\.colour: unknown key; .*allowed are"),
         ("slurm-cpu", "distributed.scheduler.alowed-failures=3", "did you mean 'allowed-failures'"),
         ("slurm-cpu", "distributed.color=3", r"distributed\.color: unknown key"),
+        ("slurm-cpu", "walltime=55m", r"jobqueue\.slurm\.walltime: '55m' is not possible.*days-hours"),
+        ("slurm-cpu", "driver.walltime=soon", r"distspc\.driver\.walltime: 'soon' is not possible"),
+        ("pbs", "walltime=2-00:00:00", r"jobqueue\.pbs\.walltime: '2-00:00:00' is not possible"),
         ("lsf", "walltime=01:30:00", "LSF takes hours:minutes"),
+        ("sge", "cores=8", r"'-pe smp 4' asks for 4 slots, and `cores` is 8; make it '-pe smp 8'"),
+        ("sge", "job-extra-directives=[]", "nothing asks for 4 slots; add such as '-pe smp 4'"),
     ],
 )
 def test_what_cannot_be_is_refused_with_key_value_and_way_out(name, override, words):
@@ -184,10 +191,11 @@ ESSENTIAL = {
     ],
     "pbs": ["#PBS -N a-study-extract", "#PBS -l select=1:ncpus=4:mem=18023mb", "#PBS -l walltime=04:00:00"],
     "lsf": ["#BSUB -J a-study-extract", "#BSUB -n 4", '#BSUB -R "span[hosts=1]"', "#BSUB -W 04:00"],
-    "sge": ["#$ -N a-study-extract", "#$ -l h_vmem=4.5G", "#$ -pe smp 4", "#$ -l h_rt=04:00:00"],
+    "sge": ["#$ -N a-study-extract", "#$ -l h_vmem=4506M", "#$ -pe smp 4", "#$ -l h_rt=04:00:00"],
 }
 EVERY_WORKER = [
     "trap : TERM",
+    "OMP_NUM_THREADS={cores} ",
     '"OMP_NUM_THREADS": "{cores}"',
     '"TF_NUM_INTRAOP_THREADS": "{cores}"',
     "DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD=spawn",
@@ -210,6 +218,42 @@ def test_job_scripts_say_what_the_profile_says(name, tmp_path):
     assert not (tmp_path / "logs").exists()
     assert script.startswith("#!/usr/bin/env bash\n")
     assert subprocess.run(["bash", "-n"], input=script.replace("<", "").replace(">", ""), text=True).returncode == 0
+
+
+ASKED = {  # what a directive says of cores, memory, walltime, name and the folder of the logs
+    "slurm-cpu": (
+        r"--cpus-per-task=(\d+)",
+        r"--mem=(\d+)M",
+        r"-t ([\d:]+)",
+        r"-J (\S+)",
+        r"-[eo] (\S+)/distspc-%J\.\w+",
+    ),
+    "pbs": (r"ncpus=(\d+)", r"mem=(\d+)mb", r"walltime=([\d:]+)", r"-N (\S+)", r"-[eo] (\S+)/"),
+    "lsf": (r"-n (\d+)", r"-M (\d+)", r"-W ([\d:]+)", r"-J (\S+)", r"-[eo] (\S+)/distspc-\S+-%J\.\w+"),
+    "sge": (r"-pe smp (\d+)", r"h_vmem=(\d+)M", r"h_rt=([\d:]+)", r"-N (\S+)", r"-[eo] (\S+)/"),
+}
+
+
+@pytest.mark.parametrize("queue", ASKED)
+@given(cores=st.integers(1, 64), gib=st.integers(1, 512), minutes=st.integers(2, 9999))
+@settings(max_examples=10, deadline=None)
+def test_every_queue_is_asked_for_the_same(queue, cores, gib, minutes):
+    clock = f"{minutes // 60:02d}:{minutes % 60:02d}"
+    wall = clock if queue == "lsf" else f"{clock}:00"
+    changed = [f"cores={cores}", f"memory={gib} GiB", f"walltime={wall}"]
+    changed += [f'job-extra-directives=["-pe smp {cores}"]'] if queue == "sge" else []
+    changed += ["lsf-units=kb"] if queue == "lsf" else []
+    script = job_script(queue, overrides=changed, log_directory="/tmp/distspc-no-such-folder")
+    directives = re.findall(r"(?m)^#(?:SBATCH|PBS|BSUB|\$) (.*)", script)
+    said = [{found[1] for line in directives if (found := re.search(pattern, line))} for pattern in ASKED[queue]]
+    assert said[0] == {str(cores)}
+    mib = {"lsf": 1000 / 2**20, "sge": cores}.get(queue, 1) * int(*said[1])
+    assert job_memory_mib(gib * 2**30) <= mib <= job_memory_mib(gib * 2**30) + cores
+    assert said[2:] == [{wall}, {"distspc"}, {"/tmp/distspc-no-such-folder"}]
+    age, stagger = (int(re.search(rf"--{name} (\d+)s", script)[1]) for name in ("lifetime", "lifetime-stagger"))
+    hand_over = lifetime(load_profile("slurm-cpu", [f"walltime={clock}:00"]))
+    assert (age, stagger) == (hand_over.age, hand_over.stagger)
+    assert 0 < age - stagger <= age + stagger < 60 * minutes
 
 
 def test_options_that_a_site_refuses_can_be_left_out():
@@ -262,6 +306,65 @@ def test_without_the_commands_of_the_queue_the_error_says_where_to_go(monkeypatc
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match=r"there is no sbatch on this machine: .* login node"), deploy("slurm-cpu"):
         pass
+
+
+# A queue of two commands: it runs a job at once, in a session of its own, and ends it by its id.
+SUBMIT = """#!/bin/sh
+script=$(mktemp "{folder}/job.XXXXXX")
+cat "${{1:-/dev/stdin}}" > "$script"
+setsid bash "$script" > "{folder}/log" 2>&1 < /dev/null &
+echo "Job <$!> is submitted"
+"""
+CANCEL = """#!/bin/sh
+kill -TERM -- "-$1"
+"""
+
+
+@pytest.mark.parametrize(
+    ("queue", "submit", "cancel"), [("pbs", "qsub", "qdel"), ("lsf", "bsub", "bkill"), ("sge", "qsub", "qdel")]
+)
+def test_the_script_of_every_queue_makes_a_worker_with_the_cores_asked_for(
+    queue, submit, cancel, tmp_path, monkeypatch
+):
+    for command, text in ((submit, SUBMIT), (cancel, CANCEL)):
+        (tmp_path / command).write_text(text.format(folder=tmp_path))
+        (tmp_path / command).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")  # as the user's shell may say: the profile decides
+    changed = ["workers=1", "cores=2", "memory=1 GiB", "interface=lo", "timeouts.start=60"]
+    changed += ['job-extra-directives=["-pe smp 2"]'] if queue == "sge" else []
+    with deploy(queue, overrides=changed, log_directory=tmp_path / "logs") as client:
+        assert client.scheduler.address.startswith("tls://127.0.0.1:")
+        assert list(client.run(blas_threads).values()) == [{"blas": 2, "told": 2}]
+        (one,) = client.run(whereabouts).values()
+    until(lambda: not Path(f"/proc/{one['pid']}").exists())
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+# ---------------------------------------------------------------- certificates
+
+
+def test_certificates_of_dead_runs_are_swept_and_others_left(tmp_path):
+    hold = (
+        "import sys, time; from pathlib import Path; from distspc.deploy.tls import certificate_folder\n"
+        "with certificate_folder(Path(sys.argv[1])) as folder:\n"
+        "    print(folder, flush=True); time.sleep(600)"
+    )
+    other = tmp_path / ".tls-made-by-hand"
+    other.mkdir()
+    with subprocess.Popen([sys.executable, "-c", hold, tmp_path], stdout=subprocess.PIPE, text=True) as process:
+        theirs = Path(process.stdout.readline().strip())
+        try:
+            with certificate_folder(tmp_path) as ours:
+                assert theirs.is_dir()
+                assert ours.stat().st_mode & 0o777 == 0o700
+            assert not ours.exists()
+        finally:
+            process.kill()
+    assert theirs.is_dir()
+    with certificate_folder(tmp_path):
+        assert not theirs.exists()
+    assert list(tmp_path.iterdir()) == [other]
 
 
 # ---------------------------------------------------------------- clusters on this machine
@@ -323,10 +426,10 @@ def test_a_task_that_kills_its_workers_is_told_in_a_sentence():
 @pytest.mark.faults
 def test_a_local_worker_that_is_gone_for_good_is_replaced():
     with deploy("local", overrides=["workers=2", "cores-per-worker=1"]) as client:
-        nanny = client.cluster.workers[0]
+        until(lambda: len(client.cluster.workers) == 2)  # workers connect before the cluster has them in its books
+        name, nanny = next(iter(client.cluster.workers.items()))
         client.cluster.sync(nanny.close)
-        client.wait_for_workers(2, timeout=WAIT_S)
-        until(lambda: client.cluster.workers.get(0) not in (None, nanny))
+        until(lambda: client.cluster.workers.get(name) not in (None, nanny))
         client.wait_for_workers(2, timeout=WAIT_S)
         assert client.submit(sum, [1, 2]).result(timeout=WAIT_S) == 3
 

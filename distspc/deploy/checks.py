@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from distspc.deploy.quantities import lsf_seconds, memory_nbytes, seconds
+from distspc.deploy.quantities import lsf_seconds, memory_nbytes, walltime_seconds
 from distspc.errors import InputError
 
 QUEUES = ("slurm", "pbs", "lsf", "sge")
@@ -30,7 +30,7 @@ def queue_section(kind: str) -> str | None:
 
 def walltime_reader(queue: str) -> Callable[[Any], int]:
     """Return the function that reads a walltime as this queue does, in seconds."""
-    return lsf_seconds if queue == "lsf" else seconds
+    return lsf_seconds if queue == "lsf" else partial(walltime_seconds, days=queue not in ("pbs", "sge"))
 
 
 def unknown_key(key: str, allowed: Sequence[str]) -> str:
@@ -117,6 +117,13 @@ def queue_problems(jobqueue: Any, kind: str | None) -> Iterator[str]:
         yield from _job_problems(reader, section if isinstance(section, dict) else {})
 
 
+def driver_problems(walltime: Any, kind: str) -> Iterator[str]:
+    """Name what is wrong in the driver's walltime, for the kind of cluster that is to read it."""
+    queue = queue_section(kind)
+    if queue is not None:
+        yield from _trouble("distspc.driver.walltime", walltime, walltime_reader(queue), optional=True)
+
+
 def _job_problems(kind: str, section: Mapping[str, Any]) -> Iterator[str]:
     where = f"jobqueue.{kind}"
     cores = section.get("cores")
@@ -128,6 +135,8 @@ def _job_problems(kind: str, section: Mapping[str, Any]) -> Iterator[str]:
     yield from _trouble(f"{where}.walltime", section.get("walltime"), walltime_reader(kind), optional=True)
     if section.get("job-mem") and not list(_trouble("", section.get("memory"), plausible_memory)):
         yield from _job_memory(where, section["memory"], section["job-mem"])
+    if kind == "sge":
+        yield from _slots(where, section, cores)
 
 
 def _job_memory(where: str, memory: str, job_memory: Any) -> Iterator[str]:
@@ -136,6 +145,20 @@ def _job_memory(where: str, memory: str, job_memory: Any) -> Iterator[str]:
         yield f"{where}.job-mem: {job_memory!r} is not possible; a number with K, M, G or T, as sbatch --mem reads it"
     elif int(match[1]) * 2 ** (10 * (1 + "KMGT".index(match[2]))) < memory_nbytes(memory):
         yield f"{where}.job-mem: {job_memory!r} is less than the worker's memory, {memory!r}; raise it or make it null"
+
+
+def _slots(where: str, section: Mapping[str, Any], cores: Any) -> Iterator[str]:
+    # Grid Engine knows cores only as slots of a parallel environment, whose name is the site's.
+    directives = [str(line) for line in section.get("job-extra-directives") or []]
+    asked = [match for line in directives if (match := re.fullmatch(r"\s*-pe\s+(\S+)\s+(\S+)\s*", line))]
+    if not asked and cores != 1 and not section.get("resource-spec"):
+        yield f"{where}.job-extra-directives: nothing asks for {cores} slots; add such as '-pe smp {cores}'"
+    for match in asked:
+        if match[2] != str(cores):
+            yield (
+                f"{where}.job-extra-directives: {match[0]!r} asks for {match[2]} slots, and `cores` is {cores}; "
+                f"make it '-pe {match[1]} {cores}'"
+            )
 
 
 def _trouble(key: str, value: Any, check: Any, *, optional: bool = False) -> Iterator[str]:

@@ -14,7 +14,14 @@ from typing import Any
 
 from distspc.deploy.checks import queue_section
 from distspc.deploy.config import dask_config, flatten
-from distspc.deploy.jobs import SUBMIT_COMMANDS, checked_folder, clean_environment, job_memory_mib, job_name
+from distspc.deploy.jobs import (
+    SUBMIT_COMMANDS,
+    checked_folder,
+    clean_environment,
+    job_memory_mib,
+    job_name,
+    thread_exports,
+)
 from distspc.deploy.profiles import Profile, load_profile
 from distspc.deploy.quantities import memory_nbytes
 from distspc.errors import InputError
@@ -167,11 +174,13 @@ def driver_script(
         job = job_class(queue)("<scheduler>", **_keywords(profile, queue, name=name, log_directory=log_directory))
     if not existed:
         log_directory.rmdir()
-    command = _runner_command if profile.kind == "slurm-runner" else _command
+    runner = profile.kind == "slurm-runner"
+    command = _runner_command if runner else _command
     lines = [
         job.shebang,
         "",
         job.job_header,
+        thread_exports(profile.shape[1] if runner else profile.settings.driver.cores),
         *(profile.queue.get("job-script-prologue") or []),
         # exec: the signal before the walltime reaches Python, not a shell that waits for it.
         f"exec {shlex.join(command(study, profile, log_directory, arguments))}",
@@ -223,6 +232,10 @@ def _keywords(profile: Profile, queue: str, *, name: str, log_directory: Path) -
         keywords |= _slurm_keywords(profile, keywords, nbytes, runner=runner)
     elif queue == "pbs":
         keywords["resource_spec"] = f"select=1:ncpus={driver.cores}:mem={nbytes // 2**20}mb"
+    elif queue == "sge":
+        keywords["resource_spec"] = f"h_vmem={nbytes // 2**20 // driver.cores}M"
+    elif queue == "lsf":
+        keywords |= {"ncpus": driver.cores, "mem": nbytes}
     return keywords
 
 

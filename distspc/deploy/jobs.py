@@ -88,7 +88,12 @@ def prologue(profile: Profile) -> list[str]:
     told = {"distributed.nanny.pre-spawn-environ": environment} | _told(profile)
     exports = [f"export {_variable(key)}={shlex.quote(_value(value))}" for key, value in told.items()]
     # Without a handler of its own bash dies of scancel's SIGTERM at once, and the worker with it.
-    return ["trap : TERM", *exports, *(profile.queue.get("job-script-prologue") or [])]
+    return ["trap : TERM", thread_exports(cores), *exports, *(profile.queue.get("job-script-prologue") or [])]
+
+
+def thread_exports(cores: int) -> str:
+    """Shell line that says how many threads a process has; a job inherits other numbers from where it is submitted."""
+    return "export " + " ".join(f"{name}={value}" for name, value in thread_environment(cores).items())
 
 
 def _inherited_environment() -> dict[str, str]:
@@ -143,6 +148,8 @@ def _memory_keyword(kind: str, queue: Mapping[str, Any], cores: int, nbytes: int
         return {"resource_spec": f"select=1:ncpus={cores}:mem={mib}mb"}
     if kind == "lsf" and not queue.get("mem"):
         return {"mem": mib * 2**20}
+    if kind == "sge" and not queue.get("resource-spec"):
+        return {"resource_spec": f"h_vmem={-(-mib // cores)}M"}  # of each slot
     return {}
 
 

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from distspc.deploy.checks import (
     SECTIONS,
+    driver_problems,
     plausible_memory,
     queue_keys,
     queue_problems,
@@ -315,6 +316,7 @@ def _validate(name: str, content: Mapping[str, Any]) -> Profile:
     config = {key: value for key, value in content.items() if key != "distspc"}
     problems += unknown_distributed(config.get("distributed") or {})
     problems += queue_problems(config.get("jobqueue") or {}, settings.kind if settings else None)
+    problems += driver_problems(settings.driver.walltime, settings.kind) if settings else []
     if problems or settings is None:
         raise InputError(f"profile {name}:\n" + "\n".join(f"  {line}" for line in problems))
     return Profile(name=name, settings=settings, config=config)

@@ -56,6 +56,21 @@ def seconds(value: Any) -> int:
     return total
 
 
+def walltime_seconds(value: Any, *, days: bool = True) -> int:
+    """Seconds of a walltime, hours, minutes and seconds; `days` where the queue reads ``2-00:00:00``.
+
+    Examples
+    --------
+    >>> walltime_seconds("04:00:00")
+    14400
+    """
+    clock = _CLOCK.fullmatch(str(value).strip())
+    if clock is None or (clock[1] and not days):
+        also = ', or days-hours:minutes:seconds, such as "2-00:00:00"' if days else ""
+        raise ValueError(f'a walltime is hours:minutes:seconds in quotes, such as "01:30:00"{also}')
+    return seconds(value)
+
+
 def lsf_seconds(value: Any) -> int:
     """Seconds of LSF's walltime, hours and minutes.
 

@@ -60,6 +60,9 @@ def deploy(
     logs = _log_directory(loaded, log_directory)
     with ExitStack() as stack:
         stack.enter_context(_environment_kept())
+        if loaded.kind != "address":
+            for variable in THREAD_VARIABLES:  # Dask's nanny would put them above what the profile says
+                os.environ.pop(variable, None)
         stack.enter_context(terminate_like_interrupt())
         client = stack.enter_context(_open(loaded, name, logs))
         logger.info("%s: %s", loaded.name, client)

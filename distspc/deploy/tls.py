@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,17 +16,37 @@ if TYPE_CHECKING:
 CERTIFICATE, KEY = "certificate.pem", "key.pem"
 READY = "ready"
 """Written last: who waits for the certificates waits for this."""
+OWNER = "owner"
+"""Names the process and host of the run that a folder belongs to."""
+LOOK_S = 0.2
 
 
 @contextmanager
 def certificate_folder(parent: Path) -> Iterator[Path]:
-    """A folder for the certificates of one run, mode 0700, gone at the end."""
+    """A folder for the certificates of one run, mode 0700, gone at the end; those of dead runs go with it."""
+    from filelock import SoftFileLock
+
     parent.mkdir(parents=True, exist_ok=True)
+    sweep(parent)
     folder = Path(tempfile.mkdtemp(prefix=".tls-", dir=parent))
     try:
-        yield folder
+        with SoftFileLock(folder / OWNER, timeout=LOOK_S, mode=0o600):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(parent: Path) -> None:
+    """Remove the certificates of runs that were killed: this user's, whose process on this machine is no more."""
+    from filelock import SoftFileLock, Timeout
+
+    for owner in parent.glob(f".tls-*/{OWNER}"):
+        # The mark of a process that lives, or that runs on another machine, cannot be taken over.
+        with suppress(OSError, Timeout):
+            if owner.parent.lstat().st_uid != os.getuid():
+                continue
+            with SoftFileLock(owner, timeout=LOOK_S, mode=0o600):
+                shutil.rmtree(owner.parent, ignore_errors=True)
 
 
 def write_certificates(folder: Path) -> Security:
