@@ -159,11 +159,9 @@ def run_bare(settings: argparse.Namespace) -> None:
 
 def end_to_end(settings: argparse.Namespace, photographs: Path, store: Path, layout: str, batch_size: int) -> Rate:
     """From files to store: rates of warm workers and from a cold start, processor seconds, peak of memory (bytes)."""
-    from distributed import Client, LocalCluster
+    from distspc import activations, deploy, images
 
-    from distspc import activations, images
-
-    n_workers, cores = (int(part) for part in layout.split("x"))
+    n_workers, cores = layout.split("x")
     shutil.rmtree(store, ignore_errors=True)
     options = {
         "layers": settings.layers,
@@ -172,12 +170,11 @@ def end_to_end(settings: argparse.Namespace, photographs: Path, store: Path, lay
         "batch_size": batch_size,
     }
     began = time.perf_counter()
-    cluster = LocalCluster(
-        n_workers=n_workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0", env=threads(cores)
-    )
-    with cluster, Client(cluster) as client:
+    overrides = [f"workers={n_workers}", f"cores-per-worker={cores}", "memory-per-worker=6 GiB"]
+    with deploy("local", overrides=overrides) as client:
         recipe_layers = tuple(settings.layers)
-        client.run(warm_up, recipe_layers, settings.precision, cores)
+        first = str(next(photographs.iterdir()))
+        client.run(warm_up, recipe_layers, settings.precision, int(cores), first, batch_size)
         used = sum(client.run(time.process_time).values())
         start = time.perf_counter()
         sources = images.list_images(photographs)
@@ -196,11 +193,14 @@ def threads(cores: int) -> dict[str, str]:
     return {name: str(cores) for name in ("DISTSPC_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
 
-def warm_up(layers: tuple[str, ...], precision: str, cores: int) -> None:
-    """Build the network on a worker."""
+def warm_up(layers: tuple[str, ...], precision: str, cores: int, file: str, batch_size: int) -> None:
+    """Import, build the network on a worker and run it once, as the bare pass does before its clock starts."""
+    import distspc.activations  # noqa: F401
+    from distspc.images import network_input
     from distspc.network import choose_network, load_network
 
-    load_network(choose_network("random", layers=layers, precision=precision), cores)
+    network = load_network(choose_network("random", layers=layers, precision=precision), cores)
+    network.activations(np.stack([network_input(file)] * batch_size))
 
 
 def peak_memory() -> int:

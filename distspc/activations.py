@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -44,7 +43,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 STORAGE_DTYPES = ("float32", "float16")
-_BUFFERS = threading.local()
 
 
 def extract_activations(
@@ -144,64 +142,50 @@ def _extract(store: str, recipe: Recipe, layers: Sequence[str], chunk: int, batc
     network = load_network(recipe, _n_threads())
     files = zarr_store.read(store, "images", "file", image=images).tolist()
     digests = zarr_store.read(store, "images", "digest", image=images).tolist()
-    values = _run(network, files, digests, layers, batch_size, np.dtype(dtype))
+    batches = _run(network, files, digests, layers, batch_size)
     for layer in layers:
-        _check_storable(values[layer], layer)
-        zarr_store.write(store, f"activations/{layer}", "activation", values.pop(layer), image=images)
+        _write_layer(store, layer, images, [batch.pop(layer) for batch in batches], np.dtype(dtype))
     return len(files)
 
 
 def _run(
-    network: Any,
-    files: Sequence[str],
-    digests: Sequence[str],
-    layers: Sequence[str],
-    batch_size: int,
-    dtype: np.dtype,
-) -> dict[str, np.ndarray]:
-    """Activations of some files by layer, (image, feature); files are decoded ahead of the device."""
-    values: dict[str, np.ndarray] = {}
+    network: Any, files: Sequence[str], digests: Sequence[str], layers: Sequence[str], batch_size: int
+) -> list[dict[str, np.ndarray]]:
+    """Activations of some files by batch and layer, (image, feature); files are decoded ahead of the device."""
+    batches = []
     pool = ThreadPoolExecutor(_n_decoders(), thread_name_prefix="decode")
     try:
         decode = partial(_decode, size=network.input_size)
         inputs = pool.map(decode, files, digests)  # a chunk of inputs is small: 64 of 150 kB
         for start, stop in ranges(len(files), batch_size):
-            batch = np.stack(list(itertools.islice(inputs, stop - start)))
-            outputs = network.activations(batch)
-            for layer in layers:
-                flat = outputs[layer].reshape(stop - start, -1)
-                if layer not in values:
-                    values[layer] = _buffer(layer, (len(files), flat.shape[1]), dtype)
-                with np.errstate(over="ignore"):  # named below, by layer
-                    values[layer][start:stop] = flat
+            outputs = network.activations(np.stack(list(itertools.islice(inputs, stop - start))))
+            batches.append({layer: outputs[layer].reshape(stop - start, -1) for layer in layers})
     finally:
         pool.shutdown(cancel_futures=True)
-    return values
+    return batches
 
 
-def _buffer(layer: str, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
-    """Room for a chunk, kept from one task of a thread to the next: fresh pages cost a hundredth of the whole work."""
-    kept = _BUFFERS.__dict__.get(layer)
-    if kept is None or len(kept) < shape[0] or kept.shape[1:] != shape[1:] or kept.dtype != dtype:
-        kept = np.empty(shape, dtype)
-        setattr(_BUFFERS, layer, kept)
-    return kept[: shape[0]]
+def _write_layer(store: str, layer: str, images: slice, parts: Sequence[np.ndarray], dtype: np.dtype) -> None:
+    """Write a layer of a chunk of images; batches meet one storage chunk at a time, which saves a copy of the whole."""
+    group = f"activations/{layer}"
+    size = zarr_store.chunks(store, group, "activation")["feature"]
+    for start, stop in ranges(parts[0].shape[1], size):
+        with np.errstate(over="ignore"):  # named below, by layer
+            values = np.concatenate([part[:, start:stop] for part in parts], dtype=dtype, casting="unsafe")
+        if dtype == np.float16 and np.isinf(values).any():
+            raise InputError(
+                f"activations of {layer} exceed 65504, the largest number of float16: store them as float32"
+            )
+        zarr_store.write(store, group, "activation", values, image=images, feature=slice(start, stop))
 
 
 def release() -> None:
-    """Give back what extraction keeps in this process between tasks: the network and the room for a chunk."""
-    global _BUFFERS
-    _BUFFERS = threading.local()
+    """Give back what extraction keeps in this process between tasks: the network."""
     release_network()
 
 
 def _decode(file: str, digest: str, *, size: tuple[int, int]) -> np.ndarray:
     return network_input(file, size=size, digest=digest)
-
-
-def _check_storable(values: np.ndarray, layer: str) -> None:
-    if values.dtype == np.float16 and np.isinf(values).any():
-        raise InputError(f"activations of {layer} exceed 65504, the largest number of float16: store them as float32")
 
 
 def _n_threads() -> int:

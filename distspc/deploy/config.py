@@ -23,7 +23,9 @@ def dask_config(profile: Profile) -> dict[str, Any]:
     ours = {
         "distributed": {
             "scheduler": {"allowed-failures": QUEUE_FAILURES if queue_section(profile.kind) else LOCAL_FAILURES},
-            "worker": {"multiprocessing-method": "spawn"},
+            # Dask looks at every thread each 10 ms and ticks 50 times a second: 4 % of a machine of two cores.
+            "admin": {"tick": {"interval": "500ms"}},
+            "worker": {"multiprocessing-method": "spawn", "profile": {"interval": "100ms"}},
             "nanny": {"pre-spawn-environ": _environment(profile)},
         }
     }
