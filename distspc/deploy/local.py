@@ -47,9 +47,10 @@ def local_client(profile: Profile, *, name: str) -> Iterator[Client]:
         workers_kept(cluster),
         Client(cluster) as client,
     ):
+        # Before any worker is there: each takes it as it joins, and one that dies meanwhile is nobody's trouble.
+        client.register_plugin(PlainWords())
         cluster.scale(n_workers)
         _wait_for_workers(client, n_workers, profile.settings.timeouts.start or START_S)
-        client.register_plugin(PlainWords())
         yield client
 
 
