@@ -213,7 +213,7 @@ def _stored(settings: Settings, table: _Table, recipe: Mapping[str, object]) -> 
         recipe=recipe,
     )
     row = zarr_store.position(settings.store, "distances", "layer", settings.layer)
-    return bool(zarr_store.done(settings.store, "distances", "distance")[row].all())
+    return bool(zarr_store.complete(settings.store, "distances", "layer")[row])
 
 
 def _tile_tasks(settings: Settings, plan: DistancePlan, n_features: int, token: str) -> list[Delayed]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import zarr
 
-from distspc.errors import InputError
-from distspc.store import StorePath, done, groups, notes
+from distspc.errors import DistspcError, InputError
+from distspc.store import READ_ONLY, StorePath, done, groups, notes
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def claim(store: StorePath) -> None:
@@ -33,6 +37,39 @@ def claim(store: StorePath) -> None:
     others = [name for name in sorted(names) if not re.fullmatch(r"zarr\.[0-9a-f]+\.partial", name)]
     if others and "zarr.json" not in names:
         raise InputError(f"the store {path} holds other files ({others[0]!r}, ...); name a new folder as `store:`")
+
+
+@contextmanager
+def disk_told(store: StorePath) -> Iterator[None]:
+    """Inside this block a disk that takes no more is told in a sentence, wherever it was met.
+
+    Raises
+    ------
+    DistspcError
+        If the disk is full.
+    InputError
+        If it is read-only.
+    """
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or str(store)
+        if error.errno in FULL:
+            raise DistspcError(
+                f"the store {store} cannot go on: no space left on the disk of {place}. What is done stays: "
+                "make room there, and run the same command again to go on"
+            ) from error
+        if error.errno in READ_ONLY and Path(place).is_relative_to(Path(store).parent):
+            raise unwritable(store) from error
+        raise
+
+
+def unwritable(store: StorePath) -> InputError:
+    """The error of work that is left to do on a store that cannot be written."""
+    return InputError(
+        f"the store {store} lacks results that were asked for, and cannot be written (read-only, or of another user): "
+        "make it writable, or copy it and name the copy as `store:`"
+    )
 
 
 def sweep(store: StorePath) -> int:

@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING, Any
 from distspc import store as zarr_store
 from distspc.compute import Progress, compute, silent, task_memory
 from distspc.errors import InputError
-from distspc.integrity import claim, sweep
-from distspc.status import Progressed, fingerprint, relation_recipe, report_is_current, study_status
+from distspc.integrity import claim, disk_told, sweep, unwritable
+from distspc.status import (
+    RELATED,
+    Progressed,
+    fingerprint,
+    relation_recipe,
+    relations_are_current,
+    report_is_current,
+    study_status,
+)
 from distspc.study import STAGES, StageName, StudyFile
 
 if TYPE_CHECKING:
@@ -28,7 +36,6 @@ logger = logging.getLogger(__name__)
 Connect = Callable[[StageName], "Client | None"]
 Build = Callable[[int | None], "list[Delayed]"]
 
-RELATED = ("relations", "models", "comparisons", "scores")
 DOWNSTREAM: Mapping[StageName, tuple[str, ...]] = {
     "extract": ("images", "skipped", "activations", "distances", "reconstruction", *RELATED),
     "distances": ("distances", *RELATED),
@@ -105,6 +112,11 @@ class _Run:
     def __init__(self, study: StudyFile, connect: Connect, *, strict: bool, progress: Progress) -> None:
         self.study, self.connect, self.strict, self.progress = study, connect, strict, progress
         self.outcome = Outcome()
+        self.writable = True
+
+    def require_writable(self) -> None:
+        if not self.writable:
+            raise unwritable(self.study.store)
 
     def stage(self, name: StageName) -> None:
         {
@@ -119,6 +131,7 @@ class _Run:
         # Built without a cluster first: a finished study never starts one.
         if not build(None):
             return []
+        self.require_writable()
         client = self.connect(stage)
         tasks = build(task_memory(client))
         resource = "GPU" if stage == "extract" else None
@@ -218,11 +231,10 @@ class _Run:
         study = self.study
         if study.scores is None:
             return
-        recipe = relation_recipe(study)
-        if zarr_store.exists(study.store, "relations"):
-            if zarr_store.attributes(study.store, "relations").get("recipe") == recipe:
-                return
-            zarr_store.remove(study.store, "relations")
+        if relations_are_current(study):
+            return
+        self.require_writable()
+        zarr_store.remove(study.store, "relations")
         self.progress("relate", 0, 1)
         memorability.relate(
             study.store,
@@ -235,7 +247,7 @@ class _Run:
             random_state=study.relate.seed,
             given=study.relate.given,
             score_reliability=study.scores.reliability,
-            recipe=recipe,
+            recipe=relation_recipe(study),
         )
         self.progress("relate", 1, 1)
         self.outcome.computed["relate"] = 1
@@ -247,6 +259,7 @@ class _Run:
         self.outcome.report = study.report
         if report_is_current(study):
             return
+        self.require_writable()
         self.progress("report", 0, 1)
         write_report(study.store, study.report, layers=study.layers)
         zarr_store.note(study.store, report=fingerprint(study))
@@ -275,9 +288,11 @@ def run_stages(
     claim(study.store)
     check_sources(study, stages)
     run = _Run(study, connect, strict=strict, progress=progress)
-    with zarr_store.lock(study.store):
-        sweep(study.store)
+    with disk_told(study.store), zarr_store.lock(study.store) as run.writable:
+        if run.writable:
+            sweep(study.store)
         if redo:
+            run.require_writable()
             _forget(study, stages)
         for stage in (s for s in STAGES if s in stages):
             run.stage(stage)

@@ -172,9 +172,8 @@ def _allocate(store: str | Path, layer: str, seeds: Sequence[int], images: list[
 
 
 def _missing(store: str | Path, layer: str, seeds: Iterable[int]) -> list[int]:
-    done = zarr_store.done(store, GROUP, "error")
-    row = zarr_store.position(store, GROUP, "layer", layer)
-    return [seed for seed in seeds if not done[row, zarr_store.position(store, GROUP, "seed", seed)].all()]
+    done = zarr_store.complete(store, GROUP, "layer", "seed")[zarr_store.position(store, GROUP, "layer", layer)]
+    return [seed for seed in seeds if not done[zarr_store.position(store, GROUP, "seed", seed)]]
 
 
 def _folder(store: str | Path, layer: str, seeds: Sequence[int], settings: Settings) -> Path:

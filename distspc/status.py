@@ -15,6 +15,9 @@ from distspc import store as zarr_store
 from distspc.errors import InputError
 from distspc.study import StageName, StudyFile
 
+RELATED = ("relations", "models", "comparisons", "scores")
+"""Groups that `relate` makes."""
+
 
 @dataclass(frozen=True)
 class Progressed:
@@ -34,30 +37,35 @@ class Progressed:
 def study_status(study: StudyFile) -> Iterator[Progressed]:
     """How far every stage is, layer by layer."""
     for layer in study.layers:
-        yield Progressed("extract", layer, *_count(study, f"activations/{layer}", "activation"))
+        yield Progressed("extract", layer, *_count_chunks(study, f"activations/{layer}", "activation"))
     for layer in study.layers:
-        yield Progressed("distances", layer, *_count(study, "distances", "distance", layer=[layer]))
+        yield Progressed("distances", layer, *_count_labels(study, "distances", layer=[layer]))
     for layer in study.layers:
         seeds = list(study.reconstruction.seeds)
-        yield Progressed("reconstruct", layer, *_count(study, "reconstruction", "error", layer=[layer], seed=seeds))
+        yield Progressed("reconstruct", layer, *_count_labels(study, "reconstruction", layer=[layer], seed=seeds))
     if study.scores is not None:
-        made = zarr_store.exists(study.store, "relations")
-        recipe = zarr_store.attributes(study.store, "relations").get("recipe") if made else None
-        yield Progressed("relate", "", int(made and recipe == relation_recipe(study)), 1)
+        yield Progressed("relate", "", int(relations_are_current(study)), 1)
     yield Progressed("report", "", int(report_is_current(study)), 1)
 
 
-def _count(study: StudyFile, group: str, variable: str, **wanted: Sequence[Any]) -> tuple[int, int]:
-    """Chunks done and chunks in all of the wanted labels; the first dimensions of the variable are the wanted ones."""
+def _count_chunks(study: StudyFile, group: str, variable: str) -> tuple[int, int]:
+    """Chunks done and chunks in all; (0, 1) where nothing has begun."""
+    if not zarr_store.exists(study.store, group):
+        return 0, 1
+    done = zarr_store.done(study.store, group, variable)
+    return int(done.sum()), done.size
+
+
+def _count_labels(study: StudyFile, group: str, **wanted: Sequence[Any]) -> tuple[int, int]:
+    """Combinations of labels whose results are complete, and how many are wanted."""
     n_labels = math.prod(len(labels) for labels in wanted.values())
     if not zarr_store.exists(study.store, group):
         return 0, n_labels
-    done = zarr_store.done(study.store, group, variable)
-    per_label = math.prod(done.shape[len(wanted) :])
+    done = zarr_store.complete(study.store, group, *wanted)
     for axis, (dim, labels) in enumerate(wanted.items()):
         known = zarr_store.labels(study.store, group, dim)
         done = done.take([known.index(label) for label in labels if label in known], axis=axis)
-    return int(done.sum()), n_labels * per_label
+    return int(done.sum()), n_labels
 
 
 # ---------------------------------------------------------------- what the last stages rest on
@@ -94,6 +102,15 @@ def relation_recipe(study: StudyFile) -> dict[str, Any]:
             }
         )
     )
+
+
+def relations_are_current(study: StudyFile) -> bool:
+    """Whether the relations are there, no chunk of them is missing, and they rest on what is there now."""
+    if not all(zarr_store.exists(study.store, group) for group in RELATED):
+        return False
+    if zarr_store.attributes(study.store, "relations").get("recipe") != relation_recipe(study):
+        return False
+    return all(zarr_store.complete(study.store, group) for group in RELATED)
 
 
 def fingerprint(study: StudyFile) -> str:

@@ -10,12 +10,13 @@ Rules that make a study resumable without any bookkeeping beside the data:
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ Index = slice | int | np.ndarray
 
 GROWING = ("layer", "seed")
 """Dimensions along which a group may grow: one chunk holds one layer or seed."""
+
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 _FILL = {"f": np.nan, "i": -1, "b": False, "T": "", "U": ""}
 
@@ -159,9 +162,10 @@ def allocate(
     if exists(store, group):
         refuse_other_recipe(store, group, recipe)
     else:
+        remove(store, group)  # what a removal cut short has left of it
         zarr.open_group(str(store), mode="a")
-        made = _group(store, group, "a")
-        made.attrs.update({"recipe": recipe, **(attrs or {})})
+        # With its recipe at once: a group without one would pass for one of other settings.
+        zarr.create_group(str(store), path=group, attributes={"recipe": recipe, **(attrs or {})})
     lengths = {d: _settle_coordinate(store, group, d, labels) for d, labels in coords.items()}
     for name in names:
         dims = rows[name].dims
@@ -192,8 +196,11 @@ def _settle_coordinate(store: StorePath, group: str, dim: str, wanted: Sequence[
     new = list(np.asarray(wanted).tolist())
     path = Path(store) / group / dim / "zarr.json"
     old = labels(store, group, dim) if path.exists() else []
-    if old == new:
+    there = done(store, group, dim) if old else np.ones(1, bool)
+    if old == new and there.all():
         return len(old)
+    if not there.all():  # a stop after room was made for labels, before they were written
+        old = old[: int(there.argmin()) * _array(store, group, dim).chunks[0]]
     if old and dim not in GROWING:
         differ = [f"{a!r} then, {b!r} now" for a, b in zip(old, new, strict=False) if a != b]
         raise StoreMismatchError(
@@ -202,13 +209,17 @@ def _settle_coordinate(store: StorePath, group: str, dim: str, wanted: Sequence[
             + ". The set of images changed: name another `store:`, or run the stage with --redo"
         )
     merged = old + [label for label in new if label not in old]
-    if merged != old:
+    if merged != old or not there.all():
         # Data first, coordinate last: a stop in between leaves spare room, never a label without room.
         for name, array in _group(store, group, "r+").arrays():
             dims = _dims(array)
             if dim in dims and name != dim:
                 array.resize(tuple(len(merged) if d == dim else n for d, n in zip(dims, array.shape, strict=True)))
-        _create(store, group, dim, (len(merged),), (len(merged) or 1,), schema.variables(group)[dim].dtype)
+        if path.exists() and dim in GROWING:
+            _array(store, group, dim, "r+").resize((len(merged),))
+        else:
+            chunk = 1 if dim in GROWING else len(merged) or 1
+            _create(store, group, dim, (len(merged),), (chunk,), schema.variables(group)[dim].dtype)
         _array(store, group, dim, "r+")[:] = _as_array(merged)
     return len(merged)
 
@@ -286,6 +297,8 @@ def write(store: StorePath, group: str, variable: str, values: Any, **index: sli
 
 def write_column(store: StorePath, group: str, dim: str, name: str, values: Sequence[str]) -> None:
     """Write a text column along `dim` that the schema does not know: what a user's own table brings along."""
+    if (Path(store) / group / name / "zarr.json").exists() and labels(store, group, name) == list(values):
+        return
     row = schema.Variable((dim,), "str", f"column {name} of the user's table")
     _create(store, group, name, (len(values),), (max(len(values), 1),), "str", row)
     _array(store, group, name, "r+")[:] = _as_array(list(values))
@@ -334,6 +347,16 @@ def done(store: StorePath, group: str, variable: str) -> np.ndarray:
     return found
 
 
+def complete(store: StorePath, group: str, *dims: str) -> np.ndarray:
+    """For every label along `dims`, whether all is there of the variables whose first dimensions these are."""
+    found = np.ones((), dtype=bool)
+    for name, array in _group(store, group).arrays():
+        if _dims(array)[: len(dims)] == dims and name not in dims:
+            there = done(store, group, name)
+            found = found & there.all(axis=tuple(range(len(dims), there.ndim)))
+    return found
+
+
 def groups(store: StorePath) -> list[str]:
     """Names of all groups that hold arrays, `activations/<layer>` included."""
     root = Path(store)
@@ -366,8 +389,8 @@ def open_results(store: StorePath) -> xr.DataTree:
 
 
 @contextmanager
-def lock(store: StorePath) -> Iterator[None]:
-    """Hold the store for one run.
+def lock(store: StorePath) -> Iterator[bool]:
+    """Hold the store for one run; gives whether it can be written, as on read-only media nobody needs to hold it.
 
     The mark beside the store names process and host. A mark left by a dead process of this host is taken over.
 
@@ -381,10 +404,15 @@ def lock(store: StorePath) -> Iterator[None]:
     path = Path(f"{store}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with SoftFileLock(path, timeout=0):
-            yield
+        held = SoftFileLock(path, timeout=0).acquire()
     except Timeout:
         raise StoreBusyError(_busy(path)) from None
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+        held = None
+    with held or nullcontext():
+        yield held is not None
 
 
 def _busy(path: Path) -> str:

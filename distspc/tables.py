@@ -206,18 +206,20 @@ def write_table(
 ) -> None:
     """Replace a group of the store by a table, a variable per column.
 
-    Columns the schema does not know are left out; text and numbers keep the schema's types.
+    Columns the schema does not know are left out; text and numbers keep the schema's types. The recipe comes last: a
+    table cut short does not pass for one of this recipe.
     """
     rows = schema.variables(group)
     names = [name for name in rows if name in frame.columns]
     dim = rows[names[0]].dims[0]
     zarr_store.remove(store, group)
     zarr_store.allocate(
-        store, group, coords={dim: len(frame)}, chunks={}, recipe=recipe, variables=names, attrs=dict(attrs or {})
+        store, group, coords={dim: len(frame)}, chunks={}, recipe={}, variables=names, attrs=dict(attrs or {})
     )
     for name in names if len(frame) else []:
         values = frame[name].astype(str).tolist() if rows[name].dtype == "str" else frame[name].to_numpy()
         zarr_store.write(store, group, name, values)
+    zarr_store.note(Path(store) / group, recipe=dict(recipe))
 
 
 def read_table_of(store: StorePath, group: str) -> pd.DataFrame:
