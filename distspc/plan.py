@@ -1,24 +1,29 @@
 """What a study will cost before it is run: tasks, memory, bytes and time of every stage, from sizes alone.
 
-The time of a stage is its floating-point operations over what the workers' cores do of a float32 matrix product,
-times the share of it that the stage has been measured to reach (`EFFICIENCY`), plus the bytes it moves. It is an
-estimate for choosing a profile, not a promise.
+The work of a stage is its floating-point operations over what a worker's cores do of a float32 matrix product, times
+the share of it that the stage has been measured to reach, plus the bytes it moves and a little for every task; its time
+is that of these tasks handed out in order to the workers. What the model takes from measurements is in `Rates`; a
+measured sample of a study gives rates of its own (`fit_rates`). An estimate for choosing a profile, not a promise.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
+import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from distspc.compute import MEMORY_SHARE
 from distspc.distance_plan import Problem, plan_distances
 from distspc.errors import InputError
 from distspc.layers import LAYERS
 from distspc.study import StageName, StudyFile
-from distspc.tiles import FEATURES_PER_CHUNK, IMAGES_PER_CHUNK, gib
+from distspc.tiles import IMAGES_PER_CHUNK, activation_chunks, gib
 
 FORWARD_FLOP = {
     "block1_pool": 3.87e9,
@@ -31,19 +36,40 @@ FORWARD_FLOP = {
 }
 """Operations of VGG-16's forward pass for one image, up to a layer: two for every multiplication with its addition."""
 
-EFFICIENCY = {"extract": 0.55, "distances": 0.75, "reconstruct": 0.40}
-"""Share of the float32 matrix product's speed that a stage reaches (from `benchmarks/README.md`, one machine)."""
-FLOAT64_SHARE = 0.5
-"""Speed of float64 products over that of float32."""
-
-TRAIN_STEPS, TEST_STEPS = 25, 25
-"""Inner steps of a batch and of the final encoding on VGG-16's activations; they depend on the data."""
-STORE_BYTES_PER_S = 400e6
-"""Bytes a worker reads or writes per second, decoding included."""
-
 MODEL_NBYTES = 600 * 2**20
 FORWARD_NBYTES_PER_IMAGE = 30 * 2**20
 """Memory of VGG-16's weights, and of one image on its way through the network."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What the model takes from measurements; the defaults are those of `benchmarks/README.md`, of one machine.
+
+    Attributes
+    ----------
+    efficiency
+        Share of the float32 matrix product's speed that a stage reaches.
+    float64_share
+        Speed of float64 products over that of float32.
+    train_steps, test_steps
+        Inner steps of a batch (mean over the training) and of the final encoding; they depend on the data.
+    store_bytes_per_s
+        Bytes that a worker reads or writes per second, decoding included.
+    task_s
+        Seconds of a task beside its work: handed out, the store opened.
+    start_s
+        Seconds until a worker has imported what the network needs and built it.
+    """
+
+    efficiency: Mapping[StageName, float] = field(
+        default_factory=lambda: {"extract": 0.55, "distances": 0.75, "reconstruct": 0.40}
+    )
+    float64_share: float = 0.5
+    train_steps: float = 25.0
+    test_steps: float = 25.0
+    store_bytes_per_s: float = 400e6
+    task_s: float = 0.02
+    start_s: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -69,16 +95,31 @@ class StagePlan:
     seconds: float
 
 
-def measure_gflops(n: int = 1024, *, repeats: int = 3) -> float:
-    """GFLOP/s of a float32 matrix product on one core of this machine, now (about a tenth of a second)."""
+def measure_gflops(n: int = 1024, *, repeats: int = 3, dtype: str = "float32", n_threads: int | None = None) -> float:
+    """GFLOP/s of a matrix product on one core of this machine, now, while others are as busy (a fraction of a second).
+
+    Parameters
+    ----------
+    n
+        Rows and columns.
+    repeats
+        The best of these counts.
+    dtype
+        Type of the numbers.
+    n_threads
+        Products side by side, one core each; None: one for every core of this process.
+    """
     from threadpoolctl import threadpool_limits
 
-    a = np.ones((n, n), dtype=np.float32)
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = n_threads or n_cores
+    a = np.ones((n, n), dtype=dtype)
+    outputs = [np.empty_like(a) for _ in range(count)]
     best = math.inf
-    with threadpool_limits(1):
-        for _ in range(repeats):
+    with threadpool_limits(1), ThreadPoolExecutor(count) as pool:
+        for _ in range(repeats + 1):  # the first starts the threads
             start = time.perf_counter()
-            a @ a
+            list(pool.map(lambda out: np.matmul(a, a, out=out), outputs))
             best = min(best, time.perf_counter() - start)
     return 2 * n**3 / best / 1e9
 
@@ -102,7 +143,9 @@ def store_nbytes(study: StudyFile, n_images: int) -> int:
     return sum(n_features(layer) * n_images * item for layer in study.layers)
 
 
-def plan_study(study: StudyFile, *, n_targets: int, n_fillers: int, resources: Resources) -> tuple[StagePlan, ...]:
+def plan_study(
+    study: StudyFile, *, n_targets: int, n_fillers: int, resources: Resources, rates: Rates | None = None
+) -> tuple[StagePlan, ...]:
     """Plan every stage of a study.
 
     Parameters
@@ -113,6 +156,8 @@ def plan_study(study: StudyFile, *, n_targets: int, n_fillers: int, resources: R
         Images of each role.
     resources
         What it runs on.
+    rates
+        Measured constants of the model; by default those of `Rates`.
 
     Returns
     -------
@@ -123,11 +168,9 @@ def plan_study(study: StudyFile, *, n_targets: int, n_fillers: int, resources: R
     InputError
         If a task does not fit into a worker's memory: names stage, layer, bytes and the way out.
     """
-    plans = (
-        *_plan_extract(study, n_targets + n_fillers, resources),
-        *_plan_distances(study, n_targets, n_fillers, resources),
-        *_plan_reconstruct(study, n_targets + n_fillers, resources),
-    )
+    model = _Model(study, resources, rates or Rates())
+    n_images = n_targets + n_fillers
+    plans = (*model.extract(n_images), *model.distances(n_targets, n_fillers), *model.reconstruct(n_images))
     for plan in plans:
         if plan.task_nbytes > resources.memory_nbytes:
             raise InputError(
@@ -138,57 +181,136 @@ def plan_study(study: StudyFile, *, n_targets: int, n_fillers: int, resources: R
     return plans
 
 
-def _seconds(stage: StageName, resources: Resources, *, flop: float, moved: float, n_tasks: int) -> float:
-    # A stage of fewer tasks than workers leaves some idle.
-    busy = max(min(resources.n_workers, n_tasks), 1)
-    rate = busy * resources.cores * resources.gflops_per_core * 1e9 * EFFICIENCY[stage]
-    return flop / rate + moved / (busy * STORE_BYTES_PER_S)
+def fit_rates(
+    study: StudyFile,
+    measured: Mapping[StageName, float],
+    *,
+    n_targets: int,
+    n_fillers: int,
+    resources: Resources,
+    rates: Rates | None = None,
+) -> Rates:
+    """Rates whose efficiencies make the plan of a sample give the seconds that its stages were measured to take.
+
+    Parameters
+    ----------
+    study, n_targets, n_fillers, resources
+        The sample, as for `plan_study`.
+    measured
+        Seconds by stage.
+    rates
+        The other constants, which stay; best measured too.
+    """
+    rates = rates or Rates()
+    # What products take if everything else is as the rates say: all of the time less that of infinitely fast ones.
+    free = replace(rates, efficiency=dict.fromkeys(rates.efficiency, math.inf))
+    sizes = {"n_targets": n_targets, "n_fillers": n_fillers}
+    whole, rest = (_seconds_by_stage(plan_study(study, **sizes, resources=resources, rates=of)) for of in (rates, free))
+    efficiency = dict(rates.efficiency)
+    for stage, seconds in measured.items():
+        # A sample may be too small for the products to be seen at all: they get a twentieth of its time then.
+        efficiency[stage] *= (whole[stage] - rest[stage]) / max(seconds - rest[stage], 0.05 * seconds)
+    return replace(rates, efficiency=efficiency)
 
 
-def _plan_extract(study: StudyFile, n_images: int, resources: Resources) -> Iterator[StagePlan]:
-    n_tasks = math.ceil(n_images / IMAGES_PER_CHUNK)
-    moved = store_nbytes(study, n_images)
-    buffers = 2 * moved / max(n_images, 1) * IMAGES_PER_CHUNK
-    if study.activations is not None:
-        yield StagePlan(
-            "extract",
-            "",
-            n_tasks * len(study.layers),
-            int(buffers),
-            2 * moved,
-            0.0,
-            _seconds("extract", resources, flop=0.0, moved=2 * moved, n_tasks=n_tasks),
+def _seconds_by_stage(plans: tuple[StagePlan, ...]) -> dict[StageName, float]:
+    stages = dict.fromkeys(plan.stage for plan in plans)
+    return {stage: sum(plan.seconds for plan in plans if plan.stage == stage) for stage in stages}
+
+
+@dataclass(frozen=True)
+class _Load:
+    """Work of one layer before it is handed out: operations (float64 ones count for more), bytes, tasks."""
+
+    layer: str
+    n_tasks: int
+    task_nbytes: int
+    moved_nbytes: float
+    flop: float
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The cost model of one study on some resources."""
+
+    study: StudyFile
+    resources: Resources
+    rates: Rates
+
+    def extract(self, n_images: int) -> Iterator[StagePlan]:
+        """All layers in one task a chunk of images."""
+        study, n_tasks = self.study, math.ceil(n_images / IMAGES_PER_CHUNK)
+        moved = store_nbytes(study, n_images)
+        buffers = 2 * moved / max(n_images, 1) * IMAGES_PER_CHUNK
+        if study.activations is not None:
+            return self._handed_out("extract", [_Load("", n_tasks * len(study.layers), int(buffers), 2 * moved, 0.0)])
+        flop = n_images * max(FORWARD_FLOP[layer] for layer in study.layers)
+        memory = MODEL_NBYTES + study.model.batch_size * FORWARD_NBYTES_PER_IMAGE + buffers
+        return self._handed_out("extract", [_Load("", n_tasks, int(memory), moved, flop)], self.rates.start_s)
+
+    def distances(self, n_targets: int, n_fillers: int) -> Iterator[StagePlan]:
+        """Tiles as the stage will cut them, whatever the number of workers: the same bytes come of any."""
+        n_images, workers = n_targets + n_fillers, self.resources
+        pool = (n_targets if self.study.distinctiveness.protocol == "spc-public" else 0, n_images)
+        memory, loads = int(MEMORY_SHARE * workers.memory_nbytes), []
+        for layer in self.study.layers:
+            features = n_features(layer)
+            chunk = activation_chunks(n_images, features)
+            problem = Problem(layer, n_targets, pool, features, chunk["image"], chunk["feature"])
+            plan = plan_distances(problem, memory_nbytes=memory)
+            flop = 2.0 * n_targets * (pool[1] - pool[0]) * features
+            flop /= 1.0 if plan.whole_rows else self.rates.float64_share
+            loads.append(_Load(layer, plan.n_tasks, plan.task_nbytes, plan.read_nbytes, flop))
+        return self._handed_out("distances", loads)
+
+    def reconstruct(self, n_images: int) -> Iterator[StagePlan]:
+        """One training and one encoding of all images for every layer and seed."""
+        s, rates, n_seeds = self.study.reconstruction, self.rates, len(self.study.reconstruction.seeds)
+        k, units, batch = s.codewords, s.units, s.batch_size
+        training = s.batches * (rates.train_steps * 2.0 * batch * k * k + 8.0 * batch * units * k + 2.0 * units * k * k)
+        encoding = rates.test_steps * 2.0 * n_images * k * k + 4.0 * n_images * units * k
+        flop = (training + encoding) * n_seeds / (1.0 if s.precision == "float32" else rates.float64_share)
+        memory = n_images * units * 12 + 8 * (4 * n_images * k + 4 * batch * k + 2 * units * k)
+        layers = self.study.layers
+        loads = [_Load(layer, n_seeds, int(memory), 4.0 * n_features(layer) * n_images, flop) for layer in layers]
+        return self._handed_out("reconstruct", loads)
+
+    def _handed_out(self, stage: StageName, loads: list[_Load], start_s: float = 0.0) -> Iterator[StagePlan]:
+        """Seconds of a stage: its tasks to the workers in order, shared over the layers by their work."""
+        rates, workers = self.rates, self.resources
+        speed = workers.cores * workers.gflops_per_core * 1e9 * rates.efficiency[stage]
+        work = [
+            load.flop / speed + load.moved_nbytes / rates.store_bytes_per_s + load.n_tasks * rates.task_s
+            for load in loads
+        ]
+        seconds = makespan(
+            [(load.n_tasks, w / load.n_tasks) for load, w in zip(loads, work, strict=True)], workers.n_workers
         )
-        return
-    flop = n_images * max(FORWARD_FLOP[layer] for layer in study.layers)
-    memory = MODEL_NBYTES + study.model.batch_size * FORWARD_NBYTES_PER_IMAGE + buffers
-    seconds = _seconds("extract", resources, flop=flop, moved=moved, n_tasks=n_tasks)
-    yield StagePlan("extract", "", n_tasks, int(memory), moved, flop, seconds)
+        seconds += start_s
+        for load, share in zip(loads, work, strict=True):
+            yield StagePlan(
+                stage, load.layer, load.n_tasks, load.task_nbytes, load.moved_nbytes, load.flop,
+                seconds * share / sum(work),
+            )  # fmt: skip
 
 
-def _plan_distances(study: StudyFile, n_targets: int, n_fillers: int, resources: Resources) -> Iterator[StagePlan]:
-    n_images = n_targets + n_fillers
-    pool = (n_targets, n_images) if study.distinctiveness.protocol == "spc-public" else (0, n_images)
-    for layer in study.layers:
-        features = n_features(layer)
-        problem = Problem(
-            layer, n_targets, pool, features, min(IMAGES_PER_CHUNK, n_images), min(FEATURES_PER_CHUNK, features)
-        )
-        plan = plan_distances(problem, memory_nbytes=int(0.6 * resources.memory_nbytes), n_workers=resources.n_workers)
-        flop = 2.0 * n_targets * (pool[1] - pool[0]) * features / (1.0 if plan.whole_rows else FLOAT64_SHARE)
-        seconds = _seconds("distances", resources, flop=flop, moved=plan.read_nbytes, n_tasks=plan.n_tasks)
-        yield StagePlan("distances", layer, plan.n_tasks, plan.task_nbytes, plan.read_nbytes, flop, seconds)
+def makespan(tasks: Sequence[tuple[int, float]], n_workers: int) -> float:
+    """Seconds until all tasks are done, each handed in order to the first free worker.
 
+    Parameters
+    ----------
+    tasks
+        Number and seconds of tasks that are alike.
+    n_workers
+        Workers; each does one at a time.
 
-def _plan_reconstruct(study: StudyFile, n_images: int, resources: Resources) -> Iterator[StagePlan]:
-    settings = study.reconstruction
-    k, units, batch = settings.codewords, settings.units, settings.batch_size
-    n_seeds = len(settings.seeds)
-    training = settings.batches * (TRAIN_STEPS * 2.0 * batch * k * k + 8.0 * batch * units * k + 2.0 * units * k * k)
-    encoding = TEST_STEPS * 2.0 * n_images * k * k + 4.0 * n_images * units * k
-    flop = (training + encoding) * n_seeds / (1.0 if settings.precision == "float32" else FLOAT64_SHARE)
-    memory = n_images * units * 12 + 8 * (4 * n_images * k + 4 * batch * k + 2 * units * k)
-    for layer in study.layers:
-        moved = 4.0 * n_features(layer) * n_images
-        seconds = _seconds("reconstruct", resources, flop=flop, moved=moved, n_tasks=n_seeds * len(study.layers))
-        yield StagePlan("reconstruct", layer, n_seeds, int(memory), moved, flop, seconds)
+    Examples
+    --------
+    >>> makespan([(3, 1.0)], n_workers=2)
+    2.0
+    """
+    free = [0.0] * min(n_workers, max(sum(n for n, _ in tasks), 1))
+    for count, seconds in tasks:
+        for _ in range(count):
+            heapq.heapreplace(free, free[0] + seconds)
+    return max(free)
