@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from distspc import deploy
 from distspc import store as zarr_store
 from distspc.distances import nearest_distances
 from distspc.layers import LAYERS
@@ -87,17 +88,8 @@ def write_store(path: Path, layer: str, activations: Activations) -> None:
 @contextmanager
 def worker(memory_gib: float) -> Iterator[Client]:
     """One worker process with all threads in its products and a memory limit."""
-    import dask
-    from distributed import Client, LocalCluster
-
-    threads = {f"{name}_NUM_THREADS": str(N_THREADS) for name in ("OMP", "OPENBLAS", "MKL")}
-    with (
-        dask.config.set({"distributed.nanny.pre-spawn-environ": {**threads, "MALLOC_TRIM_THRESHOLD_": "65536"}}),
-        LocalCluster(
-            n_workers=1, threads_per_worker=1, memory_limit=f"{memory_gib}GiB", dashboard_address=":0"
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    overrides = ["workers=1", f"cores-per-worker={N_THREADS}", f"memory-per-worker={memory_gib} GiB"]
+    with deploy("local", overrides=overrides) as client:
         yield client
 
 

@@ -29,6 +29,7 @@ from distspc.deploy.failures import last_words
 from distspc.deploy.inside import blas_threads, die, fill_memory, threads_in_use, whereabouts
 from distspc.deploy.jobs import clean_environment, job_memory_mib, lifetime
 from distspc.deploy.quantities import lsf_seconds, memory_nbytes, seconds
+from distspc.deploy.runner import sweep
 from distspc.deploy.tls import certificate_folder
 from distspc.errors import InputError, WorkerError
 
@@ -367,6 +368,19 @@ def test_certificates_of_dead_runs_are_swept_and_others_left(tmp_path):
     assert list(tmp_path.iterdir()) == [other]
 
 
+def test_meeting_places_of_jobs_that_are_gone_are_swept(tmp_path, monkeypatch):
+    for name in (".runner-41.0", ".runner-42.0"):
+        (tmp_path / "logs" / name).mkdir(parents=True)
+    answer = tmp_path / "squeue"
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for code, left in ((1, 2), (0, 1)):  # a queue that does not answer holds everything
+        answer.write_text(f"#!/bin/sh\necho 42\nexit {code}\n")
+        answer.chmod(0o755)
+        sweep(tmp_path / "logs")
+        assert len(list((tmp_path / "logs").iterdir())) == left
+    assert (tmp_path / "logs" / ".runner-42.0").exists()
+
+
 # ---------------------------------------------------------------- clusters on this machine
 
 
@@ -462,8 +476,10 @@ def test_errors_of_the_work_itself_pass_as_they_are():
 
 
 SCRIPT = """
+import signal
 from distspc.deploy import deploy
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & ignores Ctrl-C
     with deploy("local", overrides=["workers=2", "cores-per-worker=1"]) as client:
         futures = client.map(__import__("time").sleep, [60] * 4, pure=False)
         print(*client.run(__import__("os").getpid).values(), flush=True)

@@ -13,7 +13,7 @@ from typing import Any
 from distspc.deploy.dashboard import dashboard_lines
 from distspc.deploy.driver import Submitted, job_script, submit_driver
 from distspc.deploy.failures import explain_failure
-from distspc.deploy.machine import thread_environment, worker_threads
+from distspc.deploy.machine import worker_environment, worker_threads
 from distspc.deploy.profiles import Profile, list_profiles, load_profile
 from distspc.deploy.session import deploy
 
@@ -27,7 +27,7 @@ __all__ = [
     "list_profiles",
     "load_profile",
     "submit_driver",
-    "thread_environment",
+    "worker_environment",
     "worker_threads",
 ]
 

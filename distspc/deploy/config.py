@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from distspc.deploy.checks import queue_section
-from distspc.deploy.machine import thread_environment
+from distspc.deploy.machine import worker_environment
 
 if TYPE_CHECKING:
     from distspc.deploy.profiles import Profile
@@ -38,7 +38,7 @@ def _environment(profile: Profile) -> dict[str, str]:
     inherited = {str(k): str(v) for k, v in dask.config.get("distributed.nanny.pre-spawn-environ").items()}
     if profile.kind == "address":
         return inherited
-    return inherited | thread_environment(profile.shape[1])
+    return inherited | worker_environment(profile.shape[1])
 
 
 def canonical(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from distspc.deploy.checks import queue_section, walltime_reader
-from distspc.deploy.machine import thread_environment
+from distspc.deploy.machine import worker_environment
 from distspc.deploy.profiles import Profile
 from distspc.deploy.quantities import seconds
 from distspc.errors import InputError
@@ -84,7 +84,7 @@ def worker_arguments(profile: Profile) -> list[str]:
 def prologue(profile: Profile) -> list[str]:
     """Shell lines before the worker: an orderly end on SIGTERM, Dask's configuration, the profile's own lines."""
     cores = profile.shape[1]
-    environment = {**_inherited_environment(), **thread_environment(cores)}
+    environment = {**_inherited_environment(), **worker_environment(cores)}
     told = {"distributed.nanny.pre-spawn-environ": environment} | _told(profile)
     exports = [f"export {_variable(key)}={shlex.quote(_value(value))}" for key, value in told.items()]
     # Without a handler of its own bash dies of scancel's SIGTERM at once, and the worker with it.
@@ -93,7 +93,7 @@ def prologue(profile: Profile) -> list[str]:
 
 def thread_exports(cores: int) -> str:
     """Shell line that says how many threads a process has; a job inherits other numbers from where it is submitted."""
-    return "export " + " ".join(f"{name}={value}" for name, value in thread_environment(cores).items())
+    return "export " + " ".join(f"{name}={value}" for name, value in worker_environment(cores).items())
 
 
 def _inherited_environment() -> dict[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from distspc.deploy.machine import gpu_ids, thread_environment
+from distspc.deploy.machine import gpu_ids, worker_environment
 from distspc.deploy.profiles import Profile
 from distspc.deploy.signals import shielded
 from distspc.errors import WorkerError
@@ -173,6 +173,6 @@ def _limited(profile: Profile, cores: int) -> Iterator[None]:
         return
     from threadpoolctl import threadpool_limits
 
-    os.environ.update(thread_environment(cores))
+    os.environ.update(worker_environment(cores))
     with threadpool_limits(cores):
         yield

@@ -30,13 +30,19 @@ THREAD_VARIABLES = (
     "TF_NUM_INTRAOP_THREADS",
 )
 
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20)}
+"""Dask gives MALLOC_TRIM_THRESHOLD_ to workers, which stops glibc from learning that arrays of some hundred kB come and
+go: each would be mapped anew, page by page. Measured on distance tiles: reading 1.6, sieving 2.5, rescoring 3.8 times
+as slow."""
 
-def thread_environment(cores: int) -> dict[str, str]:
+
+def worker_environment(cores: int) -> dict[str, str]:
     """Environment of a worker process that uses `cores` threads: one task at a time has them all.
 
     A worker has one Dask thread slot; NumPy's BLAS, OpenMP and TensorFlow inside the task use `cores` threads.
+    glibc keeps the memory of arrays up to 32 MiB for the next ones.
     """
-    return {**dict.fromkeys(THREAD_VARIABLES, str(cores)), "TF_NUM_INTEROP_THREADS": "1"}
+    return {**dict.fromkeys(THREAD_VARIABLES, str(cores)), "TF_NUM_INTEROP_THREADS": "1", **ALLOCATOR}
 
 
 def worker_threads(default: int = 1) -> int:

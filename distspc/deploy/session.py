@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from distspc.deploy.checks import QUEUES
 from distspc.deploy.config import dask_config, flatten
 from distspc.deploy.failures import explain_failure, log_tail
-from distspc.deploy.machine import THREAD_VARIABLES
+from distspc.deploy.machine import THREAD_VARIABLES, worker_environment
 from distspc.deploy.profiles import Profile, load_profile
 from distspc.deploy.signals import terminate_like_interrupt
 
@@ -121,7 +121,7 @@ def _raise_explained(error: Exception, client: Client, lines: Iterable[str]) -> 
 @contextmanager
 def _environment_kept() -> Iterator[None]:
     # A nanny sets its worker's environment in its own process; for local clusters that is this one.
-    names = (*THREAD_VARIABLES, "TF_NUM_INTEROP_THREADS", "MALLOC_TRIM_THRESHOLD_", "PYTHONHASHSEED")
+    names = (*worker_environment(1), "MALLOC_TRIM_THRESHOLD_", "PYTHONHASHSEED")
     before = {name: os.environ.get(name) for name in names}
     try:
         yield
