@@ -4,6 +4,7 @@
 
 Rank 0 becomes the scheduler, rank 1 runs ``distspc run study.yaml`` at it, all others are workers. In a script of
 one's own that srun starts, ``with deploy("slurm-runner") as client`` does the same: only rank 1 enters the block.
+Such a script needs ``if __name__ == "__main__":``, for worker processes import it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MEET_S = 120.0
+COMMAND_S = 60.0
 
 
 @contextmanager
@@ -80,8 +82,26 @@ def _meeting_place(log_directory: Path) -> Path:
     step = os.environ.get("SLURM_STEP_ID", "0")
     folder = log_directory / f".runner-{os.environ.get('SLURM_JOB_ID', 'x')}.{step}"
     if rank == 0:
+        sweep(log_directory)
         folder.mkdir(parents=True, mode=0o700)
     return folder
+
+
+def sweep(log_directory: Path) -> None:
+    """Remove the meeting places of jobs that were killed: those that SLURM no longer holds."""
+    left = list(log_directory.glob(".runner-*.*"))
+    if not left:
+        return
+    command = ["squeue", "--noheader", "--user", str(os.getuid()), "--format", "%A"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return
+    if answer.returncode == 0:
+        queued = set(answer.stdout.split())
+        for folder in left:
+            if folder.name.split("-")[1].split(".")[0] not in queued:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _meet(folder: Path, profile: Profile) -> Any:
