@@ -21,6 +21,7 @@ import numpy as np
 from distspc.compute import MEMORY_SHARE
 from distspc.distance_plan import Problem, plan_distances
 from distspc.errors import InputError
+from distspc.kernels.models import Settings as Fit
 from distspc.layers import LAYERS
 from distspc.study import StageName, StudyFile
 from distspc.tiles import IMAGES_PER_CHUNK, activation_chunks, gib
@@ -36,9 +37,10 @@ FORWARD_FLOP = {
 }
 """Operations of VGG-16's forward pass for one image, up to a layer: two for every multiplication with its addition."""
 
+INTERPRETER_NBYTES = 250 * 2**20
 MODEL_NBYTES = 600 * 2**20
 FORWARD_NBYTES_PER_IMAGE = 30 * 2**20
-"""Memory of VGG-16's weights, and of one image on its way through the network."""
+"""Memory of a worker with its imports, of VGG-16's weights, and of one image on its way through the network."""
 
 
 @dataclass(frozen=True)
@@ -270,10 +272,18 @@ class _Model:
         training = s.batches * (rates.train_steps * 2.0 * batch * k * k + 8.0 * batch * units * k + 2.0 * units * k * k)
         encoding = rates.test_steps * 2.0 * n_images * k * k + 4.0 * n_images * units * k
         flop = (training + encoding) * n_seeds / (1.0 if s.precision == "float32" else rates.float64_share)
-        memory = n_images * units * 12 + 8 * (4 * n_images * k + 4 * batch * k + 2 * units * k)
+        memory = self._fit_nbytes(n_images)
         layers = self.study.layers
         loads = [_Load(layer, n_seeds, int(memory), 4.0 * n_features(layer) * n_images, flop) for layer in layers]
         return self._handed_out("reconstruct", loads)
+
+    def _fit_nbytes(self, n_images: int) -> int:
+        s = self.study.reconstruction
+        fixed = Fit(s.units, s.codewords, s.batches, s.batch_size, s.sparsity, s.train_on, s.precision, s.solver)
+        growing = n_images * (4 * s.units + 2 * 8 * s.codewords)
+        # Beyond its share of the worker, the stage keeps what grows with the images on disk.
+        fits = fixed.task_nbytes + growing <= MEMORY_SHARE * self.resources.memory_nbytes
+        return INTERPRETER_NBYTES + fixed.task_nbytes + (growing if fits else 0)
 
     def _handed_out(self, stage: StageName, loads: list[_Load], start_s: float = 0.0) -> Iterator[StagePlan]:
         """Seconds of a stage: its tasks to the workers in order, shared over the layers by their work."""

@@ -74,3 +74,13 @@ def test_makespan_is_between_its_bounds(tasks, n_workers):
 def test_the_speed_of_a_core_is_positive():
     assert measure_gflops(64, repeats=1) > 0
     assert measure_gflops(64, repeats=1, dtype="float64", n_threads=1) > 0
+
+
+def test_a_million_images_do_not_ask_for_more_memory(study):
+    workers = replace(HERE, n_workers=1000, memory_nbytes=16 * 2**30)
+    few, many = (
+        next(p for p in plan_study(study, n_targets=2222, n_fillers=n, resources=workers) if p.stage == "reconstruct")
+        for n in (8042, 1_000_000)
+    )
+    assert many.task_nbytes < few.task_nbytes < 2**30
+    assert many.seconds > few.seconds

@@ -1,0 +1,271 @@
+"""Does it scale: two workers against one, what tasks cost beside their work, the graph of a million images.
+
+    python benchmarks/scaling.py stages     # 1 and 2 one-core local workers at every stage: minutes
+    python benchmarks/scaling.py empty      # tasks that do nothing
+    python benchmarks/scaling.py graph      # a million images on 1,000 workers: built and sized, not run
+
+`stages`: efficiency is t1 / (2 t2), medians of `--rounds` that alternate. Overhead is the share of the workers' time in
+which they did not compute a task, as the scheduler's task stream has it: handing out, opening, waiting for the last;
+beside it the seconds of an empty task over those of a task. Extraction is that of photographs with the network already
+loaded, distances and reconstruction those of synthetic activations. `relate` and `report` run in the driver.
+
+`graph`: the store of the study is allocated in full, with an empty file for every chunk of activations, since stages
+ask which are there. What goes to the scheduler is the pickled graph; a task is a pickled node of it, with the names of
+those it needs. Seconds on paper are those of `distspc plan` and, beside them, the scheduler's at the rate of empty
+tasks that `--empty-task-ms` gives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distspc import activations, distances, images, reconstruction
+from distspc import store as zarr_store
+from distspc.compute import MEMORY_SHARE, compute, task_memory
+from distspc.deploy import deploy
+from distspc.layers import LAYERS
+from distspc.plan import Resources, measure_gflops, plan_study
+from distspc.study import StudyFile
+from distspc.testing import image_ids, make_store, write_image_table
+from distspc.tiles import gib
+
+sys.path.insert(0, str(Path(__file__).parent))
+from extraction import write_crops
+from sparse_coding import timed
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+    from distributed import Client
+
+Build = Callable[["Client"], "list[Delayed]"]
+N_EMPTY = 2000
+
+
+def main() -> None:
+    """Do the part that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=["stages", "empty", "graph"])
+    parser.add_argument("--images", type=int, default=128, help="photographs of the extraction")
+    parser.add_argument("--rows", type=int, default=2048, help="images of synthetic activations, half of them targets")
+    parser.add_argument("--batches", type=int, default=40, help="of the reconstruction: 2 layers, 2 seeds")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory", default="6 GiB", help="of a worker")
+    parser.add_argument("--million", type=int, default=1_000_000, help="images of the graph")
+    parser.add_argument("--targets", type=int, default=2222, help="how many of them are targets")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1000)
+    parser.add_argument("--cores", type=int, default=4, help="of each of these workers, which have 16 GiB")
+    parser.add_argument("--empty-task-ms", type=float, default=1.0, help="as part `empty` shows")
+    parser.add_argument("--directory", default=None, help="where the files go (default: the temporary folder)")
+    settings = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="scaling-", dir=settings.directory) as folder:
+        {"stages": stages, "empty": empty, "graph": graph}[settings.part](settings, Path(folder))
+
+
+@contextmanager
+def workers(n: int, memory: str) -> Iterator[Client]:
+    """Local worker processes of one core each."""
+    with deploy("local", overrides=[f"workers={n}", "cores-per-worker=1", f"memory-per-worker={memory}"]) as client:
+        yield client
+
+
+# ---------------------------------------------------------------- two workers against one
+
+
+def stages(settings: argparse.Namespace, folder: Path) -> None:
+    """Time every stage on one worker and on two."""
+    builds = prepare(settings, folder)
+    found: dict[tuple[str, int], list[tuple[float, float, int]]] = {}
+    empty_s: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(settings.rounds):
+        for n in (1, 2):
+            with workers(n, settings.memory) as client:
+                empty_s[n].append(empty_task(client))
+                for stage, build in builds.items():
+                    compute(build(client)[:n], client, label=stage)  # imports, and the network's load
+                    found.setdefault((stage, n), []).append(measure(client, stage, build(client)))
+    print(
+        "| stage | tasks | one worker, s | two workers, s | efficiency | overhead of one | of two | empty task / task |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for stage in builds:
+        t1, o1, n_tasks = map(statistics.median, zip(*found[stage, 1], strict=True))
+        t2, o2, _ = map(statistics.median, zip(*found[stage, 2], strict=True))
+        share = statistics.median(empty_s[1]) * n_tasks / t1
+        times = f"{t1:.1f} | {t2:.1f} | **{t1 / (2 * t2):.2f}**"
+        print(f"| {stage} | {n_tasks:.0f} | {times} | {o1:.1%} | {o2:.1%} | {share:.2%} |")
+    for n, times in empty_s.items():
+        print(f"{n} workers: {1e3 * statistics.median(times):.2f} ms an empty task ({N_EMPTY} of them)")
+
+
+def prepare(settings: argparse.Namespace, folder: Path) -> dict[str, Build]:
+    """Write what the stages start from; give a function for each that builds its tasks anew."""
+    photographs, store = folder / "photographs.zarr", folder / "synthetic.zarr"
+    sources = images.list_images(write_crops(folder / "Images", settings.images))
+    rows = [task.compute(scheduler="synchronous") for task in activations.scan_images(photographs, sources)]
+    activations.write_images(photographs, sources, rows)
+    half = settings.rows // 2
+    sizes = {layer: LAYERS[layer].n_features for layer in ("block5_pool", "fc1", "fc2")}
+    make_store(store, n_targets=half, n_fillers=settings.rows - half, layers=sizes)
+    # The layers of a study are tasks side by side; block5_pool twice, as one task of each worker.
+    shutil.copytree(store, folder / "again.zarr")
+
+    def extract(_: Client) -> list[Delayed]:
+        zarr_store.remove(photographs, "activations")
+        return activations.extract_activations(photographs, layers=list(LAYERS), weights="random")
+
+    def measure_distances(client: Client) -> list[Delayed]:
+        built = []
+        for path in (store, folder / "again.zarr"):
+            zarr_store.remove(path, "distances")
+            for layer in sizes:
+                built += distances.nearest_distances(path, layer=layer, memory_nbytes=task_memory(client))
+        return built
+
+    def reconstruct(client: Client) -> list[Delayed]:
+        zarr_store.remove(store, "reconstruction")
+        shutil.rmtree(f"{store}.units", ignore_errors=True)
+        built = []
+        for layer in ("fc1", "fc2"):
+            options = {"n_batches": settings.batches, "memory_nbytes": task_memory(client)}
+            built += reconstruction.fit_sparse_code(store, layer=layer, seeds=[0, 1], **options)
+        return built
+
+    return {"extract": extract, "distances": measure_distances, "reconstruct": reconstruct}
+
+
+def measure(client: Client, stage: str, tasks: list[Delayed]) -> tuple[float, float, int]:
+    """Seconds, share of the workers' time in which no task computed, number of tasks."""
+    from distributed import get_task_stream
+
+    with get_task_stream(client) as stream:
+        seconds, _ = timed(compute, tasks, client, label=stage)
+    parts = [part for task in stream.data for part in task["startstops"] if part["action"] == "compute"]
+    computing = sum(part["stop"] - part["start"] for part in parts)
+    n = len(client.scheduler_info(n_workers=-1)["workers"])
+    return seconds, 1 - computing / (n * seconds), len(parts)
+
+
+def empty_task(client: Client) -> float:
+    """Seconds of the whole system for a task that does nothing."""
+    client.gather(client.map(abs, range(100), pure=False))
+    seconds, _ = timed(lambda: client.gather(client.map(abs, range(N_EMPTY), pure=False)))
+    return seconds / N_EMPTY
+
+
+def empty(settings: argparse.Namespace, _: Path) -> None:
+    """Rate of empty tasks."""
+    for n in (1, 2):
+        with workers(n, settings.memory) as client:
+            told = ", ".join(f"{1e3 * empty_task(client):.2f}" for _ in range(settings.rounds))
+        print(f"{n} workers: {told} ms an empty task")
+
+
+# ---------------------------------------------------------------- the graph of a million images
+
+
+def graph(settings: argparse.Namespace, folder: Path) -> None:
+    """Build the tasks of every stage of a large study and size them."""
+    store, n = folder / "study.zarr", settings.million
+    resources = Resources(settings.workers, settings.cores, 16 * 2**30, measure_gflops())
+    memory = int(MEMORY_SHARE * resources.memory_nbytes)
+    fillers = n - settings.targets
+    ids = image_ids(settings.targets, fillers)
+    print(f"{n:,} images, {settings.targets} targets, {settings.seeds} seeds; {settings.workers} workers", flush=True)
+    print("| stage | tasks | built in | graph, pickled | a task | largest task | memory of a task, planned |")
+    print("|---|---|---|---|---|---|---|")
+    sources = [images.ImageSource(i, i.split("/")[0][:-1], k, f"/images/{i}.jpg") for k, i in enumerate(ids, start=1)]
+    rows = {"scan images": size(*timed(activations.scan_images, store, sources))}
+    del sources
+    seconds, _ = timed(write_image_table, store, ids, settings.targets)
+    rows["extract"] = size(*timed(activations.extract_activations, store, layers=list(LAYERS), weights="random"))
+    touched, n_chunks = timed(touch_chunks, store)
+    asked = sum(timed(zarr_store.done, store, f"activations/{layer}", "activation")[0] for layer in LAYERS)
+
+    def all_distances() -> list[Delayed]:
+        return [t for layer in LAYERS for t in distances.nearest_distances(store, layer=layer, memory_nbytes=memory)]
+
+    def all_reconstructions() -> list[Delayed]:
+        options = {"seeds": list(range(settings.seeds)), "memory_nbytes": memory}
+        return [t for layer in LAYERS for t in reconstruction.fit_sparse_code(store, layer=layer, **options)]
+
+    rows["distances"] = size(*timed(all_distances))
+    rows["reconstruct"] = size(*timed(all_reconstructions))
+    plans = plan_million(settings, fillers, resources)
+    for stage, row in rows.items():
+        planned = max((p.task_nbytes for p in plans if p.stage == stage), default=0)
+        print(f"| {stage} | {row['tasks']:,} | {row['seconds']:.1f} s | {gib(row['nbytes'])} | {gib(row['mean'])} | "
+              f"{gib(row['largest'])} | {gib(planned) if planned else ''} |")  # fmt: skip
+    print(f"\nimage table written in {seconds:.1f} s; {n_chunks:,} chunk files made in {touched:.1f} s, asked for in "
+          f"{asked:.1f} s")  # fmt: skip
+    on_paper(settings, rows, plans, resources)
+
+
+def touch_chunks(store: Path) -> int:
+    """An empty file for every chunk of activations, so that they pass for done."""
+    count = 0
+    for layer in LAYERS:
+        group = f"activations/{layer}"
+        n_rows, n_columns = zarr_store.done(store, group, "activation").shape
+        for row in range(n_rows):
+            chunk = store / group / "activation" / "c" / str(row)
+            chunk.mkdir(parents=True)
+            for column in range(n_columns):
+                os.close(os.open(chunk / str(column), os.O_CREAT | os.O_WRONLY))
+        count += n_rows * n_columns
+    return count
+
+
+def size(seconds: float, tasks: list[Delayed]) -> dict[str, float]:
+    """Tasks of a graph, bytes of it all as it goes to the scheduler, and of its tasks."""
+    from dask.base import collections_to_expr
+
+    expression = collections_to_expr(tasks).optimize()
+    nbytes = len(pickle.dumps(expression, protocol=5))
+    nodes = [len(pickle.dumps(node, protocol=5)) for node in expression.__dask_graph__().values()]
+    return {
+        "seconds": seconds,
+        "tasks": len(nodes),
+        "nbytes": nbytes,
+        "mean": statistics.mean(nodes),
+        "largest": max(nodes),
+    }
+
+
+def plan_million(settings: argparse.Namespace, n_fillers: int, resources: Resources):
+    """The study's plan as `distspc plan` makes it."""
+    study = StudyFile.from_dict(
+        {
+            "store": "s.zarr",
+            "images": {"targets": "t", "fillers": "f"},
+            "reconstruction": {"seeds": list(range(settings.seeds))},
+        }
+    )
+    return plan_study(study, n_targets=settings.targets, n_fillers=n_fillers, resources=resources)
+
+
+def on_paper(settings: argparse.Namespace, rows: dict, plans, resources: Resources) -> None:
+    """Time of every stage on the workers and at the scheduler."""
+    print("\n| stage | operations | moved | on the workers | at the scheduler |\n|---|---|---|---|---|")
+    for stage in ("extract", "distances", "reconstruct"):
+        of = [p for p in plans if p.stage == stage]
+        flop, moved, seconds = (sum(getattr(p, name) for p in of) for name in ("flop", "moved_nbytes", "seconds"))
+        handed = rows[stage]["tasks"] * settings.empty_task_ms / 1e3
+        print(
+            f"| {stage} | {flop / 1e15:.2f} PFLOP | {moved / 1e12:.1f} TB | {seconds / 60:.1f} min | {handed:.0f} s |"
+        )
+    print(f"{settings.workers} workers of {settings.cores} cores, {resources.gflops_per_core:.0f} GFLOP/s each")
+
+
+if __name__ == "__main__":
+    main()
