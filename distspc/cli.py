@@ -361,8 +361,12 @@ def _options(
     logging.getLogger("distspc").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C or SIGTERM; Typer makes one of Ctrl-C, without a word."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; exit code 0 done, 2 bad input, 1 anything else."""
+    """Run the command line; exit code 0 done, 2 bad input, 130 interrupted, 1 anything else."""
     signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         app(args=list(arguments) if arguments is not None else None)
@@ -372,9 +376,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except DistspcError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code != INTERRUPTED:
+            raise
         typer.echo("stopped; run the same command again to go on", err=True)
-        sys.exit(1)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         logging.getLogger(__name__).info("unexpected error", exc_info=True)
         typer.echo(f"error: {type(error).__name__}: {error} (run `distspc --verbose ...` for the details)", err=True)
