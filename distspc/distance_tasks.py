@@ -16,7 +16,6 @@ from distspc.distance_plan import Range, image_tiles
 from distspc.errors import InputError
 from distspc.kernels.candidates import Nearest, Pairs, Sieved, scales, sieve
 from distspc.kernels.distance import (
-    PARTS,
     RowStatistics,
     choose_centre,
     error_bound,
@@ -242,7 +241,7 @@ class _Search:
                 sieved = self._sieve(part, tile, right, again)
             self._rescore(part, tile, rows, sieved)
 
-        in_threads(work, which.stop - which.start, self.n_threads, n_parts=PARTS)
+        in_threads(work, which.stop - which.start, self.n_threads)
 
     def _sieve(self, which: slice, tile: Range, right: RowStatistics, product: np.ndarray) -> Sieved:
         targets = (self.targets[0] + which.start, self.targets[0] + which.stop)

@@ -57,8 +57,6 @@ quarter, which costs a tenth of what adding up four panels does.
 """
 PANEL_FLOAT64 = 1_024
 """The same for float64, where the bound is never the problem but the converted copies take memory."""
-PARTS = 3
-"""Ranges of rows that each thread takes one after the other: evens out what else the cores have to do."""
 _SPAN = 128 * BLOCK
 _HASH_SEED = 20_240
 
@@ -155,12 +153,9 @@ def _panel(dtype: DTypeLike) -> int:
     return PANEL if np.dtype(dtype) == np.float32 else PANEL_FLOAT64
 
 
-def in_threads(work: Callable[[int, int], None], n: int, n_threads: int, *, n_parts: int = 1) -> None:
-    """Call ``work(start, stop)`` for ranges that cover 0..n, on some threads at the same time.
-
-    `n_parts` ranges a thread: with more than one, a thread that is held up leaves work to the others.
-    """
-    step = max(-(-n // (max(n_threads, 1) * n_parts)), 1)
+def in_threads(work: Callable[[int, int], None], n: int, n_threads: int) -> None:
+    """Call ``work(start, stop)`` for ranges that cover 0..n, one a thread: more ranges cost a tenth in the products."""
+    step = max(-(-n // max(n_threads, 1)), 1)
     parts = [(start, min(start + step, n)) for start in range(0, n, step)]
     if n_threads <= 1 or len(parts) <= 1:
         for part in parts:
@@ -278,7 +273,7 @@ def products(
     Array (n, m) of `dtype`.
     """
     out = np.empty((len(x), len(y)), dtype=dtype)
-    in_threads(lambda a, b: _multiply(x[a:b], y, centre, out[a:b]), len(x), n_threads, n_parts=PARTS)
+    in_threads(lambda a, b: _multiply(x[a:b], y, centre, out[a:b]), len(x), n_threads)
     return out
 
 
