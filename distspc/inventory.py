@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,11 @@ def scan_images(store: StorePath, sources: Sequence[ImageSource], *, strict: boo
         if strict and source.problem is not None:
             raise InputError(_named(source.file, source.problem))
     token = tokenize(str(store), [(s.id, s.file, stamp(s.file)) for s in waiting], strict)
-    look = dask.delayed(_look_at, pure=False)
+    # The sources go inside the function: Dask would take arguments apart, a millisecond an image.
     return [
-        look(waiting[start:stop], strict, dask_key_name=task_key("scan", "", token, i))
+        dask.delayed(partial(_look_at, waiting[start:stop], strict), pure=False, traverse=False)(
+            dask_key_name=task_key("scan", "", token, i)
+        )
         for i, (start, stop) in enumerate(ranges(len(waiting), FILES_PER_TASK))
     ]
 
