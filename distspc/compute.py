@@ -91,9 +91,18 @@ def compute(
                 future.release()
         return client.gather(futures) if gather else []
     except CancelledError as error:
-        raise WorkerError(f"{label}: the scheduler dropped the work ({error}); run the study again to go on") from error
+        raise WorkerError(
+            f"{label}: {_why_dropped(error)}; what is done stays, run the study again to go on"
+        ) from error
     finally:
         client.cancel([future for future in futures if not future.done()])
+
+
+def _why_dropped(error: BaseException) -> str:
+    said = " ".join(str(error).split())
+    if "connection-lost" in said:
+        return "the connection to the scheduler is lost (it died, or the network did)"
+    return f"the scheduler dropped the work ({said})"
 
 
 def _offered(client: Client, resource: str) -> bool:

@@ -211,10 +211,9 @@ def _settle_coordinate(store: StorePath, group: str, dim: str, wanted: Sequence[
     merged = old + [label for label in new if label not in old]
     if merged != old or not there.all():
         # Data first, coordinate last: a stop in between leaves spare room, never a label without room.
-        for name, array in _group(store, group, "r+").arrays():
-            dims = _dims(array)
-            if dim in dims and name != dim:
-                array.resize(tuple(len(merged) if d == dim else n for d, n in zip(dims, array.shape, strict=True)))
+        # What has lost its label is dropped: it could be taken for another's.
+        for length in [len(old), len(merged)] if not there.all() else [len(merged)]:
+            _resize(store, group, dim, length)
         if path.exists() and dim in GROWING:
             _array(store, group, dim, "r+").resize((len(merged),))
         else:
@@ -222,6 +221,13 @@ def _settle_coordinate(store: StorePath, group: str, dim: str, wanted: Sequence[
             _create(store, group, dim, (len(merged),), (chunk,), schema.variables(group)[dim].dtype)
         _array(store, group, dim, "r+")[:] = _as_array(merged)
     return len(merged)
+
+
+def _resize(store: StorePath, group: str, dim: str, length: int) -> None:
+    for name, array in _group(store, group, "r+").arrays():
+        dims = _dims(array)
+        if dim in dims and name != dim:
+            array.resize(tuple(length if d == dim else n for d, n in zip(dims, array.shape, strict=True)))
 
 
 def _as_array(values: Sequence[Any]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,12 +38,30 @@ def existing_client(profile: Profile) -> Iterator[Client]:
         said = " ".join(str(error).split())
         raise InputError(f"no scheduler answers at {where}: {said}{_hint(where)}") from None
     timeout = settings.timeouts.start or START_S
-    with client:
+    with _closed_in_silence(client):
         try:
             client.wait_for_workers(1, timeout=timeout)
         except TimeoutError:
             raise WorkerError(f"the scheduler at {where} has had no worker for {timeout:g} s; start some") from None
         yield client
+
+
+@contextmanager
+def _closed_in_silence(client: Client) -> Iterator[None]:
+    """Close a client at the end of the block.
+
+    Where the scheduler is lost, Dask logs the tracebacks of its attempts to connect; the error says it in a sentence.
+    """
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    try:
+        yield
+    finally:
+        logger.setLevel(logging.CRITICAL)
+        try:
+            client.close()
+        finally:
+            logger.setLevel(level)
 
 
 def _hint(where: str) -> str:
