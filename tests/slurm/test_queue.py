@@ -33,7 +33,7 @@ def collect(futures):
 
 
 @pytest.mark.faults
-def test_a_killed_worker_and_a_cancelled_job_are_replaced(queue, logs):
+def test_a_killed_worker_a_cancelled_job_and_a_dead_node_are_replaced(queue, logs):
     with deploy("testbed", overrides=ONE, log_directory=logs) as client:
         client.wait_for_workers(1, timeout=RESULT_S)
         (first,) = client.run(whereabouts).values()
@@ -45,14 +45,18 @@ def test_a_killed_worker_and_a_cancelled_job_are_replaced(queue, logs):
         subprocess.run(["scancel", second["job"]], check=True)
         seen = collect(late)
         assert len(seen) == 3
-        assert seen[-1]["job"] != second["job"]
+        third = seen[-1]["job"]
+        assert third != second["job"]
+        last = client.map(whereabouts, [0.3] * 3, pure=False)
+        fail_node_of(third)
+        assert collect(last)[-1]["job"] != third
 
 
-def test_a_job_at_the_end_of_its_life_hands_over(queue, logs):
-    with deploy("testbed", overrides=(*ONE, "lifetime=6s"), log_directory=logs) as client:
-        seen = collect(client.map(whereabouts, [1.0] * 12, pure=False))
-        assert len(seen) == 12
-        assert len({one["job"] for one in seen}) > 1
+def fail_node_of(job: str) -> None:
+    """Take the node of a job down; it comes back by itself."""
+    node = subprocess.run(["squeue", "-h", "-o", "%N", "-j", job], capture_output=True, text=True, check=True)
+    change = [f"NodeName={node.stdout.strip()}", "State=DOWN", "Reason=test"]
+    subprocess.run(["scontrol", "update", *change], check=True)
 
 
 @pytest.mark.parametrize(
@@ -127,11 +131,12 @@ def test_adapt_follows_the_work_down_to_none(queue, logs, until):
 
 
 SCRIPT = """
+import signal
 import sys
-import time
-from distspc.deploy import deploy, explain_failure
+from distspc.deploy import deploy
 if __name__ == "__main__":
-    with deploy("testbed", overrides=["death-timeout=8"], log_directory=sys.argv[1]) as client:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & ignores Ctrl-C
+    with deploy("testbed", overrides=["death-timeout=4"], log_directory=sys.argv[1]) as client:
         client.wait_for_workers(1)
         futures = client.map(__import__("time").sleep, [60] * 4, pure=False)
         print("working", flush=True)
@@ -158,3 +163,24 @@ def test_an_interrupted_run_leaves_no_job(queue, logs, tmp_path, until, number):
     if number == signal.SIGKILL:  # nobody is left to cancel them: the workers see that the scheduler is gone
         until(lambda: queue() == [], seconds=RESULT_S)
     assert queue() == []
+
+
+OWN = """
+import sys
+from distspc.deploy import deploy
+from distspc.deploy.inside import blas_threads
+if __name__ == "__main__":
+    own = ["workers=1", "cores=2", "interface=lo"]
+    with deploy("slurm-runner", overrides=own, log_directory=sys.argv[1]) as client:
+        print(*client.run(blas_threads).values())
+"""
+
+
+def test_a_script_of_ones_own_that_srun_starts_has_the_whole_cluster(queue, logs, tmp_path, until):
+    script = tmp_path / "own.py"
+    script.write_text(OWN)
+    command = ["srun", "--ntasks=3", "--cpus-per-task=2", sys.executable, script, logs]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=RESULT_S, cwd=tmp_path)
+    assert done.stdout == "{'blas': 2, 'told': 2}\n", done.stderr
+    assert not list(logs.iterdir())
+    until(lambda: queue() == [])

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import yaml
 from PIL import Image
 
 from distspc import store as zarr_store
 from distspc.demo import patches
-from distspc.deploy import submit_driver
+from distspc.deploy import deploy, submit_driver
 from distspc.pipeline import Study
 from distspc.testing import relu_activations
 
 pytestmark = pytest.mark.slurm
 
 CLUSTER = Path(__file__).resolve().parents[2] / "cluster"
-LAYERS = ["block2_pool", "block3_pool"]
+LAYERS = ["block1_pool", "block2_pool"]
+STAGES = ("extract", "distances", "reconstruct")
 RUN_S = 150
 
 
@@ -57,6 +62,11 @@ def write_study(root: Path, folder: Path, **more) -> Path:
     return path
 
 
+def write_short_study(root: Path, folder: Path, activations: Path) -> Path:
+    """A study that needs neither the network nor scores."""
+    return write_study(root, folder, activations=str(activations), images=None, scores=None)
+
+
 def write_gpu_profile(folder: Path) -> Path:
     """The test bed's profile with a fake GPU for each job."""
     content = yaml.safe_load((CLUSTER / "testbed.yaml").read_text())
@@ -84,8 +94,8 @@ def activations(images) -> Path:
 @pytest.fixture(scope="module")
 def alone(images, activations, tmp_path_factory) -> Path:
     """The store of the study on these activations, run by this process alone."""
-    study = write_study(images, tmp_path_factory.mktemp("alone"), activations=str(activations), images=None)
-    Study.from_file(study).run(stages=["extract", "distances", "reconstruct", "relate"])
+    study = write_short_study(images, tmp_path_factory.mktemp("alone"), activations)
+    Study.from_file(study).run(stages=STAGES)
     return study.parent / "study.zarr"
 
 
@@ -93,13 +103,17 @@ def alone(images, activations, tmp_path_factory) -> Path:
 def local(images, tmp_path_factory) -> Path:
     """The store of the same study, run in this machine's own workers."""
     study = write_study(images, tmp_path_factory.mktemp("local"))
-    run(study, "--profile", "local", "--set", "workers=1", "--set", "cores-per-worker=1")
+    with deploy("local", overrides=["workers=1", "cores-per-worker=1"]) as client:
+        Study.from_file(study).run(client, stages=[*STAGES, "relate"])
     return study.parent / "study.zarr"
 
 
+def command(study: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from distspc.cli import main; main()", "run", str(study), *arguments]
+
+
 def run(study: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", "from distspc.cli import main; main()", "run", str(study), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_S, cwd=study.parent)
+    done = subprocess.run(command(study, *arguments), capture_output=True, text=True, timeout=RUN_S, cwd=study.parent)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -107,7 +121,8 @@ def run(study: Path, *arguments: str) -> subprocess.CompletedProcess:
 def assert_same(store: Path, reference: Path) -> None:
     ours, theirs = zarr_store.open_results(store), zarr_store.open_results(reference)
     assert set(ours.groups) == set(theirs.groups)
-    for group in ("distances", "reconstruction", "relations", *(f"activations/{layer}" for layer in LAYERS)):
+    measured = [name for name in ("distances", "reconstruction", "relations") if f"/{name}" in theirs.groups]
+    for group in (*measured, *(f"activations/{layer}" for layer in LAYERS)):
         for name, variable in theirs[group].data_vars.items():
             found = ours[group][name].values
             if variable.dtype.kind == "f":
@@ -116,11 +131,18 @@ def assert_same(store: Path, reference: Path) -> None:
                 np.testing.assert_array_equal(found, variable.values, err_msg=f"{group} {name}")
 
 
-def test_the_study_through_sbatch_equals_the_local_one(queue, images, local, tmp_path):
+def test_the_study_through_sbatch_equals_the_local_one_though_extraction_loses_its_job(queue, images, local, tmp_path):
     profiles = {"extract": str(write_gpu_profile(tmp_path)), "distances": "testbed", "reconstruct": "testbed"}
     study = write_study(images, tmp_path / "here", profiles=profiles)
-    done = run(study)
-    assert "http://127.0.0.1:" in done.stderr
+    with subprocess.Popen(command(study), stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if line.startswith("extract: ") and line.endswith(" tasks\n"):
+                time.sleep(1)
+                subprocess.run(["scancel", *queue()], check=True)
+        assert process.wait(timeout=RUN_S) == 0, lines
+    assert "dashboard: http://127.0.0.1:" in lines[0]
     assert queue() == []
     assert_same(tmp_path / "here" / "study.zarr", local)
     names = {path.name.rpartition("-")[0] for path in (tmp_path / "here" / "distspc-logs").glob("*.err")}
@@ -130,7 +152,7 @@ def test_the_study_through_sbatch_equals_the_local_one(queue, images, local, tmp
 
 
 def test_the_driver_as_a_job_runs_the_whole_study(queue, images, activations, alone, tmp_path, until):
-    study = write_study(images, tmp_path / "driven", activations=str(activations), images=None)
+    study = write_short_study(images, tmp_path / "driven", activations)
     job = submit_driver(study, "testbed", overrides=["workers=1"])
     assert queue() == [job.job_id]
     until(lambda: queue() == [], seconds=RUN_S)
@@ -140,7 +162,7 @@ def test_the_driver_as_a_job_runs_the_whole_study(queue, images, activations, al
 
 
 def test_one_job_of_many_tasks_runs_the_whole_study(queue, images, activations, alone, tmp_path, until):
-    study = write_study(images, tmp_path / "runner", activations=str(activations), images=None)
+    study = write_short_study(images, tmp_path / "runner", activations)
     overrides = ["workers=1", "cores=1", "memory=3 GiB", "walltime=00:20:00", "interface=lo"]
     job = submit_driver(study, "slurm-runner", overrides=overrides)
     until(lambda: queue() == [], seconds=RUN_S)
@@ -149,17 +171,63 @@ def test_one_job_of_many_tasks_runs_the_whole_study(queue, images, activations, 
     assert not list(job.log.parent.glob(".runner-*"))
 
 
+def worker_process(job: str) -> psutil.Process:
+    """The process of a job in which its tasks run."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if "spawn_main" in " ".join(process.cmdline()) and process.environ().get("SLURM_JOB_ID") == job:
+                return process
+    raise LookupError(f"job {job} has no worker")
+
+
 @pytest.mark.faults
-def test_a_job_lost_in_each_stage_changes_no_number(queue, images, activations, alone, tmp_path):
-    study = write_study(images, tmp_path / "hurt", activations=str(activations), images=None)
-    command = [sys.executable, "-c", "from distspc.cli import main; main()", "run", str(study), "--profile", "testbed"]
+def test_workers_lost_in_the_middle_of_each_stage_change_no_number(queue, images, activations, alone, tmp_path):
+    study = Study.from_file(write_short_study(images, tmp_path / "hurt", activations))
     hurt = []
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
-        for line in process.stderr:
-            stage, _, state = line.strip().rpartition(": ")
-            if state.endswith(" tasks") and queue():  # told as a stage begins
+
+    def progress(label, n_done, n_tasks):
+        if n_done == 1 < n_tasks:
+            if not hurt or label == "reconstruct":
                 subprocess.run(["scancel", queue()[0]], check=True)
-                hurt.append(stage.split()[0])
-        assert process.wait(timeout=RUN_S) == 0
-    assert {"import", "distances", "reconstruct"} <= set(hurt)
+            else:
+                worker_process(queue()[0]).kill()
+            hurt.append(label)
+
+    with deploy("testbed", overrides=["workers=1"], log_directory=tmp_path / "logs") as client:
+        study.run(client, stages=STAGES, progress=progress)
+    assert hurt == ["import activations", "distances", "reconstruct"]
+    assert_same(study.store, alone)
+
+
+@pytest.mark.faults
+def test_workers_at_the_end_of_their_life_change_no_number(queue, images, activations, alone, tmp_path, until):
+    study = Study.from_file(write_short_study(images, tmp_path / "short", activations))
+    waited = []
+
+    def progress(label, n_done, n_tasks):
+        if n_done == 1 < n_tasks and label != "import activations":
+            before = queue()
+            until(lambda: queue() and set(queue()).isdisjoint(before), seconds=RUN_S)
+            waited.append(label)
+
+    with deploy("testbed", overrides=["workers=1", "lifetime=4s"], log_directory=tmp_path / "logs") as client:
+        study.run(client, stages=STAGES, progress=progress)
+    assert waited == ["distances", "reconstruct"]
+    assert_same(study.store, alone)
+
+
+@pytest.mark.faults
+def test_an_interrupted_command_goes_on_and_gives_the_same_numbers(queue, images, activations, alone, tmp_path):
+    study = write_short_study(images, tmp_path / "halves", activations)
+    arguments = ("--profile", "testbed", "--set", "workers=1")
+    with subprocess.Popen(
+        command(study, *arguments), stderr=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True
+    ) as process:
+        assert any(line.startswith("distances: ") for line in process.stderr)
+        os.killpg(process.pid, signal.SIGTERM)
+        assert "run the same command again" in process.stderr.read()
+        assert process.wait(timeout=RUN_S) == 130
+    assert queue() == []
+    run(study, *arguments, "--performance-report", str(tmp_path / "performance.html"))
+    assert "Dask Performance Report" in (tmp_path / "performance.html").read_text()
     assert_same(study.parent / "study.zarr", alone)
