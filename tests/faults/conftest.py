@@ -151,6 +151,7 @@ def study(tmp_path, sources):
 def command(monkeypatch, capsys):
     """Give a function that runs a command in this process; all that it computes, it computes here."""
     monkeypatch.setattr("distspc.console.Clusters.__call__", lambda self, stage: None)
+    monkeypatch.setattr("distspc.report.write_report", lambda store, path, **_: path.write_text("figures take seconds"))
 
     def run(*arguments):
         try:
@@ -171,5 +172,5 @@ def whole(tmp_path_factory, sources):
     from distspc import pipeline
 
     study = Study.new(tmp_path_factory.mktemp("whole"), sources)
-    pipeline.Study.from_file(study.file).run(None)
+    pipeline.Study.from_file(study.file).run(None, stages=("extract", "distances", "reconstruct", "relate"))
     return study
