@@ -16,7 +16,10 @@ of a worker's resident memory, sampled ten times a second. From these, in the sa
   target; a literal transcription of the training with its two SVDs a step.
 
 `--check` then runs another study of `--images` with the full settings of the method, on new workers, beside what was
-predicted for it. Photographs are crops of those that scikit-image and scikit-learn ship; weights are random.
+predicted for it. Photographs are crops of those that scikit-image and scikit-learn ship. Weights are random, those of
+each unit shifted to a mean of zero: with plain random weights the images of a deep layer are nearly the same (mean
+correlation 0.9), and batches of 250 of them drive the dictionary beyond all bounds. Shifted ones leave them as
+different (0.2) that batches take about as many steps as on activations like those of a trained network.
 """
 
 from __future__ import annotations
@@ -70,6 +73,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="whole-study-", dir=settings.directory) as name:
         folder = Path(name)
+        write_weights(folder / "weights.h5")
         n_sample = min(settings.images, settings.sample) if settings.check else settings.images
         study = make_study(folder / "sample", n_sample, settings, seeds=1, batches=SAMPLE_BATCHES)
         rates, resources, fixed = measure_sample(study, settings, folder)
@@ -100,6 +104,27 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def write_weights(path: Path) -> None:
+    """Random weights of VGG-16 up to fc2 as a Keras-2 file, each unit's of mean zero and variance about 3 / inputs."""
+    import h5py
+
+    from distspc.network import random_kernel
+    from distspc.recipe import VGG16, vgg16_weight_shapes
+
+    shapes = vgg16_weight_shapes([name for name in VGG16 if name != "predictions"], 1365)
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = np.array([name.encode() for name in shapes])
+        for name, (kernel, bias) in shapes.items():
+            values = random_kernel(kernel, math.prod(kernel[:-1]), seed=0, name=name)
+            values -= values.mean(axis=tuple(range(values.ndim - 1)))
+            values *= 1.21  # ReLU's variance about its mean is smaller than its mean square: 0.34 to 0.5
+            group = file.create_group(name)
+            names = [f"{name}/kernel:0", f"{name}/bias:0"]
+            group.attrs["weight_names"] = np.array([one.encode() for one in names])
+            for one, array in zip(names, (values, np.zeros(bias, np.float32)), strict=True):
+                group.create_dataset(one, data=array)
+
+
 def make_study(folder: Path, n: int, settings: argparse.Namespace, *, seeds: int, batches: int) -> Study:
     """Photographs in two folders, invented scores, and a study of them."""
     n_targets = max(2, round(TARGET_SHARE * n))
@@ -116,7 +141,7 @@ def make_study(folder: Path, n: int, settings: argparse.Namespace, *, seeds: int
             "report": "study.html",
             "images": {"targets": "Targets", "fillers": "Fillers"},
             "scores": {"file": "scores.csv"},
-            "model": {"weights": "random"},
+            "model": {"weights": str(folder.parent / "weights.h5")},
             "layers": settings.layers,
             "reconstruction": METHOD
             | {"batches": batches, "batch-size": min(METHOD["batch-size"], n), "seeds": list(range(seeds))},
@@ -141,7 +166,7 @@ def measure_sample(study: Study, settings: argparse.Namespace, folder: Path) -> 
         limits = [w["memory_limit"] for w in client.scheduler_info(n_workers=-1)["workers"].values()]
         resources = Resources(settings.workers, settings.cores, min(limits), gflops)
         first = str(next(study.images.fillers.iterdir()))
-        start_s, _ = timed(client.run, warm_up, list(study.layers), settings.cores, first, study.model.batch_size)
+        start_s, _ = timed(client.run, warm_up, study, settings.cores, first)
         seconds, peaks = run_stages(study, client)
         read = min(client.run(bytes_per_s, str(study.store), list(study.layers)).values())
         base = Rates(float64_share=double / gflops, store_bytes_per_s=read, start_s=0.0)
@@ -209,14 +234,14 @@ class Watch:
             time.sleep(0.1)
 
 
-def warm_up(layers: list[str], cores: int, file: str, batch_size: int) -> None:
+def warm_up(study: Study, cores: int, file: str) -> None:
     """On a worker: import, build the network and run it once."""
     import distspc.activations  # noqa: F401
     from distspc.images import network_input
     from distspc.network import choose_network, load_network
 
-    network = load_network(choose_network("random", layers=layers), cores)
-    network.activations(np.stack([network_input(file)] * batch_size))
+    network = load_network(choose_network(study.model.weights, layers=study.layers), cores)
+    network.activations(np.stack([network_input(file)] * study.model.batch_size))
 
 
 def bytes_per_s(store: str, layers: list[str], limit_s: float = 2.0) -> float:
