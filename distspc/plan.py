@@ -38,9 +38,9 @@ FORWARD_FLOP = {
 """Operations of VGG-16's forward pass for one image, up to a layer: two for every multiplication with its addition."""
 
 INTERPRETER_NBYTES = 250 * 2**20
-MODEL_NBYTES = 600 * 2**20
+MODEL_NBYTES = 1400 * 2**20
 FORWARD_NBYTES_PER_IMAGE = 30 * 2**20
-"""Memory of a worker with its imports, of VGG-16's weights, and of one image on its way through the network."""
+"""Memory of a worker with its imports, of one with the network's and VGG-16 as well, and of one image on its way."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def plan_study(
     for plan in plans:
         if plan.task_nbytes > resources.memory_nbytes:
             raise InputError(
-                f"{plan.stage} {plan.layer}: a task needs about {gib(plan.task_nbytes)} and a worker of this "
+                f"{' '.join((plan.stage, plan.layer)).strip()}: a task needs about {gib(plan.task_nbytes)} and a worker of this "
                 f"profile has {gib(resources.memory_nbytes)}; give each worker more memory (fewer workers on this "
                 "machine, or `memory` in the profile)"
             )
