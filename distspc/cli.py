@@ -39,7 +39,8 @@ SetOption = Annotated[
 StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first image that cannot be used.")]
 RedoOption = Annotated[bool, typer.Option("--redo", help="Throw away what this makes, and what rests on it, first.")]
 PerformanceOption = Annotated[
-    Path | None, typer.Option("--performance-report", metavar="FILE.html", help="Keep Dask's own performance report.")
+    Path | None,
+    typer.Option("--performance-report", metavar="FILE.html", help="Keep Dask's own report, one of each cluster."),
 ]
 
 

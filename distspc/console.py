@@ -45,6 +45,7 @@ class Clusters:
         self.study, self.profile, self.overrides, self.name = study, profile, overrides, name
         self.performance_report = performance_report
         self._open: str | None = None
+        self._n_reports = 0
         self._stack = ExitStack()
         self._client: Client | None = None
 
@@ -70,10 +71,15 @@ class Clusters:
         if self.performance_report is not None:
             from distributed import performance_report
 
-            self._stack.enter_context(performance_report(filename=str(self.performance_report)))
+            self._stack.enter_context(performance_report(filename=str(self._next_report(self.performance_report))))
         for line in dashboard_lines(self._client):
             sys.stderr.write(f"{line}\n")
         return self._client
+
+    def _next_report(self, path: Path) -> Path:
+        """Each cluster of a run writes a report of its own: FILE.html, FILE-2.html, ..."""
+        self._n_reports += 1
+        return path if self._n_reports == 1 else path.with_name(f"{path.stem}-{self._n_reports}{path.suffix}")
 
 
 @contextmanager

@@ -175,8 +175,9 @@ def plan_study(
     plans = (*model.extract(n_images), *model.distances(n_targets, n_fillers), *model.reconstruct(n_images))
     for plan in plans:
         if plan.task_nbytes > resources.memory_nbytes:
+            name = f"{plan.stage} {plan.layer}".strip()
             raise InputError(
-                f"{' '.join((plan.stage, plan.layer)).strip()}: a task needs about {gib(plan.task_nbytes)} and a worker of this "
+                f"{name}: a task needs about {gib(plan.task_nbytes)} and a worker of this "
                 f"profile has {gib(resources.memory_nbytes)}; give each worker more memory (fewer workers on this "
                 "machine, or `memory` in the profile)"
             )

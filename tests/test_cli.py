@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from distspc import __version__
 from distspc.cli import main
@@ -148,9 +149,15 @@ def test_plan_tells_and_refuses(study, capsys):
     assert code == 0
     assert "12 targets, 18 fillers" in out
     assert "estimate:" in out
-    code, _, err = run("plan", str(study), "--set", "workers=1", "--set", "memory-per-worker=0.05 GiB", capsys=capsys)
+    (study.parent / "Images").mkdir()
+    for number in range(3):
+        Image.new("RGB", (8, 8)).save(study.parent / f"Images/{number}.png")
+    with_images = "images: {targets: Images}\nmodel: {weights: random}"
+    study.write_text(study.read_text().replace("activations: A", with_images).replace("[fc2]", "[block1_pool, fc2]"))
+    code, _, err = run("plan", str(study), "--set", "workers=1", "--set", "memory-per-worker=0.5 GiB", capsys=capsys)
     assert code == 2
-    assert "memory" in err
+    assert "extract: a task needs about" in err
+    assert "give each worker more memory" in err
 
 
 def test_demo_patches_are_made_once_and_nothing_else_is_touched(tmp_path):
