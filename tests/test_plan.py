@@ -39,7 +39,7 @@ def test_idle_workers_do_not_help(study):
 
 
 def test_a_task_that_does_not_fit_is_refused(study):
-    with pytest.raises(InputError, match=r"extract .*a task needs about .* GiB and a worker of this profile has 1\.0"):
+    with pytest.raises(InputError, match=r"extract: a task needs about .* GiB and a worker of this profile has 1\.0"):
         plan_study(study, **SIZES, resources=replace(HERE, memory_nbytes=2**30))
 
 
