@@ -23,6 +23,7 @@ from distspc.distance_plan import Problem, plan_distances
 from distspc.errors import InputError
 from distspc.kernels.models import Settings as Fit
 from distspc.layers import LAYERS
+from distspc.reconstruction import gather_rows
 from distspc.study import StageName, StudyFile
 from distspc.tiles import IMAGES_PER_CHUNK, activation_chunks, gib
 
@@ -267,7 +268,7 @@ class _Model:
         return self._handed_out("distances", loads)
 
     def reconstruct(self, n_images: int) -> Iterator[StagePlan]:
-        """One training and one encoding of all images for every layer and seed."""
+        """Units gathered once a layer; a training and an encoding of all images for every layer and seed."""
         s, rates, n_seeds = self.study.reconstruction, self.rates, len(self.study.reconstruction.seeds)
         k, units, batch = s.codewords, s.units, s.batch_size
         training = s.batches * (rates.train_steps * 2.0 * batch * k * k + 8.0 * batch * units * k + 2.0 * units * k * k)
@@ -275,8 +276,27 @@ class _Model:
         flop = (training + encoding) * n_seeds / (1.0 if s.precision == "float32" else rates.float64_share)
         memory = self._fit_nbytes(n_images)
         layers = self.study.layers
-        loads = [_Load(layer, n_seeds, int(memory), 4.0 * n_features(layer) * n_images, flop) for layer in layers]
-        return self._handed_out("reconstruct", loads)
+        gathers = [_Load(layer, *self._gathering(layer, n_images), 0.0) for layer in layers]
+        fits = [_Load(layer, n_seeds, memory, 0.0, flop) for layer in layers]
+        # All units are gathered before most of the trainings begin: one after the other, near enough.
+        both = (self._handed_out("reconstruct", loads) for loads in (gathers, fits))
+        for first, then in zip(*both, strict=True):
+            yield replace(
+                then,
+                n_tasks=first.n_tasks + then.n_tasks,
+                task_nbytes=max(first.task_nbytes, then.task_nbytes),
+                moved_nbytes=first.moved_nbytes,
+                seconds=first.seconds + then.seconds,
+            )
+
+    def _gathering(self, layer: str, n_images: int) -> tuple[int, int, float]:
+        """Tasks that gather units, bytes that one holds, bytes that all read."""
+        features = n_features(layer)
+        chunk = activation_chunks(n_images, features)["image"]
+        rows = gather_rows(n_images, chunk, features)
+        seeds = len(self.study.reconstruction.seeds)
+        held = 8 * chunk * features + 4 * rows * min(seeds * self.study.reconstruction.units, features)
+        return math.ceil(n_images / rows), INTERPRETER_NBYTES + held, 4.0 * features * n_images
 
     def _fit_nbytes(self, n_images: int) -> int:
         s = self.study.reconstruction

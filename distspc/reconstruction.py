@@ -195,13 +195,22 @@ def _remove(folder: Path) -> None:
         folder.parent.rmdir()
 
 
+def gather_rows(n_images: int, chunk_rows: int, n_features: int) -> int:
+    """Images of which one task gathers the units: whole chunks, of about `GATHER_NBYTES`.
+
+    >>> gather_rows(1_000_000, 64, 802_816), gather_rows(10_264, 64, 4096)
+    (640, 1280)
+    """
+    rows = chunk_rows * max(1, GATHER_NBYTES // (4 * chunk_rows * n_features))
+    return min(rows, max(chunk_rows, n_images // 8 // chunk_rows * chunk_rows))  # at least some tasks to share out
+
+
 def _gather(
     message: dict[str, str], token: str, seeds: Sequence[int], n_units: int, sizes: dict[str, int]
 ) -> list[Delayed]:
     """Tasks that gather units not gathered yet."""
     chunk = zarr_store.chunks(message["store"], f"activations/{message['layer']}", "activation")["image"]
-    rows = chunk * max(1, GATHER_NBYTES // (4 * chunk * sizes["feature"]))
-    rows = min(rows, max(chunk, sizes["image"] // 8 // chunk * chunk))  # at least some tasks to share out
+    rows = gather_rows(sizes["image"], chunk, sizes["feature"])
     return [
         delayed(gather_units, pure=False)(
             **message,

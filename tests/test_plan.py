@@ -34,7 +34,7 @@ def test_idle_workers_do_not_help(study):
     few = by_stage(plan_study(study, **SIZES, resources=replace(HERE, n_workers=3)))
     many = by_stage(plan_study(study, **SIZES, resources=replace(HERE, n_workers=300)))
     # Three layers of one seed are three tasks.
-    assert many["reconstruct"] == pytest.approx(few["reconstruct"])
+    assert many["reconstruct"] == pytest.approx(few["reconstruct"], rel=0.02)  # more to gather the units
     assert many["extract"] < few["extract"]
 
 
