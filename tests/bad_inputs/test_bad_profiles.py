@@ -88,7 +88,7 @@ PROFILES = {
     ),
     "a job without memory": (slurm(", memory: 4 GiB", ""), "jobqueue.slurm.memory: None is not possible; memory is"),
     "a job without cores": (slurm("cores: 2, ", ""), "jobqueue.slurm.cores: None is not possible; cores of a job"),
-    "a job of no time": (slurm("'01:00:00'", "soon"), "jobqueue.slurm.walltime: 'soon' is not possible; a time is"),
+    "a job of no time": (slurm("'01:00:00'", "soon"), "jobqueue.slurm.walltime: 'soon' is not possible; a walltime is"),
     "a job with less than its worker": (
         slurm("cores: 2", "cores: 2, job-mem: 2G"),
         "job-mem: '2G' is less than the worker",
