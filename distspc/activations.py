@@ -9,9 +9,9 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -142,45 +142,82 @@ def _extract(store: str, recipe: Recipe, layers: Sequence[str], chunk: int, batc
     network = load_network(recipe, _n_threads())
     files = zarr_store.read(store, "images", "file", image=images).tolist()
     digests = zarr_store.read(store, "images", "digest", image=images).tolist()
-    batches = _run(network, files, digests, layers, batch_size)
-    for layer in layers:
-        _write_layer(store, layer, images, [batch.pop(layer) for batch in batches], np.dtype(dtype))
+    rooms = _take_rooms(store, layers, dtype)
+    _run(network, files, digests, rooms, batch_size)
+    for layer, room in rooms.items():
+        _write_layer(store, layer, images, room)
+    _spare.append(rooms)
     return len(files)
 
 
+@dataclass(frozen=True)
+class _Room:
+    """Memory for a layer of a chunk of images: (chunk of features, image, feature), each as it goes into the store."""
+
+    blocks: np.ndarray
+    n_features: int
+
+    def parts(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Every chunk of features and its (image, feature)."""
+        for block, (start, stop) in zip(self.blocks, ranges(self.n_features, self.blocks.shape[2]), strict=True):
+            yield slice(start, stop), block[:, : stop - start]
+
+
+_spare: list[dict[str, _Room]] = []
+"""Rooms of the last task, for the next one: new ones are memory that the system clears first, 6 MB an image."""
+
+
+def _take_rooms(store: str, layers: Sequence[str], dtype: str) -> dict[str, _Room]:
+    """Rooms of all layers, those of the last task where they fit."""
+    spare = _spare.pop() if _spare else {}
+    rooms = {}
+    for layer in layers:
+        group = f"activations/{layer}"
+        size, n_features = zarr_store.chunks(store, group, "activation"), zarr_store.sizes(store, group)["feature"]
+        shape = (-(-n_features // size["feature"]), size["image"], size["feature"])
+        room = spare.pop(layer, None)
+        fits = room is not None and room.blocks.shape == shape and room.blocks.dtype == dtype
+        rooms[layer] = _Room(room.blocks if room is not None and fits else np.empty(shape, dtype), n_features)
+    return rooms
+
+
 def _run(
-    network: Any, files: Sequence[str], digests: Sequence[str], layers: Sequence[str], batch_size: int
-) -> list[dict[str, np.ndarray]]:
-    """Activations of some files by batch and layer, (image, feature); files are decoded ahead of the device."""
-    batches = []
+    network: Any, files: Sequence[str], digests: Sequence[str], rooms: Mapping[str, _Room], batch_size: int
+) -> None:
+    """Put the activations of some files into the layers' rooms; files are decoded ahead of the device."""
     pool = ThreadPoolExecutor(_n_decoders(), thread_name_prefix="decode")
     try:
         decode = partial(_decode, size=network.input_size)
         inputs = pool.map(decode, files, digests)  # a chunk of inputs is small: 64 of 150 kB
         for start, stop in ranges(len(files), batch_size):
             outputs = network.activations(np.stack(list(itertools.islice(inputs, stop - start))))
-            batches.append({layer: outputs[layer].reshape(stop - start, -1) for layer in layers})
+            for layer, room in rooms.items():
+                _put(outputs[layer].reshape(stop - start, -1), room, slice(start, stop), layer)
     finally:
         pool.shutdown(cancel_futures=True)
-    return batches
 
 
-def _write_layer(store: str, layer: str, images: slice, parts: Sequence[np.ndarray], dtype: np.dtype) -> None:
-    """Write a layer of a chunk of images; batches meet one storage chunk at a time, which saves a copy of the whole."""
-    group = f"activations/{layer}"
-    size = zarr_store.chunks(store, group, "activation")["feature"]
-    for start, stop in ranges(parts[0].shape[1], size):
+def _put(values: np.ndarray, room: _Room, images: slice, layer: str) -> None:
+    """Copy a batch (image, feature) into its room, in the stored type."""
+    for features, part in room.parts():
         with np.errstate(over="ignore"):  # named below, by layer
-            values = np.concatenate([part[:, start:stop] for part in parts], dtype=dtype, casting="unsafe")
-        if dtype == np.float16 and np.isinf(values).any():
+            part[images] = values[:, features]
+        if part.dtype == np.float16 and np.isinf(part[images]).any():
             raise InputError(
                 f"activations of {layer} exceed 65504, the largest number of float16: store them as float32"
             )
-        zarr_store.write(store, group, "activation", values, image=images, feature=slice(start, stop))
+
+
+def _write_layer(store: str, layer: str, images: slice, room: _Room) -> None:
+    """Write a layer of a chunk of images, one chunk of the store at a time."""
+    write = zarr_store.writer(store, f"activations/{layer}", "activation")
+    for features, part in room.parts():
+        write(part[: images.stop - images.start], image=images, feature=features)
 
 
 def release() -> None:
-    """Give back what extraction keeps in this process between tasks: the network."""
+    """Give back what extraction keeps in this process between tasks: the network and the memory of a chunk."""
+    _spare.clear()
     release_network()
 
 

@@ -98,6 +98,14 @@ def compute(
         client.cancel([future for future in futures if not future.done()])
 
 
+def run_everywhere(function: Callable[[], Any], client: Client | None) -> None:
+    """Call a function on every worker there is, or here without a client; a worker that is lost is let be."""
+    if client is None:
+        function()
+    else:
+        client.run(function, on_error="ignore")
+
+
 def _why_dropped(error: BaseException) -> str:
     said = " ".join(str(error).split())
     if "connection-lost" in said:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distspc import store as zarr_store
-from distspc.compute import Progress, compute, silent, task_memory
+from distspc.compute import Progress, compute, run_everywhere, silent, task_memory
 from distspc.errors import InputError
 from distspc.integrity import claim, disk_told, sweep, unwritable
 from distspc.status import (
@@ -168,6 +168,8 @@ class _Run:
                 seed=model.seed,
             ),
         )
+        if "extract" in self.outcome.computed:
+            run_everywhere(activations.release, self.connect("extract"))
 
     def _take_inventory(self) -> None:
         from distspc.inventory import scan_images, skipped_images, write_images

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -297,8 +297,17 @@ def write(store: StorePath, group: str, variable: str, values: Any, **index: sli
     ValueError
         If the region does not cover whole chunks: two writers could then lose each other's data.
     """
+    writer(store, group, variable)(values, **index)
+
+
+def writer(store: StorePath, group: str, variable: str) -> Callable[..., None]:
+    """Open a variable once to write many of its chunks; what it gives is called as `write` is, from `values` on."""
     array = _array(store, group, variable, "r+")
-    array[_selection(array, index, whole_chunks=True)] = _as_array(values)
+
+    def write_region(values: Any, **index: slice | int) -> None:
+        array[_selection(array, index, whole_chunks=True)] = _as_array(values)
+
+    return write_region
 
 
 def write_column(store: StorePath, group: str, dim: str, name: str, values: Sequence[str]) -> None:

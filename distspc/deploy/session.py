@@ -121,7 +121,7 @@ def _raise_explained(error: Exception, client: Client, lines: Iterable[str]) -> 
 @contextmanager
 def _environment_kept() -> Iterator[None]:
     # A nanny sets its worker's environment in its own process; for local clusters that is this one.
-    names = (*worker_environment(1), "MALLOC_TRIM_THRESHOLD_", "PYTHONHASHSEED")
+    names = (*worker_environment(1), "PYTHONHASHSEED")
     before = {name: os.environ.get(name) for name in names}
     try:
         yield
