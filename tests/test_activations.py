@@ -12,9 +12,10 @@ import skimage.data
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from distspc import activations, images, network
+from distspc import activations, deploy, images, network
 from distspc import store as zarr_store
 from distspc.errors import InputError, StoreMismatchError
+from distspc.pipeline import Study
 from distspc.testing import no_compute
 
 # Keras with TensorFlow, reading its own variables
@@ -332,6 +333,16 @@ def test_what_extraction_keeps_is_given_back(study, model):
     assert network._cached_network.cache_info().currsize == 0
     (study / "s.zarr" / "activations" / "top" / "activation" / "c" / "1" / "0").unlink()
     assert run(extract(study, model)) == (7,)
+
+
+def test_the_network_leaves_the_workers_with_its_stage(study, model):
+    content = {"store": "s.zarr", "images": {"targets": "Images/Targets"}, "model": {"weights": model}}
+    whole = Study.from_dict({**content, "layers": ["edges"]}, base=study)
+    with deploy("local", overrides=("distspc.workers=1",)) as client:
+        whole.run(client, stages=["extract"])
+        (kept,) = client.run(network._cached_network.cache_info).values()
+    assert (kept.misses, kept.currsize) == (0, 0)  # counted anew once it is let go
+    assert zarr_store.done(study / "s.zarr", "activations/edges", "activation").all()
 
 
 def test_a_file_that_changed_after_the_scan_is_refused(study, model):
