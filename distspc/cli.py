@@ -221,9 +221,8 @@ def export(
 @app.command()
 def verify(study: StudyArgument) -> None:
     """Read every chunk of the store against its checksum; damaged ones are named and removed, to be made again."""
-    from distspc.integrity import remove_damaged
+    from distspc.integrity import lock, remove_damaged
     from distspc.pipeline import Study
-    from distspc.store import lock
 
     path = Study.from_file(study).store
     with lock(path):

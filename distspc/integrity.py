@@ -1,19 +1,21 @@
-"""Whether what lies in a store is whole: left-overs of killed writers, chunks that fail their checksum."""
+"""Whether a store may be written and is whole: one run at a time, left-overs of killed writers, damaged chunks."""
 
 from __future__ import annotations
 
 import errno
 import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import zarr
 
-from distspc.errors import DistspcError, InputError
-from distspc.store import READ_ONLY, StorePath, done, groups, notes
+from distspc.errors import DistspcError, InputError, StoreBusyError
+from distspc.store import StorePath, done, groups, notes
 
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -109,3 +111,40 @@ def remove_damaged(store: StorePath) -> list[Path]:
     for path in bad:
         path.unlink()
     return bad
+
+
+@contextmanager
+def lock(store: StorePath) -> Iterator[bool]:
+    """Hold the store for one run; gives whether it can be written, as on read-only media nobody needs to hold it.
+
+    The mark beside the store names process and host. A mark left by a dead process of this host is taken over.
+
+    Raises
+    ------
+    StoreBusyError
+        If another run holds the store; names the holder and the file.
+    """
+    from filelock import SoftFileLock, Timeout
+
+    path = Path(f"{store}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        held = SoftFileLock(path, timeout=0).acquire()
+    except Timeout:
+        raise StoreBusyError(_busy(path)) from None
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+        held = None
+    with held or nullcontext():
+        yield held is not None
+
+
+def _busy(path: Path) -> str:
+    try:
+        pid, host, *_ = path.read_text().split()
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(path.stat().st_mtime))
+        holder = f"process {pid} on {host} since {since}"
+    except (OSError, ValueError):
+        holder = "an unknown process"
+    return f"{path.with_suffix('')} is in use by {holder}. Wait for it, or if it is gone, remove {path}"

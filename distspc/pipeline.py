@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from distspc import store as zarr_store
 from distspc.compute import Progress, compute, run_everywhere, silent, task_memory
 from distspc.errors import InputError
-from distspc.integrity import claim, disk_told, sweep, unwritable
+from distspc.integrity import claim, disk_told, lock, sweep, unwritable
 from distspc.status import (
     RELATED,
     Progressed,
@@ -290,7 +290,7 @@ def run_stages(
     claim(study.store)
     check_sources(study, stages)
     run = _Run(study, connect, strict=strict, progress=progress)
-    with disk_told(study.store), zarr_store.lock(study.store) as run.writable:
+    with disk_told(study.store), lock(study.store) as run.writable:
         if run.writable:
             sweep(study.store)
         if redo:

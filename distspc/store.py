@@ -10,13 +10,10 @@ Rules that make a study resumable without any bookkeeping beside the data:
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +22,7 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from distspc import schema
-from distspc.errors import InputError, StoreBusyError, StoreMismatchError
+from distspc.errors import InputError, StoreMismatchError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,8 +32,6 @@ Index = slice | int | np.ndarray
 
 GROWING = ("layer", "seed")
 """Dimensions along which a group may grow: one chunk holds one layer or seed."""
-
-READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 _FILL = {"f": np.nan, "i": -1, "b": False, "T": "", "U": ""}
 
@@ -398,43 +393,3 @@ def open_results(store: StorePath) -> xr.DataTree:
     if not (Path(store) / "zarr.json").exists():
         raise InputError(f"{store} is not a store yet: run the study first")
     return xr.open_datatree(str(store), engine="zarr", chunks={}, consolidated=False)
-
-
-# ---------------------------------------------------------------- one run at a time
-
-
-@contextmanager
-def lock(store: StorePath) -> Iterator[bool]:
-    """Hold the store for one run; gives whether it can be written, as on read-only media nobody needs to hold it.
-
-    The mark beside the store names process and host. A mark left by a dead process of this host is taken over.
-
-    Raises
-    ------
-    StoreBusyError
-        If another run holds the store; names the holder and the file.
-    """
-    from filelock import SoftFileLock, Timeout
-
-    path = Path(f"{store}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        held = SoftFileLock(path, timeout=0).acquire()
-    except Timeout:
-        raise StoreBusyError(_busy(path)) from None
-    except OSError as error:
-        if error.errno not in READ_ONLY:
-            raise
-        held = None
-    with held or nullcontext():
-        yield held is not None
-
-
-def _busy(path: Path) -> str:
-    try:
-        pid, host, *_ = path.read_text().split()
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(path.stat().st_mtime))
-        holder = f"process {pid} on {host} since {since}"
-    except (OSError, ValueError):
-        holder = "an unknown process"
-    return f"{path.with_suffix('')} is in use by {holder}. Wait for it, or if it is gone, remove {path}"

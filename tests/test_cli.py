@@ -125,7 +125,7 @@ def test_stage_without_what_it_rests_on(study, capsys):
 
 
 def test_second_run_while_one_is_on_is_refused(study, capsys):
-    from distspc.store import lock
+    from distspc.integrity import lock
 
     with lock(study.parent / "s.zarr"):
         code, _, err = run("run", str(study), capsys=capsys)

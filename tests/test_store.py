@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from distspc import store as zarr_store
 from distspc.errors import InputError, StoreBusyError, StoreMismatchError
-from distspc.integrity import damaged_chunks, remove_damaged, sweep
+from distspc.integrity import damaged_chunks, lock, remove_damaged, sweep
 from distspc.testing import make_store
 
 IDS = ["targets/1", "targets/2", "fillers/1"]
@@ -101,9 +101,9 @@ def test_sweep_removes_unfinished_chunks(tmp_path):
 def test_second_run_on_a_store_is_refused_and_told_who_holds_it(tmp_path):
     path = tmp_path / "s.zarr"
     with (
-        zarr_store.lock(path),
+        lock(path),
         pytest.raises(StoreBusyError, match=rf"in use by process {os.getpid()} on "),
-        zarr_store.lock(path),
+        lock(path),
     ):
         raise AssertionError("two runs hold one store")
     assert not (tmp_path / "s.zarr.lock").exists()
@@ -111,10 +111,10 @@ def test_second_run_on_a_store_is_refused_and_told_who_holds_it(tmp_path):
 
 def test_lock_left_by_a_dead_process_does_not_block(tmp_path):
     path = tmp_path / "s.zarr"
-    code = f"import os\nfrom distspc.store import lock\nwith lock({str(path)!r}):\n    os._exit(9)"
+    code = f"import os\nfrom distspc.integrity import lock\nwith lock({str(path)!r}):\n    os._exit(9)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
     assert (tmp_path / "s.zarr.lock").exists()
-    with zarr_store.lock(path):
+    with lock(path):
         pass
 
 
