@@ -27,7 +27,9 @@ from distspc.tiles import gib, ranges
 Range = tuple[int, int]
 
 IMAGES_PER_TASK = 16_384
-TILE_ROWS = 1_024
+TILE_ROWS = 2_048
+N_BUFFERS = 2
+"""Tiles in memory at once: one that is worked on, one on its way from the store."""
 DEFAULT_NBYTES = 4 * 2**30
 REREAD = 0.25
 """Share of a layer's bytes that may be read again to hold whole rows."""
@@ -181,8 +183,8 @@ def _image_ranges(problem: Problem, size: int, n_ranges: int) -> tuple[Range, ..
 
 
 def _whole_nbytes(problem: Problem, n_targets: int, tile_rows: int) -> int:
-    # The targets, this tile and the next, products of both types and a panel's, panels converted to float64.
-    rows = 4 * problem.n_features * (n_targets + 2 * tile_rows)
+    # The targets, tiles, products of both types and a panel's, panels converted to float64.
+    rows = 4 * problem.n_features * (n_targets + N_BUFFERS * tile_rows)
     return rows + 16 * n_targets * tile_rows + _panels(problem.n_features, n_targets + tile_rows) + _FIXED
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
+from zarr.buffer.cpu import NDBuffer
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from distspc import schema
@@ -314,14 +315,17 @@ def write_column(store: StorePath, group: str, dim: str, name: str, values: Sequ
     _array(store, group, name, "r+")[:] = _as_array(list(values))
 
 
-def read(store: StorePath, group: str, variable: str, **index: Index) -> np.ndarray:
-    """Read a region of a variable: slices, integers, or integer arrays (orthogonally) by dimension."""
+def read(store: StorePath, group: str, variable: str, *, out: np.ndarray | None = None, **index: Index) -> np.ndarray:
+    """Read a region of a variable: slices, integers, or integer arrays (orthogonally) by dimension.
+
+    With `out`, an array of the region's shape, the values are written there, in its type: memory that is used again
+    need not be cleared by the system for every region.
+    """
     array = _array(store, group, variable)
     selection = _selection(array, index)
+    buffer = None if out is None else NDBuffer.from_numpy_array(out)
     try:
-        if any(isinstance(s, np.ndarray) for s in selection):
-            return np.asarray(array.get_orthogonal_selection(selection))
-        return np.asarray(array[selection])
+        return np.asarray(array.get_orthogonal_selection(selection, out=buffer))
     except Exception as error:
         raise InputError(
             f"{store}: {group}/{variable} cannot be read at {index or 'any index'} ({error}). A chunk may be damaged: "

@@ -153,15 +153,20 @@ def _panel(dtype: DTypeLike) -> int:
     return PANEL if np.dtype(dtype) == np.float32 else PANEL_FLOAT64
 
 
-def in_threads(work: Callable[[int, int], None], n: int, n_threads: int) -> None:
-    """Call ``work(start, stop)`` for ranges that cover 0..n, one a thread: more ranges cost a tenth in the products."""
+def thread_parts(n: int, n_threads: int) -> list[tuple[int, int]]:
+    """Ranges that cover 0..n, at most one a thread: more of them cost a tenth in the products."""
     step = max(-(-n // max(n_threads, 1)), 1)
-    parts = [(start, min(start + step, n)) for start in range(0, n, step)]
-    if n_threads <= 1 or len(parts) <= 1:
+    return [(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def in_threads(work: Callable[[int, int], None], n: int, n_threads: int) -> None:
+    """Call ``work(start, stop)`` for every range of `thread_parts`, each in a thread of its own."""
+    parts = thread_parts(n, n_threads)
+    if len(parts) <= 1:
         for part in parts:
             work(*part)
         return
-    with ThreadPoolExecutor(n_threads) as pool:
+    with ThreadPoolExecutor(len(parts)) as pool:
         for job in [pool.submit(work, *part) for part in parts]:
             job.result()
 
@@ -211,7 +216,7 @@ def row_statistics(
 def _rows_at_once(n_features: int) -> int:
     # Many rows a call let threads run side by side (a short NumPy call holds them up at the interpreter's lock), few
     # keep the float64 copies in the processor's cache.
-    return max(1, _SPAN * 2 // n_features)
+    return max(1, 8 * _SPAN // n_features)
 
 
 def _dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -241,13 +246,19 @@ def _digests(rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
     return np.asarray(digests)
 
 
-def choose_centre(x: np.ndarray, square: np.ndarray) -> np.ndarray | None:
+def choose_centre(x: np.ndarray, square: np.ndarray, *, n_threads: int = 1) -> np.ndarray | None:
     """Mean of the rows where subtracting it tightens the bound at least fourfold, else None (no centring).
 
     Any centre is valid, so its own rounding does not matter. ReLU activations do without.
     """
+    mean = np.empty(x.shape[1])
+
+    def work(start: int, stop: int) -> None:
+        np.add.reduce(x[:, start:stop], axis=0, dtype=np.float64, out=mean[start:stop])
+
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = np.add.reduce(x, axis=0, dtype=np.float64) / max(len(x), 1)
+        in_threads(work, x.shape[1], n_threads)
+        mean /= max(len(x), 1)
     worthwhile = len(x) * float(mean @ mean) > 0.75 * float(square.sum())
     return mean.astype(np.float32) if worthwhile else None
 
@@ -270,11 +281,44 @@ def products(
 
     Returns
     -------
-    Array (n, m) of `dtype`.
+    Array (n, m) of `dtype`, in Fortran order: a few images against many targets are multiplied that way round 4 %
+    faster.
     """
-    out = np.empty((len(x), len(y)), dtype=dtype)
-    in_threads(lambda a, b: _multiply(x[a:b], y, centre, out[a:b]), len(x), n_threads)
+    out = np.empty((len(x), len(y)), dtype=dtype, order="F")
+    in_threads(lambda a, b: _multiply(y, x[a:b], centre, out[a:b].T), len(x), n_threads)
     return out
+
+
+def symmetric_products(x: np.ndarray, *, centre: np.ndarray | None, dtype: DTypeLike, n_threads: int = 1) -> np.ndarray:
+    """Inner products of all centred rows of `x` with each other, (n, n): as `products` gives them, in half the work."""
+    out = np.empty((len(x), len(x)), dtype=dtype)
+    shares = _triangle(thread_parts(len(x), n_threads))
+
+    def work(start: int, stop: int) -> None:
+        for rows, cols in (block for share in shares[start:stop] for block in share):
+            left = x[rows]
+            _multiply(left, left if rows == cols else x[cols], centre, out[rows, cols])
+            if rows != cols:
+                out[cols, rows] = out[rows, cols].T
+
+    in_threads(work, len(shares), n_threads)
+    return out
+
+
+def _triangle(parts: list[tuple[int, int]]) -> list[list[tuple[slice, slice]]]:
+    """Blocks of a symmetric matrix, a share for every part of its rows, so that each entry or its mirror is in one.
+
+    A part meets itself (BLAS does one half of such a product) and, in a circle, those that follow it up to the one
+    opposite, which the two share.
+    """
+    n, slices = len(parts), [slice(*part) for part in parts]
+    shares = [[(rows, slices[(i + step) % n]) for step in range((n + 1) // 2)] for i, rows in enumerate(slices)]
+    if n % 2 == 0:
+        for i, (upper, lower) in enumerate(zip(slices[: n // 2], slices[n // 2 :], strict=True)):
+            middle = (upper.start + upper.stop) // 2
+            shares[i].append((slice(upper.start, middle), lower))
+            shares[i + n // 2].append((slice(middle, upper.stop), lower))
+    return shares
 
 
 def _multiply(x: np.ndarray, y: np.ndarray, centre: np.ndarray | None, out: np.ndarray) -> None:
@@ -283,7 +327,8 @@ def _multiply(x: np.ndarray, y: np.ndarray, centre: np.ndarray | None, out: np.n
     with np.errstate(all="ignore"):
         for start in range(0, x.shape[1], panel):
             part = slice(start, start + panel)
-            a, b = (_centred(rows[:, part], centre, part, out.dtype) for rows in (x, y))
+            a = _centred(x[:, part], centre, part, out.dtype)
+            b = a if y is x else _centred(y[:, part], centre, part, out.dtype)
             if start == 0:
                 np.matmul(a, b.T, out=out)
             else:

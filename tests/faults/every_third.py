@@ -8,7 +8,7 @@ from pathlib import Path
 
 TASKS = {
     "distspc.imported": ["_import"],
-    "distspc.distance_tasks": ["search_rows"],
+    "distspc.distance_search": ["search_rows"],
     "distspc.distance_features": ["search_products", "multiply_features", "add_partials"],
     "distspc.distances": ["finish_layer"],
     "distspc.reconstruction": ["gather_units", "fit_seed"],

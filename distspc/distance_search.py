@@ -1,0 +1,215 @@
+"""What a worker does where whole rows fit: multiply, sieve, compute close pairs again while their rows are there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from distspc.distance_plan import N_BUFFERS, Range, image_tiles
+from distspc.distance_stream import TileStream
+from distspc.distance_tasks import (
+    Reader,
+    Settings,
+    TileResult,
+    category_codes,
+    check_rows,
+    correct_pool,
+    own_columns,
+    pair_groups,
+    single_threaded_blas,
+)
+from distspc.kernels.candidates import Nearest, Pairs, Sieved, sieve
+from distspc.kernels.distance import (
+    RowStatistics,
+    choose_centre,
+    error_bound,
+    in_threads,
+    pair_distances,
+    product_dtype,
+    products,
+    row_statistics,
+    symmetric_products,
+    thread_parts,
+)
+
+FLOOD = 0.02
+"""Share of a tile's pairs beyond which one more product in float64 costs less than computing the pairs again."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Some images: their range, rows and statistics."""
+
+    images: Range
+    rows: np.ndarray
+    statistics: RowStatistics
+
+
+def search_rows(settings: Settings, targets: Range, images: Range, n_features: int, tile_rows: int) -> TileResult:
+    """Nearest neighbours of some targets in a range of images, exact: whole rows of the targets in memory.
+
+    Each tile of images is read once, while the targets are compared with each other and with the tiles before it.
+    Every thread has targets of its own, which it takes through all the tiles at its own pace.
+
+    Raises
+    ------
+    InputError
+        If activations are not finite, or cannot be scaled as the metric needs.
+    """
+    with single_threaded_blas(settings.n_threads) as n_threads:
+        read = Reader(settings, (0, n_features))
+        search = _Search(settings, targets, images, read(targets), n_threads)
+        tiles = [t for t in image_tiles(images, targets, tile_rows) if not _within(t, targets)]
+
+        def load(tile: Range, buffer: np.ndarray) -> Tile:
+            return search.tile(tile, read(tile, buffer))
+
+        def compare(start: int, stop: int) -> None:
+            stream.hand_out(lambda tile: search.compare(slice(start, stop), tile))
+
+        longest = max((b - a for a, b in tiles), default=0)
+        buffers = [np.empty((longest, n_features), np.float32) for _ in range(min(N_BUFFERS, len(tiles)))]
+        n_targets = targets[1] - targets[0]
+        stream = TileStream(load, tiles, buffers, len(thread_parts(n_targets, n_threads)))
+        with stream.reading():
+            search.compare_targets(tile_rows)
+            in_threads(compare, n_targets, n_threads)
+        return search.result(read.nbytes)
+
+
+def _within(tile: Range, targets: Range) -> bool:
+    return targets[0] <= tile[0] and tile[1] <= targets[1]
+
+
+class _Search:
+    """State of `search_rows`: the targets' rows, and what the tiles so far have left."""
+
+    def __init__(self, settings: Settings, targets: Range, images: Range, rows: np.ndarray, n_threads: int) -> None:
+        self.settings, self.targets, self.images, self.rows = settings, targets, images, rows
+        self.n_threads = n_threads
+        statistics = row_statistics(rows, n_threads=n_threads)
+        check_rows(settings, statistics, targets)
+        self.centre = choose_centre(rows, statistics.square, n_threads=n_threads)
+        if self.centre is not None:
+            statistics = row_statistics(rows, centre=self.centre, n_threads=n_threads)
+        self.left = statistics
+        self.categories = category_codes(settings)
+        n, n_images = targets[1] - targets[0], images[1] - images[0]
+        self.nearest = Nearest.empty(n, settings.n_neighbours)
+        self.pool_sum, self.pool_count = np.zeros(n), np.zeros(n, dtype=np.int64)
+        self.norm, self.digest = np.empty(n_images), np.empty(n_images, dtype=np.uint64)
+        self.n_rescored: list[int] = []
+
+    def tile(self, images: Range, rows: np.ndarray) -> Tile:
+        """Statistics of images just read, checked."""
+        statistics = row_statistics(rows, centre=self.centre)
+        check_rows(self.settings, statistics, images)
+        return self._noted(Tile(images, rows, statistics))
+
+    def _noted(self, tile: Tile) -> Tile:
+        where = slice(tile.images[0] - self.images[0], tile.images[1] - self.images[0])
+        self.norm[where], self.digest[where] = np.sqrt(tile.statistics.square), tile.statistics.digest
+        return tile
+
+    def compare_targets(self, tile_rows: int) -> None:
+        """Compare all targets with those of them that are among the images, some at once."""
+        first, last = (min(max(edge, self.targets[0]), self.targets[1]) for edge in self.images)
+        for start in range(first, last, tile_rows):
+            own = self._noted(self._among(start, min(start + tile_rows, last)))
+            if (first, last) == self.targets:
+                self._compare_both_ways(own, tile_rows)
+            else:
+                self._compare_in_threads(self._positions(self.targets), own)
+
+    def _among(self, start: int, stop: int) -> Tile:
+        which = self._positions((start, stop))
+        return Tile((start, stop), self.rows[which], self.left[which])
+
+    def _positions(self, targets: Range) -> slice:
+        return slice(targets[0] - self.targets[0], targets[1] - self.targets[0])
+
+    def _compare_both_ways(self, own: Tile, tile_rows: int) -> None:
+        # Distances are symmetric: the products of some targets with those below them serve both sides.
+        which, dtype = self._positions(own.images), self._dtype(own)
+        among = symmetric_products(own.rows, centre=self.centre, dtype=dtype, n_threads=self.n_threads)
+        self._take_in_threads(which, own, among)
+        for start in range(own.images[1], self.targets[1], tile_rows):
+            below = self._among(start, min(start + tile_rows, self.targets[1]))
+            shared = self._compare_in_threads(which, below)
+            self._take_in_threads(self._positions(below.images), own, shared.T)
+
+    def _compare_in_threads(self, which: slice, tile: Tile) -> np.ndarray:
+        product = self._products(which, tile, self.n_threads)
+        self._take_in_threads(which, tile, product)
+        return product
+
+    def _take_in_threads(self, which: slice, tile: Tile, product: np.ndarray) -> None:
+        def work(start: int, stop: int) -> None:
+            self._take(slice(which.start + start, which.start + stop), tile, product[start:stop])
+
+        in_threads(work, which.stop - which.start, self.n_threads)
+
+    def compare(self, which: slice, tile: Tile) -> None:
+        """Compare some targets with a tile of images."""
+        self._take(which, tile, self._products(which, tile, 1))
+
+    def _products(self, which: slice, tile: Tile, n_threads: int) -> np.ndarray:
+        dtype = self._dtype(tile)
+        return products(self.rows[which], tile.rows, centre=self.centre, dtype=dtype, n_threads=n_threads)
+
+    def _dtype(self, tile: Tile) -> type[np.floating]:
+        return product_dtype(self.left, tile.statistics, error_bound(self.left.n_features, np.float32))
+
+    def _take(self, which: slice, tile: Tile, product: np.ndarray) -> None:
+        """Take in the pairs of some targets and a tile; threads may do so at the same time for other targets."""
+        sieved = self._sieve(which, tile, product)
+        if product.dtype == np.float32 and len(sieved.pairs) > max(64, FLOOD * product.size):
+            again = products(self.rows[which], tile.rows, centre=self.centre, dtype=np.float64)
+            sieved = self._sieve(which, tile, again)
+        self._rescore(which, tile, sieved)
+
+    def _sieve(self, which: slice, tile: Tile, product: np.ndarray) -> Sieved:
+        targets = (self.targets[0] + which.start, self.targets[0] + which.stop)
+        return sieve(
+            product,
+            self.left[which],
+            tile.statistics,
+            bound=error_bound(self.left.n_features, product.dtype),
+            metric=self.settings.metric,
+            n_neighbours=self.settings.n_neighbours,
+            limit=self.nearest.limit(self.settings.metric)[which],
+            drop_zero=self.settings.drop_zero,
+            own=own_columns(targets, tile.images),
+            groups=pair_groups(self.categories, targets, tile.images),
+        )
+
+    def _rescore(self, which: slice, tile: Tile, sieved: Sieved) -> None:
+        pairs, metric = sieved.pairs.shifted(which.start, 0), self.settings.metric
+        distance = pair_distances(self.rows, tile.rows, pairs.target, pairs.image, metric=metric)
+        self.n_rescored.append(len(pairs))
+        self.pool_sum[which] += sieved.pool_sum
+        self.pool_count[which] += sieved.pool_count
+        correct_pool(self.pool_sum, self.pool_count, pairs, distance, metric, drop_zero=self.settings.drop_zero)
+        counts = distance > 0 if self.settings.drop_zero else np.ones(len(pairs), dtype=bool)
+        self.nearest.update(pairs.target[counts], pairs.image[counts] + tile.images[0], distance[counts])
+
+    def result(self, read_nbytes: int) -> TileResult:
+        """What is left when all tiles are in."""
+        target, neighbour = np.nonzero(self.nearest.image >= 0)
+        distance = self.nearest.distance[target, neighbour]
+        found = Pairs(target + self.targets[0], self.nearest.image[target, neighbour], distance, np.zeros(len(target)))
+        return TileResult(
+            self.targets,
+            self.images,
+            found,
+            True,
+            self.pool_sum,
+            self.pool_count,
+            self.norm,
+            self.digest,
+            np.sqrt(self.left.square),
+            self.left.digest,
+            sum(self.n_rescored),
+            read_nbytes,
+        )
