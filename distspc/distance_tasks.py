@@ -86,8 +86,8 @@ class Reader:
 
     def __call__(self, images: Range | np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Rows of these images, float32 (n, n_features), C-contiguous; in `out`, which may have more rows, if given."""
-        chosen = isinstance(images, np.ndarray)
-        n_rows, which = (len(images), images) if chosen else (images[1] - images[0], slice(*images))
+        which = images if isinstance(images, np.ndarray) else slice(*images)
+        n_rows = len(which) if isinstance(which, np.ndarray) else which.stop - which.start
         rows = np.empty((n_rows, self.features[1] - self.features[0]), np.float32) if out is None else out[:n_rows]
         group, features = f"activations/{self.settings.layer}", slice(*self.features)
         zarr_store.read(self.settings.store, group, "activation", image=which, feature=features, out=rows)

@@ -10,7 +10,7 @@ from distspc.kernels.distance import Bound, RowStatistics
 
 TIE = 1 + 1e-12
 """Limits are widened by this factor: more than the rounding of a distance in float64, so that it decides no tie."""
-_ENTRIES = 2**16
+_ENTRIES = 2**17
 """Estimates that are worked on at once: few for the processor's cache, many for threads to run side by side."""
 
 
@@ -85,7 +85,8 @@ def estimates(
     """Squared distances from products of centred rows, and the most that each can be off.
 
     The error of a pair is at most a sum of one term of the row and one of the column, because
-    2 |v| |w| <= |v|^2 + |w|^2: that costs a sieve no further matrix.
+    2 |v| |w| <= |v|^2 + |w|^2: that costs a sieve no further matrix. Euclidean distances are formed in the product's
+    type, the others, differences of larger numbers, in float64.
 
     Parameters
     ----------
@@ -98,13 +99,16 @@ def estimates(
 
     Returns
     -------
-    square, left_slack, right_slack
-        Float64 (n, m), (n,) and (m,); squared distance of the scaled rows for cosine and correlation.
+    square
+        (n, m), of the product's type for euclidean, else float64 and the squared distance of the scaled rows.
+    left_slack, right_slack
+        Float64 (n,) and (m,).
     """
-    square = np.multiply(product, -2.0, dtype=np.float64, order="C")
+    dtype = product.dtype if metric == "euclidean" else np.float64
+    square = np.multiply(product, -2, dtype=dtype, order="C")
     if metric == "euclidean":
-        square += left.centred[:, None]
-        square += right.centred
+        square += left.centred[:, None].astype(dtype)
+        square += right.centred.astype(dtype)
     else:
         square -= 2 * (left.along + left.offset)[:, None]
         square -= 2 * right.along
@@ -118,7 +122,7 @@ def estimates(
 
 def _slack(rows: RowStatistics, bound: Bound, metric: str) -> np.ndarray:
     if metric == "euclidean":
-        return (bound.product + bound.sums) * rows.centred + bound.tiny
+        return (bound.product + bound.forming + bound.sums) * rows.centred + bound.tiny
     scale = scales(rows, metric)
     reach = (np.sqrt(rows.centred) + np.sqrt(rows.offset)) ** 2
     error = (bound.product * rows.centred + 8 * bound.sums * reach + bound.tiny) / scale**2
@@ -169,7 +173,7 @@ def sieve(
         if excluded is not None:
             square[excluded], distance[excluded] = np.inf, 0
             pool_count[rows] -= excluded.sum(axis=1)
-        pool_sum[rows] = distance.sum(axis=1)
+        pool_sum[rows] = distance.sum(axis=1, dtype=np.float64)
         near = _nearest(square, left_slack, right_slack, limit[rows], n_neighbours, drop_zero)
         found.append(near.shifted(a, 0))
     return Sieved(Pairs.joined(found), pool_sum, pool_count)
@@ -193,21 +197,35 @@ def _as_distance(square: np.ndarray, metric: str) -> np.ndarray:
 def _nearest(
     square: np.ndarray, left_slack: np.ndarray, right_slack: np.ndarray, limit: np.ndarray, k: int, drop_zero: bool
 ) -> Pairs:
-    stays = square <= (limit + left_slack)[:, None] + right_slack
-    many = np.flatnonzero(np.count_nonzero(stays, axis=1) > k)
+    left, right, most = (_rounded_up(part, square.dtype) for part in (left_slack, right_slack, limit))
+    stays = square <= _rounded_up(limit + left_slack, square.dtype)[:, None] + right
+    target, image = _where(stays)
+    many = np.flatnonzero(np.bincount(target, minlength=len(square)) > k)
     if len(many) and square.shape[1] > k:
         near = square[many]
-        slack = left_slack[many, None] + right_slack
+        slack = left[many, None] + right
         upper = near + slack
         if drop_zero:
             # What may turn out to be 0, and then not count, limits nothing.
             upper[near <= slack] = np.inf
-        bar = np.minimum(np.partition(upper, k - 1, axis=1)[:, k - 1] * TIE, limit[many])
+        bar = upper.min(axis=1) if k == 1 else np.partition(upper, k - 1, axis=1)[:, k - 1]
+        bar = np.minimum(_rounded_up(bar, square.dtype), most[many])
         stays[many] &= near <= bar[:, None] + slack
-    target, image = np.nonzero(stays)
+        target, image = _where(stays)
     there = np.isfinite(square[target, image])
     target, image = target[there], image[there]
-    return Pairs(target, image, square[target, image], left_slack[target] + right_slack[image])
+    return Pairs(target, image, square[target, image].astype(np.float64), left_slack[target] + right_slack[image])
+
+
+def _where(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    # What np.nonzero gives, 30 times as fast where little is set.
+    return np.divmod(np.flatnonzero(matrix), matrix.shape[1])
+
+
+def _rounded_up(limits: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Limits in another type, wide enough for the rounding of their conversion and of sums with another limit."""
+    with np.errstate(over="ignore"):  # to infinity, which limits nothing
+        return (limits * max(TIE, 1 + 4 * float(np.finfo(dtype).eps))).astype(dtype)
 
 
 @dataclass

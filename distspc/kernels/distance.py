@@ -22,11 +22,14 @@ float64 gives.
 4. *Norms* are float64 sums over blocks of `BLOCK` features: relative error
    :math:`\delta = \gamma^{(64)}_{\text{BLOCK} + K / \text{BLOCK} + 6}`.
 
-So the estimate :math:`q = m_x + m_y - 2 \hat P` of the squared distance is off by at most
-:math:`2 \beta \lVert v \rVert \lVert w \rVert + \delta (m_x + m_y) + 2 K \tau`. The arithmetic that forms :math:`q` is
-float64 and far inside the slack that `BLOCK` and the constant 6 leave in :math:`\delta`. The argument is that of N. J.
-Higham, *Accuracy and Stability of Numerical Algorithms* (SIAM, 2002), sections 3.1 and 3.5; blocked algorithms that
-multiply fewer times (Strassen) would break step 2, and no BLAS in use here has them.
+5. *Forming* the estimate :math:`q = m_x + m_y - 2 \hat P` in the product's type rounds each norm once and each of two
+   sums once. As :math:`2 |\hat P| \le (1 + \beta) (m_x + m_y)`, neither sum exceeds :math:`(2 + \beta) (m_x + m_y)`, so
+   these roundings add less than :math:`\varphi (m_x + m_y)`, :math:`\varphi = \gamma_6`, while :math:`\beta < 1/2`.
+
+So :math:`q` is off from the squared distance by at most
+:math:`2 \beta \lVert v \rVert \lVert w \rVert + (\delta + \varphi) (m_x + m_y) + 2 (K + 2) \tau`. The argument is that
+of N. J. Higham, *Accuracy and Stability of Numerical Algorithms* (SIAM, 2002), sections 3.1 and 3.5; blocked algorithms
+that multiply fewer times (Strassen) would break step 2, and no BLAS in use here has them.
 
 *Cosine* and *correlation* distances are half the squared Euclidean distance of rows scaled to unit norm (for
 correlation, of rows minus their own mean), :math:`2 - 2 G / (s_x s_y)` with
@@ -119,12 +122,15 @@ class Bound:
         beta: error of the product, relative to the product of the two centred norms.
     sums
         delta: relative error of the float64 sums.
+    forming
+        phi: error of forming an estimate in the product's type, relative to the sum of the two squared norms.
     tiny
-        K tau: absolute error by underflow.
+        (K + 2) tau: absolute error by underflow.
     """
 
     product: float
     sums: float
+    forming: float
     tiny: float
 
 
@@ -145,7 +151,8 @@ def error_bound(n_features: int, dtype: DTypeLike, *, n_tiles: int = 1) -> Bound
     return Bound(
         product=gamma(min(panel, n_features) + n_panels + 6, dtype),
         sums=gamma(min(BLOCK, n_features) + n_features // BLOCK + n_tiles + 6, "float64"),
-        tiny=2 * n_features * float(np.finfo(dtype).tiny),
+        forming=gamma(6, dtype),
+        tiny=2 * (n_features + 2) * float(np.finfo(dtype).tiny),
     )
 
 
@@ -342,10 +349,10 @@ def _centred(rows: np.ndarray, centre: np.ndarray | None, part: slice, dtype: DT
 
 
 def product_dtype(left: RowStatistics, right: RowStatistics, bound: Bound) -> type[np.floating]:
-    """Float32, or float64 where the products of these rows would overflow or underflow in float32."""
-    largest = [math.sqrt(float(s.centred.max(initial=0))) for s in (left, right)]
-    overflows = max(*largest, largest[0] * largest[1]) > 1e37
-    underflows = 0 < bound.product * largest[0] * largest[1] < bound.tiny
+    """Float32, or float64 where products or squared norms of these rows would overflow or underflow in float32."""
+    largest = [float(s.centred.max(initial=0)) for s in (left, right)]
+    overflows = max(largest) > 1e37
+    underflows = 0 < bound.product * math.sqrt(largest[0]) * math.sqrt(largest[1]) < bound.tiny
     return np.float64 if overflows or underflows else np.float32
 
 
