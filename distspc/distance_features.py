@@ -8,7 +8,8 @@ from functools import reduce
 
 import numpy as np
 
-from distspc.distance_plan import Range, image_tiles
+from distspc.distance_plan import Range, overlap
+from distspc.distance_stream import Tile, pass_over
 from distspc.distance_tasks import (
     Reader,
     Settings,
@@ -21,14 +22,8 @@ from distspc.distance_tasks import (
     single_threaded_blas,
 )
 from distspc.kernels.candidates import Pairs, sieve
-from distspc.kernels.distance import (
-    RowStatistics,
-    choose_centre,
-    error_bound,
-    pair_distances,
-    products,
-    row_statistics,
-)
+from distspc.kernels.distance import choose_centre, error_bound, pair_distances, products, symmetric_products
+from distspc.kernels.rows import RowStatistics, row_statistics
 
 
 @dataclass(frozen=True)
@@ -48,41 +43,70 @@ def multiply_features(settings: Settings, targets: Range, images: Range, feature
     The result is big: it stays on the worker until `add_partials` has added it to its neighbours there. (That is
     cheaper than files: a tree adds up what lies on one worker without moving it.)
     """
-    with single_threaded_blas(settings.n_threads) as n_threads:
-        read = Reader(settings, features)
-        rows = read(targets)
-        left = row_statistics(rows, first_feature=features[0], n_threads=n_threads)
-        _check_finite(settings, left, targets)
-        centre = choose_centre(rows, left.square)
-        if centre is not None:
-            left = row_statistics(rows, centre=centre, first_feature=features[0], n_threads=n_threads)
-        out = np.empty((len(rows), images[1] - images[0]))
-        right: list[RowStatistics] = []
-        for a, b in image_tiles(images, targets, tile_rows):
-            inside = targets[0] <= a and b <= targets[1]
-            tile = rows[a - targets[0] : b - targets[0]] if inside else read((a, b))
-            right.append(row_statistics(tile, centre=centre, first_feature=features[0], n_threads=n_threads))
-            _check_finite(settings, right[-1], (a, b))
-            out[:, a - images[0] : b - images[0]] = products(
-                rows, tile, centre=centre, dtype=np.float64, n_threads=n_threads
-            )
-    return Partial(out, left, joined(right), 1, read.nbytes)
+
+    def begin(rows: np.ndarray, n_threads: int) -> _Products:
+        return _Products(settings, targets, images, features, rows, n_threads)
+
+    return pass_over(settings, targets, images, features, tile_rows, begin)
+
+
+class _Products:
+    """State of `multiply_features`: the targets' rows, and products and sums so far."""
+
+    def __init__(
+        self, settings: Settings, targets: Range, images: Range, features: Range, rows: np.ndarray, n_threads: int
+    ) -> None:
+        self.settings, self.targets, self.images, self.rows = settings, targets, images, rows
+        self.first_feature, self.n_threads = features[0], n_threads
+        self.left = row_statistics(rows, first_feature=self.first_feature, n_threads=n_threads)
+        _check_finite(settings, self.left, targets)
+        self.centre = choose_centre(rows, self.left.square, n_threads=n_threads)
+        if self.centre is not None:
+            self.left = self._statistics(rows, n_threads)
+        self.right: dict[int, RowStatistics] = {}
+        self.out = np.empty((len(rows), images[1] - images[0]), order="F")
+
+    def _statistics(self, rows: np.ndarray, n_threads: int = 1) -> RowStatistics:
+        return row_statistics(rows, centre=self.centre, first_feature=self.first_feature, n_threads=n_threads)
+
+    def tile(self, images: Range, rows: np.ndarray) -> Tile:
+        """Statistics of images just read, checked."""
+        tile = Tile(images, rows, self._statistics(rows))
+        _check_finite(self.settings, tile.statistics, images)
+        self.right[images[0]] = tile.statistics
+        return tile
+
+    def _columns(self, images: Range) -> slice:
+        return slice(images[0] - self.images[0], images[1] - self.images[0])
+
+    def compare_targets(self) -> None:
+        """Multiply all targets with those of them that are among the images."""
+        own = overlap(self.targets, self.images)
+        if own[0] == own[1]:
+            return
+        which = slice(own[0] - self.targets[0], own[1] - self.targets[0])
+        self.right[own[0]] = self.left[which]
+        out = self.out[:, self._columns(own)]
+        if own == self.targets:
+            symmetric_products(self.rows, centre=self.centre, dtype=out.dtype, n_threads=self.n_threads, out=out)
+        else:
+            self._multiply(self.rows, self.rows[which], out, self.n_threads)
+
+    def compare(self, which: slice, tile: Tile) -> None:
+        """Multiply some targets with a tile of images; threads may do so at the same time for other targets."""
+        self._multiply(self.rows[which], tile.rows, self.out[which, self._columns(tile.images)], 1)
+
+    def _multiply(self, x: np.ndarray, y: np.ndarray, out: np.ndarray, n_threads: int) -> None:
+        products(x, y, centre=self.centre, dtype=out.dtype, n_threads=n_threads, out=out)
+
+    def result(self, read_nbytes: int) -> Partial:
+        """What is left when all tiles are in."""
+        right = RowStatistics.joined([self.right[start] for start in sorted(self.right)])
+        return Partial(self.out, self.left, right, 1, read_nbytes)
 
 
 def _check_finite(settings: Settings, statistics: RowStatistics, images: Range) -> None:
     check_rows(replace(settings, metric="euclidean"), statistics, images)
-
-
-def joined(parts: list[RowStatistics]) -> RowStatistics:
-    """Statistics of rows one below the other."""
-    return replace(
-        parts[0],
-        total=np.concatenate([part.total for part in parts]),
-        square=np.concatenate([part.square for part in parts]),
-        centred=np.concatenate([part.centred for part in parts]),
-        along=np.concatenate([part.along for part in parts]),
-        digest=np.concatenate([part.digest for part in parts]),
-    )
 
 
 def add_partials(parts: list[Partial]) -> Partial:

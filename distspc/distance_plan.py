@@ -17,6 +17,7 @@ than one chunk is always taken in whole rows, by tiles of targets if need be (ea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -151,7 +152,7 @@ def _feature_tiles(problem: Problem, memory: int, n_workers: int) -> DistancePla
     n_images = problem.pool[1] - problem.pool[0]
     for n_targets in _halvings(problem.n_targets, 1):
         for images_per_task in _halvings(min(IMAGES_PER_TASK, n_images), problem.chunk_rows):
-            for tile_rows in _halvings(512, problem.chunk_rows):
+            for tile_rows in _halvings(TILE_ROWS // 2, problem.chunk_rows):
                 nbytes = _tile_nbytes(problem, n_targets, images_per_task, tile_rows)
                 if nbytes <= memory:
                     parallel = max(1, n_workers // n_chunks)
@@ -207,23 +208,37 @@ def _plan(
     nbytes: int,
 ) -> DistancePlan:
     targets = ranges(problem.n_targets, n_targets)
-    n_read = sum(t[1] - t[0] + sum(b - a - _overlap(t, (a, b)) for a, b in images) for t in targets)
+    n_read = sum(t[1] - t[0] + sum(b - a - _length(overlap(t, (a, b))) for a, b in images) for t in targets)
     n_read += sum((t[1] - t[0]) * (len(images) - 1) for t in targets)
     return DistancePlan(targets, images, features, tile_rows, nbytes, 4 * problem.n_features * n_read)
 
 
-def _overlap(a: Range, b: Range) -> int:
-    return max(0, min(a[1], b[1]) - max(a[0], b[0]))
+def _length(part: Range) -> int:
+    return part[1] - part[0]
 
 
-def image_tiles(images: Range, targets: Range, tile_rows: int) -> tuple[Range, ...]:
-    """Tiles of a range of images, cut also where the targets begin and end, so that a tile lies inside or outside.
+def overlap(a: Range, b: Range) -> Range:
+    """What two ranges have in common; empty, within `a`, where there is nothing.
 
-    >>> image_tiles((0, 10), (2, 5), 4)
-    ((0, 2), (2, 4), (4, 5), (5, 8), (8, 10))
+    >>> overlap((2, 5), (0, 4)), overlap((2, 5), (7, 9))
+    ((2, 4), (5, 5))
+    """
+    start, stop = (min(max(edge, a[0]), a[1]) for edge in b)
+    return start, stop
+
+
+def tiles_beside(images: Range, targets: Range, tile_rows: int) -> list[Range]:
+    """Tiles of a range of images, but for the targets among them; cut at multiples of `tile_rows` (whole chunks).
+
+    >>> tiles_beside((0, 10), (2, 5), 4)
+    [(0, 2), (5, 8), (8, 10)]
     """
     start, stop = images
     cuts = {start, stop, *range(start - start % tile_rows + tile_rows, stop, tile_rows)}
     cuts |= {edge for edge in targets if start < edge < stop}
-    ordered = sorted(cuts)
-    return tuple(pairwise(ordered))
+    return [(a, b) for a, b in pairwise(sorted(cuts)) if not (targets[0] <= a and b <= targets[1])]
+
+
+def buffer_lengths(tiles: Sequence[Range]) -> list[int]:
+    """Rows of the buffers that tiles are read into in turn."""
+    return [max(b - a for a, b in tiles)] * min(N_BUFFERS, len(tiles)) if tiles else []

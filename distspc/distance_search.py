@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from distspc.distance_plan import N_BUFFERS, Range, image_tiles
-from distspc.distance_stream import TileStream
+from distspc.distance_plan import Range, overlap
+from distspc.distance_stream import Tile, pass_over
 from distspc.distance_tasks import (
-    Reader,
     Settings,
     TileResult,
     category_codes,
@@ -17,77 +14,48 @@ from distspc.distance_tasks import (
     correct_pool,
     own_columns,
     pair_groups,
-    single_threaded_blas,
 )
 from distspc.kernels.candidates import Nearest, Pairs, Sieved, sieve
 from distspc.kernels.distance import (
-    RowStatistics,
     choose_centre,
     error_bound,
-    in_threads,
     pair_distances,
     product_dtype,
     products,
-    row_statistics,
     symmetric_products,
-    thread_parts,
 )
+from distspc.kernels.rows import row_statistics
+from distspc.kernels.threads import in_threads
 
 FLOOD = 0.02
 """Share of a tile's pairs beyond which one more product in float64 costs less than computing the pairs again."""
 
 
-@dataclass(frozen=True)
-class Tile:
-    """Some images: their range, rows and statistics."""
-
-    images: Range
-    rows: np.ndarray
-    statistics: RowStatistics
-
-
 def search_rows(settings: Settings, targets: Range, images: Range, n_features: int, tile_rows: int) -> TileResult:
     """Nearest neighbours of some targets in a range of images, exact: whole rows of the targets in memory.
 
-    Each tile of images is read once, while the targets are compared with each other and with the tiles before it.
-    Every thread has targets of its own, which it takes through all the tiles at its own pace.
+    Pairs that the products of a tile cannot tell apart are computed again while it is there.
 
     Raises
     ------
     InputError
         If activations are not finite, or cannot be scaled as the metric needs.
     """
-    with single_threaded_blas(settings.n_threads) as n_threads:
-        read = Reader(settings, (0, n_features))
-        search = _Search(settings, targets, images, read(targets), n_threads)
-        tiles = [t for t in image_tiles(images, targets, tile_rows) if not _within(t, targets)]
 
-        def load(tile: Range, buffer: np.ndarray) -> Tile:
-            return search.tile(tile, read(tile, buffer))
+    def begin(rows: np.ndarray, n_threads: int) -> _Search:
+        return _Search(settings, targets, images, tile_rows, rows, n_threads)
 
-        def compare(start: int, stop: int) -> None:
-            stream.hand_out(lambda tile: search.compare(slice(start, stop), tile))
-
-        longest = max((b - a for a, b in tiles), default=0)
-        buffers = [np.empty((longest, n_features), np.float32) for _ in range(min(N_BUFFERS, len(tiles)))]
-        n_targets = targets[1] - targets[0]
-        stream = TileStream(load, tiles, buffers, len(thread_parts(n_targets, n_threads)))
-        with stream.reading():
-            search.compare_targets(tile_rows)
-            in_threads(compare, n_targets, n_threads)
-        return search.result(read.nbytes)
-
-
-def _within(tile: Range, targets: Range) -> bool:
-    return targets[0] <= tile[0] and tile[1] <= targets[1]
+    return pass_over(settings, targets, images, (0, n_features), tile_rows, begin)
 
 
 class _Search:
     """State of `search_rows`: the targets' rows, and what the tiles so far have left."""
 
-    def __init__(self, settings: Settings, targets: Range, images: Range, rows: np.ndarray, n_threads: int) -> None:
+    def __init__(
+        self, settings: Settings, targets: Range, images: Range, tile_rows: int, rows: np.ndarray, n_threads: int
+    ) -> None:
         self.settings, self.targets, self.images, self.rows = settings, targets, images, rows
-        self.n_threads = n_threads
+        self.tile_rows, self.n_threads = tile_rows, n_threads
         statistics = row_statistics(rows, n_threads=n_threads)
         check_rows(settings, statistics, targets)
         self.centre = choose_centre(rows, statistics.square, n_threads=n_threads)
@@ -112,13 +80,13 @@ class _Search:
         self.norm[where], self.digest[where] = np.sqrt(tile.statistics.square), tile.statistics.digest
         return tile
 
-    def compare_targets(self, tile_rows: int) -> None:
+    def compare_targets(self) -> None:
         """Compare all targets with those of them that are among the images, some at once."""
-        first, last = (min(max(edge, self.targets[0]), self.targets[1]) for edge in self.images)
-        for start in range(first, last, tile_rows):
-            own = self._noted(self._among(start, min(start + tile_rows, last)))
+        first, last = overlap(self.targets, self.images)
+        for start in range(first, last, self.tile_rows):
+            own = self._noted(self._among(start, min(start + self.tile_rows, last)))
             if (first, last) == self.targets:
-                self._compare_both_ways(own, tile_rows)
+                self._compare_both_ways(own)
             else:
                 self._compare_in_threads(self._positions(self.targets), own)
 
@@ -129,13 +97,13 @@ class _Search:
     def _positions(self, targets: Range) -> slice:
         return slice(targets[0] - self.targets[0], targets[1] - self.targets[0])
 
-    def _compare_both_ways(self, own: Tile, tile_rows: int) -> None:
+    def _compare_both_ways(self, own: Tile) -> None:
         # Distances are symmetric: the products of some targets with those below them serve both sides.
         which, dtype = self._positions(own.images), self._dtype(own)
         among = symmetric_products(own.rows, centre=self.centre, dtype=dtype, n_threads=self.n_threads)
         self._take_in_threads(which, own, among)
-        for start in range(own.images[1], self.targets[1], tile_rows):
-            below = self._among(start, min(start + tile_rows, self.targets[1]))
+        for start in range(own.images[1], self.targets[1], self.tile_rows):
+            below = self._among(start, min(start + self.tile_rows, self.targets[1]))
             shared = self._compare_in_threads(which, below)
             self._take_in_threads(self._positions(below.images), own, shared.T)
 

@@ -1,4 +1,4 @@
-"""Tiles of images on their way from the store to threads that each need all of them."""
+"""One pass over a range of images: their tiles on the way from the store to threads that each need all of them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,88 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from distspc.distance_plan import Range
+from distspc.distance_plan import Range, buffer_lengths, tiles_beside
+from distspc.distance_tasks import Reader, Settings, row_memory, single_threaded_blas
+from distspc.kernels.rows import RowStatistics
+from distspc.kernels.threads import in_threads, thread_parts
 
-Tile = TypeVar("Tile")
+Result_co = TypeVar("Result_co", covariant=True)
 
 
-class TileStream(Generic[Tile]):
+@dataclass(frozen=True)
+class Tile:
+    """Some images: their range, rows and statistics."""
+
+    images: Range
+    rows: np.ndarray
+    statistics: RowStatistics
+
+
+class Pass(Protocol[Result_co]):
+    """What is done with the targets' rows, which it holds, and the tiles of images that go past them."""
+
+    def tile(self, images: Range, rows: np.ndarray) -> Tile:
+        """Look at images just read."""
+
+    def compare_targets(self) -> None:
+        """Compare all targets with those of them that are among the images."""
+
+    def compare(self, which: slice, tile: Tile) -> None:
+        """Compare some targets with a tile of images; threads do so at the same time for other targets."""
+
+    def result(self, read_nbytes: int) -> Result_co:
+        """What is left when all tiles are in."""
+
+
+def pass_over(
+    settings: Settings,
+    targets: Range,
+    images: Range,
+    features: Range,
+    tile_rows: int,
+    begin: Callable[[np.ndarray, int], Pass[Result_co]],
+) -> Result_co:
+    """Read the targets, then every tile of images once, while targets are compared with each other and earlier tiles.
+
+    Every thread has targets of its own, which it takes through all the tiles at its own pace.
+
+    Parameters
+    ----------
+    settings, targets, images, features, tile_rows
+        What to read, and how many images at once.
+    begin
+        Given the targets' rows and the number of threads.
+    """
+    tiles = tiles_beside(images, targets, tile_rows)
+    n_targets, lengths = targets[1] - targets[0], buffer_lengths(tiles)
+    with (
+        single_threaded_blas(settings.n_threads) as n_threads,
+        row_memory([n_targets, *lengths], features[1] - features[0]) as (rows, *buffers),
+    ):
+        read = Reader(settings, features)
+        state = begin(read(targets, rows), n_threads)
+        stream = TileStream(
+            lambda tile, buffer: state.tile(tile, read(tile, buffer)),
+            tiles,
+            buffers,
+            len(thread_parts(n_targets, n_threads)),
+        )
+        with stream.reading():
+            state.compare_targets()
+            in_threads(
+                lambda start, stop: stream.hand_out(lambda tile: state.compare(slice(start, stop), tile)),
+                n_targets,
+                n_threads,
+            )
+        return state.result(read.nbytes)
+
+
+class TileStream:
     """Tiles that one thread reads ahead into a few buffers for several takers, each of which gets every tile in order.
 
     A taker that is done with a tile goes on to the next without waiting for the others. Buffers are used in turn: new

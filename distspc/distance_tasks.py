@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from distspc import store as zarr_store
 from distspc.distance_plan import Range
 from distspc.errors import InputError
 from distspc.kernels.candidates import Pairs, scales
-from distspc.kernels.distance import RowStatistics
+from distspc.kernels.rows import RowStatistics
 from distspc.store import StorePath
 
 
@@ -76,6 +76,31 @@ class TileResult:
     target_digest: np.ndarray
     n_rescored: int
     read_nbytes: int
+
+
+_spare: list[np.ndarray] = []
+"""Memory of the last task's rows, for the next one: the system clears new memory first, which can take longer than
+reading what goes there."""
+_FITS = 1.25
+"""How much more than a task needs the memory may be: what is too much counts against the worker's limit too."""
+
+
+@contextmanager
+def row_memory(lengths: Sequence[int], n_features: int) -> Iterator[list[np.ndarray]]:
+    """Float32 arrays (length, n_features) with any content, in the memory of the last task where it fits."""
+    size = sum(lengths) * n_features
+    memory = _spare.pop() if _spare else None
+    if memory is None or not size <= memory.size <= _FITS * size:
+        memory = None  # before there is new memory
+        memory = np.empty(size, np.float32)
+    rows = memory[:size].reshape(-1, n_features)
+    yield np.split(rows, np.cumsum(lengths)[:-1])
+    _spare.append(memory)
+
+
+def release() -> None:
+    """Give back the memory that distance tasks keep in this process for the next one."""
+    _spare.clear()
 
 
 class Reader:

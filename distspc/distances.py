@@ -25,7 +25,7 @@ from distspc import store as zarr_store
 from distspc.distance_features import add_partials, multiply_features, rescore, search_products
 from distspc.distance_plan import DEFAULT_NBYTES, DistancePlan, Problem, plan_distances
 from distspc.distance_search import search_rows
-from distspc.distance_tasks import Settings, TileResult, correct_pool
+from distspc.distance_tasks import Settings, TileResult, correct_pool, release
 from distspc.errors import InputError
 from distspc.kernels.candidates import Nearest, Pairs, unsettled
 from distspc.kernels.distance import METRICS, Metric

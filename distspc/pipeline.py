@@ -181,7 +181,7 @@ class _Run:
         self.outcome.skipped = skipped_images(store)
 
     def distances(self) -> None:
-        from distspc.distances import nearest_distances
+        from distspc.distances import nearest_distances, release
 
         study, settings = self.study, self.study.distinctiveness
         for layer in study.layers:
@@ -198,6 +198,8 @@ class _Run:
             return [task for layer in study.layers for task in nearest_distances(study.store, layer=layer, **options)]
 
         self.compute("distances", "distances", build)
+        if "distances" in self.outcome.computed:
+            run_everywhere(release, self.connect("distances"))
 
     def reconstruct(self) -> None:
         from distspc.reconstruction import fit_sparse_code

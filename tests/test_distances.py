@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from distspc import distance_plan, distances
 from distspc import store as zarr_store
-from distspc.distance_plan import Problem, image_tiles, plan_distances
+from distspc.distance_plan import Problem, plan_distances, tiles_beside
 from distspc.distances import PROTOCOLS, nearest_distances
 from distspc.errors import InputError, StoreMismatchError
 from distspc.kernels.distance import METRICS
@@ -260,7 +260,8 @@ def test_any_tiling_same_answer(tmp_path_factory, data):
             chunks=layout,
         )
         for reread, least in ((np.inf, False), (np.inf, True), (-np.inf, False), (-np.inf, True)):
-            found = _run_cut(path, reread, least, n_workers=data.draw(st.integers(1, 4)), **options)
+            spread = {"n_workers": data.draw(st.integers(1, 4)), "n_threads": data.draw(st.integers(1, 4))}
+            found = _run_cut(path, reread, least, **spread, **options)
             if expected is None:
                 expected = found
             assert found["neighbour_index"].tolist() == expected["neighbour_index"].tolist()
@@ -351,8 +352,9 @@ def test_memory_that_is_too_small_is_refused_with_a_way_out():
         plan_distances(BLOCK1, memory_nbytes=2**26)
 
 
-def test_tiles_meet_the_targets_edges():
-    assert image_tiles((64, 192), (0, 100), 64) == ((64, 100), (100, 128), (128, 192))
+def test_tiles_are_what_the_targets_leave():
+    assert tiles_beside((64, 192), (0, 100), 64) == [(100, 128), (128, 192)]
+    assert tiles_beside((0, 100), (0, 100), 64) == []
 
 
 def test_bytes_read_are_counted(relu_store):

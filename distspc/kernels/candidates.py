@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distspc.kernels.distance import Bound, RowStatistics
+from distspc.kernels.distance import Bound
+from distspc.kernels.rows import RowStatistics
 
 TIE = 1 + 1e-12
 """Limits are widened by this factor: more than the rounding of a distance in float64, so that it decides no tie."""

@@ -39,19 +39,18 @@ correlation, of rows minus their own mean), :math:`2 - 2 G / (s_x s_y)` with
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from distspc.kernels.rows import BLOCK, SPAN, RowStatistics, block_dots, rows_at_once
+from distspc.kernels.threads import in_threads, thread_parts
+
 Metric = Literal["euclidean", "cosine", "correlation"]
 METRICS: tuple[str, ...] = get_args(Metric)
 
-BLOCK = 512
-"""Features of one float64 block sum; divides every convolutional layer, so feature tiles never cut a block."""
 PANEL = 25_088
 """Features of one matrix product: longer loosens the bound, shorter spends time adding up panels.
 
@@ -60,56 +59,6 @@ quarter, which costs a tenth of what adding up four panels does.
 """
 PANEL_FLOAT64 = 1_024
 """The same for float64, where the bound is never the problem but the converted copies take memory."""
-_SPAN = 128 * BLOCK
-_HASH_SEED = 20_240
-
-
-@dataclass(frozen=True)
-class RowStatistics:
-    """Sums over features, one value a row, in float64; those of two feature tiles add up.
-
-    Attributes
-    ----------
-    n_features
-        Number of features summed.
-    total, square
-        Sum of the entries and of their squares, shape (n_rows,).
-    centred, along
-        Sum of squares of v = x - c; dot product of v with c. Shape (n_rows,).
-    digest
-        64-bit digest of the row, uint64 (n_rows,): equal rows have equal digests.
-    offset
-        c . c.
-    """
-
-    n_features: int
-    total: np.ndarray
-    square: np.ndarray
-    centred: np.ndarray
-    along: np.ndarray
-    digest: np.ndarray
-    offset: float
-
-    def __add__(self, other: RowStatistics) -> RowStatistics:
-        return RowStatistics(
-            self.n_features + other.n_features,
-            self.total + other.total,
-            self.square + other.square,
-            self.centred + other.centred,
-            self.along + other.along,
-            self.digest + other.digest,
-            self.offset + other.offset,
-        )
-
-    def __getitem__(self, rows: slice | np.ndarray) -> RowStatistics:
-        return replace(
-            self,
-            total=self.total[rows],
-            square=self.square[rows],
-            centred=self.centred[rows],
-            along=self.along[rows],
-            digest=self.digest[rows],
-        )
 
 
 @dataclass(frozen=True)
@@ -160,99 +109,6 @@ def _panel(dtype: DTypeLike) -> int:
     return PANEL if np.dtype(dtype) == np.float32 else PANEL_FLOAT64
 
 
-def thread_parts(n: int, n_threads: int) -> list[tuple[int, int]]:
-    """Ranges that cover 0..n, at most one a thread: more of them cost a tenth in the products."""
-    step = max(-(-n // max(n_threads, 1)), 1)
-    return [(start, min(start + step, n)) for start in range(0, n, step)]
-
-
-def in_threads(work: Callable[[int, int], None], n: int, n_threads: int) -> None:
-    """Call ``work(start, stop)`` for every range of `thread_parts`, each in a thread of its own."""
-    parts = thread_parts(n, n_threads)
-    if len(parts) <= 1:
-        for part in parts:
-            work(*part)
-        return
-    with ThreadPoolExecutor(len(parts)) as pool:
-        for job in [pool.submit(work, *part) for part in parts]:
-            job.result()
-
-
-def row_statistics(
-    x: np.ndarray, *, centre: np.ndarray | None = None, first_feature: int = 0, n_threads: int = 1
-) -> RowStatistics:
-    """Sums and digest of every row; turns -0.0 into 0.0 in `x`, so that equal rows have equal bits.
-
-    Parameters
-    ----------
-    x
-        Float32 (n_rows, n_features), C-contiguous, written to.
-    centre
-        Float32 (n_features,): c. Zero by default.
-    first_feature
-        Position of the first feature in the whole row: tells the digests of feature tiles apart.
-    """
-    n_rows, n_features = x.shape
-    keys = _digest_keys(n_features, first_feature)
-    sums = np.zeros((4, n_rows))
-    digest = np.zeros(n_rows, dtype=np.uint64)
-    centre64 = None if centre is None else centre.astype(np.float64)
-    step = _rows_at_once(n_features)
-
-    def work(start: int, stop: int) -> None:
-        buffer = np.empty((step, n_features))
-        for a in range(start, stop, step):
-            rows = slice(a, min(a + step, stop))
-            values = buffer[: rows.stop - a]
-            np.add(x[rows], np.float32(0), out=x[rows])
-            digest[rows] = _digests(x[rows], keys)
-            np.copyto(values, x[rows])
-            sums[0, rows], sums[1, rows] = values.sum(axis=1), _dots(values, values)
-            if centre64 is not None:
-                np.subtract(values, centre64, out=values)
-                sums[2, rows], sums[3, rows] = _dots(values, values), _dots(values, centre64)
-
-    # A row with NaN or infinite entries gets a sum that is not finite: that is how the caller finds it.
-    with np.errstate(invalid="ignore", over="ignore"):
-        in_threads(work, n_rows, n_threads)
-    centred = sums[1].copy() if centre64 is None else sums[2]
-    offset = 0.0 if centre64 is None else float(_dots(centre64, centre64))
-    return RowStatistics(n_features, sums[0], sums[1], centred, sums[3], digest, offset)
-
-
-def _rows_at_once(n_features: int) -> int:
-    # Many rows a call let threads run side by side (a short NumPy call holds them up at the interpreter's lock), few
-    # keep the float64 copies in the processor's cache.
-    return max(1, 8 * _SPAN // n_features)
-
-
-def _dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return _block_dots(a, b).sum(axis=-1)
-
-
-def _block_dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Dot products of blocks of `BLOCK` features: a sharper bound than one long sum, and the same however tiled."""
-    whole = a.shape[-1] // BLOCK * BLOCK
-    blocks = [values[..., :whole].reshape(*values.shape[:-1], -1, BLOCK) for values in (a, b)]
-    rest = np.vecdot(a[..., whole:], b[..., whole:])
-    return np.concatenate([np.vecdot(*blocks), rest[..., None]], axis=-1)
-
-
-def _digest_keys(n_features: int, first_feature: int) -> np.ndarray:
-    rng = np.random.default_rng([_HASH_SEED, first_feature])
-    return rng.integers(0, 2**64, size=n_features // 2 + 1, dtype=np.uint64) | np.uint64(1)
-
-
-def _digests(rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    # Multilinear hashing: sum of word x random odd key, modulo 2^64. Collisions of different rows have a
-    # probability of 2^-64 times the power of two that divides all their differences.
-    even = rows.shape[1] // 2 * 2
-    digests = np.vecdot(rows[:, :even].view(np.uint64), keys[: even // 2])
-    if even < rows.shape[1]:
-        digests = digests + rows[:, even:].view(np.uint32)[:, 0].astype(np.uint64) * keys[-1]
-    return np.asarray(digests)
-
-
 def choose_centre(x: np.ndarray, square: np.ndarray, *, n_threads: int = 1) -> np.ndarray | None:
     """Mean of the rows where subtracting it tightens the bound at least fourfold, else None (no centring).
 
@@ -271,7 +127,13 @@ def choose_centre(x: np.ndarray, square: np.ndarray, *, n_threads: int = 1) -> n
 
 
 def products(
-    x: np.ndarray, y: np.ndarray, *, centre: np.ndarray | None, dtype: DTypeLike, n_threads: int = 1
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    centre: np.ndarray | None,
+    dtype: DTypeLike,
+    n_threads: int = 1,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Inner products of all centred rows of `x` with those of `y`, in `dtype`, within `error_bound`.
 
@@ -285,26 +147,35 @@ def products(
         Float32 (n_features,), or None for no centring.
     dtype
         Type of the arithmetic, float32 or float64.
+    out
+        Array (n, m) of `dtype` to write to; best in Fortran order.
 
     Returns
     -------
     Array (n, m) of `dtype`, in Fortran order: a few images against many targets are multiplied that way round 4 %
     faster.
     """
-    out = np.empty((len(x), len(y)), dtype=dtype, order="F")
+    out = np.empty((len(x), len(y)), dtype=dtype, order="F") if out is None else out
     in_threads(lambda a, b: _multiply(y, x[a:b], centre, out[a:b].T), len(x), n_threads)
     return out
 
 
-def symmetric_products(x: np.ndarray, *, centre: np.ndarray | None, dtype: DTypeLike, n_threads: int = 1) -> np.ndarray:
+def symmetric_products(
+    x: np.ndarray,
+    *,
+    centre: np.ndarray | None,
+    dtype: DTypeLike,
+    n_threads: int = 1,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
     """Inner products of all centred rows of `x` with each other, (n, n): as `products` gives them, in half the work."""
-    out = np.empty((len(x), len(x)), dtype=dtype)
+    out = np.empty((len(x), len(x)), dtype=dtype, order="F") if out is None else out
     shares = _triangle(thread_parts(len(x), n_threads))
 
     def work(start: int, stop: int) -> None:
         for rows, cols in (block for share in shares[start:stop] for block in share):
-            left = x[rows]
-            _multiply(left, left if rows == cols else x[cols], centre, out[rows, cols])
+            right = x[cols]
+            _multiply(right, right if rows == cols else x[rows], centre, out[rows, cols].T)
             if rows != cols:
                 out[cols, rows] = out[rows, cols].T
 
@@ -378,7 +249,7 @@ def pair_distances(
     Float64 (n_pairs,).
     """
     found = np.empty(len(rows))
-    step = _rows_at_once(x.shape[1])
+    step = rows_at_once(x.shape[1])
     sums = _square_sums if metric == "euclidean" else _angular_sums
 
     def work(start: int, stop: int) -> None:
@@ -393,22 +264,22 @@ def pair_distances(
 
 def _square_sums(x: np.ndarray, rows: np.ndarray, y: np.ndarray, cols: np.ndarray, _: bool) -> np.ndarray:
     parts = []
-    for start in range(0, x.shape[1], _SPAN):
-        span = slice(start, start + _SPAN)
+    for start in range(0, x.shape[1], SPAN):
+        span = slice(start, start + SPAN)
         difference = x[rows, span].astype(np.float64)
         difference -= y[cols, span]
-        parts.append(_block_dots(difference, difference))
+        parts.append(block_dots(difference, difference))
     return np.concatenate(parts, axis=1)
 
 
 def _angular_sums(x: np.ndarray, rows: np.ndarray, y: np.ndarray, cols: np.ndarray, remove_mean: bool) -> np.ndarray:
     difference = _unit_rows(x[rows], remove_mean) - _unit_rows(y[cols], remove_mean)
-    return _block_dots(difference, difference)
+    return block_dots(difference, difference)
 
 
 def _unit_rows(x: np.ndarray, remove_mean: bool) -> np.ndarray:
     values = x.astype(np.float64)
     if remove_mean:
         values -= values.mean(axis=1, keepdims=True)
-    norms = [math.sqrt(math.fsum(row)) for row in _block_dots(values, values).tolist()]
+    norms = [math.sqrt(math.fsum(row)) for row in block_dots(values, values).tolist()]
     return np.asarray(values / np.array(norms)[:, None])

@@ -22,6 +22,24 @@ def allowed_threads() -> int:
     return max([pool.num_threads for pool in ThreadpoolController().select(user_api="blas").lib_controllers] or [1])
 
 
+def thread_parts(n: int, n_threads: int) -> list[tuple[int, int]]:
+    """Ranges that cover 0..n, at most one a thread: more of them cost a tenth in the products."""
+    step = max(-(-n // max(n_threads, 1)), 1)
+    return [(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def in_threads(work: Callable[[int, int], None], n: int, n_threads: int) -> None:
+    """Call ``work(start, stop)`` for every range of `thread_parts`, each in a thread of its own."""
+    parts = thread_parts(n, n_threads)
+    if len(parts) <= 1:
+        for part in parts:
+            work(*part)
+        return
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for job in [pool.submit(work, *part) for part in parts]:
+            job.result()
+
+
 class Threads:
     """Context: `n` threads of this process (default: as many as BLAS may use), BLAS itself on one thread."""
 

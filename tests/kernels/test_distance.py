@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from distspc.kernels import candidates, distance
 from distspc.kernels.candidates import Nearest, Pairs, unsettled
-from distspc.kernels.distance import METRICS, error_bound, pair_distances, products, row_statistics
+from distspc.kernels.distance import METRICS, error_bound, pair_distances, products
+from distspc.kernels.rows import row_statistics
+from distspc.kernels.threads import thread_parts
 
 
 def true_squares(x: np.ndarray, y: np.ndarray, metric: str) -> np.ndarray:
@@ -85,6 +87,41 @@ def test_product_is_within_the_bound(n_features: int, exponent: int, offset: flo
     norms = [np.sqrt((rows.astype(np.longdouble) ** 2).sum(axis=1)) for rows in (x, y)]
     wrong = np.abs(products(x, y, centre=None, dtype=np.float32) - exact)
     assert (wrong <= bound.product * norms[0][:, None] * norms[1] + bound.tiny).all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    n=st.integers(1, 30), n_threads=st.integers(1, 9), centred=st.booleans(), dtype=st.sampled_from(["f4", "f8"]),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_symmetric_products_are_products(n: int, n_threads: int, centred: bool, dtype: str, seed: int) -> None:
+    x = rows_of_kind("whole numbers", n, 1100, seed)
+    options = {"centre": np.ones(1100, np.float32) if centred else None, "dtype": np.dtype(dtype)}
+    found = distance.symmetric_products(x, n_threads=n_threads, **options)
+    assert found.dtype == options["dtype"]
+    # Whole numbers: exact in either type, whatever the order of adding up.
+    np.testing.assert_array_equal(found, products(x, x, **options))
+
+
+@given(n=st.integers(1, 40), n_threads=st.integers(1, 12))
+def test_triangle_has_every_pair_once(n: int, n_threads: int) -> None:
+    parts = thread_parts(n, n_threads)
+    shares = distance._triangle(parts)
+    assert len(shares) == len(parts) <= n_threads
+    times = np.zeros((n, n), dtype=int)
+    for rows, cols in (block for share in shares for block in share):
+        times[rows, cols] += 1
+        if rows != cols:
+            times[cols, rows] += 1
+    assert (times == 1).all()
+
+
+def test_products_are_written_where_told() -> None:
+    x, y = (rows_of_kind("relu", 5, 3000, seed) for seed in (1, 2))
+    out = np.full((7, 9), np.nan)
+    products(x, y, centre=None, dtype=np.float64, n_threads=2, out=out[1:6, 3:8])
+    np.testing.assert_array_equal(out[1:6, 3:8], products(x, y, centre=None, dtype=np.float64))
+    assert np.isnan(out).sum() == 63 - 25
 
 
 def test_bound_counts_panels_not_features() -> None:
@@ -183,6 +220,43 @@ def test_centre_is_chosen_where_it_helps() -> None:
 def test_products_go_to_float64_where_float32_ends(kind: str, dtype: type) -> None:
     statistics = row_statistics(rows_of_kind(kind, 5, 600, 0))
     assert distance.product_dtype(statistics, statistics, error_bound(600, np.float32)) is dtype
+
+
+def test_a_squared_norm_alone_can_end_float32() -> None:
+    large, small = (row_statistics(np.float32(size) * rows_of_kind("relu", 5, 600, 0)) for size in (1e20, 1e-20))
+    assert distance.product_dtype(large, small, error_bound(600, np.float32)) is np.float64
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(limits=st.lists(st.floats(1e-37, 1e300), min_size=1, max_size=5))
+def test_limits_in_another_type_still_limit_nothing_less(dtype: type, limits: list[float]) -> None:
+    wide = candidates._rounded_up(np.array(limits), np.dtype(dtype))
+    assert wide.dtype == dtype
+    # Also after a rounding sum with another limit. (Smaller limits do not occur: each has the bound's `tiny` in it.)
+    total = (wide + wide[::-1]).astype(np.float64)
+    assert (total >= np.array(limits) + np.array(limits)[::-1]).all()
+
+
+@pytest.mark.parametrize("n_neighbours", [1, 3])
+@pytest.mark.parametrize("kind", ["relu", "near-duplicates", "whole numbers", "far from the origin"])
+def test_no_neighbour_is_sieved_out(kind: str, n_neighbours: int) -> None:
+    x, y = (rows_of_kind(kind, n, 700, seed) for n, seed in ((20, 1), (200, 2)))
+    y[7] = x[3]
+    left, right = row_statistics(x), row_statistics(y)
+    sieved = candidates.sieve(
+        products(x, y, centre=None, dtype=np.float32), left, right, bound=error_bound(700, np.float32),
+        metric="euclidean", n_neighbours=n_neighbours, limit=np.full(20, np.inf), drop_zero=False, own=np.full(20, -1),
+    )  # fmt: skip
+    squares = true_squares(x, y, "euclidean")
+    bar = np.sort(squares, axis=1)[:, n_neighbours - 1 : n_neighbours]
+    kept = np.zeros(squares.shape, dtype=bool)
+    kept[sieved.pairs.target, sieved.pairs.image] = True
+    assert (kept | (squares > bar)).all()
+    assert (np.abs(sieved.pairs.square - squares[kept]) <= sieved.pairs.slack).all()
+    if kind == "relu":
+        others = np.arange(20) != 3  # a duplicate's estimate is put right when it has been computed again
+        np.testing.assert_allclose(sieved.pool_sum[others], np.sqrt(squares).sum(axis=1)[others].astype(float), 1e-6)
+        assert len(sieved.pairs) < 200
 
 
 @pytest.mark.parametrize("metric", ["cosine", "correlation"])

@@ -1,0 +1,154 @@
+"""Sums over the features of rows, and digests that tell equal rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from distspc.kernels.threads import in_threads
+
+BLOCK = 512
+"""Features of one float64 block sum; divides every convolutional layer, so feature tiles never cut a block."""
+SPAN = 128 * BLOCK
+"""Features of a long row that are worked on at once."""
+_HASH_SEED = 20_240
+
+
+@dataclass(frozen=True)
+class RowStatistics:
+    """Sums over features, one value a row, in float64; those of two feature tiles add up.
+
+    Attributes
+    ----------
+    n_features
+        Number of features summed.
+    total, square
+        Sum of the entries and of their squares, shape (n_rows,).
+    centred, along
+        Sum of squares of v = x - c; dot product of v with c. Shape (n_rows,).
+    digest
+        64-bit digest of the row, uint64 (n_rows,): equal rows have equal digests.
+    offset
+        c . c.
+    """
+
+    n_features: int
+    total: np.ndarray
+    square: np.ndarray
+    centred: np.ndarray
+    along: np.ndarray
+    digest: np.ndarray
+    offset: float
+
+    def __add__(self, other: RowStatistics) -> RowStatistics:
+        return RowStatistics(
+            self.n_features + other.n_features,
+            self.total + other.total,
+            self.square + other.square,
+            self.centred + other.centred,
+            self.along + other.along,
+            self.digest + other.digest,
+            self.offset + other.offset,
+        )
+
+    @staticmethod
+    def joined(parts: Sequence[RowStatistics]) -> RowStatistics:
+        """Statistics of rows one below the other, over the same features."""
+        return replace(
+            parts[0],
+            total=np.concatenate([part.total for part in parts]),
+            square=np.concatenate([part.square for part in parts]),
+            centred=np.concatenate([part.centred for part in parts]),
+            along=np.concatenate([part.along for part in parts]),
+            digest=np.concatenate([part.digest for part in parts]),
+        )
+
+    def __getitem__(self, rows: slice | np.ndarray) -> RowStatistics:
+        return replace(
+            self,
+            total=self.total[rows],
+            square=self.square[rows],
+            centred=self.centred[rows],
+            along=self.along[rows],
+            digest=self.digest[rows],
+        )
+
+
+def row_statistics(
+    x: np.ndarray, *, centre: np.ndarray | None = None, first_feature: int = 0, n_threads: int = 1
+) -> RowStatistics:
+    """Sums and digest of every row; turns -0.0 into 0.0 in `x`, so that equal rows have equal bits.
+
+    Parameters
+    ----------
+    x
+        Float32 (n_rows, n_features), C-contiguous, written to.
+    centre
+        Float32 (n_features,): c. Zero by default.
+    first_feature
+        Position of the first feature in the whole row: tells the digests of feature tiles apart.
+    """
+    n_rows, n_features = x.shape
+    keys = _digest_keys(n_features, first_feature)
+    sums = np.zeros((4, n_rows))
+    digest = np.zeros(n_rows, dtype=np.uint64)
+    centre64 = None if centre is None else centre.astype(np.float64)
+    step = rows_at_once(n_features)
+
+    def work(start: int, stop: int) -> None:
+        buffer = np.empty((step, n_features))
+        for a in range(start, stop, step):
+            rows = slice(a, min(a + step, stop))
+            values = buffer[: rows.stop - a]
+            np.add(x[rows], np.float32(0), out=x[rows])
+            digest[rows] = _digests(x[rows], keys)
+            np.copyto(values, x[rows])
+            sums[0, rows], sums[1, rows] = values.sum(axis=1), _dots(values, values)
+            if centre64 is not None:
+                np.subtract(values, centre64, out=values)
+                sums[2, rows], sums[3, rows] = _dots(values, values), _dots(values, centre64)
+
+    # A row with NaN or infinite entries gets a sum that is not finite: that is how the caller finds it.
+    with np.errstate(invalid="ignore", over="ignore"):
+        in_threads(work, n_rows, n_threads)
+    centred = sums[1].copy() if centre64 is None else sums[2]
+    offset = 0.0 if centre64 is None else float(_dots(centre64, centre64))
+    return RowStatistics(n_features, sums[0], sums[1], centred, sums[3], digest, offset)
+
+
+def rows_at_once(n_features: int) -> int:
+    """Rows to work on at once.
+
+    Many let threads run side by side (a short NumPy call holds them up at the interpreter's lock), few keep the
+    float64 copies in the processor's cache.
+    """
+    return max(1, 8 * SPAN // n_features)
+
+
+def _dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return block_dots(a, b).sum(axis=-1)
+
+
+def block_dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Dot products of blocks of `BLOCK` features: a sharper bound than one long sum, and the same however tiled."""
+    whole = a.shape[-1] // BLOCK * BLOCK
+    blocks = [values[..., :whole].reshape(*values.shape[:-1], -1, BLOCK) for values in (a, b)]
+    rest = np.vecdot(a[..., whole:], b[..., whole:])
+    return np.concatenate([np.vecdot(*blocks), rest[..., None]], axis=-1)
+
+
+def _digest_keys(n_features: int, first_feature: int) -> np.ndarray:
+    rng = np.random.default_rng([_HASH_SEED, first_feature])
+    return rng.integers(0, 2**64, size=n_features // 2 + 1, dtype=np.uint64) | np.uint64(1)
+
+
+def _digests(rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    # Multilinear hashing: sum of word x random odd key, modulo 2^64. Collisions of different rows have a
+    # probability of 2^-64 times the power of two that divides all their differences.
+    even = rows.shape[1] // 2 * 2
+    digests = np.vecdot(rows[:, :even].view(np.uint64), keys[: even // 2])
+    if even < rows.shape[1]:
+        digests = digests + rows[:, even:].view(np.uint32)[:, 0].astype(np.uint64) * keys[-1]
+    return np.asarray(digests)
