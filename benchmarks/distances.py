@@ -183,7 +183,7 @@ def peers(args: argparse.Namespace, folder: Path) -> None:
             for _ in range(args.repeat):
                 runs.append(ours(client, path, layer, args.memory))
                 top.append(ceiling())
-        x = zarr_store.read(path, f"activations/{layer}", "activation")
+        loaded, x = timed(lambda: zarr_store.read(path, f"activations/{layer}", "activation"))  # noqa: B023
         truth = true_neighbours(x, args.targets)
         rows = [("distspc, from the store", min(run[0] for run in runs), runs[-1][2])]
         for name, search, repeat in (
@@ -201,6 +201,7 @@ def peers(args: argparse.Namespace, folder: Path) -> None:
         for name, seconds, found in rows:
             rate, wrong = work / seconds, int((found != truth).sum())
             print(f"| {layer} | {name} | {seconds:.2f} | {rate:.0f} | {rate / max(top):.2f} | {wrong} |", flush=True)
+        print(f"| {layer} | reading all into memory, which the others need first | {loaded:.2f} | | | |")
         every = ", ".join(f"{run[0]:.2f}" for run in runs)
         print(f"\n{layer}: ours {every} s; ceilings {', '.join(f'{t:.0f}' for t in top)} GFLOP/s\n")
 
