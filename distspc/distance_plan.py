@@ -3,13 +3,14 @@
 With T targets, N images in the pool, K features, 4 bytes an activation and memory M for one task, a task holds either
 
 - *whole rows*: all features of its targets, past which its range of images streams in tiles of r images. Bytes held:
-  about 4 K (T + 2 r) + 24 T r; tasks: ceil(N / 16,384) or one a worker; bytes read in all: 4 K (N + (R - 1) T) for R
+  about 4 K (T + 2 r) + 16 T r; tasks: ceil(N / 16,384) or one a worker; bytes read in all: 4 K (N + (R - 1) T) for R
   ranges of images when the targets are part of the pool. Products are float32, close pairs are computed again while
   their rows are in memory;
 - *a feature tile*: f features of T targets, past which R images stream, and the (T, R) products in float64. Bytes
-  held: about 4 f (T + 2 r) + 3 x 8 T R. Tasks: ceil(K / f) ceil(N / R) and as many again to add up, find candidates and
-  finish; bytes read: 4 K N + 4 K T (ceil(N / R) - 1). The rows are never together in memory, so products must be good
-  enough to stand as they are: float64, at half the speed, and only near-duplicates and ties are read again.
+  held: about 4 f (T + 2 r) + 8 T R (2 + log2(K / f)). Tasks: ceil(K / f) ceil(N / R) and as many again to add up, find
+  candidates and finish; bytes read: 4 K N + 4 K T (ceil(N / R) - 1). The rows are never together in memory, so
+  products must be good enough to stand as they are: float64, at half the speed, and only near-duplicates and ties are
+  read again.
 
 Whole rows are the choice where they fit and where the targets are not read more often than about once; a layer no wider
 than one chunk is always taken in whole rows, by tiles of targets if need be (each tile reads the pool once).
@@ -22,20 +23,25 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from distspc.errors import InputError
-from distspc.kernels.distance import PANEL, PANEL_FLOAT64
+from distspc.kernels.distance import PANEL_NBYTES
 from distspc.tiles import gib, ranges
 
 Range = tuple[int, int]
 
 IMAGES_PER_TASK = 16_384
 TILE_ROWS = 2_048
+FEATURE_TILE_ROWS = 1_024
 N_BUFFERS = 2
 """Tiles in memory at once: one that is worked on, one on its way from the store."""
 DEFAULT_NBYTES = 4 * 2**30
 REREAD = 0.25
 """Share of a layer's bytes that may be read again to hold whole rows."""
-_FIXED = 160 * 2**20
+SPLIT = 2
+"""Partial products that one task of the tree adds up: of all numbers, two leaves the fewest waiting in memory."""
+_FIXED = 224 * 2**20
 """Bytes for what does not grow: decoded chunks on their way, estimates of a few rows, small tables."""
+_THREADS = 8
+"""Threads whose working copies are counted; a worker with more of them has more memory than these take, too."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,7 @@ def _feature_tiles(problem: Problem, memory: int, n_workers: int) -> DistancePla
     n_images = problem.pool[1] - problem.pool[0]
     for n_targets in _halvings(problem.n_targets, 1):
         for images_per_task in _halvings(min(IMAGES_PER_TASK, n_images), problem.chunk_rows):
-            for tile_rows in _halvings(TILE_ROWS // 2, problem.chunk_rows):
+            for tile_rows in _halvings(FEATURE_TILE_ROWS, problem.chunk_rows):
                 nbytes = _tile_nbytes(problem, n_targets, images_per_task, tile_rows)
                 if nbytes <= memory:
                     parallel = max(1, n_workers // n_chunks)
@@ -184,19 +190,20 @@ def _image_ranges(problem: Problem, size: int, n_ranges: int) -> tuple[Range, ..
 
 
 def _whole_nbytes(problem: Problem, n_targets: int, tile_rows: int) -> int:
-    # The targets, tiles, products of both types and a panel's, panels converted to float64.
+    # The targets, tiles, float64 products and those of a panel, copies of panels.
     rows = 4 * problem.n_features * (n_targets + N_BUFFERS * tile_rows)
-    return rows + 16 * n_targets * tile_rows + _panels(problem.n_features, n_targets + tile_rows) + _FIXED
+    return rows + 16 * n_targets * tile_rows + _panels(n_targets, tile_rows) + _FIXED
 
 
 def _tile_nbytes(problem: Problem, n_targets: int, n_images: int, tile_rows: int) -> int:
-    # Products of the task and those of two others that are being added up.
-    rows = 4 * problem.chunk_features * (n_targets + 2 * tile_rows)
-    return rows + 3 * 8 * n_targets * n_images + _panels(problem.chunk_features, n_targets + tile_rows) + _FIXED
+    # Products of the task, those that wait on every level of the tree to be added up, and their sum.
+    rows = 4 * problem.chunk_features * (n_targets + N_BUFFERS * tile_rows)
+    n_levels = (-(-problem.n_features // problem.chunk_features) - 1).bit_length()
+    return rows + 8 * (n_levels + 2) * n_targets * n_images + _panels(n_targets, tile_rows) + _FIXED
 
 
-def _panels(n_features: int, n_rows: int) -> int:
-    return max(4 * min(PANEL, n_features), 8 * min(PANEL_FLOAT64, n_features)) * n_rows
+def _panels(n_targets: int, tile_rows: int) -> int:
+    return PANEL_NBYTES * (n_targets + _THREADS * tile_rows)
 
 
 def _plan(

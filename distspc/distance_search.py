@@ -11,11 +11,10 @@ from distspc.distance_tasks import (
     TileResult,
     category_codes,
     check_rows,
-    correct_pool,
     own_columns,
     pair_groups,
 )
-from distspc.kernels.candidates import Nearest, Pairs, Sieved, sieve
+from distspc.kernels.candidates import Nearest, Pairs, Sieved, add_to_pool, sieve
 from distspc.kernels.distance import (
     choose_centre,
     error_bound,
@@ -29,6 +28,8 @@ from distspc.kernels.threads import in_threads
 
 FLOOD = 0.02
 """Share of a tile's pairs beyond which one more product in float64 costs less than computing the pairs again."""
+PAIRS_AT_ONCE = 2**19
+"""Pairs of a thread that are taken in at once: where many are duplicates, each takes 100 bytes and more."""
 
 
 def search_rows(settings: Settings, targets: Range, images: Range, n_features: int, tile_rows: int) -> TileResult:
@@ -102,6 +103,7 @@ class _Search:
         which, dtype = self._positions(own.images), self._dtype(own)
         among = symmetric_products(own.rows, centre=self.centre, dtype=dtype, n_threads=self.n_threads)
         self._take_in_threads(which, own, among)
+        del among
         for start in range(own.images[1], self.targets[1], self.tile_rows):
             below = self._among(start, min(start + self.tile_rows, self.targets[1]))
             shared = self._compare_in_threads(which, below)
@@ -127,10 +129,17 @@ class _Search:
         return products(self.rows[which], tile.rows, centre=self.centre, dtype=dtype, n_threads=n_threads)
 
     def _dtype(self, tile: Tile) -> type[np.floating]:
-        return product_dtype(self.left, tile.statistics, error_bound(self.left.n_features, np.float32))
+        bound = error_bound(self.left.n_features, np.float32, centred=self.centre is not None)
+        return product_dtype(self.left, tile.statistics, bound)
 
     def _take(self, which: slice, tile: Tile, product: np.ndarray) -> None:
         """Take in the pairs of some targets and a tile; threads may do so at the same time for other targets."""
+        step = max(1, PAIRS_AT_ONCE // product.shape[1])
+        for start in range(0, len(product), step):
+            stop = min(start + step, len(product))
+            self._take_some(slice(which.start + start, which.start + stop), tile, product[start:stop])
+
+    def _take_some(self, which: slice, tile: Tile, product: np.ndarray) -> None:
         sieved = self._sieve(which, tile, product)
         if product.dtype == np.float32 and len(sieved.pairs) > max(64, FLOOD * product.size):
             again = products(self.rows[which], tile.rows, centre=self.centre, dtype=np.float64)
@@ -143,7 +152,7 @@ class _Search:
             product,
             self.left[which],
             tile.statistics,
-            bound=error_bound(self.left.n_features, product.dtype),
+            bound=error_bound(self.left.n_features, product.dtype, centred=self.centre is not None),
             metric=self.settings.metric,
             n_neighbours=self.settings.n_neighbours,
             limit=self.nearest.limit(self.settings.metric)[which],
@@ -158,7 +167,7 @@ class _Search:
         self.n_rescored.append(len(pairs))
         self.pool_sum[which] += sieved.pool_sum
         self.pool_count[which] += sieved.pool_count
-        correct_pool(self.pool_sum, self.pool_count, pairs, distance, metric, drop_zero=self.settings.drop_zero)
+        add_to_pool(self.pool_sum, self.pool_count, pairs.target, distance, drop_zero=self.settings.drop_zero)
         counts = distance > 0 if self.settings.drop_zero else np.ones(len(pairs), dtype=bool)
         self.nearest.update(pairs.target[counts], pairs.image[counts] + tile.images[0], distance[counts])
 

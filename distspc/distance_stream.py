@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from distspc.distance_plan import Range, buffer_lengths, tiles_beside
 from distspc.distance_tasks import Reader, Settings, row_memory, single_threaded_blas
 from distspc.kernels.rows import RowStatistics
-from distspc.kernels.threads import in_threads, thread_parts
+from distspc.kernels.threads import thread_parts
 
 Result_co = TypeVar("Result_co", covariant=True)
 
@@ -71,19 +72,11 @@ def pass_over(
     ):
         read = Reader(settings, features)
         state = begin(read(targets, rows), n_threads)
-        stream = TileStream(
-            lambda tile, buffer: state.tile(tile, read(tile, buffer)),
-            tiles,
-            buffers,
-            len(thread_parts(n_targets, n_threads)),
-        )
+        takers = [partial(state.compare, slice(*part)) for part in thread_parts(n_targets, n_threads)]
+        stream = TileStream(lambda tile, buffer: state.tile(tile, read(tile, buffer)), tiles, buffers, len(takers))
         with stream.reading():
             state.compare_targets()
-            in_threads(
-                lambda start, stop: stream.hand_out(lambda tile: state.compare(slice(start, stop), tile)),
-                n_targets,
-                n_threads,
-            )
+            stream.hand_out(takers)
         return state.result(read.nbytes)
 
 
@@ -102,7 +95,7 @@ class TileStream:
     buffers
         Arrays for `load`.
     n_takers
-        Number of threads that will call `hand_out`.
+        Number of takers that `hand_out` will be given.
     """
 
     def __init__(
@@ -130,13 +123,25 @@ class TileStream:
                 self.stop()
             job.result()
 
-    def hand_out(self, take: Callable[[Tile], None]) -> None:
-        """Call `take` with every tile in order; ends early where reading or another taker has failed."""
+    def hand_out(self, takers: Sequence[Callable[[Tile], None]]) -> None:
+        """Call every taker with every tile in order, each in a thread of its own; raises what the first one raises.
+
+        All end early where reading or a taker fails, a thread cannot be started, or the user interrupts.
+        """
+        with ThreadPoolExecutor(len(takers)) as pool:
+            try:
+                for job in [pool.submit(self._give_all, take) for take in takers]:
+                    job.result()
+            except BaseException:
+                self.stop()
+                raise
+
+    def _give_all(self, take: Callable[[Tile], None]) -> None:
         try:
             for i in range(len(self._tiles)):
                 with self._changed:
                     self._changed.wait_for(lambda i=i: self._stopped or i in self._held)  # type: ignore[misc]
-                    if i not in self._held:
+                    if self._stopped:
                         return
                     tile, _ = self._held[i]
                 take(tile)
@@ -171,5 +176,6 @@ class TileStream:
         with self._changed:
             self._n_left[i] -= 1
             if self._n_left[i] == 0:
+                del self._n_left[i]
                 self._free.append(self._held.pop(i)[1])
                 self._changed.notify_all()

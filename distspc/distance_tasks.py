@@ -1,4 +1,4 @@
-"""What the tasks of distances share: settings, results, reading, checks of activations, threads."""
+"""What the tasks of distances share: settings, results, memory for rows, reading, checks of activations, threads."""
 
 from __future__ import annotations
 
@@ -81,21 +81,25 @@ class TileResult:
 _spare: list[np.ndarray] = []
 """Memory of the last task's rows, for the next one: the system clears new memory first, which can take longer than
 reading what goes there."""
-_FITS = 1.25
-"""How much more than a task needs the memory may be: what is too much counts against the worker's limit too."""
 
 
 @contextmanager
 def row_memory(lengths: Sequence[int], n_features: int) -> Iterator[list[np.ndarray]]:
-    """Float32 arrays (length, n_features) with any content, in the memory of the last task where it fits."""
-    size = sum(lengths) * n_features
-    memory = _spare.pop() if _spare else None
-    if memory is None or not size <= memory.size <= _FITS * size:
+    """Float32 arrays (length, n_features) with any content, in the memory of the last task if it took as much."""
+    shape = (sum(lengths), n_features)
+    memory = _take_spare()
+    if memory is None or memory.shape != shape:
         memory = None  # before there is new memory
-        memory = np.empty(size, np.float32)
-    rows = memory[:size].reshape(-1, n_features)
-    yield np.split(rows, np.cumsum(lengths)[:-1])
+        memory = np.empty(shape, np.float32)
+    yield np.split(memory, np.cumsum(lengths)[:-1])
     _spare.append(memory)
+
+
+def _take_spare() -> np.ndarray | None:
+    try:
+        return _spare.pop()
+    except IndexError:
+        return None
 
 
 def release() -> None:
@@ -150,23 +154,6 @@ def single_threaded_blas(n_threads: int | None) -> Iterator[int]:
             if not _blas_users:
                 for library in blas.lib_controllers:
                     library.set_num_threads(threads)
-
-
-def correct_pool(
-    pool_sum: np.ndarray,
-    pool_count: np.ndarray,
-    pairs: Pairs,
-    distance: np.ndarray,
-    metric: str,
-    *,
-    drop_zero: bool,
-) -> None:
-    """Put the exact distances of some pairs in the place of their estimates, in both arrays (positions from 0)."""
-    square = np.maximum(pairs.square, 0)
-    estimate = np.sqrt(square) if metric == "euclidean" else square / 2
-    np.add.at(pool_sum, pairs.target, distance - estimate)
-    if drop_zero:
-        np.subtract.at(pool_count, pairs.target[distance == 0], 1)
 
 
 def check_rows(settings: Settings, statistics: RowStatistics, images: Range) -> None:

@@ -5,7 +5,7 @@ reads its part of the activations once; a last task puts their small results tog
 group `distances`. Distances are those of float64 brute force over x - y; `distspc.kernels.distance` proves why.
 
 The number of tasks for N images, T targets and K features is ceil(N / 16,384) where the targets' rows fit in a worker's
-memory, and ceil(K / 25,088) ceil(N / R) and about a third as many to add up otherwise, R images a task; the bytes read
+memory, and ceil(K / 25,088) ceil(N / R) and as many again to add up otherwise, R images a task; the bytes read
 are 4 K N + 4 K T (R' - 1) for R' ranges of images. A pool of 1,000,000 images is, at layer fc2, 62 tasks and 19 GB to
 read; at block1_pool, in 4 GiB a task, 2,700 tasks and 3.6 TB (the activations alone are 3.2 TB).
 """
@@ -23,11 +23,11 @@ from dask.base import tokenize
 
 from distspc import store as zarr_store
 from distspc.distance_features import add_partials, multiply_features, rescore, search_products
-from distspc.distance_plan import DEFAULT_NBYTES, DistancePlan, Problem, plan_distances
+from distspc.distance_plan import DEFAULT_NBYTES, SPLIT, DistancePlan, Problem, plan_distances
 from distspc.distance_search import search_rows
-from distspc.distance_tasks import Settings, TileResult, correct_pool, release
+from distspc.distance_tasks import Settings, TileResult, release
 from distspc.errors import InputError
-from distspc.kernels.candidates import Nearest, Pairs, unsettled
+from distspc.kernels.candidates import Nearest, Pairs, add_to_pool, as_distance, unsettled
 from distspc.kernels.distance import METRICS, Metric
 from distspc.store import StorePath
 from distspc.tiles import gib, task_key
@@ -42,8 +42,6 @@ PROTOCOLS: tuple[str, ...] = get_args(Protocol)
 
 TOLERANCE = 1e-9
 """Relative uncertainty of a squared distance up to which a float64 estimate stands for the distance."""
-_SPLIT = 4
-"""Feature tiles that one task of the tree adds up."""
 
 
 def nearest_distances(
@@ -264,10 +262,10 @@ def _product_tree(settings: Settings, plan: DistancePlan, index: tuple[int, int]
     while len(parts) > 1:
         parts = [
             add(
-                parts[f : f + _SPLIT],
+                parts[f : f + SPLIT],
                 dask_key_name=task_key("distances-sum", settings.layer, token, *index, level, f),
             )
-            for f in range(0, len(parts), _SPLIT)
+            for f in range(0, len(parts), SPLIT)
         ]
         level += 1
     return parts[0]
@@ -284,6 +282,7 @@ def finish_layer(settings: Settings, tiles: Sequence[TileResult], table: _Table,
     InputError
         If the activations of all images are the same.
     """
+    release()  # rows are read again here, and many at once
     norm, duplicate_of = _image_results(settings, tiles, table.n_images)
     nearest, pool, n_rescored, read_nbytes = _neighbours(settings, tiles, table, memory_nbytes)
     nothing = nearest.image < 0
@@ -341,16 +340,16 @@ def _neighbours(
         pool_sum[slice(*tile.targets)] += tile.pool_sum
         pool_count[slice(*tile.targets)] += tile.pool_count
     pairs = Pairs.joined([tile.pairs for tile in tiles])
-    distance, n_rescored, read_nbytes = pairs.square, 0, 0
+    which, distance, n_rescored, read_nbytes = np.arange(len(pairs)), pairs.square, 0, 0
     if not all(tile.exact for tile in tiles):
-        pairs, again = unsettled(pairs, settings.n_neighbours, drop_zero=settings.drop_zero, tolerance=TOLERANCE)
-        square = np.maximum(pairs.square, 0)
-        distance = np.sqrt(square) if settings.metric == "euclidean" else square / 2
-        n_rescored = int(again.sum())
-        distance[again], read_nbytes = rescore(settings, pairs[again], table.n_features, memory_nbytes // 2)
-        correct_pool(pool_sum, pool_count, pairs[again], distance[again], settings.metric, drop_zero=settings.drop_zero)
-    counts = distance > 0 if settings.drop_zero else np.ones(len(pairs), dtype=bool)
+        which, again = unsettled(pairs, settings.n_neighbours, drop_zero=settings.drop_zero, tolerance=TOLERANCE)
+        distance, doubtful = as_distance(pairs.square, settings.metric), which[again]
+        n_rescored = len(doubtful)
+        distance[doubtful], read_nbytes = rescore(settings, pairs[doubtful], table.n_features, memory_nbytes // 2)
+        add_to_pool(pool_sum, pool_count, pairs.target, distance, drop_zero=settings.drop_zero)
+    if settings.drop_zero:
+        which = which[distance[which] > 0]
     nearest = Nearest.empty(table.n_targets, settings.n_neighbours)
-    nearest.update(pairs.target[counts], pairs.image[counts], distance[counts])
+    nearest.update(pairs.target[which], pairs.image[which], distance[which])
     with np.errstate(invalid="ignore", divide="ignore"):
         return nearest, pool_sum / pool_count, n_rescored, read_nbytes

@@ -16,6 +16,14 @@ settings.register_profile("server", derandomize=True, deadline=None)
 if os.environ.get("CI") == "true":
     settings.load_profile("server")
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares fixtures: with ``-n``, a file has one process, and all of SLURM one, its test bed."""
+    for item in items:
+        group = "slurm" if item.get_closest_marker("slurm") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 CHROMIUM_FLAGS = (
     "--headless=new",
     "--no-sandbox",  # tests run as root in containers

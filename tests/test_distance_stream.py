@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from distspc import distance_tasks
 from distspc.distance_stream import Tile, TileStream
 from distspc.distance_tasks import release, row_memory
 from distspc.kernels.rows import row_statistics
@@ -22,11 +25,15 @@ def load(images: tuple[int, int], buffer: np.ndarray) -> Tile:
     return Tile(images, buffer, row_statistics(buffer))
 
 
-def run(stream: TileStream, takers: list) -> list[BaseException | None]:
-    """What each taker's thread ended with; the test fails if one does not end."""
-    with ThreadPoolExecutor(len(takers)) as pool, stream.reading():
-        jobs = [pool.submit(stream.hand_out, take) for take in takers]
-        return [job.exception(TIMEOUT_S) for job in jobs]
+def run(stream: TileStream, takers: list) -> None:
+    """Take all tiles in a thread that the test can give up, should it never end."""
+    with ThreadPoolExecutor(1) as pool:
+
+        def whole():
+            with stream.reading():
+                stream.hand_out(takers)
+
+        pool.submit(whole).result(TIMEOUT_S)
 
 
 def buffers(n: int) -> list[np.ndarray]:
@@ -46,8 +53,7 @@ def test_every_taker_gets_every_tile_in_order_and_whole(n_buffers, n_takers):
 
         return take
 
-    ended = run(TileStream(load, TILES, buffers(n_buffers), n_takers), [taker(i) for i in range(n_takers)])
-    assert ended == [None] * n_takers
+    run(TileStream(load, TILES, buffers(n_buffers), n_takers), [taker(i) for i in range(n_takers)])
     assert seen == [TILES] * n_takers
 
 
@@ -64,7 +70,7 @@ def test_no_more_is_read_than_there_are_buffers():
             assert len(n_read) == 2
             first.set()
 
-    assert run(TileStream(counting, TILES, buffers(2), 1), [slow]) == [None]
+    run(TileStream(counting, TILES, buffers(2), 1), [slow])
     assert n_read == TILES
 
 
@@ -86,14 +92,47 @@ def test_an_error_of_one_taker_ends_the_others():
             raise ValueError("no")
 
     seen = []
-    ended = run(TileStream(load, TILES, buffers(2), 2), [failing, seen.append])
-    assert isinstance(ended[0], ValueError)
-    assert ended[1] is None
-    assert len(seen) < len(TILES)
+    for takers in ([failing, seen.append], [seen.append, failing]):
+        seen.clear()
+        with pytest.raises(ValueError, match="no"):
+            run(TileStream(load, TILES, buffers(2), 2), takers)
+        assert len(seen) < len(TILES)
+
+
+def test_a_thread_that_cannot_be_started_ends_all(monkeypatch):
+    start, n_started = threading.Thread.start, []
+
+    def limited(thread):
+        n_started.append(thread)
+        if len(n_started) == 4:  # this test's own, the reader's and one taker's are there
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        run(TileStream(load, TILES, buffers(2), 2), [lambda _: time.sleep(0.01)] * 2)
+
+
+def test_an_interrupt_ends_all_at_the_next_tile():
+    script = """
+import os, signal, sys, threading, time
+import numpy as np
+from distspc import distance_tasks
+from distspc.distance_stream import TileStream
+stream = TileStream(lambda images, buffer: images, [(i, i + 1) for i in range(1000)], [np.zeros(1)] * 2, 2)
+threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
+started = time.monotonic()
+try:
+    with stream.reading():
+        stream.hand_out([lambda _: time.sleep(0.1)] * 2)
+except KeyboardInterrupt:
+    sys.exit(0 if time.monotonic() - started < 20 else 3)
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=90).returncode == 0
 
 
 def test_without_tiles_there_is_nothing_to_do():
-    assert run(TileStream(load, [], [], 1), [pytest.fail]) == [None]
+    run(TileStream(load, [], [], 1), [pytest.fail])
 
 
 # ---------------------------------------------------------------- memory
@@ -109,20 +148,25 @@ def test_memory_serves_the_next_task_where_it_fits():
         assert [part.shape for part in (rows, *others)] == [(5, 8), (2, 8), (2, 8)]
         assert {part.dtype for part in (rows, *others)} == {np.dtype("float32")}
         where = address(rows)
-    with row_memory([8], 8) as (again,):
+    with row_memory([4, 5], 8) as (again, _):
         assert address(again) == where
-        with row_memory([8], 8) as (beside,):  # a task at the same time
+        with row_memory([4, 5], 8) as (beside, _):  # a task at the same time
             assert not np.shares_memory(again, beside)
     release()
 
 
-def test_memory_that_is_too_large_or_too_small_is_let_go():
+def test_memory_of_another_size_is_let_go():
     release()
-    with row_memory([100], 8) as (large,):
-        whole = large.base
-    del large
-    for n in (10, 200):
+    for n in (100, 10, 200):
         with row_memory([n], 8) as (rows,):
             assert rows.shape == (n, 8)
-            assert not np.shares_memory(rows, whole)
+    assert [memory.shape for memory in distance_tasks._spare] == [(200, 8)]
     release()
+    assert distance_tasks._spare == []
+
+
+def test_memory_of_a_task_that_failed_is_let_go():
+    release()
+    with pytest.raises(ValueError, match="no"), row_memory([3], 8):
+        raise ValueError("no")
+    assert distance_tasks._spare == []

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from distspc import distance_plan, distances
+from distspc import distance_plan, distance_search, distances
 from distspc import store as zarr_store
 from distspc.distance_plan import Problem, plan_distances, tiles_beside
 from distspc.distances import PROTOCOLS, nearest_distances
@@ -217,6 +217,55 @@ def test_within_a_category(relu_store, cut, kind, protocol):
     assert found["neighbour_index"].tolist() == neighbour.tolist()
     np.testing.assert_allclose(found["distance"], distance, rtol=1e-12)
     np.testing.assert_allclose(found["pool_distance"], pool, rtol=1e-6)
+
+
+@CUTS
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("rows", ["relu", "near-duplicates with large norms", "two far clusters"])
+def test_targets_taken_some_at_a_time(tmp_path, monkeypatch, cut, kind, rows, n_threads):
+    # As with more targets than fit in a tile: those of one tile, and each tile with those below it, both ways.
+    cut(kind)
+    monkeypatch.setattr(distance_plan, "TILE_ROWS", 8)
+    monkeypatch.setattr(distance_plan, "FEATURE_TILE_ROWS", 8)
+    n_targets, x = 45, relu_activations(60, 1300) if rows == "relu" else difficult(rows, 60, 1300)
+    x[40] = x[2]
+    chunks = {"image": 4, "feature": 512}
+    make_store(
+        tmp_path / "s", n_targets=n_targets, n_fillers=15, layers={"fc2": 1300}, activations={"fc2": x}, chunks=chunks
+    )
+    found = run(tmp_path / "s", n_threads=n_threads, n_neighbours=2)
+    distance, neighbour, pool = brute_force(x, n_targets, n_neighbours=2)
+    assert found["neighbour_index"].tolist() == neighbour.tolist()
+    np.testing.assert_allclose(found["distance"], distance, rtol=1e-9)
+    np.testing.assert_allclose(found["pool_distance"], pool, rtol=1e-6)
+
+
+@CUTS
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_many_duplicates(tmp_path, monkeypatch, cut, kind, n_threads):
+    cut(kind)
+    monkeypatch.setattr(distance_search, "PAIRS_AT_ONCE", 100)
+    x = relu_activations(300, 600)
+    x[20:250] = x[0]
+    make_store(tmp_path / "s", n_targets=80, n_fillers=220, layers={"fc2": 600}, activations={"fc2": x})
+    found = run(tmp_path / "s", n_threads=n_threads, n_neighbours=3)
+    distance, neighbour, pool = brute_force(x, 80, n_neighbours=3)
+    assert found["neighbour_index"].tolist() == neighbour.tolist()
+    assert ((found["distance"] == 0) == (distance == 0)).all()
+    np.testing.assert_allclose(found["pool_distance"], pool, rtol=1e-6)
+
+
+@CUTS
+@pytest.mark.parametrize("seed", range(6))
+def test_a_pool_of_duplicates_alone(tmp_path, cut, kind, seed):
+    cut(kind)
+    x = np.random.default_rng(seed).standard_normal((8, 600), dtype=np.float32)
+    x[[1, 2, 3]] = x[0]
+    path = tmp_path / "s.zarr"
+    make_store(path, n_targets=2, n_fillers=6, layers={"fc2": 600}, activations={"fc2": x})
+    zarr_store.write(path, "images", "category", ["a", "a", "a", "a", "b", "b", "b", "b"])
+    assert run(path, category="category")["pool_distance"].tolist() == [0, 0]
+    assert np.isnan(run(path, protocol="distinct", category="category")["pool_distance"]).all()
 
 
 def test_dropped_duplicates_can_leave_fewer_neighbours(tmp_path, caplog):

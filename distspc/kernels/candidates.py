@@ -59,7 +59,8 @@ class Sieved:
     pairs
         Pairs that may be among the nearest.
     pool_sum, pool_count
-        Sum and number of the estimated distances of each target to all images of the tile that count, (n_targets,).
+        Of each target, the estimated distances to all images of the tile that count: their sum, but for those of
+        `pairs`, which is for `add_to_pool`, and their number, (n_targets,).
     """
 
     pairs: Pairs
@@ -170,12 +171,15 @@ def sieve(
         rows = slice(a, a + step)
         square, left_slack, right_slack = estimates(product[rows], left[rows], right, bound, metric)
         excluded = _excluded(own[rows], None if groups is None else (groups[0][rows], groups[1]), square.shape[1])
-        distance = _as_distance(np.maximum(square, 0), metric)
         if excluded is not None:
-            square[excluded], distance[excluded] = np.inf, 0
+            square[excluded] = np.inf
             pool_count[rows] -= excluded.sum(axis=1)
-        pool_sum[rows] = distance.sum(axis=1, dtype=np.float64)
         near = _nearest(square, left_slack, right_slack, limit[rows], n_neighbours, drop_zero)
+        distance = as_distance(square, metric)
+        distance[near.target, near.image] = 0
+        if excluded is not None:
+            distance[excluded] = 0
+        pool_sum[rows] = distance.sum(axis=1, dtype=np.float64)
         found.append(near.shifted(a, 0))
     return Sieved(Pairs.joined(found), pool_sum, pool_count)
 
@@ -191,8 +195,19 @@ def _excluded(own: np.ndarray, groups: tuple[np.ndarray, np.ndarray] | None, n_c
     return excluded
 
 
-def _as_distance(square: np.ndarray, metric: str) -> np.ndarray:
-    return np.sqrt(square) if metric == "euclidean" else square / 2
+def as_distance(square: np.ndarray, metric: str) -> np.ndarray:
+    """Distances from (estimates of) their squares, or of twice the distance for cosine and correlation."""
+    square = np.maximum(square, 0)
+    return np.sqrt(square, out=square) if metric == "euclidean" else square / 2
+
+
+def add_to_pool(
+    pool_sum: np.ndarray, pool_count: np.ndarray, target: np.ndarray, distance: np.ndarray, *, drop_zero: bool
+) -> None:
+    """Add distances of pairs that a sieve left to the sums over the pool; if they do not count, take zeros away."""
+    np.add.at(pool_sum, target, distance)
+    if drop_zero:
+        np.subtract.at(pool_count, target[distance == 0], 1)
 
 
 def _nearest(
@@ -265,19 +280,20 @@ class Nearest:
         self.distance[touched], self.image[touched] = distances[best], images[best]
 
 
-def unsettled(pairs: Pairs, n_neighbours: int, *, drop_zero: bool, tolerance: float) -> tuple[Pairs, np.ndarray]:
-    """Pairs that may still be among the nearest, and which of them must be computed again.
+def unsettled(pairs: Pairs, n_neighbours: int, *, drop_zero: bool, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of pairs that may still be among the nearest, and which of them must be computed again.
 
     A target's estimates stand as they are when each is certain to `tolerance` and no two overlap.
 
     Returns
     -------
-    pairs
-        Those that may be among the nearest, ordered by target and squared distance.
+    which
+        Positions of those that may be among the nearest, ordered by target and squared distance, (n_left,).
     again
-        Bool (n_pairs,).
+        Bool (n_left,).
     """
-    pairs = _within_limit(pairs, n_neighbours, drop_zero)
+    which = _within_limit(pairs, n_neighbours, drop_zero)
+    pairs = pairs[which]
     again = (pairs.slack > 0) & (pairs.slack > tolerance * pairs.square)
     _, of = np.unique(pairs.target, return_inverse=True)
     widest = np.zeros(of.max(initial=-1) + 1)
@@ -287,10 +303,10 @@ def unsettled(pairs: Pairs, n_neighbours: int, *, drop_zero: bool, tolerance: fl
     doubtful = np.zeros(len(widest), dtype=bool)
     doubtful[of[again]] = True
     doubtful[of[1:][close]] = True
-    return pairs, doubtful[of] & (pairs.slack > 0)
+    return which, doubtful[of] & (pairs.slack > 0)
 
 
-def _within_limit(pairs: Pairs, k: int, drop_zero: bool) -> Pairs:
+def _within_limit(pairs: Pairs, k: int, drop_zero: bool) -> np.ndarray:
     upper = pairs.square + pairs.slack
     if drop_zero:
         upper = np.where(pairs.square - pairs.slack <= 0, np.inf, upper)
@@ -301,5 +317,5 @@ def _within_limit(pairs: Pairs, k: int, drop_zero: bool) -> Pairs:
     bar = np.where(last < end, upper[order][np.minimum(last, len(order) - 1)], np.inf) * TIE
     stays = np.zeros(len(pairs), dtype=bool)
     stays[order] = (pairs.square - pairs.slack)[order] <= bar[of]
-    left = pairs[stays]
-    return left[np.lexsort((left.image, left.square, left.target))]
+    left = np.flatnonzero(stays)
+    return left[np.lexsort((pairs.image[left], pairs.square[left], pairs.target[left]))]

@@ -57,8 +57,8 @@ PANEL = 25_088
 Measured at block5_pool size (25,088 features): a panel of all of them sends 10 % more pairs to float64 than panels of a
 quarter, which costs a tenth of what adding up four panels does.
 """
-PANEL_FLOAT64 = 1_024
-"""The same for float64, where the bound is never the problem but the converted copies take memory."""
+PANEL_NBYTES = 8_192
+"""Bytes of a row's panel where rows are copied to be centred or converted, by every thread for itself."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ def gamma(n: int, dtype: DTypeLike) -> float:
     return math.inf if n * unit >= 0.5 else n * unit / (1 - n * unit)
 
 
-def error_bound(n_features: int, dtype: DTypeLike, *, n_tiles: int = 1) -> Bound:
-    """Bound of `products` over `n_features` in `dtype`, summed over `n_tiles` feature tiles."""
-    panel = _panel(dtype)
+def error_bound(n_features: int, dtype: DTypeLike, *, n_tiles: int = 1, centred: bool = False) -> Bound:
+    """Bound of `products` over `n_features` in `dtype`, with or without a centre, summed over `n_tiles` tiles."""
+    panel = _panel(dtype, centred)
     n_panels = -(-n_features // panel) + 2 * n_tiles
     return Bound(
         product=gamma(min(panel, n_features) + n_panels + 6, dtype),
@@ -105,8 +105,9 @@ def error_bound(n_features: int, dtype: DTypeLike, *, n_tiles: int = 1) -> Bound
     )
 
 
-def _panel(dtype: DTypeLike) -> int:
-    return PANEL if np.dtype(dtype) == np.float32 else PANEL_FLOAT64
+def _panel(dtype: DTypeLike, centred: bool) -> int:
+    copied = centred or np.dtype(dtype) != np.float32
+    return PANEL_NBYTES // np.dtype(dtype).itemsize if copied else PANEL
 
 
 def choose_centre(x: np.ndarray, square: np.ndarray, *, n_threads: int = 1) -> np.ndarray | None:
@@ -119,9 +120,8 @@ def choose_centre(x: np.ndarray, square: np.ndarray, *, n_threads: int = 1) -> n
     def work(start: int, stop: int) -> None:
         np.add.reduce(x[:, start:stop], axis=0, dtype=np.float64, out=mean[start:stop])
 
-    with np.errstate(over="ignore", invalid="ignore"):
-        in_threads(work, x.shape[1], n_threads)
-        mean /= max(len(x), 1)
+    in_threads(work, x.shape[1], n_threads)
+    mean /= max(len(x), 1)
     worthwhile = len(x) * float(mean @ mean) > 0.75 * float(square.sum())
     return mean.astype(np.float32) if worthwhile else None
 
@@ -201,7 +201,7 @@ def _triangle(parts: list[tuple[int, int]]) -> list[list[tuple[slice, slice]]]:
 
 def _multiply(x: np.ndarray, y: np.ndarray, centre: np.ndarray | None, out: np.ndarray) -> None:
     """Write the products to `out`: all that another device would have to do in BLAS's place."""
-    panel = _panel(out.dtype)
+    panel = _panel(out.dtype, centre is not None)
     with np.errstate(all="ignore"):
         for start in range(0, x.shape[1], panel):
             part = slice(start, start + panel)

@@ -97,6 +97,8 @@ def row_statistics(
     centre64 = None if centre is None else centre.astype(np.float64)
     step = rows_at_once(n_features)
 
+    # A row with NaN or infinite entries gets a sum that is not finite: that is how the caller finds it.
+    @np.errstate(invalid="ignore", over="ignore")
     def work(start: int, stop: int) -> None:
         buffer = np.empty((step, n_features))
         for a in range(start, stop, step):
@@ -110,9 +112,7 @@ def row_statistics(
                 np.subtract(values, centre64, out=values)
                 sums[2, rows], sums[3, rows] = _dots(values, values), _dots(values, centre64)
 
-    # A row with NaN or infinite entries gets a sum that is not finite: that is how the caller finds it.
-    with np.errstate(invalid="ignore", over="ignore"):
-        in_threads(work, n_rows, n_threads)
+    in_threads(work, n_rows, n_threads)
     centred = sums[1].copy() if centre64 is None else sums[2]
     offset = 0.0 if centre64 is None else float(_dots(centre64, centre64))
     return RowStatistics(n_features, sums[0], sums[1], centred, sums[3], digest, offset)
@@ -145,10 +145,18 @@ def _digest_keys(n_features: int, first_feature: int) -> np.ndarray:
 
 
 def _digests(rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    # Multilinear hashing: sum of word x random odd key, modulo 2^64. Collisions of different rows have a
-    # probability of 2^-64 times the power of two that divides all their differences.
+    # Multilinear hashing: sum of word x random odd key, modulo 2^64. Different rows collide with a probability of
+    # 2^-64 times the power of two that divides all differences of their words.
     even = rows.shape[1] // 2 * 2
-    digests = np.vecdot(rows[:, :even].view(np.uint64), keys[: even // 2])
+    digests = np.vecdot(_mixed(rows[:, :even].view(np.uint64)), keys[: even // 2])
     if even < rows.shape[1]:
-        digests = digests + rows[:, even:].view(np.uint32)[:, 0].astype(np.uint64) * keys[-1]
+        digests = digests + _mixed(rows[:, even:].view(np.uint32).astype(np.uint64))[:, 0] * keys[-1]
     return np.asarray(digests)
+
+
+def _mixed(words: np.ndarray) -> np.ndarray:
+    # One to one, high bits into low ones: small whole numbers and float16 values have zeros there, so that without it
+    # their differences would share a high power of two.
+    mixed = words ^ (words >> np.uint64(32))
+    mixed ^= mixed >> np.uint64(16)
+    return np.asarray(mixed)

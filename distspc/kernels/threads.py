@@ -23,18 +23,20 @@ def allowed_threads() -> int:
 
 
 def thread_parts(n: int, n_threads: int) -> list[tuple[int, int]]:
-    """Ranges that cover 0..n, at most one a thread: more of them cost a tenth in the products."""
-    step = max(-(-n // max(n_threads, 1)), 1)
-    return [(start, min(start + step, n)) for start in range(0, n, step)]
+    """Ranges that cover 0..n, as even as can be, at most one a thread: more of them cost a tenth in the products.
+
+    >>> thread_parts(9, 4)
+    [(0, 2), (2, 4), (4, 6), (6, 9)]
+    """
+    count = max(1, min(n_threads, n))
+    return [(n * i // count, n * (i + 1) // count) for i in range(count)]
 
 
 def in_threads(work: Callable[[int, int], None], n: int, n_threads: int) -> None:
     """Call ``work(start, stop)`` for every range of `thread_parts`, each in a thread of its own."""
     parts = thread_parts(n, n_threads)
-    if len(parts) <= 1:
-        for part in parts:
-            work(*part)
-        return
+    if len(parts) == 1:
+        return work(*parts[0])
     with ThreadPoolExecutor(len(parts)) as pool:
         for job in [pool.submit(work, *part) for part in parts]:
             job.result()
@@ -74,6 +76,5 @@ class Threads:
         return [first, *results]
 
     def shares(self, n: int) -> Sequence[slice]:
-        """Cut ``0..n`` into one slice per thread, as even as can be, none empty."""
-        count = max(1, min(self.n, n))
-        return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
+        """Cut ``0..n`` into one slice per thread, as even as can be, none empty unless `n` is 0."""
+        return [slice(*part) for part in thread_parts(n, self.n)]

@@ -167,47 +167,6 @@ def test_a_pair_has_one_distance_however_called(seed: int, n_threads: int, data:
     assert together.tolist() == alone
 
 
-def test_statistics_of_feature_tiles_add_up() -> None:
-    x = rows_of_kind("relu", 7, 1000, 0)
-    centre = x.mean(axis=0)
-    whole = row_statistics(x, centre=centre)
-    cut = row_statistics(x[:, :512].copy(), centre=centre[:512]) + row_statistics(
-        x[:, 512:].copy(), centre=centre[512:], first_feature=512
-    )
-    assert cut.n_features == 1000
-    for name in ("total", "square", "centred", "along", "offset"):
-        np.testing.assert_allclose(getattr(cut, name), getattr(whole, name), rtol=1e-12)
-    np.testing.assert_allclose(whole.square, (x.astype(float) ** 2).sum(axis=1), rtol=1e-14)
-
-
-@pytest.mark.parametrize("n_features", [1, 8, 9, 700])
-def test_digests_tell_rows_apart(n_features: int) -> None:
-    x = np.repeat(rows_of_kind("float16", 1, n_features, 0), n_features + 2, axis=0)
-    x[np.arange(n_features), np.arange(n_features)] += (
-        1  # each of the first rows differs from the last two in one entry
-    )
-    digests = row_statistics(x).digest
-    assert digests[-1] == digests[-2]
-    assert len(np.unique(digests)) == n_features + 1
-
-
-def test_feature_tiles_have_digests_of_their_own() -> None:
-    x = rows_of_kind("relu", 1, 512, 0)
-    assert row_statistics(x).digest != row_statistics(x, first_feature=512).digest
-
-
-def test_negative_zero_is_zero() -> None:
-    x = np.array([[0.0, 1, 2], [-0.0, 1, 2]], dtype=np.float32)
-    digests = row_statistics(x).digest
-    assert digests[0] == digests[1]
-
-
-def test_rows_that_are_not_finite_show_in_the_sums() -> None:
-    x = np.ones((3, 600), dtype=np.float32)
-    x[1, 5], x[2, 7] = np.nan, -np.inf
-    assert np.isfinite(row_statistics(x).square).tolist() == [True, False, False]
-
-
 def test_centre_is_chosen_where_it_helps() -> None:
     relu, far = rows_of_kind("relu", 20, 300, 0), rows_of_kind("far from the origin", 20, 300, 0)
     assert distance.choose_centre(relu, row_statistics(relu).square) is None
@@ -222,6 +181,26 @@ def test_products_go_to_float64_where_float32_ends(kind: str, dtype: type) -> No
     assert distance.product_dtype(statistics, statistics, error_bound(600, np.float32)) is dtype
 
 
+def test_a_centre_shortens_the_panel_and_the_bound() -> None:
+    assert error_bound(25_088, "float32", centred=True).product == distance.gamma(2048 + 13 + 2 + 6, "float32")
+    assert error_bound(25_088, "float32").product == distance.gamma(25_088 + 1 + 2 + 6, "float32")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_slack_is_the_derivation_s(dtype: str) -> None:
+    # Literally the sum of the docstring of the kernel, for K = 700 features: one panel, no centre.
+    x = rows_of_kind("relu", 6, 700, 0)
+    rows, unit = row_statistics(x), float(np.finfo(dtype).eps) / 2
+    roundings = lambda n, u: n * u / (1 - n * u)  # noqa: E731
+    beta, delta = roundings(700 + 1 + 2 + 6, unit), roundings(512 + 1 + 1 + 6, 2.0**-53)
+    phi, tiny = roundings(6, unit), 702 * 2 * float(np.finfo(dtype).tiny)
+    square = (x.astype(np.longdouble) ** 2).sum(axis=1).astype(float)
+    found = candidates._slack(rows, error_bound(700, dtype), "euclidean")
+    if dtype == "float64":
+        beta = roundings(700 + 1 + 2 + 6, unit)
+    np.testing.assert_allclose(found, (beta + phi + delta) * square + tiny, rtol=1e-9)
+
+
 def test_a_squared_norm_alone_can_end_float32() -> None:
     large, small = (row_statistics(np.float32(size) * rows_of_kind("relu", 5, 600, 0)) for size in (1e20, 1e-20))
     assert distance.product_dtype(large, small, error_bound(600, np.float32)) is np.float64
@@ -232,7 +211,8 @@ def test_a_squared_norm_alone_can_end_float32() -> None:
 def test_limits_in_another_type_still_limit_nothing_less(dtype: type, limits: list[float]) -> None:
     wide = candidates._rounded_up(np.array(limits), np.dtype(dtype))
     assert wide.dtype == dtype
-    # Also after a rounding sum with another limit. (Smaller limits do not occur: each has the bound's `tiny` in it.)
+    # Also after a rounding sum with another limit. (What is lost of smaller ones is less than the bound's `tiny`, which
+    # every slack that is added to them has.)
     total = (wide + wide[::-1]).astype(np.float64)
     assert (total >= np.array(limits) + np.array(limits)[::-1]).all()
 
@@ -254,8 +234,9 @@ def test_no_neighbour_is_sieved_out(kind: str, n_neighbours: int) -> None:
     assert (kept | (squares > bar)).all()
     assert (np.abs(sieved.pairs.square - squares[kept]) <= sieved.pairs.slack).all()
     if kind == "relu":
-        others = np.arange(20) != 3  # a duplicate's estimate is put right when it has been computed again
-        np.testing.assert_allclose(sieved.pool_sum[others], np.sqrt(squares).sum(axis=1)[others].astype(float), 1e-6)
+        distances = np.sqrt(squares).astype(float)
+        np.testing.assert_allclose(sieved.pool_sum, np.where(kept, 0, distances).sum(axis=1), rtol=1e-6)
+        assert (sieved.pool_count == 200).all()
         assert len(sieved.pairs) < 200
 
 
@@ -293,8 +274,8 @@ def test_nearest_is_the_sorted_beginning_in_any_order_of_arrival(data: st.DataOb
 
 def test_estimates_that_are_apart_stand() -> None:
     pairs = Pairs(np.array([0, 0, 0]), np.array([5, 6, 7]), np.array([1.0, 2.0, 9.0]), np.full(3, 1e-12))
-    left, again = unsettled(pairs, 2, drop_zero=False, tolerance=1e-9)
-    assert left.image.tolist() == [5, 6]
+    which, again = unsettled(pairs, 2, drop_zero=False, tolerance=1e-9)
+    assert pairs.image[which].tolist() == [5, 6]
     assert not again.any()
 
 
@@ -315,7 +296,5 @@ def test_estimates_in_doubt_are_computed_again(square: list[float], slack: float
 
 def test_what_may_be_dropped_limits_nothing() -> None:
     pairs = Pairs(np.zeros(3, int), np.arange(3), np.array([1e-13, 1.0, 2.0]), np.full(3, 1e-12))
-    left, _ = unsettled(pairs, 1, drop_zero=True, tolerance=1e-9)
-    assert left.image.tolist() == [0, 1]
-    left, _ = unsettled(pairs, 1, drop_zero=False, tolerance=1e-9)
-    assert left.image.tolist() == [0]
+    assert unsettled(pairs, 1, drop_zero=True, tolerance=1e-9)[0].tolist() == [0, 1]
+    assert unsettled(pairs, 1, drop_zero=False, tolerance=1e-9)[0].tolist() == [0]

@@ -1,0 +1,57 @@
+"""Sums over rows and digests."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from distspc.kernels.rows import row_statistics
+
+
+def noise(n: int, n_features: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((n, n_features), dtype=np.float32)
+
+
+def test_statistics_of_feature_tiles_add_up() -> None:
+    x = noise(7, 1000)
+    centre = x.mean(axis=0)
+    whole = row_statistics(x, centre=centre)
+    cut = row_statistics(x[:, :512].copy(), centre=centre[:512]) + row_statistics(
+        x[:, 512:].copy(), centre=centre[512:], first_feature=512
+    )
+    assert cut.n_features == 1000
+    for name in ("total", "square", "centred", "along", "offset"):
+        np.testing.assert_allclose(getattr(cut, name), getattr(whole, name), rtol=1e-12)
+    np.testing.assert_allclose(whole.square, (x.astype(float) ** 2).sum(axis=1), rtol=1e-14)
+
+
+@pytest.mark.parametrize("n_features", [1, 8, 9, 700])
+@pytest.mark.parametrize("seed", range(5))
+def test_digests_tell_rows_apart(n_features: int, seed: int) -> None:
+    # Of the 24 bits of a value only the first 11 are in use.
+    x = np.repeat(noise(1, n_features, seed).astype(np.float16).astype(np.float32), n_features + 2, axis=0)
+    x[np.arange(n_features), np.arange(n_features)] += (
+        1  # each of the first rows differs from the last two in one entry
+    )
+    digests = row_statistics(x).digest
+    assert digests[-1] == digests[-2]
+    assert len(np.unique(digests)) == n_features + 1
+
+
+def test_feature_tiles_have_digests_of_their_own() -> None:
+    x = noise(1, 512)
+    assert row_statistics(x).digest != row_statistics(x, first_feature=512).digest
+
+
+def test_negative_zero_is_zero() -> None:
+    x = np.array([[0.0, 1, 2], [-0.0, 1, 2]], dtype=np.float32)
+    digests = row_statistics(x).digest
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_rows_that_are_not_finite_show_in_the_sums(n_threads: int) -> None:
+    x = np.ones((4, 600), dtype=np.float32)
+    x[1, 5], x[2, 7], x[3, [8, 9]] = np.nan, -np.inf, [np.inf, -np.inf]
+    found = row_statistics(x, n_threads=n_threads).square  # and no warning, in no thread
+    assert np.isfinite(found).tolist() == [True, False, False, False]
