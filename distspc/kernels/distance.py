@@ -11,12 +11,13 @@ float64 gives.
 1. *Centring* rounds every entry once: :math:`|\hat v - v| \le u |v|`, entry by entry, so a product of two centred rows
    is off by at most :math:`(2u + u^2) \sum |v_k w_k|`.
 2. *Accumulating* a product over :math:`n` terms, in whatever order and with or without fused multiply-add, is off by at
-   most :math:`\gamma_n \sum |v_k w_k|`. Features go in panels of `PANEL`, whose results are then added up: with
-   :math:`p` panels a term meets at most ``PANEL`` + :math:`p` roundings instead of all :math:`K`.
+   most :math:`\gamma_n \sum |v_k w_k|`. Features go in panels of :math:`P` (`PANEL`, or less where rows are copied),
+   whose results are then added up: with :math:`p` panels a term meets at most :math:`P + p` roundings instead of
+   all :math:`K`.
 3. By Cauchy and Schwarz :math:`\sum |v_k w_k| \le \lVert v \rVert \lVert w \rVert`. Together
 
    .. math:: |\hat P - v \cdot w| \le \beta \lVert v \rVert \lVert w \rVert + K\tau, \qquad
-             \beta = \gamma_{\text{PANEL} + p + 6},
+             \beta = \gamma_{P + p + 6},
 
    where :math:`\tau`, twice the smallest normal number, covers products that underflow.
 4. *Norms* are float64 sums over blocks of `BLOCK` features: relative error
