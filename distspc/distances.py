@@ -7,7 +7,7 @@ group `distances`. Distances are those of float64 brute force over x - y; `dists
 The number of tasks for N images, T targets and K features is ceil(N / 16,384) where the targets' rows fit in a worker's
 memory, and ceil(K / 25,088) ceil(N / R) and as many again to add up otherwise, R images a task; the bytes read
 are 4 K N + 4 K T (R' - 1) for R' ranges of images. A pool of 1,000,000 images is, at layer fc2, 62 tasks and 19 GB to
-read; at block1_pool, in 4 GiB a task, 2,700 tasks and 3.6 TB (the activations alone are 3.2 TB).
+read; at block1_pool, in 4 GiB a task, 4,000 tasks and 3.6 TB (the activations alone are 3.2 TB).
 """
 
 from __future__ import annotations

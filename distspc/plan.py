@@ -65,7 +65,7 @@ class Rates:
     """
 
     efficiency: Mapping[StageName, float] = field(
-        default_factory=lambda: {"extract": 0.85, "distances": 0.75, "reconstruct": 0.50}
+        default_factory=lambda: {"extract": 0.85, "distances": 0.85, "reconstruct": 0.50}
     )
     float64_share: float = 0.5
     train_steps: float = 25.0

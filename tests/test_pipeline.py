@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from distspc import distances
 from distspc import store as zarr_store
 from distspc.errors import InputError, StoreMismatchError
 from distspc.export import export_results
@@ -111,6 +112,15 @@ def test_only_what_is_missing_is_made_again(finished, tmp_path, group):
     study.run(stages=["extract", "distances", "reconstruct", "relate"])
     assert_same_results(store, finished.store)
     assert all(p.stat().st_mtime_ns == t for p, t in kept.items() if not set(RELATED) & set(p.parts))
+
+
+def test_memory_of_distance_tasks_is_given_back_with_their_stage(finished, tmp_path, monkeypatch):
+    store, n_released = tmp_path / "s.zarr", []
+    shutil.copytree(finished.store, store)
+    zarr_store.remove(store, "distances")
+    monkeypatch.setattr(distances, "release", lambda: n_released.append(1))
+    finished.model_copy(update={"store": store}).run(stages=["distances"])
+    assert len(n_released) == len(finished.layers) + 1  # before the last task of each layer, and after the stage
 
 
 def test_other_settings_on_the_same_store_are_refused(finished):
