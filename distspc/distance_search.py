@@ -141,7 +141,8 @@ class _Search:
 
     def _take_some(self, which: slice, tile: Tile, product: np.ndarray) -> None:
         sieved = self._sieve(which, tile, product)
-        if product.dtype == np.float32 and len(sieved.pairs) > max(64, FLOOD * product.size):
+        flooded = len(sieved.pairs) > max(64, FLOOD * product.size)
+        if product.dtype == np.float32 and (flooded or sieved.vague):
             again = products(self.rows[which], tile.rows, centre=self.centre, dtype=np.float64)
             sieved = self._sieve(which, tile, again)
         self._rescore(which, tile, sieved)

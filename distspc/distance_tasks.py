@@ -172,7 +172,7 @@ def check_scales(settings: Settings, statistics: RowStatistics, images: Range) -
     """Raise InputError naming images whose whole rows have no norm (cosine) or no variance (correlation)."""
     bad = scales(statistics, settings.metric) == 0
     if bad.any():
-        lacking = "are all 0" if settings.metric == "cosine" else "do not vary"
+        lacking = "are all 0" if settings.metric == "cosine" else "do not vary (or next to nothing, beside their mean)"
         raise InputError(
             f"{settings.layer}: the activations of {_named(settings, images, bad)} {lacking}, so that "
             f"{settings.metric} distance is not defined; use metric euclidean, or leave these images out"

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal, get_args
 
 import dask
@@ -96,14 +97,13 @@ def nearest_distances(
         If a setting is unknown, the pool has fewer images than neighbours, activations are missing, or a task does not
         fit in the memory. Computing the tasks raises it for activations that are not finite or have no variance.
     """
-    table = _Table.of(store, layer)
-    _check_settings(protocol, metric, n_neighbours)
+    for name, value in (("n_workers", n_workers), ("n_threads", 1 if n_threads is None else n_threads)):
+        _check_positive(name, value)
     settings = Settings(str(store), layer, metric, n_neighbours, protocol != "paper", category, n_threads)
-    pool = (table.n_targets if protocol == "spc-public" else 0, table.n_images)
-    _check_pool(settings, table, pool, protocol)
+    table, pool = check_distances(settings, protocol)
     problem = Problem(layer, table.n_targets, pool, table.n_features, table.chunk_rows, table.chunk_features)
     plan = plan_distances(problem, memory_nbytes=memory_nbytes, n_workers=n_workers)
-    recipe = {"protocol": protocol, "metric": metric, "n_neighbours": n_neighbours, "category": category}
+    recipe = {"protocol": protocol, "metric": metric, "n_neighbours": int(n_neighbours), "category": category}
     if _stored(settings, table, recipe):
         return []
     token = tokenize(settings, recipe, plan, zarr_store.attributes(store, f"activations/{layer}").get("recipe"))[:8]
@@ -119,6 +119,21 @@ def nearest_distances(
         dask_key_name=task_key("distances-finish", layer, token),
     )
     return [*tiles, finish]
+
+
+def check_distances(settings: Settings, protocol: str) -> tuple[_Table, tuple[int, int]]:
+    """Sizes of a layer and the range of its pool, for settings that can be used on it; see `nearest_distances`.
+
+    Raises
+    ------
+    InputError
+        If a setting is unknown, the pool has fewer images than neighbours, or activations are missing.
+    """
+    _check_settings(protocol, settings.metric, settings.n_neighbours)
+    table = _Table.of(settings.store, settings.layer)
+    pool = (table.n_targets if protocol == "spc-public" else 0, table.n_images)
+    _check_pool(settings, table, pool, protocol)
+    return table, pool
 
 
 @dataclass(frozen=True)
@@ -152,8 +167,12 @@ def _check_settings(protocol: str, metric: str, n_neighbours: int) -> None:
     for name, value, allowed in (("protocol", protocol, PROTOCOLS), ("metric", metric, METRICS)):
         if value not in allowed:
             raise InputError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
-    if isinstance(n_neighbours, bool) or not isinstance(n_neighbours, int) or n_neighbours < 1:
-        raise InputError(f"n_neighbours is {n_neighbours!r}; it must be a whole number from 1")
+    _check_positive("n_neighbours", n_neighbours)
+
+
+def _check_positive(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise InputError(f"{name} is {value!r}; it must be a whole number from 1")
 
 
 def _check_pool(settings: Settings, table: _Table, pool: tuple[int, int], protocol: str) -> None:

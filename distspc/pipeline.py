@@ -192,7 +192,7 @@ class _Run:
                 "protocol": settings.protocol,
                 "metric": settings.metric,
                 "n_neighbours": settings.neighbours,
-                "category": "category" if settings.within_category else None,
+                "category": settings.category,
                 "memory_nbytes": memory,
             }
             return [task for layer in study.layers for task in nearest_distances(study.store, layer=layer, **options)]
@@ -297,6 +297,7 @@ def run_stages(
             sweep(study.store)
         if redo:
             run.require_writable()
+            _check_stored(study, stages)
             _forget(study, stages)
         for stage in (s for s in STAGES if s in stages):
             run.stage(stage)
@@ -354,6 +355,21 @@ def count_images(study: StudyFile) -> tuple[int, int]:
         return len(list((folder / "Targets").glob("*.npy"))), len(list((folder / "Fillers").glob("*.npy")))
     roles = [source.role for source in list_sources(study)]
     return roles.count("target"), roles.count("filler")
+
+
+def _check_stored(study: StudyFile, stages: Iterable[StageName]) -> None:
+    """Look at the activations that stages to be redone rest on, before their results are thrown away."""
+    from distspc.distance_tasks import Settings
+    from distspc.distances import check_distances
+
+    if "extract" in stages or not {"distances", "reconstruct"} & set(stages):
+        return
+    wanted = study.distinctiveness
+    for layer in study.layers:
+        _require_activations(study, layer)
+        if "distances" in stages:
+            settings = Settings(str(study.store), layer, wanted.metric, wanted.neighbours, False, wanted.category, None)
+            check_distances(settings, wanted.protocol)
 
 
 def _forget(study: StudyFile, stages: Iterable[StageName]) -> None:

@@ -51,7 +51,13 @@ def _group(store: StorePath, group: str, mode: str = "r") -> zarr.Group:
 def _array(store: StorePath, group: str, variable: str, mode: str = "r") -> zarr.Array:
     if not (Path(store) / group / variable / "zarr.json").exists():
         raise InputError(f"{store} holds no variable {variable!r} in {group!r}")
-    array = zarr.open_array(str(store), path=f"{group}/{variable}", mode=mode)
+    try:
+        array = zarr.open_array(str(store), path=f"{group}/{variable}", mode=mode)
+    except (ValueError, KeyError, TypeError) as error:  # of JSON, of text, or of what the file says
+        raise InputError(
+            f"{store}: {group}/{variable}/zarr.json is damaged ({error}). Put it back from a copy, or delete the "
+            f"folder {group} of the store and run the study again, which makes it anew"
+        ) from error
     # A chunk of nothing but fill values is written too: its file says that it is done. (open_array drops `config`.)
     return array.with_config({"write_empty_chunks": True})
 

@@ -102,6 +102,11 @@ class Distinctiveness(_Section):
     neighbours: _count(1000) = 1  # type: ignore[valid-type]
     within_category: bool = Field(default=False, strict=True)
 
+    @property
+    def category(self) -> str | None:
+        """Column of the image table that neighbours must share, if they must."""
+        return "category" if self.within_category else None
+
 
 class Reconstruction(_Section):
     """Sparse coding: sampled units, dictionary, training, seeds, solver."""

@@ -240,6 +240,24 @@ def test_targets_taken_some_at_a_time(tmp_path, monkeypatch, cut, kind, rows, n_
     np.testing.assert_allclose(found["pool_distance"], pool, rtol=1e-6)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("spread", [0.004, 0.02, 0.5])
+def test_mean_distance_to_a_pool_that_lies_close_together(tmp_path, metric, spread):
+    # Two clusters around u and -u, each a category, and each target with a near-duplicate in its own.
+    rng = np.random.default_rng(3)
+    u, sign = rng.standard_normal(700), np.where(np.arange(200) % 2, 1, -1)
+    x = (sign[:, None] * u + spread * rng.standard_normal((200, 700))).astype(np.float32)
+    x[100:140] = x[:40] + np.float32(1e-6) * rng.standard_normal((40, 700), dtype=np.float32)
+    path = tmp_path / "s.zarr"
+    make_store(path, n_targets=40, n_fillers=160, layers={"fc2": 700}, activations={"fc2": x})
+    category = np.where(sign > 0, "a", "b")
+    zarr_store.write(path, "images", "category", category.tolist())
+    found = run(path, category="category", metric=metric)
+    distance, _, pool = brute_force(x, 40, category=category, metric=metric)
+    np.testing.assert_allclose(found["pool_distance"], pool, rtol=3e-6)
+    np.testing.assert_allclose(found["distance"], distance, rtol=1e-6)
+
+
 @CUTS
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_many_duplicates(tmp_path, monkeypatch, cut, kind, n_threads):
@@ -478,7 +496,7 @@ def test_rows_that_the_metric_cannot_scale(tmp_path, cut, kind, metric, value, l
     x[[3, 44]] = value
     path = tmp_path / "s.zarr"
     make_store(path, n_targets=20, n_fillers=30, layers={"fc2": 1100}, activations={"fc2": x}, chunks=CHUNKS)
-    with pytest.raises(InputError, match=f"fc2: the activations of image targets/4 {lacking}"):
+    with pytest.raises(InputError, match=f"fc2: the activations of image targets/4 {lacking}[ ,]"):
         run(path, metric=metric)
 
 
@@ -495,6 +513,8 @@ def test_layer_without_variance(tmp_path):
         ({"protocol": "papre"}, "protocol is 'papre'; it must be one of paper, spc-public, distinct"),
         ({"metric": "l1"}, "metric is 'l1'; it must be one of euclidean, cosine, correlation"),
         ({"n_neighbours": 0}, "n_neighbours is 0; it must be a whole number from 1"),
+        ({"n_workers": 0}, "n_workers is 0; it must be a whole number from 1"),
+        ({"n_threads": -1}, "n_threads is -1; it must be a whole number from 1"),
         ({"n_neighbours": True}, "n_neighbours is True; it must be a whole number from 1"),
         ({"n_neighbours": 90}, "fc2: 90 neighbours asked for, 89 images in the pool; ask for fewer"),
         ({"n_neighbours": 61, "protocol": "spc-public"}, "fc2: 61 neighbours asked for, 60 images in the pool"),

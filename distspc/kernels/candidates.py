@@ -11,6 +11,9 @@ from distspc.kernels.rows import RowStatistics
 
 TIE = 1 + 1e-12
 """Limits are widened by this factor: more than the rounding of a distance in float64, so that it decides no tie."""
+VAGUE = 0.02
+"""Share of the squared norms below which mean squared distances are not left to float32: it rounds the norms to some
+3e-8, which is 1e-6 of such a distance."""
 _ENTRIES = 2**17
 """Estimates that are worked on at once: few for the processor's cache, many for threads to run side by side."""
 
@@ -61,11 +64,15 @@ class Sieved:
     pool_sum, pool_count
         Of each target, the estimated distances to all images of the tile that count: their sum, but for those of
         `pairs`, which is for `add_to_pool`, and their number, (n_targets,).
+    vague
+        Whether a target's distances are on average so small beside what they are differences of (squared norms, for
+        euclidean) that rounding shows in their sum in float32.
     """
 
     pairs: Pairs
     pool_sum: np.ndarray
     pool_count: np.ndarray
+    vague: bool
 
 
 def scales(statistics: RowStatistics, metric: str) -> np.ndarray:
@@ -166,6 +173,7 @@ def sieve(
     n = len(product)
     pool_sum, pool_count = np.zeros(n), np.full(n, product.shape[1])
     found: list[Pairs] = []
+    vague = False
     step = max(1, _ENTRIES // product.shape[1])
     for a in range(0, n, step):
         rows = slice(a, a + step)
@@ -180,8 +188,12 @@ def sieve(
         if excluded is not None:
             distance[excluded] = 0
         pool_sum[rows] = distance.sum(axis=1, dtype=np.float64)
+        n_summed = pool_count[rows] - np.bincount(near.target, minlength=len(square))
+        mean = pool_sum[rows] / np.maximum(n_summed, 1)
+        parts = (left_slack + right_slack.mean()) / bound.product
+        vague |= bool(((n_summed > 0) & (_as_square(mean, metric) < VAGUE * parts)).any())
         found.append(near.shifted(a, 0))
-    return Sieved(Pairs.joined(found), pool_sum, pool_count)
+    return Sieved(Pairs.joined(found), pool_sum, pool_count, vague)
 
 
 def _excluded(own: np.ndarray, groups: tuple[np.ndarray, np.ndarray] | None, n_cols: int) -> np.ndarray | None:
@@ -199,6 +211,10 @@ def as_distance(square: np.ndarray, metric: str) -> np.ndarray:
     """Distances from (estimates of) their squares, or of twice the distance for cosine and correlation."""
     square = np.maximum(square, 0)
     return np.sqrt(square, out=square) if metric == "euclidean" else square / 2
+
+
+def _as_square(distance: np.ndarray, metric: str) -> np.ndarray:
+    return distance**2 if metric == "euclidean" else 2 * distance
 
 
 def add_to_pool(
@@ -265,7 +281,7 @@ class Nearest:
     def limit(self, metric: str) -> np.ndarray:
         """Squared distance that a better neighbour cannot exceed, (n_targets,)."""
         last = self.distance[:, -1]
-        return (last**2 if metric == "euclidean" else 2 * last) * TIE
+        return _as_square(last, metric) * TIE
 
     def update(self, target: np.ndarray, image: np.ndarray, distance: np.ndarray) -> None:
         """Take in pairs whose distance is known; a pair is taken in once only."""
