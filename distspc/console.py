@@ -168,12 +168,14 @@ def _by_layer(study: Study) -> pd.DataFrame:
 
 
 def _relations(study: Study) -> pd.DataFrame:
+    from distspc.findings import p_cell
     from distspc.tables import read_table_of
 
     frame = read_table_of(study.store, "relations")
     plain = frame[(frame["method"] == "pearson") & (frame["given"] == "")]
     main = plain[plain["measure"].isin(["distinctiveness", "reconstruction_error"])]
-    return main[["layer", "measure", "score", "n", "r", "ci_low", "ci_high", "p"]]
+    told = [p_cell(p, n_bootstrap=study.relate.bootstrap) for p in main["p"]]
+    return main.assign(p=told)[["layer", "measure", "score", "n", "r", "ci_low", "ci_high", "p"]]
 
 
 def duration(seconds: float) -> str:
@@ -190,8 +192,8 @@ def duration(seconds: float) -> str:
 def plan_text(study: Study, profile: str | None, overrides: Sequence[str]) -> str:
     """What a study will cost: images, store, and a line per stage and layer."""
     from distspc.deploy import load_profile
-    from distspc.pipeline import count_images
     from distspc.plan import Resources, measure_gflops, plan_study, store_nbytes
+    from distspc.sources import check_sizes, count_images
 
     gflops = measure_gflops()
     n_targets, n_fillers = count_images(study)
@@ -209,6 +211,7 @@ def plan_text(study: Study, profile: str | None, overrides: Sequence[str]) -> st
             seconds += row.seconds
             cells = (f"{row.n_tasks}", gib(row.task_nbytes), gib(row.moved_nbytes), duration(row.seconds))
             shown.add_row(row.stage, row.layer, *cells)
+    check_sizes(study, n_targets, n_fillers)
     lines = [
         f"images: {n_targets} targets, {n_fillers} fillers; layers: {', '.join(study.layers)}",
         f"store: {gib(store_nbytes(study, n_targets + n_fillers))} of activations before compression, at {study.store}",

@@ -36,6 +36,12 @@ def p_text(p: float, *, n_bootstrap: int | None = None) -> str:
     return _glued(f"p < {short(least, 3)}" if p < least else f"p = {short(p, 3 if p < 0.1 else 2)}")
 
 
+def p_cell(p: float, *, n_bootstrap: int | None = None) -> str:
+    """P value as in a table: ``.03`` or ``< .001``."""
+    text = p_text(p, n_bootstrap=n_bootstrap).replace("\N{NO-BREAK SPACE}", " ")
+    return text.removeprefix("p ").removeprefix("= ")
+
+
 def _glued(text: str) -> str:
     """Text that no line break tears apart."""
     return text.replace(" ", "\N{NO-BREAK SPACE}")

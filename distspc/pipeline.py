@@ -13,6 +13,7 @@ from distspc import store as zarr_store
 from distspc.compute import Progress, compute, run_everywhere, silent, task_memory
 from distspc.errors import InputError
 from distspc.integrity import claim, disk_told, lock, sweep, unwritable
+from distspc.sources import check_sources, list_sources
 from distspc.status import (
     RELATED,
     Progressed,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
     from distributed import Client
 
-    from distspc.images import ImageSource
     from distspc.results import Results
 
 logger = logging.getLogger(__name__)
@@ -265,8 +265,9 @@ class _Run:
             return
         self.require_writable()
         self.progress("report", 0, 1)
-        write_report(study.store, study.report, layers=study.layers)
-        zarr_store.note(study.store, report=fingerprint(study))
+        mark = fingerprint(study)
+        write_report(study.store, study.report, layers=study.layers, mark=mark)
+        zarr_store.note(study.store, report=mark)
         self.progress("report", 1, 1)
         self.outcome.computed["report"] = 1
 
@@ -302,59 +303,6 @@ def run_stages(
         for stage in (s for s in STAGES if s in stages):
             run.stage(stage)
     return run.outcome
-
-
-def check_sources(study: StudyFile, stages: Sequence[StageName]) -> None:
-    """Look at what the stages will need, before a night is spent on others or anything is thrown away.
-
-    Raises
-    ------
-    InputError
-        If images, activations, weights or scores are not there, or cannot be what they should be.
-    """
-    if "extract" in stages and study.activations is not None:
-        from distspc.imported import count_activations
-
-        count_activations(study.activations, study.layers)
-    elif "extract" in stages:
-        from distspc.recipe import choose_network
-
-        list_sources(study)
-        choose_network(study.model.weights, layers=study.layers, digest=study.model.digest)
-    if "relate" in stages and study.scores is not None:
-        from distspc.scores import read_scores
-
-        read_scores(study.scores.file, image_column=study.scores.image, columns=study.scores.columns)
-    if "report" in stages and study.report.is_dir():
-        raise InputError(f"the report {study.report} is a folder; name a file as `report:`")
-
-
-def list_sources(study: StudyFile) -> list[ImageSource]:
-    """List the images that a study names, targets first; nothing of them is read.
-
-    Raises
-    ------
-    InputError
-        If a folder or table cannot be read or names no image.
-    """
-    from distspc import images
-
-    source = study.images
-    if source is None:
-        raise InputError("the study names activations, not images")
-    if source.table is not None:
-        return images.read_image_table(source.table)
-    listed = images.list_images(source.targets or "", "target")
-    return listed + (images.list_images(source.fillers, "filler") if source.fillers else [])
-
-
-def count_images(study: StudyFile) -> tuple[int, int]:
-    """Count the targets and fillers that a study names."""
-    if study.activations is not None:
-        folder = study.activations / study.layers[0]
-        return len(list((folder / "Targets").glob("*.npy"))), len(list((folder / "Fillers").glob("*.npy")))
-    roles = [source.role for source in list_sources(study)]
-    return roles.count("target"), roles.count("filler")
 
 
 def _check_stored(study: StudyFile, stages: Iterable[StageName]) -> None:

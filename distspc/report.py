@@ -61,7 +61,12 @@ class _Study:
 
 
 def write_report(
-    store: str | Path, path: str | Path, *, layers: Sequence[str] | None = None, title: str | None = None
+    store: str | Path,
+    path: str | Path,
+    *,
+    layers: Sequence[str] | None = None,
+    title: str | None = None,
+    mark: str = "",
 ) -> Path:
     """Write the page about a study, its figures (PNG and SVG in ``figures/`` beside it) and tables (``tables/``).
 
@@ -77,6 +82,8 @@ def write_report(
         Layers to report; all that have a measure by default.
     title
         Heading; made of the store's name by default.
+    mark
+        Text kept in the page's head, by which it can be told from another study's.
 
     Returns
     -------
@@ -118,6 +125,7 @@ def write_report(
         measures=_measure_rows(study),
         files=_write_tables(study, path.parent / "tables"),
         distspc_version=_version(),
+        mark=mark,
     )
     beside = path.with_name(path.name + ".part")
     beside.write_text(page, encoding="utf-8")
@@ -347,11 +355,11 @@ def _plain(value: Any) -> str:
 
 
 def _p(value: float) -> str:
-    return findings.p_text(value).removeprefix("p ").removeprefix("= ")
+    return findings.p_cell(value)
 
 
 def _bootstrap_p(value: float, n_bootstrap: int) -> str:
-    return findings.p_text(value, n_bootstrap=n_bootstrap or None).removeprefix("p ").removeprefix("= ")
+    return findings.p_cell(value, n_bootstrap=n_bootstrap or None)
 
 
 def _measure_name(name: str) -> str:

@@ -122,5 +122,9 @@ def fingerprint(study: StudyFile) -> str:
 
 
 def report_is_current(study: StudyFile) -> bool:
-    """Whether the report is there and was made from what is in the store now."""
-    return study.report.exists() and zarr_store.notes(study.store).get("report") == fingerprint(study)
+    """Whether the report is there, this study's and no other's, and was made from what is in the store now."""
+    mark = fingerprint(study)
+    if not study.report.exists() or zarr_store.notes(study.store).get("report") != mark:
+        return False
+    with study.report.open(encoding="utf-8", errors="replace") as page:
+        return f'content="{mark}"' in page.read(10_000)

@@ -1,5 +1,6 @@
 """The whole study: the same numbers on any scheduler, resumed without waste, refused where it must be."""
 
+import re
 import shutil
 
 import numpy as np
@@ -9,7 +10,9 @@ from distspc import distances
 from distspc import store as zarr_store
 from distspc.errors import InputError, StoreMismatchError
 from distspc.export import export_results
-from distspc.pipeline import RELATED, Study
+from distspc.pipeline import RELATED, Study, run_stages
+from distspc.sources import count_images
+from distspc.status import fingerprint
 from distspc.testing import relu_activations
 
 N_TARGETS, N_FILLERS = 30, 50
@@ -84,12 +87,11 @@ def test_every_stage_is_done(finished):
     assert finished.report.stat().st_size > 10_000
 
 
+def refuse(stage):
+    raise AssertionError(f"a study that needs no cluster asked for one for {stage}")
+
+
 def test_second_run_computes_nothing(finished):
-    from distspc.pipeline import run_stages
-
-    def refuse(stage):
-        raise AssertionError(f"a finished study asked for a cluster for {stage}")
-
     assert run_stages(finished, refuse).computed == {}
 
 
@@ -112,6 +114,32 @@ def test_only_what_is_missing_is_made_again(finished, tmp_path, group):
     study.run(stages=["extract", "distances", "reconstruct", "relate"])
     assert_same_results(store, finished.store)
     assert all(p.stat().st_mtime_ns == t for p, t in kept.items() if not set(RELATED) & set(p.parts))
+
+
+def test_a_report_that_is_another_study_s_is_made_again(finished, tmp_path):
+    page, store = tmp_path / "report.html", tmp_path / "s.zarr"
+    shutil.copytree(finished.store, store)
+    ours = finished.model_copy(update={"store": store, "report": page})
+    ours.run(stages=["report"])
+    mine = page.read_text()
+    # Another study's run writes its own in its place.
+    page.write_text(re.sub('(<meta name="distspc-study" content=")[0-9a-f]+', r"\g<1>0123", mine))
+    assert run_stages(ours, refuse, stages=["report"]).computed == {"report": 1}
+    assert page.read_text().count(fingerprint(ours)) == mine.count(fingerprint(ours)) == 1
+    assert run_stages(ours, refuse, stages=["report"]).computed == {}
+
+
+def test_sizes_that_do_not_fit_are_refused_before_extraction(authors_layout, tmp_path):
+    study = make_study(authors_layout, tmp_path / "s.zarr")
+    n_images = sum(count_images(study))
+    for section, values, told in (
+        ("reconstruction", {"batch_size": n_images + 1}, f"must be between 1 and {n_images}"),
+        ("distinctiveness", {"neighbours": n_images}, f"{n_images} neighbours asked for, {n_images - 1} images"),
+    ):
+        changed = study.model_copy(update={section: getattr(study, section).model_copy(update=values)})
+        with pytest.raises(InputError, match=told):
+            run_stages(changed, refuse)
+        assert not zarr_store.exists(study.store, "activations/fc2")
 
 
 def test_memory_of_distance_tasks_is_given_back_with_their_stage(finished, tmp_path, monkeypatch):

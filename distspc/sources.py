@@ -1,0 +1,89 @@
+"""What a study names: images, activations, weights, scores; looked at before work begins on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from distspc.errors import InputError
+from distspc.study import STAGES, StageName, StudyFile
+
+if TYPE_CHECKING:
+    from distspc.images import ImageSource
+
+
+def check_sources(study: StudyFile, stages: Sequence[StageName]) -> None:
+    """Look at what the stages will need, before a night is spent on others or anything is thrown away.
+
+    Raises
+    ------
+    InputError
+        If images, activations, weights or scores are not there, or cannot be what they should be.
+    """
+    if "extract" in stages and study.activations is not None:
+        from distspc.imported import count_activations
+
+        count_activations(study.activations, study.layers)
+    elif "extract" in stages:
+        from distspc.recipe import choose_network
+
+        list_sources(study)
+        choose_network(study.model.weights, layers=study.layers, digest=study.model.digest)
+    if "extract" in stages:
+        check_sizes(study, *count_images(study), stages=stages)
+    if "relate" in stages and study.scores is not None:
+        from distspc.scores import read_scores
+
+        read_scores(study.scores.file, image_column=study.scores.image, columns=study.scores.columns)
+    if "report" in stages and study.report.is_dir():
+        raise InputError(f"the report {study.report} is a folder; name a file as `report:`")
+
+
+def list_sources(study: StudyFile) -> list[ImageSource]:
+    """List the images that a study names, targets first; nothing of them is read.
+
+    Raises
+    ------
+    InputError
+        If a folder or table cannot be read or names no image.
+    """
+    from distspc import images
+
+    source = study.images
+    if source is None:
+        raise InputError("the study names activations, not images")
+    if source.table is not None:
+        return images.read_image_table(source.table)
+    listed = images.list_images(source.targets or "", "target")
+    return listed + (images.list_images(source.fillers, "filler") if source.fillers else [])
+
+
+def count_images(study: StudyFile) -> tuple[int, int]:
+    """Count the targets and fillers that a study names."""
+    if study.activations is not None:
+        folder = study.activations / study.layers[0]
+        return len(list((folder / "Targets").glob("*.npy"))), len(list((folder / "Fillers").glob("*.npy")))
+    roles = [source.role for source in list_sources(study)]
+    return roles.count("target"), roles.count("filler")
+
+
+def check_sizes(study: StudyFile, n_targets: int, n_fillers: int, *, stages: Sequence[StageName] = STAGES) -> None:
+    """Look whether there are images enough for the settings of stages that come hours later.
+
+    Raises
+    ------
+    InputError
+        If batches have more images than there are to train on, or more neighbours are asked for than there are.
+    """
+    n_train = n_fillers if study.reconstruction.train_on == "fillers" else n_targets + n_fillers
+    n_others = n_fillers if study.distinctiveness.protocol == "spc-public" else n_targets + n_fillers - 1
+    batch, k = study.reconstruction.batch_size, study.distinctiveness.neighbours
+    if "reconstruct" in stages and 0 < n_train < batch:
+        raise InputError(
+            f"reconstruction `batch-size: {batch}` must be between 1 and {n_train}: the study has {n_train} images to "
+            "train on"
+        )
+    if "distances" in stages and 0 < n_others < k:
+        raise InputError(
+            f"distinctiveness: {k} neighbours asked for, {n_others} images in the pool; ask for fewer, or add images"
+        )
