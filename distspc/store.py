@@ -49,15 +49,14 @@ def _group(store: StorePath, group: str, mode: str = "r") -> zarr.Group:
 
 
 def _array(store: StorePath, group: str, variable: str, mode: str = "r") -> zarr.Array:
-    if not (Path(store) / group / variable / "zarr.json").exists():
+    where = Path(store) / group / variable / "zarr.json"
+    if not where.exists():
         raise InputError(f"{store} holds no variable {variable!r} in {group!r}")
     try:
         array = zarr.open_array(str(store), path=f"{group}/{variable}", mode=mode)
     except (ValueError, KeyError, TypeError) as error:  # of JSON, of text, or of what the file says
-        raise InputError(
-            f"{store}: {group}/{variable}/zarr.json is damaged ({error}). Put it back from a copy, or delete the "
-            f"folder {group} of the store and run the study again, which makes it anew"
-        ) from error
+        way_out = f"put it back from a copy, or delete {Path(store) / group} and run the study again"
+        raise InputError(f"{where} is damaged ({error}): {way_out}") from error
     # A chunk of nothing but fill values is written too: its file says that it is done. (open_array drops `config`.)
     return array.with_config({"write_empty_chunks": True})
 
@@ -322,10 +321,9 @@ def write_column(store: StorePath, group: str, dim: str, name: str, values: Sequ
 
 
 def read(store: StorePath, group: str, variable: str, *, out: np.ndarray | None = None, **index: Index) -> np.ndarray:
-    """Read a region of a variable: slices, integers, or integer arrays (orthogonally) by dimension.
+    """Read a region: slices, integers, or integer arrays (orthogonally) by dimension; into `out`, in its type, if any.
 
-    With `out`, an array of the region's shape, the values are written there, in its type: memory that is used again
-    need not be cleared by the system for every region.
+    `out` is of the region's shape: memory that is used again need not be cleared by the system for every region.
     """
     array = _array(store, group, variable)
     selection = _selection(array, index)
@@ -379,12 +377,8 @@ def complete(store: StorePath, group: str, *dims: str) -> np.ndarray:
 
 def groups(store: StorePath) -> list[str]:
     """Names of all groups that hold arrays, `activations/<layer>` included."""
-    root = Path(store)
-    return sorted({p.parent.parent.relative_to(root).as_posix() for p in root.glob("**/zarr.json") if _is_array(p)})
-
-
-def _is_array(path: Path) -> bool:
-    return json.loads(path.read_text())["node_type"] == "array"
+    files = [p for p in Path(store).glob("**/zarr.json") if json.loads(p.read_text())["node_type"] == "array"]
+    return sorted({p.parent.parent.relative_to(store).as_posix() for p in files})
 
 
 def remove(store: StorePath, group: str) -> None:

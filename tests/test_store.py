@@ -136,3 +136,22 @@ def test_reading_what_is_not_there_names_it(tmp_path):
         zarr_store.sizes(tmp_path / "s.zarr", "distances")
     with pytest.raises(InputError, match="no image 'x'"):
         zarr_store.position(tmp_path / "s.zarr", "images", "image", "x")
+
+
+@pytest.mark.parametrize("content", [b"\xb7\x00", b"{", b"{}", b'{"zarr_format": 3, "node_type": "array"}'])
+def test_damaged_metadata_is_named_with_a_way_out(tmp_path, content):
+    make_store(tmp_path / "s.zarr", n_targets=2, n_fillers=1, layers={"fc2": 4})
+    where = tmp_path / "s.zarr/activations/fc2/activation/zarr.json"
+    where.write_bytes(content)
+    with pytest.raises(InputError, match=f"{where} is damaged .*: put it back from a copy, or delete"):
+        zarr_store.read(tmp_path / "s.zarr", "activations/fc2", "activation")
+
+
+def test_a_region_is_read_into_an_array_in_its_type(tmp_path):
+    made = make_store(tmp_path / "s.zarr", n_targets=4, n_fillers=3, layers={"fc2": 6}, chunks={"image": 2})["fc2"]
+    out = np.full((9, 4), np.nan)
+    zarr_store.read(
+        tmp_path / "s.zarr", "activations/fc2", "activation", out=out[2:5], image=slice(1, 4), feature=slice(2, 6)
+    )
+    np.testing.assert_array_equal(out[2:5], made[1:4, 2:6])
+    assert np.isnan(out[[0, 1, 5, 6, 7, 8]]).all()
