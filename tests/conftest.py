@@ -18,6 +18,7 @@ if os.environ.get("CI") == "true":
     settings.load_profile("server")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together what shares fixtures: with ``-n``, a file has one process, and all of SLURM one, its test bed."""
     for item in items:

@@ -134,7 +134,6 @@ def _cluster(profile: Profile, name: str) -> LocalCluster:
         security=True if profile.tls else None,
         dashboard_address=free_dashboard(settings.dashboard_address),
         silence_logs=logging.ERROR,
-        **({"preload": ["distspc.deploy.uninterrupted"]} if settings.processes else {}),
     )
 
 

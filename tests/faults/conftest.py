@@ -151,7 +151,10 @@ def study(tmp_path, sources):
 def command(monkeypatch, capsys):
     """Give a function that runs a command in this process; all that it computes, it computes here."""
     monkeypatch.setattr("distspc.console.Clusters.__call__", lambda self, stage: None)
-    monkeypatch.setattr("distspc.report.write_report", lambda store, path, **_: path.write_text("figures take seconds"))
+    monkeypatch.setattr(
+        "distspc.report.write_report",  # figures take seconds; the mark is what a study knows its page by
+        lambda store, path, *, mark, **_: path.write_text(f'content="{mark}"'),
+    )
 
     def run(*arguments):
         try:
