@@ -18,14 +18,6 @@ if os.environ.get("CI") == "true":
     settings.load_profile("server")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares fixtures: with ``-n``, a file has one process, and all of SLURM one, its test bed."""
-    for item in items:
-        group = "slurm" if item.get_closest_marker("slurm") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(autouse=True)
 def log_goes_nowhere_after_a_command() -> Iterator[None]:
     """Take away the handler that a command sets up: it writes to the standard error of a test that has ended."""
