@@ -80,6 +80,11 @@ def note(store: StorePath, **values: Any) -> None:
     zarr.open_group(str(store), mode="r+").attrs.update(values)
 
 
+def note_group(store: StorePath, group: str, **values: Any) -> None:
+    """Keep facts about a group that exists, such as its notices, as attributes of it."""
+    _group(store, group, "r+").attrs.update(values)
+
+
 def notes(store: StorePath) -> dict[str, Any]:
     """Facts kept with `note`; empty where there is no store yet."""
     return attributes(store, "") if exists(store, "") else {}

@@ -1,0 +1,49 @@
+"""What was left out or converted on the way to the results: sentences kept with the group of the store they concern.
+
+A notice goes when its group goes (a stage redone), and is replaced when its key is written again: what the store says
+is always about the results that it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from distspc import store as zarr_store
+from distspc.store import StorePath
+
+
+class Notice(NamedTuple):
+    """One sentence about something that was matched, dropped, converted or left out."""
+
+    text: str
+    warning: bool = False
+    """Whether a reader of the results should stop and look."""
+
+
+def keep_notices(store: StorePath, group: str, key: str, notices: Iterable[Notice]) -> None:
+    """Keep notices with a group, in place of those kept before under the same key; on the driver only.
+
+    Parameters
+    ----------
+    store, group
+        Path of the store; a group that exists, such as ``images`` or ``activations/fc2``.
+    key
+        Name of what is told, such as ``scores`` or ``orientation``: one writer for each.
+    notices
+        The sentences, none of them to clear the key.
+    """
+    kept = dict(zarr_store.attributes(store, group).get("notices", {}))
+    new = [[notice.text, notice.warning] for notice in notices]
+    if new != kept.get(key, []):
+        zarr_store.note_group(store, group, notices={**kept, key: new})
+
+
+def stored_notices(store: StorePath, groups: Iterable[str]) -> list[Notice]:
+    """Return the notices of some groups, in the order of the groups; each sentence once."""
+    found: dict[str, Notice] = {}
+    for group in groups:
+        if zarr_store.exists(store, group):
+            for rows in zarr_store.attributes(store, group).get("notices", {}).values():
+                found |= {text: Notice(text, bool(warning)) for text, warning in rows}
+    return list(found.values())
