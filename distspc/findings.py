@@ -338,6 +338,23 @@ def training_sentence(curves: dict[str, np.ndarray], converged: dict[str, np.nda
     )
 
 
+def step_sentence(shortened: dict[str, tuple[int, int, float]]) -> str:
+    """What was shortened: by layer the number of batches, of how many, and the shortest step.
+
+    >>> step_sentence({"block1_pool": (16, 1000, 0.0056), "fc2": (0, 1000, 0.01)})
+    'At block1_pool, the step of 16 of 1,000 training batches was shortened, to 0.0056 at least: 0.01 diverges there.'
+    """
+    some = {layer: row for layer, row in shortened.items() if row[0]}
+    if not some:
+        return ""
+    n, n_batches = (sum(row[i] for row in some.values()) for i in (0, 1))
+    least = min(row[2] for row in some.values())
+    return (
+        f"At {_named(list(some), list(shortened))}, the step of {n:,} of {n_batches:,} training batches was shortened, "
+        f"to {least:.2g} at least: 0.01 diverges there."
+    )
+
+
 def distance_sentence(table: pd.DataFrame) -> str:
     """Say where the distances lie, and how many are 0."""
     if "distinctiveness" not in table.columns or table["distinctiveness"].isna().all():

@@ -41,11 +41,13 @@ class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     sparsity
         Soft threshold of one step (lambda).
     step
-        Step length of the code.
+        Step length of the code: ``stable``, the paper's 0.01 where the iteration converges with it and a shorter one
+        in batches whose dictionary is too large for it (`distspc.kernels.stability`); ``paper``, 0.01 always; or a
+        number, used as it is.
     tol
         Tolerance (eps) of the stop.
     max_iter
-        Most inner steps of a batch.
+        Most inner steps of a batch; more where its step is shortened, in proportion.
     solver
         How `transform` and `reconstruction_error` encode: ``paper``, early-stopped; ``converged``, the lasso code with
         the same dictionary. Training is the paper's in either case.
@@ -69,6 +71,10 @@ class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Inner steps of each batch.
     converged_ : ndarray (n_batches,), bool
         Whether each batch's code converged; those that did not made no step of the dictionary.
+    step_ : ndarray (n_batches,)
+        Step length of each batch.
+    n_shortened_ : int
+        Number of batches with a step shorter than 0.01 (``step="stable"`` only).
     n_features_in_ : int
         Number of columns of X.
 
@@ -86,7 +92,7 @@ class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         "n_batches": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "sparsity": [Interval(Real, 0, None, closed="left")],
-        "step": [Interval(Real, 0, None, closed="neither")],
+        "step": [StrOptions({"stable", "paper"}), Interval(Real, 0, None, closed="neither")],
         "tol": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "solver": [StrOptions({"paper", "converged"})],
@@ -102,7 +108,7 @@ class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         n_batches: int = 1000,
         batch_size: int = 250,
         sparsity: float = 1e-3,
-        step: float = 1e-2,
+        step: Literal["stable", "paper"] | float = "stable",
         tol: float = 1e-2,
         max_iter: int = 999,
         solver: Literal["paper", "converged"] = "paper",
@@ -135,7 +141,7 @@ class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Raises
         ------
         ValueError
-            If X cannot be used; if a code grows beyond all bounds, with the number of the batch.
+            If X cannot be used; if a code diverges, with the number of the batch.
         """
         self._validate_params()
         X = self._validated(X, reset=True)
@@ -153,10 +159,11 @@ class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
                 n_threads=self.n_jobs,
             )
         except FloatingPointError as problem:
-            raise ValueError(f"{problem}. Scale X, or lower `step` ({self.step:g})") from problem
+            raise ValueError(f"{problem}. Scale X, or take `step='stable'` (it is {self.step!r})") from problem
         self.components_ = np.ascontiguousarray(trained.dictionary.T)
         self.training_error_, self.n_steps_ = trained.training_error, trained.n_steps
         self.converged_, self.n_iter_ = trained.converged, len(trained.n_steps)
+        self.step_, self.n_shortened_ = trained.step, int(np.sum(trained.step < self._rule().step))
         n_failed = int(np.sum(~self.converged_))
         if n_failed:
             self._warn(f"{n_failed} of {self.n_iter_} batches did not converge and made no step of the dictionary")
@@ -179,7 +186,7 @@ class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         phi = np.ascontiguousarray(self.components_.T)
         if self.solver == "converged":
             inputs = np.asarray(X - X.mean(), np.float64)
-            code, rows_converged = lasso_code(inputs, phi, self.sparsity / self.step)
+            code, rows_converged = lasso_code(inputs, phi, self.sparsity / self._rule().step)
             converged, error = bool(rows_converged.all()), np.mean((inputs - code @ phi.T) ** 2, axis=1)
         else:
             rule = self._rule()
@@ -190,7 +197,8 @@ class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return code, error
 
     def _rule(self) -> kernel.Rule:
-        return kernel.Rule(sparsity=self.sparsity, step=self.step, tolerance=self.tol, max_steps=self.max_iter)
+        length = kernel.PAPER.step if isinstance(self.step, str) else self.step
+        return kernel.Rule(self.sparsity, length, self.tol, self.max_iter, shorten=self.step == "stable")
 
     def _validated(self, X: Any, *, reset: bool) -> np.ndarray:
         return validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], order="C")

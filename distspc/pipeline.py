@@ -223,6 +223,7 @@ class _Run:
                     train_on=settings.train_on,
                     precision=settings.precision,
                     solver=settings.solver,
+                    step=settings.step,
                     memory_nbytes=memory,
                 )
             return built

@@ -300,7 +300,9 @@ class _Model:
 
     def _fit_nbytes(self, n_images: int) -> int:
         s = self.study.reconstruction
-        fixed = Fit(s.units, s.codewords, s.batches, s.batch_size, s.sparsity, s.train_on, s.precision, s.solver)
+        fixed = Fit(
+            s.units, s.codewords, s.batches, s.batch_size, s.sparsity, s.train_on, s.precision, s.solver, s.step
+        )
         growing = n_images * (4 * s.units + 2 * 8 * s.codewords)
         # Beyond its share of the worker, the stage keeps what grows with the images on disk.
         fits = fixed.task_nbytes + growing <= MEMORY_SHARE * self.resources.memory_nbytes

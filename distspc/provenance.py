@@ -152,6 +152,21 @@ def training(store: str | Path, layers: Sequence[str]) -> tuple[dict[str, np.nda
     return curves, converged
 
 
+def shortened(store: str | Path, layers: Sequence[str]) -> dict[str, tuple[int, int, float]]:
+    """By layer, over the seeds done: batches whose step was shortened, all batches, and the shortest step."""
+    if not all(has_variable(store, "reconstruction", name) for name in ("n_shortened", "smallest_step", "n_steps")):
+        return {}  # a store from before steps were shortened
+    found = {}
+    for layer in _layers_of(store, "reconstruction", layers):
+        at = zarr_store.position(store, "reconstruction", "layer", layer)
+        counts = zarr_store.read(store, "reconstruction", "n_shortened", layer=at)
+        steps = zarr_store.read(store, "reconstruction", "smallest_step", layer=at)
+        if (known := counts >= 0).any() and np.isfinite(steps[known]).any():
+            n_batches = int(known.sum()) * zarr_store.sizes(store, "reconstruction")["batch"]
+            found[layer] = int(counts[known].sum()), n_batches, float(np.nanmin(steps[known]))
+    return found
+
+
 def seed_pairs(store: str | Path, layers: Sequence[str]) -> tuple[dict[str, list[float]], int]:
     """Correlations of the reconstruction errors of targets between every two seeds, by layer; number of seeds."""
     targets, pairs, most = list(target_table(store)["image"]), {}, 0

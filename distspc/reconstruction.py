@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 from dask.delayed import Delayed, delayed
 
+from distspc import schema
 from distspc import store as zarr_store
 from distspc.errors import InputError
 from distspc.kernels import sparse_coding as kernel
 from distspc.kernels.baselines import row_parts
-from distspc.kernels.models import Settings, Solver, TrainOn, fit_model
+from distspc.kernels.models import Settings, Solver, Step, TrainOn, fit_model
 from distspc.kernels.reliability import Reliability, seed_reliability
 from distspc.tiles import gib, ranges, task_key
 
@@ -57,6 +58,7 @@ def fit_sparse_code(
     train_on: TrainOn = "all",
     precision: kernel.Precision = "float64",
     solver: Solver = "paper",
+    step: Step = "stable",
     memory_nbytes: int | None = None,
 ) -> list[Delayed]:
     """Build the missing work of one layer: one task per seed, on top of tasks that gather the sampled units.
@@ -83,6 +85,10 @@ def fit_sparse_code(
     solver
         What encodes the images: ``paper`` the early-stopped model, ``converged`` the lasso code with the same
         dictionary, ``pca`` the residual of as many principal components of the training rows, no training.
+    step
+        ``stable`` takes the paper's step of 0.01 where the iteration converges with it, and a shorter one in batches
+        whose dictionary is too large for it (`distspc.kernels.stability`); ``paper`` takes 0.01 always, and fails
+        where that diverges.
     memory_nbytes
         Bytes that a task may plan with; above them units and codes go to disk. None: no limit known.
 
@@ -95,7 +101,7 @@ def fit_sparse_code(
     InputError
         If a setting cannot be used with this layer; names the layer.
     """
-    settings = Settings(n_units, n_codewords, n_batches, batch_size, sparsity, train_on, precision, solver)
+    settings = Settings(n_units, n_codewords, n_batches, batch_size, sparsity, train_on, precision, solver, step)
     source = f"activations/{layer}"
     sizes = zarr_store.sizes(store, source)
     images = zarr_store.labels(store, source, "image")
@@ -103,6 +109,8 @@ def fit_sparse_code(
     _check(settings, layer, seeds, sizes, first_row, memory_nbytes)
     _allocate(store, layer, seeds, images, settings)
     missing = _missing(store, layer, seeds)
+    if missing:
+        _allocate(store, layer, seeds, images, settings, added=True)
     folder = _folder(store, layer, seeds if missing else [], settings)
     if not missing:
         return []
@@ -159,7 +167,10 @@ def _check(
         )
 
 
-def _allocate(store: str | Path, layer: str, seeds: Sequence[int], images: list[str], settings: Settings) -> None:
+def _allocate(
+    store: str | Path, layer: str, seeds: Sequence[int], images: list[str], settings: Settings, *, added: bool = False
+) -> None:
+    """Make room for a layer; for variables that older stores lack only if `added`: a finished one is left alone."""
     coords: dict[str, Any] = {
         "layer": [layer],
         "seed": list(seeds),
@@ -168,7 +179,8 @@ def _allocate(store: str | Path, layer: str, seeds: Sequence[int], images: list[
         "codeword": settings.n_codewords,
         "batch": settings.n_batches,
     }
-    zarr_store.allocate(store, GROUP, coords=coords, chunks={}, recipe=asdict(settings))
+    names = [name for name, row in schema.variables(GROUP).items() if name not in coords and (added or not row.added)]
+    zarr_store.allocate(store, GROUP, coords=coords, chunks={}, recipe=asdict(settings), variables=names)
 
 
 def _missing(store: str | Path, layer: str, seeds: Iterable[int]) -> list[int]:
@@ -278,7 +290,7 @@ def fit_seed(
     Raises
     ------
     InputError
-        If the sampled units cannot be used, or the code grows beyond all bounds; names layer and seed.
+        If the sampled units cannot be used, or the code diverges; names layer and seed.
     """
     s = Settings(**settings)
     if _missing(store, layer, [seed]):
@@ -287,7 +299,8 @@ def fit_seed(
                 spilled = _spill_folder(s, gathered, memory_nbytes, folder, stack)
                 values = _fit(store, layer, seed, seeds, s, first_row, gathered, spilled)
         except (ValueError, FloatingPointError) as problem:
-            raise InputError(f"reconstruction of layer {layer}, seed {seed}: {problem}") from problem
+            way_out = _way_out(problem)
+            raise InputError(f"reconstruction of layer {layer}, seed {seed}: {problem}{way_out}") from problem
         _write(store, layer, seed, values)
     if not _missing(store, layer, seeds):
         _remove(Path(folder))
@@ -297,6 +310,12 @@ def fit_seed(
     if n_failed:
         logger.warning("%s, seed %d: %d of %d batches did not converge", layer, seed, n_failed, converged.size)
     return {"layer": layer, "seed": seed, "n_not_converged": n_failed}
+
+
+def _way_out(problem: Exception) -> str:
+    if isinstance(problem, kernel.DivergedError) and problem.step_too_long:
+        return "; set `step: stable` in `reconstruction`, which shortens the step where it has to"
+    return ""
 
 
 def _write(store: str, layer: str, seed: int, values: dict[str, Any]) -> None:

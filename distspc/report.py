@@ -261,8 +261,9 @@ def _training_section(study: _Study, directory: Path) -> Section:
         caption = "Agreement of the reconstruction errors of different seeds over targets, by layer."
         n = study.n_targets
         wanted.append(("reliability", caption, lambda: figures.reliability_over_seeds(pairs, n_seeds=n_seeds, n=n)))
-    said = [findings.training_sentence(curves, converged), findings.reliability_sentence(pairs, n_seeds)]
-    said.append(findings.icc_sentence(study.table))
+    said = [findings.training_sentence(curves, converged)]
+    said.append(findings.step_sentence(provenance.shortened(study.store, study.layers)))
+    said += [findings.reliability_sentence(pairs, n_seeds), findings.icc_sentence(study.table)]
     return Section("Sparse coding", [text for text in said if text], _plots(directory, *wanted))
 
 

@@ -17,6 +17,8 @@ class Variable:
     dtype: str
     long_name: str
     units: str = "1"
+    added: bool = False
+    """Whether stores have been written without it: these are complete as they are."""
 
 
 _IMAGE = Variable(("image",), "str", "image id: the role's folder name and the file stem")
@@ -85,6 +87,11 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "scale": Variable(("layer", "seed"), "float64", "what the sampled activations were divided by", "activation"),
         "encode_steps": Variable(("layer", "seed"), "int64", "inner steps of the code of all images"),
         "encode_converged": Variable(("layer", "seed"), "bool", "whether the code of all images converged"),
+        "n_shortened": Variable(
+            ("layer", "seed"), "int64", "batches whose step was shortened to be stable", added=True
+        ),
+        "smallest_step": Variable(("layer", "seed"), "float64", "shortest inner step of the batches", added=True),
+        "encode_step": Variable(("layer", "seed"), "float64", "inner step of the code of all images", added=True),
     },
     "scores": {
         "score": Variable(("score",), "str", "name of the score, as its column"),
@@ -137,6 +144,11 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "meng_p": Variable(("comparison",), "float64", "two-tailed p value of that z"),
     },
 }
+
+
+ADDED_KEYS: dict[str, tuple[str, ...]] = {"reconstruction": ("step",)}
+"""Keys of recipes that older stores lack. Where one is absent it differs from nothing: what such a store holds is what
+either choice gives (a fit at the paper's step that ended is what the stable step gives where it is that step)."""
 
 
 def variables(group: str) -> dict[str, Variable]:

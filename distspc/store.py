@@ -182,6 +182,7 @@ def allocate(
 def refuse_other_recipe(store: StorePath, group: str, recipe: Mapping[str, Any]) -> None:
     """Raise StoreMismatchError naming every key of the group's recipe that differs from `recipe`."""
     old, new = attributes(store, group).get("recipe", {}), json.loads(json.dumps(dict(recipe)))
+    new = {k: v for k, v in new.items() if k in old or k not in schema.ADDED_KEYS.get(group, ())}
     different = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
     if different:
         told = "; ".join(f"{k} was {_short(old.get(k))}, now {_short(new.get(k))}" for k in different)
@@ -373,8 +374,10 @@ def done(store: StorePath, group: str, variable: str) -> np.ndarray:
 def complete(store: StorePath, group: str, *dims: str) -> np.ndarray:
     """For every label along `dims`, whether all is there of the variables whose first dimensions these are."""
     found = np.ones((), dtype=bool)
+    rows = schema.variables(group)
     for name, array in _group(store, group).arrays():
-        if _dims(array)[: len(dims)] == dims and name not in dims:
+        added = name in rows and rows[name].added
+        if _dims(array)[: len(dims)] == dims and name not in dims and not added:
             there = done(store, group, name)
             found = found & there.all(axis=tuple(range(len(dims), there.ndim)))
     return found

@@ -120,6 +120,7 @@ class Reconstruction(_Section):
     train_on: Literal["all", "fillers"] = "all"
     precision: Literal["float64", "float32"] = "float64"
     solver: Literal["paper", "converged", "pca"] = "paper"
+    step: Literal["stable", "paper"] = "stable"
 
 
 class Relate(_Section):

@@ -24,6 +24,18 @@ def relu_activations(n_images: int, n_features: int, *, seed: int = 0) -> np.nda
     return np.maximum(values, 0).astype(np.float32)
 
 
+def one_direction_activations(n_images: int, n_features: int, *, seed: int = 0) -> np.ndarray:
+    """Positive activations (n_images, n_features), float32, that vary along one direction but for a few percent.
+
+    Early layers on photographs are like this: brightness and contrast drive all features together.
+    """
+    rng = np.random.default_rng(seed)
+    strength = rng.gamma(0.5, size=(n_images, 1))
+    direction = 1 + 0.3 * np.abs(rng.standard_normal(n_features))
+    noise = 1 + 0.1 * rng.standard_normal((n_images, n_features))
+    return np.maximum(strength * direction * noise, 0).astype(np.float32)
+
+
 def image_ids(n_targets: int, n_fillers: int) -> list[str]:
     """Image ids in pool order: targets, then fillers, numbered from 1."""
     return [f"targets/{i + 1}" for i in range(n_targets)] + [f"fillers/{i + 1}" for i in range(n_fillers)]

@@ -14,7 +14,7 @@ from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from distspc import OlshausenField
-from distspc.testing import relu_activations
+from distspc.testing import one_direction_activations, relu_activations
 
 SMALL = {"n_codewords": 6, "n_batches": 5, "batch_size": 20, "n_jobs": 1}
 TOGETHER = "by definition of the method, rows are encoded together: one mean of all rows, one stop"
@@ -107,10 +107,27 @@ def test_batches_that_do_not_converge_are_counted_and_warned_about(activations):
 
 
 def test_a_code_that_diverges_is_an_error_that_names_the_batch(activations):
-    with pytest.raises(ValueError, match=r"training batch 1 of 5: the code is beyond all bounds .* lower `step`"):
+    with pytest.raises(ValueError, match=r"training batch 1 of 5: the code diverged .* take `step='stable'`"):
         OlshausenField(**SMALL, step=100.0, random_state=0).fit(activations)
 
 
 def test_parameters_out_of_range_are_refused(activations):
     with pytest.raises(ValueError, match="'n_codewords' parameter of OlshausenField must be an int"):
         OlshausenField(0).fit(activations)
+
+
+def test_the_stable_step_is_the_default_and_counts_what_it_shortened(activations):
+    plain = OlshausenField(**SMALL, random_state=0).fit(activations)
+    paper = OlshausenField(**SMALL, step="paper", random_state=0).fit(activations)
+    np.testing.assert_array_equal(plain.components_, paper.components_)
+    assert (plain.n_shortened_, paper.n_shortened_) == (0, 0)
+
+    leaning = one_direction_activations(300, 800)
+    leaning /= np.quantile(leaning, 0.95)
+    size = {"n_codewords": 400, "n_batches": 4, "batch_size": 250, "n_jobs": 1, "random_state": 3}
+    with pytest.raises(ValueError, match=r"training batch \d of 4: the code diverged .* take `step='stable'`"):
+        OlshausenField(**size, step="paper").fit(leaning)
+    stable = OlshausenField(**size).fit(leaning)
+    assert stable.converged_.all()
+    assert 0 < stable.n_shortened_ == (stable.step_ < 0.01).sum() < 4
+    assert stable.reconstruction_error(leaning).mean() < leaning.var() / 20

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import re
+import shutil
 from pathlib import Path
 
 import dask
@@ -13,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from distspc import reconstruction
+from distspc import findings, provenance, reconstruction
 from distspc import store as zarr_store
 from distspc.errors import InputError, StoreMismatchError
 from distspc.kernels.models import Settings
 from distspc.reconstruction import fit_sparse_code, seed_reliability
-from distspc.testing import make_store, no_compute, relu_activations
+from distspc.testing import make_store, no_compute, one_direction_activations, relu_activations
 
 N_TARGETS, N_IMAGES, N_FEATURES = 50, 150, 300
 MODEL = {"n_units": 60, "n_codewords": 30, "n_batches": 8, "batch_size": 40}
@@ -255,8 +257,82 @@ def test_batches_that_do_not_converge_are_stored_and_said(store, monkeypatch, ca
 
 def test_a_code_that_diverges_names_layer_seed_and_batch(store, monkeypatch):
     monkeypatch.setattr(Settings, "rule", reconstruction.kernel.Rule(step=100.0))
-    with pytest.raises(InputError, match="layer fc2, seed 2: training batch 1 of 8: the code is beyond all bounds"):
+    with pytest.raises(
+        InputError, match=r"layer fc2, seed 2: training batch 1 of 8: the code diverged .*`step: stable`"
+    ):
         compute(fit_sparse_code(store, layer="fc2", seeds=[2], **MODEL))
+
+
+LEANING = {"n_units": 800, "n_codewords": 400, "n_batches": 4, "batch_size": 250}
+
+
+def leaning_store(path):
+    """A store whose activations vary along one direction, for which the paper's step diverges in the second batch."""
+    values = one_direction_activations(300, 1000)
+    new_store(path, n_fillers=300 - N_TARGETS, layers={"fc2": 1000}, activations={"fc2": values})
+    return path, values
+
+
+def test_the_stable_step_is_the_default_and_stores_what_it_shortened(tmp_path):
+    path, values = leaning_store(tmp_path / "s.zarr")
+    compute(fit_sparse_code(path, layer="fc2", seeds=[0], **LEANING))
+    rng, _, X, phi = oracle.draw(0, values, 800, 400)
+    dictionary, training_error, n_steps, shares = oracle.train_stable(X, phi, rng, 4, 250)
+    at = {"layer": 0, "seed": 0}
+    assert 0 < (shares < 1).sum() < 4
+    assert read(path, "n_shortened", **at) == (shares < 1).sum()
+    assert read(path, "smallest_step", **at) == pytest.approx(0.01 * shares.min(), rel=1e-8)
+    np.testing.assert_array_equal(read(path, "n_steps", **at), n_steps)
+    np.testing.assert_allclose(read(path, "training_error", **at), training_error, rtol=1e-7)
+    counted = provenance.shortened(path, ["fc2"])
+    assert counted == {"fc2": ((shares < 1).sum(), 4, pytest.approx(0.01 * shares.min()))}
+    said = r"At fc2, the step of \d of 4 training batches was shortened, to 0\.00\d+ at least: 0\.01 diverges there\."
+    assert re.fullmatch(said, findings.step_sentence(counted))
+    f = oracle.share(dictionary)
+    _, e, _, n = oracle.encode_shortened(X - X.mean(), dictionary, f)
+    assert read(path, "encode_steps", **at) == n
+    assert read(path, "encode_step", **at) == pytest.approx(0.01 * f, rel=1e-8)
+    np.testing.assert_allclose(read(path, "error", **at), np.mean(e**2, axis=1), rtol=1e-6)
+
+
+def test_the_papers_step_fails_there_with_the_facts_and_the_way_out(tmp_path):
+    path, _ = leaning_store(tmp_path / "s.zarr")
+    what = (
+        r"layer fc2, seed 0: training batch 2 of 4: the code diverged after \d+ steps: \|\|Phi\|\|\^2 .* is 2\d\d.*, "
+        r"and a step of 0.01 converges only below 200 \(the first principal component holds 9\d% .*`step: stable`"
+    )
+    with pytest.raises(InputError, match=what):
+        compute(fit_sparse_code(path, layer="fc2", seeds=[0], step="paper", **LEANING))
+
+
+def test_both_steps_give_the_same_bits_where_the_papers_converges(tmp_path):
+    for step in ("paper", "stable"):
+        new_store(tmp_path / f"{step}.zarr")
+        compute(fit_sparse_code(tmp_path / f"{step}.zarr", layer="fc2", seeds=[0, 1], step=step, **MODEL))
+    for name in ("error", "dictionary", "training_error", "n_steps", "encode_steps", "n_shortened", "smallest_step"):
+        paper, stable = (read(tmp_path / f"{step}.zarr", name) for step in ("paper", "stable"))
+        np.testing.assert_array_equal(stable, paper)
+    assert not read(tmp_path / "stable.zarr", "n_shortened").any()
+    with pytest.raises(StoreMismatchError, match=r"step was .stable., now .paper."):
+        fit_sparse_code(tmp_path / "stable.zarr", layer="fc2", seeds=[0, 1], step="paper", **MODEL)
+
+
+def test_a_store_from_before_the_step_could_be_chosen_is_complete_and_grows(store):
+    compute(fit_sparse_code(store, layer="fc2", seeds=[0], **MODEL))
+    group = store / "reconstruction"
+    for name in ("n_shortened", "smallest_step", "encode_step"):
+        shutil.rmtree(group / name)
+    recipe = zarr_store.attributes(store, "reconstruction")["recipe"]
+    zarr_store.note_group(store, "reconstruction", recipe={k: v for k, v in recipe.items() if k != "step"})
+    before = read(store, "error", layer=0, seed=0)
+
+    assert fit_sparse_code(store, layer="fc2", seeds=[0], **MODEL) == []
+    assert provenance.shortened(store, ["fc2"]) == {}
+    assert not (group / "n_shortened").exists()
+    compute(fit_sparse_code(store, layer="fc2", seeds=[0, 1], **MODEL))
+    assert fit_sparse_code(store, layer="fc2", seeds=[0, 1], **MODEL) == []
+    np.testing.assert_array_equal(read(store, "error", layer=0, seed=0), before)
+    assert read(store, "n_shortened", layer=0).tolist() == [-1, 0]
 
 
 # ---------------------------------------------------------------- reliability

@@ -5,6 +5,7 @@ Both take rows one by one: neither has a common stop or a mean over all rows ins
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,13 +100,27 @@ def principal_components(x: np.ndarray, n_components: int, *, part_rows: int = 4
     n_rows, n_units = x.shape
     if n_components > min(n_rows, n_units):
         raise ValueError(f"{n_components} components of {n_rows} rows of {n_units} units: at most the smaller of both")
-    mean = x.mean(axis=0, dtype=np.float64)
-    covariance = np.zeros((n_units, n_units))
-    for start in range(0, n_rows, part_rows):
-        centred = x[start : start + part_rows] - mean
-        covariance += centred.T @ centred
+    mean, covariance = _moments(x, part_rows)
     _, vectors = eigh(covariance, subset_by_index=[n_units - n_components, n_units - 1])
     return PrincipalComponents(mean, np.ascontiguousarray(vectors[:, ::-1]))
+
+
+def first_component_share(x: np.ndarray) -> float:
+    """Share of the variance of the rows of `x` (rows, units) along their first principal component; 0 if all alike."""
+    _, covariance = _moments(x)
+    total, k = float(np.trace(covariance)), len(covariance)
+    largest = float(eigvalsh(covariance, subset_by_index=[k - 1, k - 1])[0]) if np.isfinite(total) else math.nan
+    return largest / total if total > 0 else 0.0
+
+
+def _moments(x: np.ndarray, part_rows: int = 4096) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (units,) and sums of squares and products about it (units, units) of the rows of `x`, in float64."""
+    mean = x.mean(axis=0, dtype=np.float64)
+    covariance = np.zeros((x.shape[1], x.shape[1]))
+    for start in range(0, len(x), part_rows):
+        centred = x[start : start + part_rows] - mean
+        covariance += centred.T @ centred
+    return mean, covariance
 
 
 def row_parts(n_rows: int, n_columns: int, nbytes: int = 1 << 26) -> list[slice]:

@@ -11,6 +11,7 @@ from distspc.kernels import sparse_coding as kernel
 from distspc.kernels.baselines import lasso_code, principal_components, row_parts
 
 Solver = Literal["paper", "converged", "pca"]
+Step = Literal["stable", "paper"]
 TrainOn = Literal["all", "fillers"]
 
 
@@ -26,11 +27,12 @@ class Settings:
     train_on: TrainOn
     precision: kernel.Precision
     solver: Solver
+    step: Step = "stable"
 
     @property
     def rule(self) -> kernel.Rule:
         """Constants of the inner loop."""
-        return kernel.Rule(sparsity=self.sparsity)
+        return kernel.Rule(sparsity=self.sparsity, shorten=self.step == "stable")
 
     @property
     def task_nbytes(self) -> int:
@@ -81,6 +83,9 @@ def _fit_components(x: np.ndarray, first_row: int, s: Settings) -> dict[str, Any
         "converged": np.ones(s.n_batches, bool),
         "encode_steps": 0,
         "encode_converged": True,
+        "n_shortened": 0,
+        "smallest_step": np.nan,
+        "encode_step": np.nan,
     }
 
 
@@ -99,7 +104,7 @@ def _fit_code(
     )
     if s.solver == "converged":
         error, converged = _converged_error(x, trained.dictionary, s)
-        n_steps = 0
+        n_steps, step = 0, np.nan
     else:
         _, error, stop = kernel.encode(
             x,
@@ -108,7 +113,7 @@ def _fit_code(
             precision=s.precision,
             allocate=allocate,
         )
-        n_steps, converged = stop.n_steps, stop.converged
+        n_steps, converged, step = stop.n_steps, stop.converged, stop.step
     return {
         "error": error,
         "dictionary": trained.dictionary,
@@ -117,6 +122,9 @@ def _fit_code(
         "converged": trained.converged,
         "encode_steps": n_steps,
         "encode_converged": converged,
+        "n_shortened": int(np.sum(trained.step < s.rule.step)),
+        "smallest_step": trained.step.min(),
+        "encode_step": step,
     }
 
 

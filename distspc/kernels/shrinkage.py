@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from distspc.kernels import spectral
+from distspc.kernels.stability import largest_stable_norm, stable_share
 from distspc.kernels.stopping import (
     PassSums,
     end_products,
@@ -55,14 +56,62 @@ class Rule:
     step: float = 1e-2
     tolerance: float = 1e-2
     max_steps: int = 999
+    floor: float | None = None
+    """The eps that is added to the norm of the code; the tolerance, if None."""
+    shorten: bool = False
+    """Whether a dictionary for which the step is not stable gets a shorter one (`stability`)."""
+
+    @property
+    def eps(self) -> float:
+        """What is added to the norm of the code."""
+        return self.tolerance if self.floor is None else self.floor
+
+    def shortened(self, share: float) -> Rule:
+        """The rule of a step that is `share` as long: same fixed points, same meaning of the stop (`stability`)."""
+        return replace(
+            self,
+            sparsity=share * self.sparsity,
+            step=share * self.step,
+            tolerance=share * self.tolerance,
+            max_steps=math.ceil(self.max_steps / share),
+            floor=self.eps,
+        )
 
 
 @dataclass(frozen=True)
 class Stop:
-    """How an inner loop ended: after how many steps, and whether by the rule or by their largest number."""
+    """How an inner loop ended: after how many steps, by the rule or by their largest number, and with which step."""
 
     n_steps: int
     converged: bool
+    step: float
+
+
+class DivergedError(FloatingPointError):
+    """The code grew without limit; the message says where and why, as far as the caller knows.
+
+    Attributes
+    ----------
+    step_too_long
+        Whether the dictionary's norm is at or above what the step allows; else the input is not finite.
+    """
+
+    def __init__(self, n_steps: int, step: float, norm_squared: float) -> None:
+        self.step_too_long = norm_squared >= largest_stable_norm(step)
+        reason = (
+            f"||Phi||^2 of the dictionary is {norm_squared:.4g}, and a step of {step:g} converges only below "
+            f"{largest_stable_norm(step):g}"
+        )
+        super().__init__(
+            f"the code diverged after {n_steps} steps: "
+            + (reason if self.step_too_long else "the input holds NaN or infinity")
+        )
+
+    def within(self, place: str, first_component: float) -> Self:
+        """Add where it happened, and the share of the variance along one direction, which makes such norms."""
+        share = f" (the first principal component holds {first_component:.0%} of the variance of the sampled units)"
+        self.args = (f"{place}: {self.args[0]}{share if self.step_too_long else ''}",)
+        return self
 
 
 def soft_threshold(x: np.ndarray, threshold: float, work: np.ndarray | None = None) -> np.ndarray:
@@ -112,7 +161,7 @@ class InnerLoop:
         part_rows: int | None = None,
         pass_steps: int = 10,
     ) -> None:
-        self.rule, self.threads, self.pass_steps = rule, threads, pass_steps
+        self.given, self.rule, self.threads, self.pass_steps = rule, rule, threads, pass_steps
         self.parts = list(threads.shares(n_rows))
         if part_rows is not None:
             self.parts = [slice(a, min(a + part_rows, n_rows)) for a in range(0, n_rows, part_rows)]
@@ -160,11 +209,13 @@ class InnerLoop:
 
         Raises
         ------
-        FloatingPointError
-            If the code grows beyond all bounds or the input holds NaN.
+        DivergedError
+            If the code grows without limit or the input holds NaN.
         """
         self.inputs, self.dictionary, self.states = inputs, dictionary, states
-        gram = dictionary.T @ dictionary if gram is None else gram
+        self.gram = gram = dictionary.T @ dictionary if gram is None else gram
+        share = stable_share(gram, self.given.step) if self.given.shorten else 1.0
+        self.rule = self.given if share == 1 else self.given.shortened(share)
         self.matrix = np.multiply(gram, -self.rule.step, dtype=gram.dtype)
         self.matrix.flat[:: len(gram) + 1] += 1
         self.n_done, self.start_norm, self.decay, self.v = 0, 0.0, 0.0, self.first_v
@@ -180,17 +231,15 @@ class InnerLoop:
             if last is not None:
                 self._finish(last, n_steps, finish)
                 self.n_expected = self.n_done + last + 1
-                return Stop(self.n_expected, converged)
+                return Stop(self.n_expected, converged, self.rule.step)
             self._commit(n_steps)
 
     def _advance(self, n_steps: int) -> None:
         self.sums = self._over_parts(lambda part, buffers: self._run_part(part, buffers, n_steps))
         largest = self.sums.squares.max()
         if not largest < math.sqrt(np.finfo(largest.dtype).max):
-            raise FloatingPointError(
-                f"the code is beyond all bounds after {self.n_done + n_steps} steps: the input holds NaN or infinity, "
-                f"or the step of {self.rule.step:g} is too long for this dictionary"
-            )
+            norm = spectral.norm_of_gram(self.gram.astype(np.float64)) if np.isfinite(self.gram).all() else math.inf
+            raise DivergedError(self.n_done + n_steps, self.rule.step, norm**2)
         self.norms: dict[int, float] = {0: self.start_norm}
         self.grams: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -305,8 +354,8 @@ class InnerLoop:
 
     def _first_stop(self, n_steps: int) -> int | None:
         """Index of the first step of this pass whose ratio is below eps; None if there is none."""
-        eps = self.rule.tolerance
-        least = eps * (1 + spectral.margin(self.v.dtype))
+        eps = self.rule.eps
+        least = self.rule.tolerance * (1 + spectral.margin(self.v.dtype))
         lower = np.sqrt(np.maximum(np.linalg.eigvalsh(self.sums.along)[:, -1], 0))
         upper = np.sqrt(self.sums.squares[:-1])
         self.ratios = lower / (eps + upper)
@@ -334,21 +383,23 @@ class InnerLoop:
 
     def _stops(self, j: int, n_steps: int, code_high: float) -> bool:
         """Whether step j of this pass meets the rule, given an upper bound of the norm of the code before it."""
-        eps = self.rule.tolerance
+        eps, tolerance = self.rule.eps, self.rule.tolerance
         change = self._change_gram(j, n_steps)
-        found, self.change_top = proven_side(change, self._code_low(j, n_steps), code_high, eps, self.change_top)
+        least, most = (tolerance * (eps + norm) for norm in (self._code_low(j, n_steps), code_high))
+        found, self.change_top = proven_side(change, least, most, self.change_top)
         if found is not None:
             return found
         if not self.kept:
-            return spectral.norm_of_gram(change) / (eps + spectral.norm_of_gram(self._code_gram(j, n_steps))) < eps
+            code_norm = spectral.norm_of_gram(self._code_gram(j, n_steps))
+            return spectral.norm_of_gram(change) / (eps + code_norm) < tolerance
         before, after = self._codes(j, n_steps, np.float64), self._codes(j + 1, n_steps, np.float64)
         change_norm, code_norm = (
             spectral.norm_of_gram(g) for g in self.threads.map(spectral.gram, [after - before, before])
         )
         ratio = change_norm / (eps + code_norm)
-        if abs(ratio / eps - 1) <= spectral.margin(before.dtype):
+        if abs(ratio / tolerance - 1) <= spectral.margin(before.dtype):
             ratio = float(np.linalg.norm(after - before, 2) / (eps + np.linalg.norm(before, 2)))
-        return ratio < eps
+        return ratio < tolerance
 
     def _codes(self, j: int, n_steps: int, dtype: type) -> np.ndarray:
         return np.concatenate([self._history(i, n_steps)[j] for i in range(len(self.parts))], dtype=dtype)

@@ -13,11 +13,14 @@ from typing import Literal
 
 import numpy as np
 
-from distspc.kernels.shrinkage import InnerLoop, Rule, Stop
+from distspc.kernels.baselines import first_component_share
+from distspc.kernels.shrinkage import DivergedError, InnerLoop, Rule, Stop
 from distspc.kernels.threads import Threads, allowed_threads
 
 __all__ = [
     "PAPER",
+    "STABLE",
+    "DivergedError",
     "Rule",
     "Stop",
     "Trained",
@@ -34,6 +37,7 @@ Precision = Literal["float64", "float32"]
 Allocate = Callable[[tuple[int, ...], str], np.ndarray]
 
 PAPER = Rule()
+STABLE = Rule(shorten=True)
 SCALE_QUANTILE = 0.95
 LEARNING_STEP = 1e-2
 NORM_FLOOR = 1e-8
@@ -54,6 +58,8 @@ class Trained:
     """(batches,) inner steps."""
     converged: np.ndarray
     """(batches,) bool; a batch that did not converge made no dictionary step."""
+    step: np.ndarray
+    """(batches,) length of the inner steps: the rule's, or shorter where that is not stable."""
 
 
 # ---------------------------------------------------------------- draw and scale
@@ -155,20 +161,21 @@ def train(
 
     Raises
     ------
-    FloatingPointError
-        If a code grows beyond all bounds; names the batch.
+    DivergedError
+        If a code grows without limit; names the batch, the norm of the dictionary, its bound, and how much of the
+        variance lies along one direction, which is what makes that norm large.
     """
-    error, n_steps = np.zeros(n_batches), np.zeros(n_batches, np.int64)
+    error, step, n_steps = np.zeros(n_batches), np.zeros(n_batches), np.zeros(n_batches, np.int64)
     converged = np.zeros(n_batches, bool)
     with Threads(n_threads) as threads:
         trainer = _Trainer(x, dictionary, batch_size, rule, np.dtype(precision), threads)
         for i in range(n_batches):
             try:
                 error[i], stop = trainer.batch(rng.choice(len(x), batch_size))
-            except FloatingPointError as problem:
-                raise FloatingPointError(f"training batch {i + 1} of {n_batches}: {problem}") from None
-            n_steps[i], converged[i] = stop.n_steps, stop.converged
-    return Trained(trainer.dictionary.astype(np.float64), error, n_steps, converged)
+            except DivergedError as problem:
+                raise problem.within(f"training batch {i + 1} of {n_batches}", first_component_share(x)) from None
+            n_steps[i], converged[i], step[i] = stop.n_steps, stop.converged, stop.step
+    return Trained(trainer.dictionary.astype(np.float64), error, n_steps, converged, step)
 
 
 class _Trainer:
@@ -282,8 +289,8 @@ def encode(
 
     Raises
     ------
-    FloatingPointError
-        If the code grows beyond all bounds.
+    DivergedError
+        If the code grows without limit; see `train`.
     """
     dtype = np.dtype(precision)
     phi = np.ascontiguousarray(dictionary, dtype)
@@ -306,5 +313,8 @@ def encode(
         loop = InnerLoop(
             len(x), phi.shape[1], dtype=dtype, rule=rule, threads=threads, part_rows=part_rows, pass_steps=PASS_STEPS
         )
-        stop = loop.run(inputs, phi, finish, states=states)
+        try:
+            stop = loop.run(inputs, phi, finish, states=states)
+        except DivergedError as problem:
+            raise problem.within("code of all images", first_component_share(x)) from None
     return loop.codes, error, stop

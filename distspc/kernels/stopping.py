@@ -1,4 +1,4 @@
-"""When the inner loop stops: the first step whose ``||dr||_2 / (eps + ||r||_2)`` is below eps, proven step by step.
+"""When the inner loop stops: the first step whose ``||dr||_2 / (eps + ||r||_2)`` is below the tolerance, proven.
 
 Everything here is a sum over groups of rows, so that a set cut into parts stops where the whole set would. Cheapest
 first:
@@ -10,8 +10,8 @@ first:
 3. What is left is decided by the Gram matrix of dr: a Rayleigh quotient proves that the rule is not met, a Cholesky
    factor that it is; then by eigenvalues.
 
-Where even eigenvalues agree with eps to 1e-9, the caller takes the singular values of the definition. Bounds count only
-where they clear eps by a margin that is well above what rounding can do to them.
+Where even eigenvalues agree with the tolerance to 1e-9, the caller takes the singular values of the definition. Bounds
+count only where they clear it by a margin that is well above what rounding can do to them.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def line_bounds(squares: np.ndarray, products: np.ndarray, first_norm: float, la
 
 
 def proven_side(
-    change: np.ndarray, code_low: float, code_high: float, eps: float, start: np.ndarray | None
+    change: np.ndarray, least: float, most: float, start: np.ndarray | None
 ) -> tuple[bool | None, np.ndarray]:
     """Whether a step meets the rule: True or False where that is proven, else None.
 
@@ -120,17 +120,15 @@ def proven_side(
     ----------
     change
         Gram matrix of dr; its type sets the margin.
-    code_low, code_high
-        Bounds of the norm of r.
-    eps
-        Tolerance of the rule.
+    least, most
+        Bounds of the norm of dr below which the rule is met: tolerance times (eps plus a bound of the norm of r).
     start
         Vector to start from, as for `spectral.lower_norm`; the one found is returned for the next step.
     """
     margin = spectral.margin(change.dtype)
     low, vector = spectral.lower_norm(change, start)
-    if low >= eps * (1 + margin) * (eps + code_high):
+    if low >= most * (1 + margin):
         return False, vector
-    if spectral.is_below(change, eps * (1 - margin) * (eps + code_low)):
+    if spectral.is_below(change, least * (1 - margin)):
         return True, vector
     return None, vector

@@ -277,7 +277,8 @@ def test_activations_that_are_not_finite_are_refused(bad):
 
 def test_a_code_that_diverges_names_the_batch():
     rng, _, X, phi = drawn()
-    with pytest.raises(FloatingPointError, match=r"training batch 1 of 3: .* beyond all bounds after \d+ steps"):
+    what = r"training batch 1 of 3: the code diverged after \d+ steps: .* only below 0\.04 \(.* holds \d+% of"
+    with pytest.raises(kernel.DivergedError, match=what):
         kernel.train(X, phi, rng, n_batches=3, batch_size=20, rule=kernel.Rule(step=50.0))
 
 

@@ -69,3 +69,42 @@ def fit(seed, activations, n_units, n_codewords, n_batches, batch_size, sparsity
     rng, _, X, Phi = draw(seed, activations, n_units, n_codewords)
     Phi, *_ = train(X if n_targets is None else X[n_targets:], Phi, rng, n_batches, batch_size, sparsity)
     return reconstruct(X, Phi, sparsity)[0]
+
+
+def share(Phi, bound=1.5):
+    """How much of the step converges for this dictionary: all of it below a squared norm of 2 / STEP."""
+    L = np.linalg.norm(Phi, 2) ** 2
+    return 1.0 if L * STEP < 2 else bound / (L * STEP)
+
+
+def encode_shortened(B, Phi, f, sparsity=LAMBDA):
+    """As `encode`, with a share f of the step, the threshold and the tolerance, and 1 / f as many steps."""
+    r = np.zeros((len(B), Phi.shape[1]))
+    for t in range(1, int(np.ceil(999 / f)) + 1):
+        e = B - r @ Phi.T
+        r_new = S(r + f * STEP * (e @ Phi), f * sparsity)
+        ratio = np.linalg.norm(r_new - r, 2) / (EPS + np.linalg.norm(r, 2))
+        r = r_new
+        if ratio < f * EPS:
+            return r, e, True, t
+    return r, e, False, t
+
+
+def train_stable(X, Phi, rng, n_batches, batch_size, sparsity=LAMBDA):
+    """As `train`, with a shorter step in every batch whose dictionary needs one; returns that share by batch too."""
+    errors, steps, shares = [], [], []
+    for _ in range(n_batches):
+        rows = rng.choice(len(X), batch_size)
+        B = X[rows] - np.mean(X[rows])
+        Phi = Phi / np.maximum(np.linalg.norm(Phi, axis=0), 1e-8)
+        f = share(Phi)
+        r, e, ok, n = encode_shortened(B, Phi, f, sparsity)
+        if ok:
+            e = B - r @ Phi.T
+            r = S(r + f * STEP * (e @ Phi), f * sparsity)
+            e = B - r @ Phi.T
+            Phi = Phi + STEP * (e.T @ r)
+        errors.append(np.mean(e**2))
+        steps.append(n)
+        shares.append(f)
+    return Phi, np.array(errors), np.array(steps), np.array(shares)
