@@ -22,6 +22,8 @@ from distspc.compute import MEMORY_SHARE
 from distspc.distance_plan import Problem, plan_distances
 from distspc.errors import InputError
 from distspc.kernels.models import Settings as Fit
+from distspc.kernels.sparse_coding import PAPER
+from distspc.kernels.stability import largest_stable_norm
 from distspc.layers import LAYERS
 from distspc.reconstruction import gather_rows
 from distspc.study import StageName, StudyFile
@@ -56,6 +58,8 @@ class Rates:
         Speed of float64 products over that of float32.
     train_steps, test_steps
         Inner steps of a batch (mean over the training) and of the final encoding; they depend on the data.
+    shortened_batches, shortened_steps
+        Batches of a training whose step is shortened (``step: stable``), and the inner steps of one of these.
     store_bytes_per_s
         Bytes that a worker reads or writes per second, decoding included.
     task_s
@@ -70,6 +74,8 @@ class Rates:
     float64_share: float = 0.5
     train_steps: float = 25.0
     test_steps: float = 25.0
+    shortened_batches: float = 16.0
+    shortened_steps: float = 50.0
     store_bytes_per_s: float = 400e6
     task_s: float = 0.02
     start_s: float = 10.0
@@ -271,7 +277,11 @@ class _Model:
         """Units gathered once a layer; a training and an encoding of all images for every layer and seed."""
         s, rates, n_seeds = self.study.reconstruction, self.rates, len(self.study.reconstruction.seeds)
         k, units, batch = s.codewords, s.units, s.batch_size
-        training = s.batches * (rates.train_steps * 2.0 * batch * k * k + 8.0 * batch * units * k + 2.0 * units * k * k)
+        steps = s.batches * rates.train_steps
+        # ||Phi||^2 is at most the number of unit codewords: fewer than the bound never need a shorter step.
+        if s.step == "stable" and k > largest_stable_norm(PAPER.step):
+            steps += min(s.batches, rates.shortened_batches) * (rates.shortened_steps - rates.train_steps)
+        training = steps * 2.0 * batch * k * k + s.batches * (8.0 * batch * units * k + 2.0 * units * k * k)
         encoding = rates.test_steps * 2.0 * n_images * k * k + 4.0 * n_images * units * k
         flop = (training + encoding) * n_seeds / (1.0 if s.precision == "float32" else rates.float64_share)
         memory = self._fit_nbytes(n_images)

@@ -43,6 +43,15 @@ def test_a_task_that_does_not_fit_is_refused(study):
         plan_study(study, **SIZES, resources=replace(HERE, memory_nbytes=2**30))
 
 
+def test_shortened_steps_cost_iterations_where_a_dictionary_can_need_them(study):
+    def seconds(**settings):
+        some = StudyFile.from_dict({**study.model_dump(exclude={"reconstruction"}), "reconstruction": settings})
+        return by_stage(plan_study(some, **SIZES, resources=HERE))["reconstruct"]
+
+    assert seconds() == seconds(step="stable") > seconds(step="paper")
+    assert seconds(codewords=200) == seconds(codewords=200, step="paper")
+
+
 def test_rates_fitted_to_a_sample_give_its_times(study):
     sample = {"n_targets": 300, "n_fillers": 700}
     measured = {"extract": 600.0, "distances": 9.0, "reconstruct": 321.0}
