@@ -8,7 +8,6 @@ from pathlib import Path
 
 import distspc
 from distspc.demo import write_demo
-from distspc.deploy import dashboard_lines
 
 
 def main(folder: Path) -> None:
@@ -17,7 +16,7 @@ def main(folder: Path) -> None:
     study = study.model_copy(update={"layers": ("block1_pool", "block2_pool")})
 
     with distspc.deploy("local", overrides=["workers=1"]) as client:
-        print(*dashboard_lines(client), sep="\n")  # watch: open this in a browser
+        print(*distspc.dashboard_lines(client), sep="\n")  # watch: open this in a browser
         client.cluster.scale(2)  # scale: another worker process, at any time
         client.wait_for_workers(2, timeout=60)
         results = study.run(client, progress=progress, stages=["extract", "distances"])

@@ -12,18 +12,19 @@ from pathlib import Path
 
 import distspc
 from distspc.demo import write_demo
-from distspc.deploy import dashboard_lines, job_script
 
 
 def main(folder: Path, gpu: str = "slurm-gpu", cpu: str = "slurm-cpu") -> None:
     """Run a small study on two clusters, one after the other, and print a table of its results."""
     study = distspc.Study.from_file(write_demo(folder))
     study = study.model_copy(update={"layers": ("block1_pool",)})  # the cheapest one
-    print(job_script(cpu, name="demo"))  # look before you submit
+    print(distspc.job_script(cpu, name="demo"))  # look before you submit
 
     # Leaving a block takes its jobs out of the queue, also after an error or Ctrl-C.
     with distspc.deploy(gpu, name="demo-extract", log_directory=folder / "logs") as client:
-        print(*dashboard_lines(client, everywhere=True), sep="\n")  # the link, the ssh line, the form for Jupyter
+        print(
+            *distspc.dashboard_lines(client, everywhere=True), sep="\n"
+        )  # the link, the ssh line, the form for Jupyter
         study.run(client, stages=["extract"])
 
     with distspc.deploy(cpu, overrides=["workers=1"], name="demo-distances", log_directory=folder / "logs") as client:

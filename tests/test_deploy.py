@@ -594,3 +594,26 @@ def test_importing_dask_jobqueue_leaves_ctrl_c_as_it_was():
         "job_script('slurm-cpu'); assert signal.getsignal(signal.SIGINT) is before"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_importing_dask_jobqueue_in_a_thread_loses_no_handler_that_the_main_thread_sets():
+    code = """
+import builtins, signal, threading
+from distspc.deploy.signals import handlers_kept
+inside, done = threading.Event(), threading.Event()
+def load():
+    with handlers_kept():
+        inside.set()
+        assert done.wait(30)
+        import dask_jobqueue
+thread = threading.Thread(target=load)
+thread.start()
+assert inside.wait(30)
+ours = lambda *_: None
+signal.signal(signal.SIGINT, ours)
+done.set()
+thread.join(60)
+assert signal.getsignal(signal.SIGINT) is ours
+assert signal.signal.__name__ == "signal"
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)

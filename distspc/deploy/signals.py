@@ -59,8 +59,21 @@ def shielded(what: str) -> Iterator[None]:
 @contextmanager
 def handlers_kept() -> Iterator[None]:
     """Leave SIGINT's handler as it is: importing dask_jobqueue replaces it by a silent exit, or fails in a thread."""
-    set_handler = signal.signal
-    signal.signal = lambda *_: signal.SIG_DFL
+    set_handler, importing = signal.signal, threading.get_ident()
+    if _in_main_thread():
+        before = signal.getsignal(signal.SIGINT)
+        try:
+            yield
+        finally:
+            if before is not None:  # None: set by something other than Python
+                set_handler(signal.SIGINT, before)
+        return
+
+    def elsewhere(number: int, handler: Any) -> Any:
+        # Only the main thread may set handlers; what it sets meanwhile is set.
+        return signal.SIG_DFL if threading.get_ident() == importing else set_handler(number, handler)
+
+    signal.signal = elsewhere  # type: ignore[assignment]
     try:
         yield
     finally:
