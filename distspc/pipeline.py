@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -302,8 +304,25 @@ def run_stages(
             _check_stored(study, stages)
             _forget(study, stages)
         for stage in (s for s in STAGES if s in stages):
-            run.stage(stage)
+            with _times_kept(study, stage, run.outcome):
+                run.stage(stage)
     return run.outcome
+
+
+@contextmanager
+def _times_kept(study: StudyFile, stage: StageName, outcome: Outcome) -> Iterator[None]:
+    """Keep with the groups of a stage when it computed them, also where it is stopped in the middle."""
+    start, n_before = datetime.now(UTC), len(outcome.computed)
+    made = {"extract": [f"activations/{layer}" for layer in study.layers], "reconstruct": ["reconstruction"]}
+    made |= {"distances": ["distances"], "relate": ["relations"]}
+    stopped = True
+    try:
+        yield
+        stopped = False
+    finally:
+        for group in made.get(stage, []) if stopped or len(outcome.computed) > n_before else []:
+            if zarr_store.exists(study.store, group):
+                zarr_store.note_written(study.store, group, start)
 
 
 def _check_stored(study: StudyFile, stages: Iterable[StageName]) -> None:

@@ -90,11 +90,11 @@ def stages(store: str | Path, layers: Sequence[str]) -> list[Stage]:
 
 
 def written(store: str | Path, groups: Iterable[str]) -> str:
-    """When the chunks of some groups were written: first to last, and how long that is."""
-    times = [path.stat().st_mtime for group in groups for path in Path(store, group).glob("*/c/**/*") if path.is_file()]
+    """When some groups were written: first to last, and how long that is."""
+    times = [time for group in groups if (time := zarr_store.written(store, group)) is not None]
     if not times:
         return ""
-    first, last = (datetime.fromtimestamp(t, tz=UTC) for t in (min(times), max(times)))
+    first, last = min(time[0] for time in times), max(time[1] for time in times)
     text = f"{first:%Y-%m-%d %H:%M:%S} to " + (
         f"{last:%H:%M:%S}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M:%S}"
     )

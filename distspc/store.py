@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,29 @@ def note(store: StorePath, **values: Any) -> None:
 def note_group(store: StorePath, group: str, **values: Any) -> None:
     """Keep facts about a group that exists, such as its notices, as attributes of it."""
     _group(store, group, "r+").attrs.update(values)
+
+
+def note_written(store: StorePath, group: str, start: datetime) -> None:
+    """Keep when a group was written: from `start`, or from when it was first, until now (UTC)."""
+    first, _ = attributes(store, group).get("written", (start.isoformat(timespec="seconds"), ""))
+    note_group(store, group, written=[first, datetime.now(UTC).isoformat(timespec="seconds")])
+
+
+def written(store: StorePath, group: str) -> tuple[datetime, datetime] | None:
+    """When a group was written, first to last (UTC); None where there is none.
+
+    Of a store from before this was kept, the times of its arrays' files, not of their chunks: there may be millions.
+    """
+    if not exists(store, group):
+        return None
+    kept = attributes(store, group).get("written")
+    if kept is not None:
+        return datetime.fromisoformat(kept[0]), datetime.fromisoformat(kept[1])
+    paths = [path for pattern in ("*/zarr.json", "*/c", "*/c/0") for path in Path(store, group).glob(pattern)]
+    times = [path.stat().st_mtime for path in paths]
+    if not times:
+        return None
+    return datetime.fromtimestamp(min(times), UTC), datetime.fromtimestamp(max(times), UTC)
 
 
 def notes(store: StorePath) -> dict[str, Any]:
@@ -385,8 +409,10 @@ def complete(store: StorePath, group: str, *dims: str) -> np.ndarray:
 
 def groups(store: StorePath) -> list[str]:
     """Names of all groups that hold arrays, `activations/<layer>` included."""
-    files = [p for p in Path(store).glob("**/zarr.json") if json.loads(p.read_text())["node_type"] == "array"]
-    return sorted({p.parent.parent.relative_to(store).as_posix() for p in files})
+    # By name, not by walking: a store of a million images has millions of chunk files.
+    layers = [f"activations/{path.name}" for path in Path(store, "activations").glob("*") if path.is_dir()]
+    names = [name for name in schema.GROUPS if name != "activations"] + layers
+    return sorted(name for name in names if next(Path(store, name).glob("*/zarr.json"), None) is not None)
 
 
 def remove(store: StorePath, group: str) -> None:

@@ -1,12 +1,14 @@
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distspc import provenance
 from distspc import store as zarr_store
 from distspc.errors import InputError, StoreBusyError, StoreMismatchError
 from distspc.integrity import damaged_chunks, lock, remove_damaged, sweep
@@ -155,3 +157,41 @@ def test_a_region_is_read_into_an_array_in_its_type(tmp_path):
     )
     np.testing.assert_array_equal(out[2:5], made[1:4, 2:6])
     assert np.isnan(out[[0, 1, 5, 6, 7, 8]]).all()
+
+
+def test_times_of_a_group_are_its_attributes_and_need_no_look_at_chunks(tmp_path):
+    store = tmp_path / "s.zarr"
+    allocate(store)
+    start = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    zarr_store.note_written(store, "reconstruction", start)
+    zarr_store.note_written(store, "reconstruction", datetime.now(UTC))
+    first, last = zarr_store.written(store, "reconstruction")
+    assert first == start
+    assert last > start
+    assert zarr_store.written(store, "scores") is None
+
+
+def test_a_store_from_before_times_were_kept_has_those_of_its_files(tmp_path):
+    store = tmp_path / "s.zarr"
+    allocate(store)
+    first, last = zarr_store.written(store, "reconstruction")
+    assert abs((datetime.now(UTC) - last).total_seconds()) < 3600
+    assert first <= last
+
+
+def test_groups_and_times_of_a_store_do_not_depend_on_the_number_of_chunks(tmp_path, monkeypatch):
+    path = tmp_path / "many.zarr"
+    make_store(path, n_targets=3, n_fillers=2, layers={"fc2": 8, "fc1": 4})
+    seen, looked, real = [], [], os.scandir
+    for n in (1, 300):
+        for i in range(n):
+            chunk = path / "activations/fc2/activation/c" / str(i) / "0"
+            chunk.parent.mkdir(exist_ok=True)
+            chunk.touch()
+        looked.clear()
+        monkeypatch.setattr(os, "scandir", lambda folder=".": looked.append(folder) or real(folder))
+        assert zarr_store.groups(path) == ["activations/fc1", "activations/fc2", "images"]
+        provenance.written(path, ["activations/fc1", "activations/fc2"])
+        monkeypatch.undo()
+        seen.append(len(looked))
+    assert seen[0] == seen[1]
