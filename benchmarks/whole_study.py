@@ -2,6 +2,7 @@
 
     python benchmarks/whole_study.py                  # 256 images, the four upper layers, 40 batches: minutes
     python benchmarks/whole_study.py --check --images 2000 --layers block4_pool block5_pool fc1 fc2 --seeds 2
+    python benchmarks/whole_study.py --full DIR       # the classic study for real: hours, 50 GB (`full_study.py`)
 
 Every stage of a study runs on local worker processes from image files to report; printed are its seconds and the peak
 of a worker's resident memory, sampled ten times a second. From these, in the same run:
@@ -16,11 +17,10 @@ of a worker's resident memory, sampled ten times a second. From these, in the sa
   target; a literal transcription of the training with its two SVDs a step.
 
 `--check` then runs another study of `--images` with the full settings of the method, on new workers, beside what was
-predicted for it. Photographs are crops of those that scikit-image and scikit-learn ship. Weights are random, those of
-each unit shifted to a mean of zero: with plain random weights the images of a deep layer are nearly the same (mean
-correlation 0.9), and batches of 250 of them drive the dictionary beyond all bounds. Shifted ones leave them as
-different (0.2) that batches take about as many steps as on activations like those of a trained network; in
-block1_pool they still diverge, so the lower layers are not among the default.
+predicted for it. Photographs are crops of those that scikit-image and scikit-learn ship. Weights are random, those of each unit shifted to
+a mean of zero: with plain random weights the images of a deep layer are nearly the same (mean correlation 0.9). Shifted
+ones leave them as different (0.2) that batches take about as many steps as on activations like those of a trained
+network. `--full` takes plain random weights, or a network of one's own (`--weights`).
 """
 
 from __future__ import annotations
@@ -70,6 +70,12 @@ N_CORES = len(os.sched_getaffinity(0))
 def main() -> None:
     """Measure, project, and with `--check` compare."""
     settings = parse_arguments()
+    if settings.full:
+        from full_study import run_full
+
+        run_full(settings)
+        return
+    settings.images = settings.images or 256
     if settings.part:
         print(json.dumps(authors_extraction(settings)))
         return
@@ -88,7 +94,11 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     """Sizes and what to leave out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--full", metavar="DIR", help="run the classic study there, all layers and defaults, for real")
+    parser.add_argument("--full-seeds", nargs="+", type=int, default=[0], help="of --full; more may be added later")
+    parser.add_argument("--full-layers", nargs="+", help="of --full; all seven if not given")
+    parser.add_argument("--weights", help="of --full: a file or a name as in a study; random numbers if not given")
+    parser.add_argument("--images", type=int, help="256 if not given; with --full the paper's 10,264")
     parser.add_argument("--layers", nargs="+", default=UPPER_LAYERS, choices=list(LAYERS))
     parser.add_argument("--seeds", type=int, default=1, help="of the study that --check runs")
     parser.add_argument("--check", action="store_true", help="predict a study of --images, then run it")
