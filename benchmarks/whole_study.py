@@ -17,10 +17,10 @@ of a worker's resident memory, sampled ten times a second. From these, in the sa
   target; a literal transcription of the training with its two SVDs a step.
 
 `--check` then runs another study of `--images` with the full settings of the method, on new workers, beside what was
-predicted for it. Photographs are crops of those that scikit-image and scikit-learn ship. Weights are random, those of each unit shifted to
-a mean of zero: with plain random weights the images of a deep layer are nearly the same (mean correlation 0.9). Shifted
-ones leave them as different (0.2) that batches take about as many steps as on activations like those of a trained
-network. `--full` takes plain random weights, or a network of one's own (`--weights`).
+predicted for it. Photographs are crops of those that scikit-image and scikit-learn ship. Weights are random, those of
+each unit shifted to a mean of zero: with plain random weights the images of a deep layer are nearly the same (mean
+correlation 0.9). Shifted ones leave them as different (0.2) that batches take about as many steps as on activations
+like those of a trained network. `--full` takes plain random weights, or a network of one's own (`--weights`).
 """
 
 from __future__ import annotations
