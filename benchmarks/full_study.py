@@ -97,6 +97,8 @@ def make_study(folder: Path, settings: argparse.Namespace) -> Study:
         "model": {"weights": settings.weights or "random"},
         "reconstruction": {"seeds": settings.full_seeds},
     }
+    if settings.preprocessing:
+        content["model"]["preprocessing"] = settings.preprocessing
     if settings.full_layers:
         content["layers"] = settings.full_layers
     return Study.from_dict(content, base=folder)
@@ -163,7 +165,8 @@ def print_stages(study: Study, folder: Path, resources: Resources, counts: dict[
     speed = resources.n_workers * resources.cores * resources.gflops_per_core * 1e9
     print(
         f"\n{counts['n_targets']} targets, {counts['n_fillers']} fillers, {len(study.layers)} layers, seeds "
-        f"{', '.join(map(str, study.reconstruction.seeds))}, weights {study.model.weights}; "
+        f"{', '.join(map(str, study.reconstruction.seeds))}, weights "
+        f"{Path(study.model.weights).name}, preprocessing {study.model.preprocessing}; "
         f"{resources.n_workers} workers of {resources.cores} cores and {gib(resources.memory_nbytes)}; "
         f"{resources.gflops_per_core:.0f} GFLOP/s a core\n"
     )

@@ -98,6 +98,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--full-seeds", nargs="+", type=int, default=[0], help="of --full; more may be added later")
     parser.add_argument("--full-layers", nargs="+", help="of --full; all seven if not given")
     parser.add_argument("--weights", help="of --full: a file or a name as in a study; random numbers if not given")
+    parser.add_argument("--preprocessing", help="of --full: as in a study; its default if not given")
     parser.add_argument("--images", type=int, help="256 if not given; with --full the paper's 10,264")
     parser.add_argument("--layers", nargs="+", default=UPPER_LAYERS, choices=list(LAYERS))
     parser.add_argument("--seeds", type=int, default=1, help="of the study that --check runs")
