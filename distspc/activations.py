@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import dask
 import numpy as np
 from dask.base import tokenize
 from dask.delayed import Delayed
 
 from distspc import store as zarr_store
 from distspc.activation_store import allocate_layers, images_of, missing_chunks, stored_shapes
+from distspc.compute import task
 from distspc.errors import InputError
 from distspc.images import network_input
 from distspc.imported import import_activations
@@ -98,7 +98,7 @@ def extract_activations(
     used = {layer for wanted in missing.values() for layer in wanted}
     recipe = replace(recipe, layers=tuple(layer for layer in layers if layer in used))
     token = tokenize(str(store), recipe, dtype)
-    extract = dask.delayed(_extract, pure=False)
+    extract = task(_extract)
     return [
         extract(str(store), recipe, wanted, i, batch_size, dtype, dask_key_name=task_key("extract", "", token, i))
         for i, wanted in missing.items()

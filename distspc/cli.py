@@ -88,6 +88,16 @@ def _finish(outcome: Outcome) -> None:
             "Mend or remove these files and run again with --redo to take them in.",
             err=True,
         )
+    for failure in outcome.failures:
+        typer.echo(f"failed: {failure.title}: {failure.reason}", err=True)
+    if outcome.failures:
+        n = len(outcome.failures)
+        typer.echo(
+            f"{n} {'part' if n == 1 else 'parts'} of the study could not be computed; everything else is done. "
+            "Run the same command again once this is mended: it tries only what failed.",
+            err=True,
+        )
+    if outcome.skipped or outcome.failures:
         raise typer.Exit(2)
 
 

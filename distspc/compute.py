@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import dask
 from dask.callbacks import Callback
 
-from distspc.errors import WorkerError
+from distspc.errors import InputError, WorkerError
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed
-    from distributed import Client
+    from distributed import Client, Future
 
 logger = logging.getLogger(__name__)
 
+PartT = TypeVar("PartT", bound=Hashable)
+
 RETRIES = 3
+"""Times that a task is computed again where its worker failed; a task that refuses its input is computed once."""
 MEMORY_SHARE = 0.6
 """Share of a worker's memory that its tasks may plan with; beyond it Dask begins to spill."""
 
@@ -40,6 +47,43 @@ def task_memory(client: Client | None) -> int | None:
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     limits = [w["memory_limit"] / w["nthreads"] for w in workers if w.get("memory_limit")]
     return int(MEMORY_SHARE * min(limits)) if limits else None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A task's InputError as its result: Dask computes again what raises, and the input would be no better then."""
+
+    error: InputError
+
+
+_as_values: ContextVar[bool] = ContextVar("refusals_as_values", default=False)
+
+
+@contextmanager
+def refusals_as_values() -> Iterator[None]:
+    """Inside this block `task` makes tasks that return a `Refusal` instead of raising InputError, for `compute`."""
+    token = _as_values.set(True)
+    try:
+        yield
+    finally:
+        _as_values.reset(token)
+
+
+def task(function: Callable[..., Any], **options: Any) -> Any:
+    """Make a function one of Dask's, as `dask.delayed`; what a task refused, those that rest on it refuse too."""
+    return dask.delayed(partial(_answer, function) if _as_values.get() else function, pure=False, **options)
+
+
+def _answer(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    for given in (*arguments, *named.values()):
+        for value in given if isinstance(given, list) else [given]:
+            if isinstance(value, Refusal):
+                return value
+    try:
+        return function(*arguments, **named)
+    except InputError as error:
+        error.__cause__ = error.__context__ = None  # tracebacks would keep the task's arrays
+        return Refusal(error.with_traceback(None))
 
 
 def compute(
@@ -71,31 +115,100 @@ def compute(
     Raises
     ------
     Exception
-        What the first failing task raised, after all others have been cancelled.
+        What the first failing task raised, or refused with, after all others have been cancelled.
     """
+    computed = _results({"": tasks}, client, label, progress, stop=True, resource=resource, gather=gather)
+    with closing(computed):  # whatever ends it, no task is left running
+        results = dict(computed)
+    return [results["", i] for i in range(len(tasks))] if gather else []
+
+
+def compute_parts(
+    parts: Mapping[PartT, Sequence[Delayed]], client: Client | None, *, label: str, progress: Progress = silent
+) -> dict[PartT, InputError]:
+    """Compute the tasks of several parts, such as layers; one that refuses its input stops no other.
+
+    Parameters
+    ----------
+    parts
+        Tasks by part, built inside `refusals_as_values`.
+    client, label, progress
+        As in `compute`.
+
+    Returns
+    -------
+    dict
+        Why parts refused; those that are computed are not in it.
+
+    Raises
+    ------
+    Exception
+        What the first task that failed otherwise raised, after all others have been cancelled.
+    """
+    refused: dict[PartT, InputError] = {}
+    with closing(_results(parts, client, label, progress)) as computed:
+        for (part, _), result in computed:
+            if isinstance(result, Refusal):
+                refused.setdefault(part, result.error)
+    return refused
+
+
+def _results(
+    parts: Mapping[PartT, Sequence[Delayed]],
+    client: Client | None,
+    label: str,
+    progress: Progress,
+    *,
+    stop: bool = False,
+    resource: str | None = None,
+    gather: bool = False,
+) -> Generator[tuple[tuple[PartT, int], Any]]:
+    """Results of tasks by part and number, as they come; None for those that stay where they are.
+
+    A refusal is a result, or raised if `stop`; the other tasks of its part are cancelled.
+    """
+    tasks = {(part, i): task for part, some in parts.items() for i, task in enumerate(some)}
     logger.info("%s: %d tasks", label, len(tasks))
     progress(label, 0, len(tasks))
     if client is None:
-        results = _compute_here(tasks, label, progress)
-        return results if gather else []
+        yield from zip(tasks, _compute_here(list(tasks.values()), label, progress, stop=stop), strict=True)
+        return
     from distributed import CancelledError, as_completed
 
     resources = {resource: 1} if resource and _offered(client, resource) else None
-    futures = client.compute(list(tasks), retries=RETRIES, resources=resources)
+    futures = client.compute(list(tasks.values()), retries=RETRIES, resources=resources)
+    names = dict(zip((future.key for future in futures), tasks, strict=True))
+    stopped: set[PartT] = set()
     try:
         for n_done, future in enumerate(as_completed(futures), start=1):
-            if future.status != "finished":
-                future.result()
+            name = names[future.key]
+            if name[0] not in stopped:
+                result = _result(future, gather)
+                if isinstance(result, Refusal):
+                    if stop:
+                        raise result.error
+                    stopped.add(name[0])
+                    _cancel(client, (other for other in futures if names[other.key][0] == name[0]))
+                yield name, result
             progress(label, n_done, len(tasks))
             if not gather:
                 future.release()
-        return client.gather(futures) if gather else []
     except CancelledError as error:
         raise WorkerError(
             f"{label}: {_why_dropped(error)}; what is done stays, run the study again to go on"
         ) from error
     finally:
-        client.cancel([future for future in futures if not future.done()])
+        _cancel(client, futures)
+
+
+def _result(future: Future, gather: bool) -> Any:
+    """Result of a future that is done, where it is wanted or a refusal; raises what the task raised."""
+    wanted = gather or future.status != "finished" or future.type is Refusal
+    return future.result() if wanted else None
+
+
+def _cancel(client: Client, futures: Iterable[Future]) -> None:
+    client.cancel([future for future in futures if not future.done()])
 
 
 def run_everywhere(function: Callable[[], Any], client: Client | None) -> None:
@@ -118,12 +231,14 @@ def _offered(client: Client, resource: str) -> bool:
     return any(resource in w.get("resources", {}) for w in workers)
 
 
-def _compute_here(tasks: Sequence[Delayed], label: str, progress: Progress) -> list[Any]:
+def _compute_here(tasks: Sequence[Delayed], label: str, progress: Progress, *, stop: bool) -> list[Any]:
     keys = {task.key for task in tasks}
     n_done = 0
 
-    def note(key: Any, *_: Any) -> None:
+    def note(key: Any, result: Any, *_: Any) -> None:
         nonlocal n_done
+        if stop and isinstance(result, Refusal):
+            raise result.error
         if key in keys:
             n_done += 1
             progress(label, n_done, len(tasks))

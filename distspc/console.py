@@ -135,6 +135,8 @@ def status_table(rows: Sequence[Progressed]) -> str:
     shown = Table("stage", "layer", "state", box=None, pad_edge=False)
     for row in rows:
         state = "done" if row.complete else f"{row.n_done} of {row.n_tasks}" if row.n_done else "to do"
+        if row.failed:
+            state = f"{state}, failed: {row.failed}" if row.n_done else f"failed: {row.failed}"
         shown.add_row(row.stage, row.layer, state)
     return _text(shown)
 
@@ -144,12 +146,13 @@ def summary(study: Study, outcome: Outcome) -> str:
     lines = []
     if outcome.computed:
         lines.append("Done: " + ", ".join(f"{label} ({n} tasks)" for label, n in outcome.computed.items()))
-    else:
+    elif not outcome.failures:
         lines.append("Nothing to do: everything asked for is already in the store.")
     if zarr_store.exists(study.store, "distances") and zarr_store.exists(study.store, "reconstruction"):
         lines.append(table(_by_layer(study)))
     if zarr_store.exists(study.store, "relations"):
         lines.append(table(_relations(study)))
+    lines += [failure.sentence for failure in outcome.failures]
     lines.append(f"store: {study.store}")
     if outcome.report is not None:
         lines.append(f"report: {outcome.report}")

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Literal, get_args
 
-import dask
 import numpy as np
 from dask.base import tokenize
 
 from distspc import store as zarr_store
+from distspc.compute import task
 from distspc.distance_features import add_partials, multiply_features, rescore, search_products
 from distspc.distance_plan import DEFAULT_NBYTES, SPLIT, DistancePlan, Problem, plan_distances
 from distspc.distance_search import search_rows
@@ -111,7 +111,7 @@ def nearest_distances(
     logger.info(
         "%s: %d tasks of at most %s, %s to read", layer, plan.n_tasks, gib(plan.task_nbytes), gib(plan.read_nbytes)
     )
-    finish = dask.delayed(finish_layer, pure=False)(
+    finish = task(finish_layer)(
         settings,
         tiles,
         table,
@@ -236,7 +236,7 @@ def _stored(settings: Settings, table: _Table, recipe: Mapping[str, object]) -> 
 
 def _tile_tasks(settings: Settings, plan: DistancePlan, n_features: int, token: str) -> list[Delayed]:
     if plan.whole_rows:
-        search = dask.delayed(search_rows, pure=False)
+        search = task(search_rows)
         return [
             search(
                 settings,
@@ -249,7 +249,7 @@ def _tile_tasks(settings: Settings, plan: DistancePlan, n_features: int, token: 
             for t, targets in enumerate(plan.targets)
             for i, images in enumerate(plan.images)
         ]
-    search = dask.delayed(search_products, pure=False)
+    search = task(search_products)
     return [
         search(
             settings,
@@ -264,7 +264,7 @@ def _tile_tasks(settings: Settings, plan: DistancePlan, n_features: int, token: 
 
 
 def _product_tree(settings: Settings, plan: DistancePlan, index: tuple[int, int], token: str) -> Delayed:
-    multiply, add = dask.delayed(multiply_features, pure=False), dask.delayed(add_partials, pure=False)
+    multiply, add = task(multiply_features), task(add_partials)
     targets, images = plan.targets[index[0]], plan.images[index[1]]
     parts = [
         multiply(

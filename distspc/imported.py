@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import dask
 import numpy as np
 from dask.base import tokenize
 from dask.delayed import Delayed
 
 from distspc import store as zarr_store
 from distspc.activation_store import allocate_layers, images_of, missing_chunks
+from distspc.compute import task
 from distspc.errors import InputError
 from distspc.inventory import images_digest
 from distspc.layers import LAYERS
@@ -62,7 +62,7 @@ def import_activations(store: StorePath, *, directory: str | os.PathLike[str], l
         made_by = {"architecture": "imported", "images": images_digest(store), "dtype": dtype, "shape": list(shape)}
         allocate_layers(store, {layer: shape}, made_by, dtype)
         token = tokenize(str(store), str(directory), layer)
-        take = dask.delayed(_import, pure=False)
+        take = task(_import)
         key = partial(task_key, "import", layer, token)
         missing = missing_chunks(store, [layer])
         tasks += [take(str(store), str(directory), layer, i, dask_key_name=key(i)) for i in missing]

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import dask
 from dask.base import tokenize
 from dask.delayed import Delayed
 
 from distspc import store as zarr_store
+from distspc.compute import task
 from distspc.errors import InputError, StoreMismatchError
 from distspc.images import ImageSource, inspect_image, printable, stamp
 from distspc.schema import GROUPS
@@ -59,7 +59,7 @@ def scan_images(store: StorePath, sources: Sequence[ImageSource], *, strict: boo
     token = tokenize(str(store), [(s.id, s.file, stamp(s.file)) for s in waiting], strict)
     # The sources go inside the function: Dask would take arguments apart, a millisecond an image.
     return [
-        dask.delayed(partial(_look_at, waiting[start:stop], strict), pure=False, traverse=False)(
+        task(partial(_look_at, waiting[start:stop], strict), traverse=False)(
             dask_key_name=task_key("scan", "", token, i)
         )
         for i, (start, stop) in enumerate(ranges(len(waiting), FILES_PER_TASK))

@@ -12,9 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distspc import store as zarr_store
-from distspc.compute import Progress, compute, run_everywhere, silent, task_memory
-from distspc.errors import InputError
+from distspc.compute import (
+    Progress,
+    compute,
+    compute_parts,
+    refusals_as_values,
+    run_everywhere,
+    silent,
+    task_memory,
+)
+from distspc.errors import InputError, StoreMismatchError
+from distspc.failures import Failure, forget_failures, keep_failures, stored_failures
 from distspc.integrity import claim, disk_told, lock, sweep, unwritable
+from distspc.notices import Notice, keep_notices
 from distspc.sources import check_sources, list_sources
 from distspc.status import (
     RELATED,
@@ -23,6 +33,7 @@ from distspc.status import (
     relation_recipe,
     relations_are_current,
     report_is_current,
+    study_failures,
     study_status,
 )
 from distspc.study import STAGES, StageName, StudyFile
@@ -37,6 +48,9 @@ logger = logging.getLogger(__name__)
 
 Connect = Callable[[StageName], "Client | None"]
 Build = Callable[[int | None], "list[Delayed]"]
+Part = tuple[str, int | None]
+BuildLayer = Callable[[str, int | None], "Mapping[int | None, Sequence[Delayed]]"]
+"""Gives the missing tasks of a layer by seed (None: no seeds), for the memory of a task."""
 
 DOWNSTREAM: Mapping[StageName, tuple[str, ...]] = {
     "extract": ("images", "skipped", "activations", "distances", "reconstruction", *RELATED),
@@ -47,6 +61,15 @@ DOWNSTREAM: Mapping[StageName, tuple[str, ...]] = {
 }
 """Groups that a stage makes, or that rest on what it makes: gone when the stage is redone."""
 
+RESTS_ON: Mapping[StageName, tuple[StageName, ...]] = {
+    "extract": ("extract",),
+    "distances": ("extract", "distances"),
+    "reconstruct": ("extract", "reconstruct"),
+    "relate": STAGES,
+    "report": STAGES,
+}
+"""Stages whose failures leave holes in what a stage gives."""
+
 
 @dataclass
 class Outcome:
@@ -54,6 +77,7 @@ class Outcome:
 
     computed: dict[str, int] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
     report: Path | None = None
 
 
@@ -92,9 +116,12 @@ class Study(StudyFile):
         Raises
         ------
         InputError
-            If something given cannot be used, or the store holds results of other settings.
+            If something given cannot be used, or the store holds results of other settings. A layer or seed that
+            cannot be computed is no error: it is logged, and `status` and the results' attribute ``failures`` name it.
         """
-        run_stages(self, lambda _: client, stages=stages, strict=strict, redo=redo, progress=progress)
+        outcome = run_stages(self, lambda _: client, stages=stages, strict=strict, redo=redo, progress=progress)
+        for failure in outcome.failures:
+            logger.warning("%s", failure.sentence)
         return self.results()
 
     def results(self) -> Results:
@@ -135,11 +162,39 @@ class _Run:
             return []
         self.require_writable()
         client = self.connect(stage)
-        tasks = build(task_memory(client))
+        with refusals_as_values():
+            tasks = build(task_memory(client))
         resource = "GPU" if stage == "extract" else None
         results = compute(tasks, client, label=label, progress=self.progress, resource=resource, gather=gather)
         self.outcome.computed[label] = len(tasks)
         return results
+
+    def compute_layers(
+        self, stage: StageName, build: BuildLayer, *, label: str = "", seeds: Sequence[int] = ()
+    ) -> None:
+        """Compute what can be computed of every layer and seed; the store keeps what cannot, and why."""
+        keep = partial(keep_failures, self.study.store, stage, layers=self.study.layers, seeds=seeds)
+        layers, label = self.usable_layers(stage), label or stage
+        parts, refused = _built(build, layers, None)
+        if parts:
+            self.require_writable()
+            client = self.connect(stage)
+            parts, refused = _built(build, layers, task_memory(client))
+            keep([])  # of parts that are tried again
+        if parts:
+            refused |= compute_parts(parts, client, label=label, progress=self.progress)
+            self.outcome.computed[label] = sum(len(tasks) for tasks in parts.values())
+        keep([Failure.of(stage, layer, seed, error) for (layer, seed), error in refused.items()])
+
+    def usable_layers(self, stage: StageName) -> list[str]:
+        """Layers whose activations are there, or are to be made; raises where they are not, and did not fail."""
+        if stage == "extract":
+            return list(self.study.layers)
+        failed = {one.layer for one in stored_failures(self.study.store) if one.stage == "extract"}
+        layers = [layer for layer in self.study.layers if layer not in failed]
+        for layer in layers:
+            _require_activations(self.study, layer)
+        return layers
 
     def extract(self) -> None:
         from distspc import activations
@@ -147,11 +202,11 @@ class _Run:
         study = self.study
         if study.activations is not None:
             directory = study.activations
-            self.compute(
-                "extract",
-                "import activations",
-                lambda _: activations.import_activations(study.store, directory=directory, layers=study.layers),
-            )
+
+            def build(layer: str, _: int | None) -> dict[int | None, list[Delayed]]:
+                return {None: activations.import_activations(study.store, directory=directory, layers=[layer])}
+
+            self.compute_layers("extract", build, label="import activations")
             return
         self._take_inventory()
         model = study.model
@@ -186,51 +241,51 @@ class _Run:
         from distspc.distances import nearest_distances, release
 
         study, settings = self.study, self.study.distinctiveness
-        for layer in study.layers:
-            _require_activations(study, layer)
 
-        def build(memory: int | None) -> list[Delayed]:
-            options: dict[str, Any] = {
-                "protocol": settings.protocol,
-                "metric": settings.metric,
-                "n_neighbours": settings.neighbours,
-                "category": settings.category,
-                "memory_nbytes": memory,
-            }
-            return [task for layer in study.layers for task in nearest_distances(study.store, layer=layer, **options)]
+        def build(layer: str, memory: int | None) -> dict[int | None, list[Delayed]]:
+            tasks = nearest_distances(
+                study.store,
+                layer=layer,
+                protocol=settings.protocol,
+                metric=settings.metric,
+                n_neighbours=settings.neighbours,
+                category=settings.category,
+                memory_nbytes=memory,
+            )
+            return {None: tasks}
 
-        self.compute("distances", "distances", build)
+        self.compute_layers("distances", build)
         if "distances" in self.outcome.computed:
             run_everywhere(release, self.connect("distances"))
 
     def reconstruct(self) -> None:
-        from distspc.reconstruction import fit_sparse_code
+        from distspc.reconstruction import fit_sparse_code, missing_seeds, remove_units
 
         study, settings = self.study, self.study.reconstruction
-        for layer in study.layers:
-            _require_activations(study, layer)
 
-        def build(memory: int | None) -> list[Delayed]:
-            built = []
-            for layer in study.layers:
-                built += fit_sparse_code(
-                    study.store,
-                    layer=layer,
-                    seeds=settings.seeds,
-                    n_units=settings.units,
-                    n_codewords=settings.codewords,
-                    n_batches=settings.batches,
-                    batch_size=settings.batch_size,
-                    sparsity=settings.sparsity,
-                    train_on=settings.train_on,
-                    precision=settings.precision,
-                    solver=settings.solver,
-                    step=settings.step,
-                    memory_nbytes=memory,
-                )
-            return built
+        def build(layer: str, memory: int | None) -> dict[int | None, list[Delayed]]:
+            tasks = fit_sparse_code(
+                study.store,
+                layer=layer,
+                seeds=settings.seeds,
+                n_units=settings.units,
+                n_codewords=settings.codewords,
+                n_batches=settings.batches,
+                batch_size=settings.batch_size,
+                sparsity=settings.sparsity,
+                train_on=settings.train_on,
+                precision=settings.precision,
+                solver=settings.solver,
+                step=settings.step,
+                memory_nbytes=memory,
+            )
+            missing = missing_seeds(study.store, layer, settings.seeds)
+            return {seed: [task] for seed, task in zip(missing, tasks, strict=True)}
 
-        self.compute("reconstruct", "reconstruct", build)
+        self.compute_layers("reconstruct", build, seeds=settings.seeds)
+        for failure in stored_failures(study.store):
+            if failure.stage == "reconstruct":
+                remove_units(study.store, failure.layer)
 
     def relate(self) -> None:
         from distspc import memorability
@@ -242,6 +297,11 @@ class _Run:
             return
         self.require_writable()
         zarr_store.remove(study.store, "relations")
+        given, lost = self._controls()
+        if given is None:
+            error = InputError("no layer has a measure")
+            keep_failures(study.store, "relate", [Failure.of("relate", "", None, error)])
+            return
         self.progress("relate", 0, 1)
         memorability.relate(
             study.store,
@@ -252,12 +312,28 @@ class _Run:
             n_bootstrap=study.relate.bootstrap,
             interval=study.relate.interval,
             random_state=study.relate.seed,
-            given=study.relate.given,
+            given=given,
             score_reliability=study.scores.reliability,
             recipe=relation_recipe(study),
         )
+        keep_failures(study.store, "relate", [])
+        notices = [Notice(f"{name} is not controlled for: it could not be computed.", warning=True) for name in lost]
+        keep_notices(study.store, "relations", "given", notices)
         self.progress("relate", 1, 1)
         self.outcome.computed["relate"] = 1
+
+    def _controls(self) -> tuple[list[str] | None, list[str]]:
+        """Controls that there are, None if there is no measure at all; and those that failed with their layer."""
+        from distspc.tables import tidy_table, wide_table
+
+        failed = {one.layer for one in study_failures(self.study)}
+        given = list(self.study.relate.given)
+        if not failed:
+            return given, []
+        table = tidy_table(self.study.store)
+        known = wide_table(table[table["layer"].isin(self.study.layers)]).columns
+        lost = [name for name in given if name not in known and name.partition(":")[2] in failed]
+        return ([name for name in given if name not in lost] if len(known) else None), lost
 
     def report(self) -> None:
         from distspc.report import write_report
@@ -306,6 +382,8 @@ def run_stages(
         for stage in (s for s in STAGES if s in stages):
             with _times_kept(study, stage, run.outcome):
                 run.stage(stage)
+    holes = {other for stage in stages for other in RESTS_ON[stage]}
+    run.outcome.failures = [one for one in study_failures(study) if one.stage in holes]
     return run.outcome
 
 
@@ -323,6 +401,23 @@ def _times_kept(study: StudyFile, stage: StageName, outcome: Outcome) -> Iterato
         for group in made.get(stage, []) if stopped or len(outcome.computed) > n_before else []:
             if zarr_store.exists(study.store, group):
                 zarr_store.note_written(study.store, group, start)
+
+
+def _built(
+    build: BuildLayer, layers: Sequence[str], memory: int | None
+) -> tuple[dict[Part, Sequence[Delayed]], dict[Part, InputError]]:
+    """Missing tasks by layer and seed, and the layers for which there can be none."""
+    parts: dict[Part, Sequence[Delayed]] = {}
+    refused: dict[Part, InputError] = {}
+    for layer in layers:
+        try:
+            with refusals_as_values():
+                parts |= {(layer, seed): tasks for seed, tasks in build(layer, memory).items() if tasks}
+        except StoreMismatchError:
+            raise
+        except InputError as error:
+            refused[layer, None] = error
+    return parts, refused
 
 
 def _check_stored(study: StudyFile, stages: Iterable[StageName]) -> None:
@@ -346,6 +441,7 @@ def _forget(study: StudyFile, stages: Iterable[StageName]) -> None:
             zarr_store.remove(study.store, group)
     if zarr_store.exists(study.store, ""):
         zarr_store.note(study.store, report="")
+        forget_failures(study.store, [other for stage in stages for other in STAGES if stage in RESTS_ON[other]])
 
 
 def _require_activations(study: StudyFile, layer: str) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from distspc import store as zarr_store
+from distspc.failures import Failure, stored_failures
 from distspc.scores import listed
 from distspc.tables import MEASURES, has_variable, reconstruction_errors, target_table
 
@@ -195,10 +196,12 @@ def duplicates(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 def problems(store: str | Path, table: pd.DataFrame, layers: Sequence[str]) -> list[str]:
     """Return a sentence for everything that did not go as it should."""
-    found = []
+    seeds = zarr_store.labels(store, "reconstruction", "seed") if _has(store, "reconstruction") else None
+    failures = stored_failures(store, layers=layers, seeds=seeds)
+    found = [f"{failure.sentence[:1].upper()}{failure.sentence[1:]}." for failure in failures]
     if _has(store, "skipped") and (n := zarr_store.sizes(store, "skipped").get("skipped", 0)):
         found.append(f"{n} image files could not be used and were left out (listed below).")
-    found += _unfinished(table)
+    found += _unfinished(table, failures)
     found += _not_converged(store, layers)
     if n := len(duplicates(table)):
         found.append(f"{n} targets have an exact duplicate: distance 0 at every layer (listed below).")
@@ -213,11 +216,13 @@ def problems(store: str | Path, table: pd.DataFrame, layers: Sequence[str]) -> l
     return found
 
 
-def _unfinished(table: pd.DataFrame) -> list[str]:
+def _unfinished(table: pd.DataFrame, failures: Iterable[Failure]) -> list[str]:
+    """Sentences about targets without a measure, but for layers that have one already that says why."""
     found = []
-    for measure in ("distinctiveness", "reconstruction_error"):
+    for stage, measure in (("distances", "distinctiveness"), ("reconstruct", "reconstruction_error")):
+        told = [failure.layer for failure in failures if failure.stage in (stage, "extract")]
         if measure in table.columns:
-            missing = table.loc[table[measure].isna(), "layer"].value_counts(sort=False)
+            missing = table.loc[table[measure].isna() & ~table["layer"].isin(told), "layer"].value_counts(sort=False)
             found += [f"{MEASURES[measure]} is missing for {n} targets at {layer}." for layer, n in missing.items()]
     return found
 

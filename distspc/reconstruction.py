@@ -21,10 +21,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from dask.delayed import Delayed, delayed
+from dask.delayed import Delayed
 
 from distspc import schema
 from distspc import store as zarr_store
+from distspc.compute import task
 from distspc.errors import InputError
 from distspc.kernels import sparse_coding as kernel
 from distspc.kernels.baselines import row_parts
@@ -108,7 +109,7 @@ def fit_sparse_code(
     first_row = _first_training_row(store, layer, settings)
     _check(settings, layer, seeds, sizes, first_row, memory_nbytes)
     _allocate(store, layer, seeds, images, settings)
-    missing = _missing(store, layer, seeds)
+    missing = missing_seeds(store, layer, seeds)
     if missing:
         _allocate(store, layer, seeds, images, settings, added=True)
     folder = _folder(store, layer, seeds if missing else [], settings)
@@ -118,7 +119,7 @@ def fit_sparse_code(
     token = folder.name.rsplit("-", 1)[1]
     gathered = _gather(message, token, list(seeds), n_units, sizes)
     return [
-        delayed(fit_seed, pure=False)(
+        task(fit_seed)(
             **message,
             seed=seed,
             seeds=list(seeds),
@@ -183,7 +184,8 @@ def _allocate(
     zarr_store.allocate(store, GROUP, coords=coords, chunks={}, recipe=asdict(settings), variables=names)
 
 
-def _missing(store: str | Path, layer: str, seeds: Iterable[int]) -> list[int]:
+def missing_seeds(store: str | Path, layer: str, seeds: Iterable[int]) -> list[int]:
+    """Those of some seeds whose results are not there."""
     done = zarr_store.complete(store, GROUP, "layer", "seed")[zarr_store.position(store, GROUP, "layer", layer)]
     return [seed for seed in seeds if not done[zarr_store.position(store, GROUP, "seed", seed)]]
 
@@ -199,6 +201,12 @@ def _folder(store: str | Path, layer: str, seeds: Sequence[int], settings: Setti
         if other != folder or not seeds:
             _remove(other)
     return folder
+
+
+def remove_units(store: str | Path, layer: str) -> None:
+    """Remove the gathered units of a layer, which a seed that cannot be fitted leaves behind."""
+    for folder in list(Path(f"{store}.units").glob(f"{layer}-*")):
+        _remove(folder)
 
 
 def _remove(folder: Path) -> None:
@@ -224,7 +232,7 @@ def _gather(
     chunk = zarr_store.chunks(message["store"], f"activations/{message['layer']}", "activation")["image"]
     rows = gather_rows(sizes["image"], chunk, sizes["feature"])
     return [
-        delayed(gather_units, pure=False)(
+        task(gather_units)(
             **message,
             start=start,
             stop=stop,
@@ -293,7 +301,7 @@ def fit_seed(
         If the sampled units cannot be used, or the code diverges; names layer and seed.
     """
     s = Settings(**settings)
-    if _missing(store, layer, [seed]):
+    if missing_seeds(store, layer, [seed]):
         try:
             with ExitStack() as stack:
                 spilled = _spill_folder(s, gathered, memory_nbytes, folder, stack)
@@ -302,7 +310,7 @@ def fit_seed(
             way_out = _way_out(problem)
             raise InputError(f"reconstruction of layer {layer}, seed {seed}: {problem}{way_out}") from problem
         _write(store, layer, seed, values)
-    if not _missing(store, layer, seeds):
+    if not missing_seeds(store, layer, seeds):
         _remove(Path(folder))
     row = zarr_store.position(store, GROUP, "layer", layer), zarr_store.position(store, GROUP, "seed", seed)
     converged = zarr_store.read(store, GROUP, "converged", layer=row[0], seed=row[1])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from distspc import __version__
 from distspc import store as zarr_store
 from distspc.errors import InputError
+from distspc.failures import Failure, stored_failures
 from distspc.study import StageName, StudyFile
 
 RELATED = ("relations", "models", "comparisons", "scores")
@@ -27,6 +30,8 @@ class Progressed:
     layer: str
     n_done: int
     n_tasks: int
+    failed: str = ""
+    """What could not be computed, and why; empty where nothing failed."""
 
     @property
     def complete(self) -> bool:
@@ -36,16 +41,28 @@ class Progressed:
 
 def study_status(study: StudyFile) -> Iterator[Progressed]:
     """How far every stage is, layer by layer."""
+    failures = study_failures(study)
+
+    def row(stage: StageName, layer: str, n_done: int, n_tasks: int) -> Progressed:
+        failed = [one for one in failures if (one.stage, one.layer) == (stage, layer)]
+        told = [one.reason if one.seed is None else f"seed {one.seed}: {one.reason}" for one in failed]
+        return Progressed(stage, layer, n_done, n_tasks, "; ".join(told) if n_done < n_tasks else "")
+
     for layer in study.layers:
-        yield Progressed("extract", layer, *_count_chunks(study, f"activations/{layer}", "activation"))
+        yield row("extract", layer, *_count_chunks(study, f"activations/{layer}", "activation"))
     for layer in study.layers:
-        yield Progressed("distances", layer, *_count_labels(study, "distances", layer=[layer]))
+        yield row("distances", layer, *_count(_complete(study, "distances", layer=[layer])))
     for layer in study.layers:
         seeds = list(study.reconstruction.seeds)
-        yield Progressed("reconstruct", layer, *_count_labels(study, "reconstruction", layer=[layer], seed=seeds))
+        yield row("reconstruct", layer, *_count(_complete(study, "reconstruction", layer=[layer], seed=seeds)))
     if study.scores is not None:
-        yield Progressed("relate", "", int(relations_are_current(study)), 1)
-    yield Progressed("report", "", int(report_is_current(study)), 1)
+        yield row("relate", "", int(relations_are_current(study)), 1)
+    yield row("report", "", int(report_is_current(study)), 1)
+
+
+def study_failures(study: StudyFile) -> list[Failure]:
+    """Return the layers and seeds of a study that could not be computed."""
+    return stored_failures(study.store, layers=study.layers, seeds=study.reconstruction.seeds)
 
 
 def _count_chunks(study: StudyFile, group: str, variable: str) -> tuple[int, int]:
@@ -56,16 +73,36 @@ def _count_chunks(study: StudyFile, group: str, variable: str) -> tuple[int, int
     return int(done.sum()), done.size
 
 
-def _count_labels(study: StudyFile, group: str, **wanted: Sequence[Any]) -> tuple[int, int]:
-    """Combinations of labels whose results are complete, and how many are wanted."""
-    n_labels = math.prod(len(labels) for labels in wanted.values())
+def _complete(study: StudyFile, group: str, **wanted: Sequence[Any]) -> np.ndarray:
+    """For every combination of wanted labels, whether its results are complete."""
+    there = np.zeros([len(labels) for labels in wanted.values()], dtype=bool)
     if not zarr_store.exists(study.store, group):
-        return 0, n_labels
+        return there
+    known = {dim: zarr_store.labels(study.store, group, dim) for dim in wanted}
     done = zarr_store.complete(study.store, group, *wanted)
-    for axis, (dim, labels) in enumerate(wanted.items()):
-        known = zarr_store.labels(study.store, group, dim)
-        done = done.take([known.index(label) for label in labels if label in known], axis=axis)
-    return int(done.sum()), n_labels
+    for at, labels in zip(np.ndindex(there.shape), itertools.product(*wanted.values()), strict=True):
+        if all(label in known[dim] for dim, label in zip(wanted, labels, strict=True)):
+            there[at] = done[tuple(known[dim].index(label) for dim, label in zip(wanted, labels, strict=True))]
+    return there
+
+
+def _count(done: np.ndarray) -> tuple[int, int]:
+    return int(done.sum()), done.size
+
+
+def _holes(study: StudyFile) -> dict[str, dict[str, list[str]]]:
+    """What measures lack, by group: what rests on them is to be made anew once it is there; only where they do."""
+    seeds = list(study.reconstruction.seeds)
+    done = {
+        "distances": dict(zip(study.layers, _complete(study, "distances", layer=study.layers), strict=True)),
+        "reconstruction": {
+            f"{layer} {seed}": there
+            for layer in study.layers
+            for seed, there in zip(seeds, _complete(study, "reconstruction", layer=[layer], seed=seeds)[0], strict=True)
+        },
+    }
+    holes = {group: [name for name, there in names.items() if not there] for group, names in done.items()}
+    return {"missing": holes} if any(holes.values()) else {}
 
 
 # ---------------------------------------------------------------- what the last stages rest on
@@ -99,6 +136,7 @@ def relation_recipe(study: StudyFile) -> dict[str, Any]:
                 "relate": study.relate.model_dump(),
                 "seeds": study.reconstruction.seeds,
                 "measures": _recipes(study, ("distances", "reconstruction")),
+                **_holes(study),
             }
         )
     )
@@ -114,10 +152,12 @@ def relations_are_current(study: StudyFile) -> bool:
 
 
 def fingerprint(study: StudyFile) -> str:
-    """Digest of all that the report of a study shows: the recipes of everything in the store."""
+    """Digest of all that the report of a study shows: the recipes of everything in the store, and what failed."""
     groups = ["images", "skipped", *(f"activations/{name}" for name in study.layers)]
     known = _recipes(study, [*groups, "distances", "reconstruction", "relations"])
-    text = json.dumps([__version__, study.layers, study.reconstruction.seeds, known], sort_keys=True)
+    holes = [_holes(study), *(one.sentence for one in study_failures(study))]
+    shown = [__version__, study.layers, study.reconstruction.seeds, known, *filter(None, holes)]
+    text = json.dumps(shown, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from distspc import schema
 from distspc import store as zarr_store
 from distspc.errors import InputError
+from distspc.failures import stored_failures
 from distspc.kernels.reliability import seed_reliability
 from distspc.layers import VGG16_LAYERS
 
@@ -130,9 +131,18 @@ def _reconstruction(store: StorePath, layer: str) -> dict[str, Any]:
     return columns
 
 
+def _empty_columns(store: StorePath, layer: str) -> dict[str, Any]:
+    """Columns of what could not be computed at a layer."""
+    distances: dict[str, Any] = {"neighbour": "", "distinctiveness": np.nan}
+    errors: dict[str, Any] = {"reconstruction_error": np.nan}
+    of_stage = {"extract": distances | errors, "distances": distances, "reconstruct": errors}
+    failed = [of_stage[one.stage] for one in stored_failures(store) if one.layer == layer]
+    return {name: value for columns in failed for name, value in columns.items()}
+
+
 def measured_layers(store: StorePath) -> list[str]:
-    """Layers that have a measure, from the image upward."""
-    found: list[str] = []
+    """Layers that have a measure, or could not be measured, from the image upward."""
+    found = [failure.layer for failure in stored_failures(store) if failure.layer]
     for group in ("distances", "reconstruction"):
         if zarr_store.exists(store, group):
             found += zarr_store.labels(store, group, "layer")
@@ -168,6 +178,7 @@ def tidy_table(store: StorePath) -> pd.DataFrame:
     for layer in measured_layers(store):
         columns = {**_distances(store, layer, list(images["image"])), **_reconstruction(store, layer)}
         part = pd.DataFrame({"image": targets["image"], "file": targets["file"], "layer": layer})
+        part = part.assign(**_empty_columns(store, layer))
         for name, values in columns.items():
             part[name] = values.reindex(targets["image"]).to_numpy()
         parts.append(part)
@@ -266,6 +277,8 @@ def to_netcdf(store: StorePath, path: str | Path) -> Path:
         groups[name] = _plain(dataset)
     if not groups:
         raise InputError(f"{store} holds no results yet: run the study first")
+    if "failures" in tree.attrs:
+        groups["/"] = xr.Dataset(attrs={"failures": json.dumps(tree.attrs["failures"])})
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")

@@ -1,0 +1,110 @@
+"""Parts of a study that cannot be computed: which, why and what to do, kept in the store until they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from distspc import store as zarr_store
+from distspc.store import StorePath
+
+if TYPE_CHECKING:
+    from distspc.study import StageName
+
+_NAMES = {
+    "extract": "activations",
+    "distances": "distances",
+    "reconstruct": "reconstruction",
+    "relate": "correlation with memorability",
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A layer, or a seed of it, that a stage could not compute.
+
+    Attributes
+    ----------
+    stage
+        The stage.
+    layer
+        The layer; empty where a stage is not by layer.
+    seed
+        The seed; None for all of them, and for stages without seeds.
+    reason, way_out
+        What is wrong, and what to do.
+    """
+
+    stage: StageName
+    layer: str
+    seed: int | None
+    reason: str
+    way_out: str
+
+    @classmethod
+    def of(cls, stage: StageName, layer: str, seed: int | None, error: Exception) -> Failure:
+        """What the error of a stage says of one part."""
+        title = _title(stage, layer, seed)
+        reason = str(error).removeprefix(f"{title}: ").removeprefix(f"{layer}: ")
+        leave_out = f", or leave {layer} out of `layers`" if layer else ""
+        return cls(stage, layer, seed, reason, f"mend this and run again, which tries only what failed{leave_out}")
+
+    @property
+    def title(self) -> str:
+        """What failed, such as ``reconstruction of layer fc2, seed 0``."""
+        return _title(self.stage, self.layer, self.seed)
+
+    @property
+    def sentence(self) -> str:
+        """What failed, why, and what to do."""
+        return f"{self.title} failed: {self.reason}; {self.way_out}"
+
+
+def _title(stage: StageName, layer: str, seed: int | None) -> str:
+    of_layer = f" of layer {layer}" if layer else ""
+    return f"{_NAMES.get(stage, stage)}{of_layer}" + ("" if seed is None else f", seed {seed}")
+
+
+def stored_failures(
+    store: StorePath, *, layers: Iterable[str] | None = None, seeds: Iterable[int] | None = None
+) -> list[Failure]:
+    """Return what failed and has not been computed since, in the order of the layers.
+
+    Parameters
+    ----------
+    store
+        Path of the store.
+    layers, seeds
+        Only parts of these; all by default. What is not by layer or seed is always among them.
+    """
+    order = None if layers is None else ["", *layers]
+    wanted = None if seeds is None else {None, *seeds}
+    kept = [Failure(**row) for row in zarr_store.notes(store).get("failures", [])]
+    kept = [one for one in kept if (order is None or one.layer in order) and (wanted is None or one.seed in wanted)]
+    return kept if order is None else sorted(kept, key=lambda one: order.index(one.layer))
+
+
+def keep_failures(
+    store: StorePath,
+    stage: StageName,
+    failures: Iterable[Failure],
+    *,
+    layers: Sequence[str] = ("",),
+    seeds: Sequence[int] = (),
+) -> None:
+    """Keep what a stage could not compute, in place of what was kept of these layers and seeds; on the driver only."""
+    _replace(store, failures, lambda one: one.stage == stage and one.layer in layers and one.seed in {None, *seeds})
+
+
+def forget_failures(store: StorePath, stages: Iterable[StageName]) -> None:
+    """Forget what stages could not compute: their results are gone, or are to be made anew."""
+    gone = set(stages)
+    _replace(store, [], lambda one: one.stage in gone)
+
+
+def _replace(store: StorePath, new: Iterable[Failure], replaced: Any) -> None:
+    old = stored_failures(store)
+    kept = [*(one for one in old if not replaced(one)), *new]
+    if kept != old:
+        zarr_store.note(store, failures=[asdict(one) for one in kept])
