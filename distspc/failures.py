@@ -47,8 +47,8 @@ class Failure:
         """What the error of a stage says of one part."""
         title = _title(stage, layer, seed)
         reason = str(error).removeprefix(f"{title}: ").removeprefix(f"{layer}: ")
-        leave_out = f", or leave {layer} out of `layers`" if layer else ""
-        return cls(stage, layer, seed, reason, f"mend this and run again, which tries only what failed{leave_out}")
+        leave_out = f" or take {layer} out of `layers`" if layer else ""
+        return cls(stage, layer, seed, reason, f"mend this{leave_out}, and run again: only what failed is tried")
 
     @property
     def title(self) -> str:
@@ -69,7 +69,7 @@ def _title(stage: StageName, layer: str, seed: int | None) -> str:
 def stored_failures(
     store: StorePath, *, layers: Iterable[str] | None = None, seeds: Iterable[int] | None = None
 ) -> list[Failure]:
-    """Return what failed and has not been computed since, in the order of the layers.
+    """Return what failed and has not been computed since, in the order of `layers`, stages and seeds.
 
     Parameters
     ----------
@@ -82,7 +82,8 @@ def stored_failures(
     wanted = None if seeds is None else {None, *seeds}
     kept = [Failure(**row) for row in zarr_store.notes(store).get("failures", [])]
     kept = [one for one in kept if (order is None or one.layer in order) and (wanted is None or one.seed in wanted)]
-    return kept if order is None else sorted(kept, key=lambda one: order.index(one.layer))
+    by_layer = sorted(kept, key=lambda one: (list(_NAMES).index(one.stage), -1 if one.seed is None else one.seed))
+    return by_layer if order is None else sorted(by_layer, key=lambda one: order.index(one.layer))
 
 
 def keep_failures(
@@ -106,5 +107,5 @@ def forget_failures(store: StorePath, stages: Iterable[StageName]) -> None:
 def _replace(store: StorePath, new: Iterable[Failure], replaced: Any) -> None:
     old = stored_failures(store)
     kept = [*(one for one in old if not replaced(one)), *new]
-    if kept != old:
+    if set(kept) != set(old):
         zarr_store.note(store, failures=[asdict(one) for one in kept])

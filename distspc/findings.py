@@ -328,7 +328,9 @@ def training_sentence(curves: dict[str, np.ndarray], converged: dict[str, np.nda
     if not curves:
         return ""
     share = float(np.mean(np.concatenate([np.ravel(values) for values in converged.values()])))
-    drop = float(np.median([np.nanmean(v[:, -5:]) / np.nanmean(v[:, :5]) for v in curves.values()]))
+    first = {layer: np.nanmean(v[:, :5]) for layer, v in curves.items()}
+    drops = [np.nanmean(v[:, -5:]) / first[layer] for layer, v in curves.items() if first[layer] > 0]
+    drop = float(np.median(drops)) if drops else 1.0
     return (
         f"The code of {percent(share)} of the batches converged. From the first five batches to the last five the "
         f"training error fell to {percent(drop)} (median over layers)."

@@ -174,7 +174,7 @@ class _Run:
     ) -> None:
         """Compute what can be computed of every layer and seed; the store keeps what cannot, and why."""
         keep = partial(keep_failures, self.study.store, stage, layers=self.study.layers, seeds=seeds)
-        layers, label = self.usable_layers(stage), label or stage
+        label, layers = label or stage, self.study.layers if stage == "extract" else _usable_layers(self.study)
         parts, refused = _built(build, layers, None)
         if parts:
             self.require_writable()
@@ -185,16 +185,6 @@ class _Run:
             refused |= compute_parts(parts, client, label=label, progress=self.progress)
             self.outcome.computed[label] = sum(len(tasks) for tasks in parts.values())
         keep([Failure.of(stage, layer, seed, error) for (layer, seed), error in refused.items()])
-
-    def usable_layers(self, stage: StageName) -> list[str]:
-        """Layers whose activations are there, or are to be made; raises where they are not, and did not fail."""
-        if stage == "extract":
-            return list(self.study.layers)
-        failed = {one.layer for one in stored_failures(self.study.store) if one.stage == "extract"}
-        layers = [layer for layer in self.study.layers if layer not in failed]
-        for layer in layers:
-            _require_activations(self.study, layer)
-        return layers
 
     def extract(self) -> None:
         from distspc import activations
@@ -428,8 +418,7 @@ def _check_stored(study: StudyFile, stages: Iterable[StageName]) -> None:
     if "extract" in stages or not {"distances", "reconstruct"} & set(stages):
         return
     wanted = study.distinctiveness
-    for layer in study.layers:
-        _require_activations(study, layer)
+    for layer in _usable_layers(study):
         if "distances" in stages:
             settings = Settings(str(study.store), layer, wanted.metric, wanted.neighbours, False, wanted.category, None)
             check_distances(settings, wanted.protocol)
@@ -442,6 +431,15 @@ def _forget(study: StudyFile, stages: Iterable[StageName]) -> None:
     if zarr_store.exists(study.store, ""):
         zarr_store.note(study.store, report="")
         forget_failures(study.store, [other for stage in stages for other in STAGES if stage in RESTS_ON[other]])
+
+
+def _usable_layers(study: StudyFile) -> list[str]:
+    """Layers whose activations are there; raises for those that lack them, but for those that could not have them."""
+    failed = {one.layer for one in study_failures(study) if one.stage == "extract"}
+    layers = [layer for layer in study.layers if layer not in failed]
+    for layer in layers:
+        _require_activations(study, layer)
+    return layers
 
 
 def _require_activations(study: StudyFile, layer: str) -> None:

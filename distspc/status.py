@@ -42,10 +42,13 @@ class Progressed:
 def study_status(study: StudyFile) -> Iterator[Progressed]:
     """How far every stage is, layer by layer."""
     failures = study_failures(study)
+    no_activations = {one.layer for one in failures if one.stage == "extract"}
 
     def row(stage: StageName, layer: str, n_done: int, n_tasks: int) -> Progressed:
         failed = [one for one in failures if (one.stage, one.layer) == (stage, layer)]
         told = [one.reason if one.seed is None else f"seed {one.seed}: {one.reason}" for one in failed]
+        if layer in no_activations and stage != "extract":
+            told = ["it has no activations"]
         return Progressed(stage, layer, n_done, n_tasks, "; ".join(told) if n_done < n_tasks else "")
 
     for layer in study.layers:

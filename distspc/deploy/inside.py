@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from distspc.deploy.machine import worker_threads
+from distspc.errors import InputError
 
 
 def threads_in_use() -> dict[str, int]:
@@ -43,6 +45,23 @@ def whereabouts(wait_s: float = 0.0) -> dict[str, Any]:
 def die(code: int = 1) -> None:
     """End the worker's process at once, as a crash does."""
     os._exit(code)
+
+
+def refuse(log: str) -> None:
+    """Refuse the input, and say in a file that it was looked at."""
+    with Path(log).open("a") as file:
+        file.write("looked at\n")
+    raise InputError("no input is good enough")
+
+
+def die_once(log: str) -> int:
+    """End the worker's process at the first call; returns the number of calls at later ones."""
+    with Path(log).open("a") as file:
+        file.write("called\n")
+    n_calls = len(Path(log).read_text().splitlines())
+    if n_calls == 1:
+        die()
+    return n_calls
 
 
 def import_module(name: str) -> str:

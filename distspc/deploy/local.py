@@ -36,8 +36,6 @@ def local_client(profile: Profile, *, name: str) -> Iterator[Client]:
     """
     from distributed import Client
 
-    from distspc.deploy.plain_words import PlainWords
-
     n_workers, cores, _ = profile.shape
     with port_may_be_taken():
         cluster = _cluster(profile, name)
@@ -47,8 +45,6 @@ def local_client(profile: Profile, *, name: str) -> Iterator[Client]:
         workers_kept(cluster),
         Client(cluster) as client,
     ):
-        # Before any worker is there: each takes it as it joins, and one that dies meanwhile is nobody's trouble.
-        client.register_plugin(PlainWords())
         cluster.scale(n_workers)
         _wait_for_workers(client, n_workers, profile.settings.timeouts.start or START_S)
         yield client
