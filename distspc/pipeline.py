@@ -383,14 +383,21 @@ def _times_kept(study: StudyFile, stage: StageName, outcome: Outcome) -> Iterato
     start, n_before = datetime.now(UTC), len(outcome.computed)
     made = {"extract": [f"activations/{layer}" for layer in study.layers], "reconstruct": ["reconstruction"]}
     made |= {"distances": ["distances"], "relate": ["relations"]}
-    stopped = True
-    try:
-        yield
-        stopped = False
-    finally:
-        for group in made.get(stage, []) if stopped or len(outcome.computed) > n_before else []:
+
+    def note() -> None:
+        for group in made.get(stage, []):
             if zarr_store.exists(study.store, group):
                 zarr_store.note_written(study.store, group, start)
+
+    try:
+        yield
+    except InputError:
+        raise  # refused: nothing was written
+    except BaseException:
+        note()
+        raise
+    if len(outcome.computed) > n_before:
+        note()
 
 
 def _built(

@@ -27,7 +27,7 @@ GOOD = {"fc2": relu_activations(N_IMAGES, 60, seed=1), "block5_pool": relu_activ
 BAD = {
     "fc1": np.zeros((N_IMAGES, 60), np.float32),
     "block4_pool": np.full((N_IMAGES, 70), 3, np.float32),
-    "block3_pool": np.where(np.arange(N_IMAGES * 60).reshape(N_IMAGES, 60) == 1503, np.nan, relu_activations(40, 60)),
+    "block3_pool": np.where(np.arange(N_IMAGES)[:, None] == 25, np.nan, relu_activations(N_IMAGES, 60)),
     "block2_pool": relu_activations(N_IMAGES, 10, seed=4),
 }
 BAD["block3_pool"] = BAD["block3_pool"].astype(np.float32)
@@ -276,7 +276,7 @@ def test_what_is_mended_is_no_failure_any_more(copied, client):
 
 
 def test_a_layer_left_out_of_the_study_is_not_spoken_of(copied, client):
-    other = copied.model_copy(update={"layers": list(GOOD)})
+    other = copied.model_copy(update={"layers": tuple(GOOD)})
     outcome = run_stages(other, lambda _: client, stages=STAGES)
     assert outcome.failures == []
     assert set(outcome.computed) == {"relate", "report"}
@@ -285,13 +285,13 @@ def test_a_layer_left_out_of_the_study_is_not_spoken_of(copied, client):
 
 
 def test_a_control_that_failed_is_left_out_and_said(copied, client):
-    relate = copied.relate.model_copy(update={"given": ["distinctiveness:fc1", "distinctiveness:block5_pool"]})
+    relate = copied.relate.model_copy(update={"given": ("distinctiveness:fc1", "distinctiveness:block5_pool")})
     run_stages(copied.model_copy(update={"relate": relate}), lambda _: client, stages=["relate"])
     notices = zarr_store.attributes(copied.store, "relations")["notices"]["given"]
     assert notices == [["distinctiveness:fc1 is not controlled for: it could not be computed.", True]]
     given = set(zarr_store.read(copied.store, "relations", "given").tolist())
     assert "distinctiveness:block5_pool" in given
-    wrong = copied.relate.model_copy(update={"given": ["distinctiveness:fc3"]})
+    wrong = copied.relate.model_copy(update={"given": ("distinctiveness:fc3",)})
     with pytest.raises(InputError, match="no measure distinctiveness:fc3 to control for"):
         run_stages(copied.model_copy(update={"relate": wrong}), lambda _: client, stages=["relate"])
 

@@ -79,7 +79,7 @@ def test_a_bad_npy_file_is_refused_by_name(sources, refused, case):
     file = sources / "Activations/fc2/Targets/4.npy"
     file.unlink()
     file.write_bytes(content) if isinstance(content, bytes) else content(file)
-    refused(["run", "study.yaml"], rf"error: activation '.*Targets/4\.npy' ({sentence})")
+    refused(["run", "study.yaml"], rf"failed: activations of layer fc2: activation '.*Targets/4\.npy' ({sentence})")
     assert not (sources / "harmed").exists()
 
 
@@ -299,5 +299,7 @@ def test_a_worker_process_shows_no_traceback_either(sources):
     command = [sys.executable, "-m", "distspc", "run", "study.yaml", "--set", "workers=1"]
     done = subprocess.run(command, cwd=sources, capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
-    assert re.search(r"^error: activation '.*4\.npy' holds NaN or infinity", done.stderr, re.MULTILINE)
+    assert re.search(
+        r"^failed: activations of layer fc2: activation '.*4\.npy' holds NaN or infinity", done.stderr, re.MULTILINE
+    )
     assert "Traceback" not in done.stderr
