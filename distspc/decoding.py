@@ -1,23 +1,7 @@
 """From the bytes of an image file to the network's input, and what is wrong with bad files.
 
-How a file becomes RGB, 8 bits a channel:
-
-==================  ==========================================================================================
-file                rule
-==================  ==========================================================================================
-8-bit RGB           as Pillow decodes it; embedded colour profiles are ignored
-grey, bilevel       the grey value three times
-palette             the palette's colours
-transparency        laid over white (an opaque pixel keeps its colour exactly)
-CMYK, YCbCr         Pillow's conversion, without a colour profile
-16 bits a channel   the high byte (value // 256), grey and colour alike
-32 bits a channel   refused: such pixels have no fixed range
-EXIF orientation    ignored: the pixels as stored, as in the paper
-several frames      the first
-==================  ==========================================================================================
-
-The kind of a file is read from its content, not from its name. The network's input is then
-``cv2.resize(rgb, (width, height))``: bilinear, no antialiasing, aspect ratio ignored, uint8.
+How pixels become RGB is told in `distspc.pixels`. The kind of a file is read from its content, not from its name. The
+network's input is then ``cv2.resize(rgb, (width, height))``: bilinear, no antialiasing, aspect ratio ignored, uint8.
 """
 
 from __future__ import annotations
@@ -31,36 +15,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from distspc.errors import InputError
+from distspc.errors import BadImageError
+from distspc.pixels import FORMATS, Picture, read_pixels, unknown_kind
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Only these of Pillow's decoders may open a file, whatever its name says (others start programs, or read more files).
-_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-
 MAX_PIXELS = 89_478_485  # where Pillow begins to speak of decompression bombs: a quarter GiB of RGB
 MAX_FILE_NBYTES = 2**30
-
-
-class BadImageError(InputError):
-    """An image file that cannot be used, and why.
-
-    Attributes
-    ----------
-    reason : str
-        One clause, without the file's name.
-    file : str or None
-        The file, where known.
-    """
-
-    def __init__(self, reason: str, file: str | None = None) -> None:
-        super().__init__(reason, file)
-        self.reason = reason
-        self.file = file
-
-    def __str__(self) -> str:
-        return self.reason if self.file is None else f"image {self.file!r}: {self.reason}"
 
 
 def read_file(file: str | os.PathLike[str]) -> bytes:
@@ -120,19 +82,39 @@ def decode_image(data: bytes | str | os.PathLike[str]) -> np.ndarray:
             return decode_image(read_file(data))
         except BadImageError as error:
             raise BadImageError(error.reason, os.fspath(data)) from error
+    return decode_picture(data).rgb
+
+
+def decode_picture(data: bytes) -> Picture:
+    """Decode an image to RGB by the rules of this module, with what was converted or ignored.
+
+    Parameters
+    ----------
+    data
+        The content of an image file.
+
+    Returns
+    -------
+    Picture
+
+    Raises
+    ------
+    BadImageError
+        If it cannot be decoded, whole, to a sensible size; or if its pixels have no certain meaning.
+    """
     import PIL.Image
 
     try:
         # PIL warns of a bomb, or refuses, or neither, as process-wide settings say; ours is the check below.
-        with PIL.Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(image)
-            return np.asarray(_to_rgb(image), dtype=np.uint8)
+            return read_pixels(image, data)
     except BadImageError:
         raise
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
         raise BadImageError(f"has more than the {MAX_PIXELS} pixels allowed (decompression bomb?)") from error
     except PIL.UnidentifiedImageError as error:
-        raise BadImageError("is not an image of a kind that is read (" + ", ".join(_FORMATS) + ")") from error
+        raise BadImageError(unknown_kind(data)) from error
     except Exception as error:  # decoders raise nearly everything on damaged files
         raise BadImageError(f"cannot be decoded ({type(error).__name__}: {error})") from error
 
@@ -229,22 +211,6 @@ def os_reason(error: Exception) -> str:
         errno.EISDIR: "is a folder",
     }
     return words.get(code, f"cannot be read ({error})") if code is not None else f"cannot be read ({error})"
-
-
-def _to_rgb(image: Image) -> Image | np.ndarray:
-    """Apply the table at the top of this module."""
-    import PIL.Image
-
-    if image.mode.startswith("I;16"):  # Pillow's own conversion clips at 255
-        high = (np.asarray(image) >> 8).astype(np.uint8)
-        return np.repeat(high[:, :, None], 3, axis=2)
-    if image.mode in ("I", "F"):
-        raise BadImageError("has 32 bits a channel, which have no fixed range; save it with 8 or 16")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = PIL.Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return PIL.Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
 
 
 def _check_size(image: Image) -> None:

@@ -22,3 +22,23 @@ class StoreBusyError(InputError):
 
 class WorkerError(DistspcError):
     """A worker or its cluster failed in a way that a retry does not cure."""
+
+
+class BadImageError(InputError):
+    """An image file that cannot be used, and why.
+
+    Attributes
+    ----------
+    reason : str
+        One clause, without the file's name.
+    file : str or None
+        The file, where known.
+    """
+
+    def __init__(self, reason: str, file: str | None = None) -> None:
+        super().__init__(reason, file)
+        self.reason = reason
+        self.file = file
+
+    def __str__(self) -> str:
+        return self.reason if self.file is None else f"image {self.file!r}: {self.reason}"

@@ -14,13 +14,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distspc.decoding import BadImageError, decode_image, digest_of, network_input, os_reason, read_file, resize_image
+from distspc.decoding import (
+    BadImageError,
+    decode_image,
+    decode_picture,
+    digest_of,
+    network_input,
+    os_reason,
+    read_file,
+    resize_image,
+)
 from distspc.errors import InputError
 
 __all__ = [
     "EXTENSIONS",
     "BadImageError",
     "ImageSource",
+    "beside_images",
     "decode_image",
     "inspect_image",
     "list_images",
@@ -67,7 +77,8 @@ class ImageSource:
 def list_images(folder: str | os.PathLike[str], role: str = "target") -> list[ImageSource]:
     """List the images of a folder in natural order (2 before 10).
 
-    Subfolders and hidden files are left out. Pictures of a kind that is not read are listed with a `problem`.
+    Subfolders, hidden files and other files are left out (`beside_images` counts them). Pictures of a kind
+    that is not read are listed with a `problem`.
 
     Parameters
     ----------
@@ -94,8 +105,74 @@ def list_images(folder: str | os.PathLike[str], role: str = "target") -> list[Im
     names = _natural_order(n for n in names if n.lower().endswith(wanted) and not n.startswith("."))
     if not any(name.lower().endswith(EXTENSIONS) for name in names):
         kinds = ", ".join(e[1:] for e in EXTENSIONS)
-        raise InputError(f"folder of {ROLES[role]} {str(folder)!r} holds no image (read are: {kinds})")
+        held = "".join(f"; it holds {text}" for text, _ in beside_images(folder))
+        raise InputError(f"folder of {ROLES[role]} {str(folder)!r} holds no image (read are: {kinds}){held}")
     return _sources([folder / name for name in names], [{}] * len(names), role)
+
+
+def beside_images(folder: str | os.PathLike[str]) -> list[tuple[str, bool]]:
+    """Count what a folder holds that `list_images` leaves out, but for hidden files and those of file managers.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+
+    Returns
+    -------
+    list of tuple of (str, bool)
+        Such as ``5 images in 1 subfolder (more)`` or ``2 files of other kinds (1 .jpe, 1 without ending)``, and whether
+        these are images, or may be. Empty if there is nothing else.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be read.
+    """
+    with os.scandir(folder) as found:
+        entries = [entry for entry in found if _is_shown(entry.name)]
+    inside = {entry.name: _count_images(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)}
+    subfolders = _natural_order(name for name, n in inside.items() if n)
+    told = []
+    if subfolders:
+        n, names = sum(inside.values()), ", ".join(map(printable, subfolders[:3]))
+        more = f" and {len(subfolders) - 3} more" if len(subfolders) > 3 else ""
+        told.append((f"{_count(n, 'image')} in {_count(len(subfolders), 'subfolder')} ({names}{more})", True))
+    listed = (*EXTENSIONS, *_OTHER_PICTURES)
+    others = [e.name for e in entries if not e.name.lower().endswith(listed) and not e.is_dir()]
+    return told + _other_kinds(others)
+
+
+def _other_kinds(names: Sequence[str]) -> list[tuple[str, bool]]:
+    """Count files by their ending: those that may be images, and others."""
+    import PIL.Image
+
+    pictures = {"", *(PIL.Image.registered_extensions() if names else ())}
+    endings = [os.path.splitext(name)[1].lower() for name in names]
+    told = []
+    for kind, may_be in (("that may be images", True), ("of other kinds", False)):
+        counts = Counter(ending for ending in endings if (ending in pictures) is may_be)
+        if counts:
+            each = ", ".join(f"{n} {printable(ending) or 'without ending'}" for ending, n in sorted(counts.items()))
+            told.append((f"{_count(counts.total(), 'file')} {kind} ({each})", may_be))
+    return told
+
+
+def _count_images(folder: str) -> int:
+    """Images below a folder, hidden ones apart."""
+    n = 0
+    for _, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if _is_shown(name)]
+        n += sum(name.lower().endswith(EXTENSIONS) and _is_shown(name) for name in files)
+    return n
+
+
+def _is_shown(name: str) -> bool:
+    return not name.startswith(".") and name.lower() not in ("thumbs.db", "desktop.ini", "ehthumbs.db")
+
+
+def _count(n: int, thing: str) -> str:
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
 def read_image_table(table: str | os.PathLike[str]) -> list[ImageSource]:
@@ -148,7 +225,8 @@ def inspect_image(source: ImageSource) -> dict[str, Any]:
     -------
     dict
         ``id, role, number, file, columns``; ``nbytes, modified`` (see `stamp`); ``width, height`` (pixels) and
-        ``digest`` (``sha256:...``); ``reason``, text if the image is bad (then without sizes and digest), else None.
+        ``digest`` (``sha256:...``); ``remarks`` (keys of `distspc.pixels.REMARKS`); ``reason``, text if it is bad
+        (then without sizes, digest and remarks), else None.
     """
     nbytes, modified = stamp(source.file)
     row: dict[str, Any] = {
@@ -164,8 +242,9 @@ def inspect_image(source: ImageSource) -> dict[str, Any]:
     try:
         if source.problem is None:
             data = read_file(source.file)
-            height, width = decode_image(data).shape[:2]  # whole, to be sure that extraction will not stumble
-            row.update(width=width, height=height, digest=digest_of(data))
+            picture = decode_picture(data)  # whole, to be sure that extraction will not stumble
+            height, width = picture.rgb.shape[:2]
+            row.update(width=width, height=height, digest=digest_of(data), remarks=picture.remarks)
     except BadImageError as error:
         row["reason"] = error.reason
     return row

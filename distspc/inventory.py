@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -16,10 +18,14 @@ from dask.delayed import Delayed
 from distspc import store as zarr_store
 from distspc.compute import task
 from distspc.errors import InputError, StoreMismatchError
-from distspc.images import ImageSource, inspect_image, printable, stamp
+from distspc.images import EXTENSIONS, ImageSource, beside_images, inspect_image, printable, stamp
+from distspc.notices import Notice, keep_notices
+from distspc.pixels import REMARKS
 from distspc.schema import GROUPS
 from distspc.store import StorePath
 from distspc.tiles import ranges, task_key
+
+logger = logging.getLogger(__name__)
 
 FILES_PER_TASK = 64
 ROWS_PER_CHUNK = 8192
@@ -110,10 +116,54 @@ def write_images(
     if not known or bad != [row for row in known.values() if row["reason"] is not None]:
         _write_skipped(store, bad)
     if not known or good != [row for row in known.values() if row["reason"] is None]:
-        _write_table(store, good, fresh=not known)
+        remarks = {row["image"]: scanned.get(row["file"], {}).get("remarks", ()) for row in good}
+        _write_table(store, good, None if known else remarks)
     usable = {row["image"] for row in good}
     for name, values in extra_columns([source for source in sources if source.id in usable]).items():
         zarr_store.write_column(store, "images", "image", name, values)
+
+
+def note_folders(store: StorePath, folders: Iterable[str | os.PathLike[str]]) -> None:
+    """Log and keep, with group ``images``, what the folders of a study hold beside the images that are taken.
+
+    Parameters
+    ----------
+    store
+        Path of the store, with its image table.
+    folders
+        The folders, none of them for an image table.
+    """
+    notices = [notice for folder in folders for notice in overlooked(folder)]
+    keep_notices(store, "images", "folders", notices)
+    _log(notices)
+
+
+def overlooked(folder: str | os.PathLike[str]) -> list[Notice]:
+    """Say what a folder of images holds that is not taken.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+
+    Returns
+    -------
+    list of Notice
+        A warning where these are images, or may be.
+    """
+    try:
+        found = beside_images(folder)
+    except OSError:  # gone since it was listed
+        return []
+    kinds = ", ".join(e[1:] for e in EXTENSIONS)
+    way_out = {True: f"; to take them: name the subfolder, use a table of images, or save as {kinds}", False: ""}
+    where = printable(os.fspath(folder))
+    return [Notice(f"Folder {where!r}: not taken: {text}{way_out[may_be]}.", may_be) for text, may_be in found]
+
+
+def _log(notices: Iterable[Notice]) -> None:
+    for notice in notices:
+        logger.log(logging.WARNING if notice.warning else logging.INFO, "%s", notice.text)
 
 
 def skipped_images(store: StorePath) -> list[tuple[str, str]]:
@@ -228,8 +278,23 @@ def _refuse_changes(store: StorePath, good: Sequence[Mapping[str, Any]], bad: Se
         )
 
 
-def _write_table(store: StorePath, rows: Sequence[Mapping[str, Any]], *, fresh: bool) -> None:
-    if fresh:
+def _remarked(remarks: Mapping[str, Sequence[str]]) -> dict[str, Notice]:
+    """What is to be said of the images, from the remarks on each, by remark."""
+    found = {}
+    for remark, (text, warning) in REMARKS.items():
+        images = [image for image, told in remarks.items() if remark in told]
+        if images:
+            has = "image has" if len(remarks) == 1 else "images have" if len(images) > 1 else "images has"
+            sentence = f"{len(images)} of {len(remarks)} {has} {text} (first: {printable(images[0])})."
+            found[remark] = Notice(sentence, warning)
+    return found
+
+
+def _write_table(
+    store: StorePath, rows: Sequence[Mapping[str, Any]], remarks: Mapping[str, Sequence[str]] | None
+) -> None:
+    """Write the table; with the remarks on all its images where it is a new one, else those kept stay true."""
+    if remarks is not None:
         zarr_store.remove(store, "images")  # what a killed run left of it
     content = json.dumps([[row["image"], row["digest"]] for row in rows])
     zarr_store.allocate(
@@ -239,6 +304,11 @@ def _write_table(store: StorePath, rows: Sequence[Mapping[str, Any]], *, fresh: 
         chunks={"image": min(ROWS_PER_CHUNK, len(rows))},
         recipe={"images": "sha256:" + hashlib.sha256(content.encode()).hexdigest()},
     )
+    if remarks is not None:  # before the columns: a table that is whole has its notices
+        notices = _remarked(remarks)
+        keep_notices(store, "images", "orientation", [n for name, n in notices.items() if name == "orientation"])
+        keep_notices(store, "images", "pixels", [n for name, n in notices.items() if name != "orientation"])
+        _log(notices.values())
     for name in _IMAGES:
         zarr_store.write(store, "images", name, [row[name] for row in rows])
 

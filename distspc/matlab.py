@@ -1,6 +1,7 @@
 """The image sets of Isola et al. (2011) from their MATLAB files to folders of numbered image files.
 
-Each file holds one variable ``img``, uint8, in MATLAB (row, column, channel, image). MATLAB 7.3 files (HDF5) are
+Each file holds one variable ``img``, uint8 or logical (false is written as 0, true as 255), in MATLAB (row, column,
+channel, image). MATLAB 7.3 files (HDF5) are
 streamed: memory is that of one storage chunk. Older files are read by SciPy as a whole: memory is that of the
 variable, 0.47 GB for the 2,400 targets and 1.6 GB for the 8,042 fillers at 256 x 256.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def _convert_file(
     with _open_images(file) as (n_there, images):
         n = n_there if n is None else n
         if n > n_there:
-            raise InputError(f"MATLAB file {str(file)!r} holds {n_there} images, wanted are {n}")
+            raise InputError(f"MATLAB file {str(file)!r} holds {n_there} images, expected at least {n}")
         _refuse_others(folder, suffix, n)
         _make_folder(folder)
         for i, image in zip(range(1, n + 1), images, strict=False):
@@ -133,43 +134,83 @@ def _open_images(file: Path) -> Iterator[tuple[int, Iterator[np.ndarray]]]:
     if not file.is_file():
         raise InputError(f"MATLAB file {str(file)!r}: there is no such file")
     if not h5py.is_hdf5(file):
-        images = _load_v5(file)
-        yield images.shape[3], (np.ascontiguousarray(images[..., i]) for i in range(images.shape[3]))
+        images, scale = _load_v5(file)
+        yield images.shape[3], (np.ascontiguousarray(images[..., i] * scale) for i in range(images.shape[3]))
         return
     try:
         stream = h5py.File(file, "r")
     except OSError as error:
         raise InputError(f"MATLAB file {str(file)!r} is damaged ({error})") from error
     with stream:
-        dataset = _find_v73(stream, file)
-        yield dataset.shape[0], _stream_v73(dataset, file)
+        dataset, scale = _find_v73(stream, file)
+        yield dataset.shape[0], (image * scale for image in _stream_v73(dataset, file))
 
 
-def _load_v5(file: Path) -> np.ndarray:
+def _load_v5(file: Path) -> tuple[np.ndarray, np.uint8]:
+    """Images (row, column, channel, image) and what to multiply them by."""
     import scipy.io
 
     try:
+        classes = {name: kind for name, _, kind in scipy.io.whosmat(file)}
         content = scipy.io.loadmat(file, variable_names=[VARIABLE])
-        names = [VARIABLE] if VARIABLE in content else [name for name, *_ in scipy.io.whosmat(file)]
     except Exception as error:  # damaged files raise nearly everything
         raise InputError(f"MATLAB file {str(file)!r} is damaged or no MATLAB file ({error})") from error
     if VARIABLE not in content:
-        raise InputError(_no_variable(file, names))
-    images = np.asarray(content[VARIABLE])
+        raise InputError(_no_variable(file, list(classes)))
+    images = content[VARIABLE]
+    _refuse_class(file, classes[VARIABLE], getattr(getattr(images, "dtype", None), "names", None) or ())
+    images = np.asarray(images)
     images = images[..., np.newaxis] if images.ndim == 3 else images  # MATLAB drops a last length of 1
-    _check_kind(file, images.dtype, images.shape)
-    return images
+    _check_kind(file, images.dtype, images.shape, images[..., 0] if images.ndim == 4 and images.size else None)
+    return images, _scale(file, classes[VARIABLE] == "logical", (images[..., i] for i in range(images.shape[3])))
 
 
-def _find_v73(stream: Any, file: Path) -> Any:
+def _find_v73(stream: Any, file: Path) -> tuple[Any, np.uint8]:
+    """Images (image, channel, column, row) and what to multiply them by."""
     import h5py
 
     dataset = stream.get(VARIABLE)
-    if not isinstance(dataset, h5py.Dataset):
+    if dataset is None:
         raise InputError(_no_variable(file, [name for name in stream if not name.startswith("#")]))
+    kind = dataset.attrs.get("MATLAB_class", b"")
+    kind = kind.decode("ascii", "replace") if isinstance(kind, bytes) else str(kind)
+    if isinstance(dataset, h5py.Group):
+        sparse = "MATLAB_sparse" in dataset.attrs
+        _refuse_class(file, "sparse" if sparse else "struct", () if sparse else list(dataset))
+    _refuse_class(file, kind, ())
     shape = dataset.shape[::-1] if dataset.ndim == 4 else dataset.shape
-    _check_kind(file, dataset.dtype, shape)
-    return dataset
+    dtype = np.dtype(np.uint8) if dataset.dtype == bool else dataset.dtype
+    try:
+        first = dataset[0] if dataset.ndim == 4 and dataset.size and dtype != np.uint8 else None
+    except (OSError, RuntimeError):
+        first = None
+    _check_kind(file, dtype, shape, first)
+    is_logical = kind == "logical" or dataset.dtype == bool
+    return dataset, _scale(file, is_logical, _stream_v73(dataset, file))
+
+
+def _scale(file: Path, is_logical: bool, images: Iterable[np.ndarray]) -> np.uint8:
+    """255 for a logical array, 1 for bytes; bytes that are all 0 or 1 are refused, after a look at those needed."""
+    if is_logical:
+        return np.uint8(255)
+    if not any(image.max() > 1 for image in images):
+        raise InputError(
+            f"MATLAB file {str(file)!r}: {VARIABLE!r} is uint8 with values 0 and 1 only, expected 0 to 255; "
+            f"save it as {VARIABLE} = uint8({VARIABLE}) * 255, or as logical"
+        )
+    return np.uint8(1)
+
+
+def _refuse_class(file: Path, kind: str, fields: Sequence[str]) -> None:
+    """Refuse a variable that is no array of numbers."""
+    if kind in ("struct", "cell", "sparse", "object", "function", "opaque", "function_handle", "table"):
+        told = f" with the fields {', '.join(fields)}" if fields else ""
+        inner = {"cell": f"cat(4, {VARIABLE}{{:}})", "struct": f"{VARIABLE}.{fields[0] if fields else 'field'}"}
+        way_out = f"; save the array itself: {VARIABLE} = {inner[kind]}" if kind in inner else ""
+        raise InputError(
+            f"MATLAB file {str(file)!r}: {VARIABLE!r} is a {kind}{told}, expected an array, uint8 or logical "
+            f"(row, column, 3, image){way_out}"
+        )
 
 
 def _stream_v73(dataset: Any, file: Path) -> Iterator[np.ndarray]:
@@ -190,9 +231,19 @@ def _no_variable(file: Path, names: list[str]) -> str:
     return f"MATLAB file {str(file)!r} has no variable {VARIABLE!r}; it has {', '.join(names) or 'none'}"
 
 
-def _check_kind(file: Path, dtype: Any, shape: tuple[int, ...]) -> None:
-    if dtype != np.uint8 or len(shape) != 4 or shape[2] != 3 or 0 in shape:
-        raise InputError(
-            f"MATLAB file {str(file)!r}: {VARIABLE!r} is {dtype} of shape {tuple(shape)}, "
-            "wanted is uint8 (row, column, 3, image)"
+def _check_kind(file: Path, dtype: Any, shape: tuple[int, ...], first: np.ndarray | None) -> None:
+    """Refuse another type or shape; with the range of the first image, where there is one."""
+    if dtype == np.uint8 and len(shape) == 4 and shape[2] == 3 and 0 not in shape:
+        return
+    is_number = dtype != np.uint8 and first is not None and np.issubdtype(dtype, np.number)
+    way_out = ""
+    if is_number and first is not None:
+        low, high = first.min(), first.max()
+        scaled = "uint8(img)" if 1 < high <= 255 and low >= 0 else "im2uint8(img)" if 0 <= low <= high <= 1 else None
+        way_out = f"; its first image has values from {low:g} to {high:g}: save it as " + (
+            f"img = {scaled}" if scaled else "uint8, scaled to 0 to 255"
         )
+    raise InputError(
+        f"MATLAB file {str(file)!r}: {VARIABLE!r} is {dtype} of shape {tuple(shape)}, "
+        f"expected uint8 or logical (row, column, 3, image){way_out}"
+    )

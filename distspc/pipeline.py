@@ -219,12 +219,14 @@ class _Run:
             run_everywhere(activations.release, self.connect("extract"))
 
     def _take_inventory(self) -> None:
-        from distspc.inventory import scan_images, skipped_images, write_images
+        from distspc.inventory import note_folders, scan_images, skipped_images, write_images
 
         store, listed, strict = self.study.store, list_sources(self.study), self.strict
         scan = partial(scan_images, store, listed, strict=strict)
         rows = self.compute("extract", "scan images", lambda _: scan(), gather=True)
         write_images(store, listed, rows, strict=strict)
+        images = self.study.images
+        note_folders(store, [f for f in (images.targets, images.fillers) if f] if images and not images.table else [])
         self.outcome.skipped = skipped_images(store)
 
     def distances(self) -> None:

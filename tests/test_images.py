@@ -365,6 +365,36 @@ def test_hidden_files_subfolders_and_other_files_are_left_out(tmp_path, photogra
     assert [s.id for s in images.list_images(tmp_path)] == ["targets/1"]
 
 
+def test_what_is_beside_the_images_is_counted(tmp_path, photograph):
+    write_images(tmp_path, ["1.jpg", "._1.jpg"], photograph)
+    write_images(tmp_path / "more", ["2.jpg", "3.png", ".4.png"], photograph)
+    write_images(tmp_path / "other/deep", ["5.tif"], photograph)
+    write_images(tmp_path / ".hidden", ["6.tif"], photograph)
+    (tmp_path / "empty").mkdir()
+    for name in ("a.jpe", "b.JPE", "c.tga", "d", "notes.txt", ".DS_Store", "Thumbs.db", "x.gif"):
+        (tmp_path / name).write_bytes(b"x")
+    assert images.beside_images(tmp_path) == [
+        ("3 images in 2 subfolders (more, other)", True),
+        ("4 files that may be images (1 without ending, 2 .jpe, 1 .tga)", True),
+        ("1 file of other kinds (1 .txt)", False),
+    ]
+    assert [Path(s.file).name for s in images.list_images(tmp_path)] == ["1.jpg", "x.gif"]
+
+
+def test_a_folder_of_images_and_hidden_files_holds_nothing_beside(tmp_path, photograph):
+    write_images(tmp_path, ["1.jpg", "2.webp", ".3.jpg"], photograph)
+    (tmp_path / ".DS_Store").write_bytes(b"x")
+    assert images.beside_images(tmp_path) == []
+
+
+def test_a_folder_without_images_says_what_it_holds(tmp_path, photograph):
+    write_images(tmp_path / "a", ["1.jpg"], photograph)
+    (tmp_path / "b.tga").write_bytes(b"x")
+    said = r"holds no image .*; it holds 1 image in 1 subfolder \(a\); it holds 1 file that may be images \(1 \.tga\)"
+    with pytest.raises(InputError, match=said):
+        images.list_images(tmp_path)
+
+
 def test_a_name_that_is_no_utf8_is_named(tmp_path, photograph):
     try:
         (tmp_path / os.fsdecode(b"a\xff.jpg")).write_bytes(encoded(photograph, "JPEG"))

@@ -91,9 +91,9 @@ def test_another_variable_is_named(tmp_path, scenes, write):
 
 @pytest.mark.parametrize("write", [write_v5, write_v73])
 def test_another_type_or_shape_is_named(tmp_path, scenes, write):
-    with pytest.raises(InputError, match=r"'img' is float64 of shape \(32, 32, 3, 7\), wanted is uint8"):
+    with pytest.raises(InputError, match=r"'img' is float64 of shape \(32, 32, 3, 7\), expected uint8 or logical"):
         matlab.convert(write(tmp_path / "t.mat", scenes.astype(float)), None, tmp_path)
-    with pytest.raises(InputError, match=r"of shape \(32, 3, 32, 7\), wanted is uint8 \(row, column, 3, image\)"):
+    with pytest.raises(InputError, match=r"of shape \(32, 3, 32, 7\), expected uint8 or logical \(row, col"):
         matlab.convert(write(tmp_path / "u.mat", scenes.transpose(0, 2, 1, 3), **_chunks(write)), None, tmp_path)
 
 
@@ -118,7 +118,7 @@ def test_what_is_no_matlab_file_or_not_there_or_too_short_is_named(tmp_path, sce
         matlab.convert(tmp_path / "x.mat", None, tmp_path)
     with pytest.raises(InputError, match="there is no such file"):
         matlab.convert(tmp_path / "y.mat", None, tmp_path)
-    with pytest.raises(InputError, match="holds 7 images, wanted are 2222"):
+    with pytest.raises(InputError, match="holds 7 images, expected at least 2222"):
         matlab.convert(write_v5(tmp_path / "t.mat", scenes), None, tmp_path)
 
 
@@ -127,3 +127,63 @@ def test_settings_are_checked(tmp_path):
         matlab.convert("t.mat", None, tmp_path, format="bmp")
     with pytest.raises(InputError, match="number of targets 0 is not at least 1"):
         matlab.convert("t.mat", None, tmp_path, n_targets=0)
+
+
+@pytest.mark.parametrize("write", [write_v5, write_v73])
+def test_a_logical_array_gives_black_and_white(tmp_path, scenes, write):
+    masks = scenes > 100
+    if write is write_v5:
+        file = write(tmp_path / "t.mat", masks)
+    else:  # MATLAB keeps logical as bytes with the class beside
+        file = write(tmp_path / "t.mat", masks.astype(np.uint8))
+        with h5py.File(file, "r+") as stream:
+            stream["img"].attrs["MATLAB_class"] = np.bytes_(b"logical")
+    matlab.convert(file, None, tmp_path, format="png", n_targets=7)
+    for i in range(7):
+        found = np.asarray(PIL.Image.open(tmp_path / "Targets" / f"{i + 1}.png"))
+        np.testing.assert_array_equal(found, 255 * masks[..., i].astype(np.uint8))
+
+
+@pytest.mark.parametrize("write", [write_v5, write_v73])
+def test_bytes_of_0_and_1_are_refused_and_a_black_image_among_others_is_not(tmp_path, scenes, write):
+    with pytest.raises(InputError, match=r"values 0 and 1 only, expected 0 to 255; .* uint8\(img\) \* 255"):
+        matlab.convert(write(tmp_path / "t.mat", (scenes > 100).astype(np.uint8)), None, tmp_path, n_targets=7)
+    mixed = scenes.copy()
+    mixed[..., 0] = 0
+    assert matlab.convert(write(tmp_path / "u.mat", mixed), None, tmp_path, n_targets=7) == (7, 0)
+
+
+@pytest.mark.parametrize("write", [write_v5, write_v73])
+@pytest.mark.parametrize(
+    ("dtype", "factor", "said"),
+    [
+        ("float64", 1 / 255, r"is float64 .* values from 0.* to .*: save it as img = im2uint8\(img\)"),
+        ("float32", 1 / 255, r"is float32 .*: save it as img = im2uint8\(img\)"),
+        ("float32", 1, r"is float32 .*: save it as img = uint8\(img\)"),
+        ("int16", 1, r"is int16 .*: save it as img = uint8\(img\)"),
+        ("int16", 100, r"is int16 .*: save it as uint8, scaled to 0 to 255"),
+    ],
+)
+def test_other_numbers_are_refused_with_their_range_and_the_way_out(tmp_path, scenes, write, dtype, factor, said):
+    with pytest.raises(InputError, match=said):
+        matlab.convert(write(tmp_path / "t.mat", (scenes * float(factor)).astype(dtype)), None, tmp_path, n_targets=7)
+
+
+def test_a_struct_is_named_with_its_fields(tmp_path, scenes):
+    scipy.io.savemat(tmp_path / "v5.mat", {"img": {"data": scenes, "names": "x"}})
+    with h5py.File(tmp_path / "v73.mat", "w") as file:
+        group = file.create_group("img")
+        group.attrs["MATLAB_class"] = np.bytes_(b"struct")
+        group["data"], group["names"] = scenes.transpose(), [1.0]
+    for name in ("v5.mat", "v73.mat"):
+        with pytest.raises(InputError, match=r"'img' is a struct with the fields data, names, .*: img = img\.data$"):
+            matlab.convert(tmp_path / name, None, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cell_array_is_named(tmp_path, scenes):
+    cells = np.empty((1, 2), object)
+    cells[0, :] = [scenes[..., 0], scenes[..., 1]]
+    scipy.io.savemat(tmp_path / "t.mat", {"img": cells})
+    with pytest.raises(InputError, match=r"'img' is a cell, .*: img = cat\(4, img\{:\}\)$"):
+        matlab.convert(tmp_path / "t.mat", None, tmp_path)

@@ -11,6 +11,7 @@ import PIL.PngImagePlugin
 import pytest
 
 from distspc import store as zarr_store
+from distspc.notices import stored_notices
 
 STUDY = """\
 store: made/study.zarr
@@ -132,6 +133,57 @@ def test_a_bad_image_is_named_and_the_others_are_done(study, refused, case):
     values = zarr_store.read(store, "activations/block1_pool", "activation")
     assert np.isfinite(values).all()
     assert (values.max(axis=1) > 0).all()
+
+
+def exif(orientation):
+    made = PIL.Image.Exif()
+    made[0x0112] = orientation
+    return made
+
+
+def told(store):
+    return {notice.text: notice.warning for notice in stored_notices(store, ["images"])}
+
+
+def test_what_is_converted_or_overlooked_is_logged_and_kept_with_the_images(study, command):
+    folder = study.parent / "Images"
+    dark = PIL.Image.fromarray(np.full((8, 8), 4000, np.uint16))
+    (folder / "21.jpg").write_bytes(encoded(picture(), "JPEG", exif=exif(6)))
+    (folder / "22.tif").write_bytes(encoded(picture(), "TIFF", tiffinfo=exif(3)))
+    (folder / "23.png").write_bytes(encoded(dark, "PNG"))
+    (folder / "24.png").write_bytes(encoded(picture((0, 0, 0, 9), mode="RGBA"), "PNG"))
+    (folder / "sub").mkdir()
+    for name in ("sub/25.png", "26.jpe", "27"):
+        (folder / name).write_bytes(encoded(picture(), "PNG"))
+    said = command("extract", study)
+    assert said.code == 0
+    expected = {
+        "2 of 6 images have an orientation other than 1": True,
+        "1 of 6 images has 16 bits a channel and no value above 4095": True,
+        "1 of 6 images has more than 8 bits a channel": False,
+        "1 of 6 images has transparent pixels; laid over white (first: targets/24)": False,
+        f"Folder {str(folder)!r}: not taken: 1 image in 1 subfolder (sub); to take": True,
+        f"Folder {str(folder)!r}: not taken: 2 files that may be images (1 without ending, 1 .jpe); to take": True,
+    }
+    store = study.parent / "made/study.zarr"
+    first = told(store)
+    assert len(first) == len(expected)
+    for start, warning in expected.items():
+        (kept,) = [text for text in first if text.startswith(start)]
+        assert first[kept] is warning
+        assert said.err.count(kept) == int(warning)
+    assert command("extract", study).code == 0
+    assert told(store) == first
+
+
+def test_notices_of_folders_follow_the_folder_and_a_clean_study_has_none(study, command):
+    store = study.parent / "made/study.zarr"
+    (study.parent / "Images/27").write_bytes(b"x")
+    assert command("extract", study).code == 0
+    assert len(told(store)) == 1
+    (study.parent / "Images/27").unlink()
+    assert command("extract", study).code == 0
+    assert told(store) == {}
 
 
 def test_strict_stops_at_the_first(study, refused):
