@@ -119,6 +119,7 @@ import os, signal, sys, threading, time
 import numpy as np
 from distspc import distance_tasks
 from distspc.distance_stream import TileStream
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & ignores Ctrl-C
 stream = TileStream(lambda images, buffer: images, [(i, i + 1) for i in range(1000)], [np.zeros(1)] * 2, 2)
 threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
 started = time.monotonic()
