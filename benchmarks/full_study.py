@@ -162,7 +162,7 @@ def print_stages(study: Study, folder: Path, resources: Resources, counts: dict[
     """Seconds, processor time, share of the product's speed and memory by stage, all runs together."""
     plans = list(plan_study(study, **counts, resources=resources, rates=Rates()))
     records = read_records(folder)
-    speed = resources.n_workers * resources.cores * resources.gflops_per_core * 1e9
+    speed = resources.gflops_per_core * 1e9  # of one core: processor time counts, other work on the machine does not
     print(
         f"\n{counts['n_targets']} targets, {counts['n_fillers']} fillers, {len(study.layers)} layers, seeds "
         f"{', '.join(map(str, study.reconstruction.seeds))}, weights "
@@ -170,13 +170,15 @@ def print_stages(study: Study, folder: Path, resources: Resources, counts: dict[
         f"{resources.n_workers} workers of {resources.cores} cores and {gib(resources.memory_nbytes)}; "
         f"{resources.gflops_per_core:.0f} GFLOP/s a core\n"
     )
-    print("| stage | seconds | planned, s | processor, s | share of the product's speed | peak memory of a worker |")
+    print(
+        "| stage | seconds | planned, s | processor, s | share of the product's speed, by processor time | peak memory of a worker |"
+    )
     print("|---|---|---|---|---|---|")
     for stage in STAGES:
         own = [record for record in records if record["stage"] == stage]
         seconds, processor = (sum(record[key] for record in own) for key in ("seconds", "processor_s"))
         flop, planned = (sum(getattr(p, key) for p in plans if p.stage == stage) for key in ("flop", "seconds"))
-        share = f"{flop / speed / seconds:.2f}" if flop else ""
+        share = f"{flop / speed / processor:.2f}" if flop and processor else ""
         peak = max((record["peak_nbytes"] for record in own), default=0)
         print(f"| {stage} | {seconds:.0f} | {planned:.0f} | {processor:.0f} | {share} | {gib(peak)} |")
     print(f"| in all | {sum(r['seconds'] for r in records):.0f} | | {sum(r['processor_s'] for r in records):.0f} | | |")

@@ -336,15 +336,24 @@ def convert(
 @app.command()
 def demo(
     directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="New folder for the demo.")] = Path("distspc-demo"),
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", metavar="FILE", help="Weights of a trained VGG-16, instead of random ones."),
+    ] = None,
     profile: ProfileOption = None,
     overrides: SetOption = None,
 ) -> None:
-    """Run a whole study on photographs that installed packages ship, with random weights; needs no network."""
+    """Run a whole study on photographs that installed packages ship, with random weights unless others are named."""
     from distspc.demo import write_demo
+    from distspc.pipeline import Study
 
-    study = write_demo(directory)
-    _say(f"Patches of photographs and a study file are in {directory}. The network's weights are random numbers,")
-    _say("not trained ones: the demo shows that everything works, and says nothing about memory.")
+    study = write_demo(directory, weights)
+    _say(f"Patches of photographs and a study file are in {directory}.")
+    if weights is None:
+        _say("The network's weights are random numbers, not trained ones (--weights FILE takes yours).")
+    else:
+        _say(f"The network is {weights}, at the layers that it has: {', '.join(Study.from_file(study).layers)}.")
+    _say("The demo shows that everything works, and says nothing about memory: the score is edge density.")
     run(study, profile=profile, overrides=overrides)
 
 

@@ -41,13 +41,15 @@ reconstruction:                # the paper's: 1000 units, 500 codewords, 1000 ba
 """
 
 
-def write_demo(directory: str | Path) -> Path:
+def write_demo(directory: str | Path, weights: str | Path | None = None) -> Path:
     """Cut the photographs into patches and write them with a study file.
 
     Parameters
     ----------
     directory
         New or empty folder, or one that an earlier demo made (which is then left as it is).
+    weights
+        Weight file of a trained VGG-16; the study then names the layers that it has. None: random numbers.
 
     Returns
     -------
@@ -57,11 +59,11 @@ def write_demo(directory: str | Path) -> Path:
     Raises
     ------
     InputError
-        If the folder holds anything else.
+        If the folder holds anything else, or the weights cannot be used.
     """
     directory = Path(directory)
-    study = directory / "study.yaml"
-    if study.exists() and study.read_text(encoding="utf-8") == STUDY:
+    study, text = directory / "study.yaml", STUDY if weights is None else _with_weights(Path(weights))
+    if study.exists() and study.read_text(encoding="utf-8") == text:
         return study
     # An interrupted demo leaves only these: they are written again.
     if directory.exists() and (
@@ -71,8 +73,29 @@ def write_demo(directory: str | Path) -> Path:
     scores = _write_patches(directory / "Images")
     lines = ["image,edge_density", *(f"{number},{value:.6f}" for number, value in scores)]
     (directory / "scores.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    study.write_text(STUDY, encoding="utf-8")
+    study.write_text(text, encoding="utf-8")
     return study
+
+
+def _with_weights(path: Path) -> str:
+    """The study of the demo with a network of the user's own, at the layers that its file has."""
+    import yaml
+
+    from distspc.recipe import VGG16, choose_network, vgg16_weight_shapes
+    from distspc.weights import is_whole_model, layers_with_weights
+
+    content = yaml.safe_load(STUDY)
+    layers = content["layers"]
+    if path.is_file() and not is_whole_model(path):
+        there = set(layers_with_weights(path))
+        below = {layer: list(VGG16)[: list(VGG16).index(layer) + 1] for layer in layers}
+        layers = [layer for layer in layers if there.issuperset(vgg16_weight_shapes(below[layer], 1365))]
+        if not layers:
+            raise InputError(f"weights {str(path)!r} have the weights of none of {', '.join(content['layers'])}")
+    choose_network(str(path.absolute()), layers=layers)
+    content |= {"model": {"weights": str(path.absolute())}, "layers": layers}
+    head = "# A demonstration: patches of photographs that scikit-image and scikit-learn ship.\n"
+    return head + yaml.safe_dump(content, sort_keys=False)
 
 
 def photographs() -> Iterator[np.ndarray]:

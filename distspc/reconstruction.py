@@ -40,7 +40,6 @@ logger = logging.getLogger(__name__)
 GROUP = "reconstruction"
 GATHER_NBYTES = 2**31
 """Bytes of activations that one gathering task reads: seconds of work."""
-MAX_CODEWORDS_PER_UNIT = 10
 
 
 # ---------------------------------------------------------------- build
@@ -146,15 +145,17 @@ def _check(
     settings: Settings, layer: str, seeds: Sequence[int], sizes: dict[str, int], first_row: int, memory: int | None
 ) -> None:
     s, n_rows, n_features = settings, sizes["image"] - first_row, sizes["feature"]
-    most = MAX_CODEWORDS_PER_UNIT * s.n_units if s.solver != "pca" else min(s.n_units, n_rows)
-    allowed = [
-        ("units", s.n_units, n_features, f"{layer} has {n_features} features"),
-        ("codewords", s.n_codewords, most, f"{layer} is sampled at {s.n_units} units, solver {s.solver!r}"),
-        ("batch-size", s.batch_size, n_rows, f"{layer} has {n_rows} images to train on"),
-    ]
-    for name, value, limit, why in allowed:
+    # Batches are drawn with replacement: their size has no limit but memory, nor has the number of codewords.
+    limits = [("units", s.n_units, n_features, f"{layer} has {n_features} features")]
+    if s.solver == "pca":
+        why = f"there are no more components of {n_rows} images of {layer} at {s.n_units} units"
+        limits.append(("codewords", s.n_codewords, min(s.n_units, n_rows), why))
+    for name, value, limit, why in limits:
         if not 1 <= value <= limit:
             raise InputError(f"reconstruction `{name}: {value}` must be between 1 and {limit}: {why}")
+    for name, value in (("codewords", s.n_codewords), ("batch-size", s.batch_size), ("batches", s.n_batches)):
+        if value < 1:
+            raise InputError(f"reconstruction `{name}: {value}` must be at least 1")
     if not seeds or len(set(seeds)) != len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
         raise InputError(f"`seeds` of {layer} must be different whole numbers from 0 to 2**32 - 1; got {list(seeds)}")
     if s.n_codewords > s.n_units:

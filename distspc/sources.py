@@ -73,16 +73,10 @@ def check_sizes(study: StudyFile, n_targets: int, n_fillers: int, *, stages: Seq
     Raises
     ------
     InputError
-        If batches have more images than there are to train on, or more neighbours are asked for than there are.
+        If more neighbours are asked for than there are.
     """
-    n_train = n_fillers if study.reconstruction.train_on == "fillers" else n_targets + n_fillers
     n_others = n_fillers if study.distinctiveness.protocol == "spc-public" else n_targets + n_fillers - 1
-    batch, k = study.reconstruction.batch_size, study.distinctiveness.neighbours
-    if "reconstruct" in stages and 0 < n_train < batch:
-        raise InputError(
-            f"reconstruction `batch-size: {batch}` must be between 1 and {n_train}: the study has {n_train} images to "
-            "train on"
-        )
+    k = study.distinctiveness.neighbours
     if "distances" in stages and 0 < n_others < k:
         raise InputError(
             f"distinctiveness: {k} neighbours asked for, {n_others} images in the pool; ask for fewer, or add images"

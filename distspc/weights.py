@@ -223,6 +223,18 @@ def _parts(config: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(part)
 
 
+def layers_with_weights(path: str | os.PathLike[str]) -> list[str]:
+    """Names of the layers of a Keras-2 weight file.
+
+    Raises
+    ------
+    InputError
+        If it is no such file.
+    """
+    with _open(path) as file:
+        return _names(_weights_group(file, path), "layer_names")
+
+
 def weight_shapes(path: str | os.PathLike[str], layer: str) -> list[tuple[int, ...]]:
     """Shapes of one layer's weights in a Keras-2 HDF5 file.
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +13,8 @@ from distspc import __version__
 from distspc.cli import main
 from distspc.demo import write_demo
 from distspc.errors import InputError
+from distspc.pipeline import Study
+from distspc.recipe import VGG16, vgg16_weight_shapes
 from distspc.testing import relu_activations
 
 
@@ -169,3 +172,19 @@ def test_demo_patches_are_made_once_and_nothing_else_is_touched(tmp_path):
     (tmp_path / "mine/thesis.txt").write_text("mine")
     with pytest.raises(InputError, match="is not an empty folder"):
         write_demo(tmp_path / "mine")
+
+
+def test_demo_with_weights_names_the_layers_that_the_file_has(tmp_path):
+    shapes = vgg16_weight_shapes([name for name in VGG16 if name[:6] in ("block1", "block2")], 1365)
+    with h5py.File(tmp_path / "two_blocks.h5", "w") as file:
+        file.attrs["layer_names"] = [name.encode() for name in shapes]
+        for name, parts in shapes.items():
+            group = file.create_group(name)
+            group.attrs["weight_names"] = [b"kernel", b"bias"]
+            for part, shape in zip(("kernel", "bias"), parts, strict=True):
+                group.create_dataset(part, data=np.full(shape, 0.01, np.float32))
+    study = Study.from_file(write_demo(tmp_path / "demo", tmp_path / "two_blocks.h5"))
+    assert study.layers == ("block1_pool", "block2_pool")
+    assert study.model.weights == str(tmp_path / "two_blocks.h5")
+    with pytest.raises(InputError, match="there is no such file"):
+        write_demo(tmp_path / "other", tmp_path / "none.h5")

