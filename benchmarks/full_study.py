@@ -170,9 +170,7 @@ def print_stages(study: Study, folder: Path, resources: Resources, counts: dict[
         f"{resources.n_workers} workers of {resources.cores} cores and {gib(resources.memory_nbytes)}; "
         f"{resources.gflops_per_core:.0f} GFLOP/s a core\n"
     )
-    print(
-        "| stage | seconds | planned, s | processor, s | share of the product's speed, by processor time | peak memory of a worker |"
-    )
+    print("| stage | seconds | planned, s | processor, s | product's speed reached, by processor time | peak, worker |")
     print("|---|---|---|---|---|---|")
     for stage in STAGES:
         own = [record for record in records if record["stage"] == stage]
