@@ -44,8 +44,7 @@ def task_memory(client: Client | None) -> int | None:
     """Bytes that one task may plan with: the smallest worker's share for one of its threads; None if unknown."""
     if client is None:
         return None
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    limits = [w["memory_limit"] / w["nthreads"] for w in workers if w.get("memory_limit")]
+    limits = [w["memory_limit"] / w["nthreads"] for w in _workers(client) if w.get("memory_limit")]
     return int(MEMORY_SHARE * min(limits)) if limits else None
 
 
@@ -227,8 +226,21 @@ def _why_dropped(error: BaseException) -> str:
 
 
 def _offered(client: Client, resource: str) -> bool:
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    return any(resource in w.get("resources", {}) for w in workers)
+    return any(resource in w.get("resources", {}) for w in _workers(client))
+
+
+def _workers(client: Client) -> list[dict[str, Any]]:
+    """What the scheduler knows of its workers.
+
+    Raises
+    ------
+    WorkerError
+        If it does not answer any more: a client whose scheduler is lost knows nothing.
+    """
+    known = client.scheduler_info(n_workers=-1)
+    if "workers" not in known:
+        raise WorkerError(f"{_why_dropped(ConnectionError('connection-lost'))}; run the study again to go on")
+    return list(known["workers"].values())
 
 
 def _compute_here(tasks: Sequence[Delayed], label: str, progress: Progress, *, stop: bool) -> list[Any]:

@@ -8,7 +8,8 @@ import pytest
 
 from distspc import distances
 from distspc import store as zarr_store
-from distspc.errors import InputError, StoreMismatchError
+from distspc.compute import task_memory
+from distspc.errors import InputError, StoreMismatchError, WorkerError
 from distspc.export import export_results
 from distspc.pipeline import RELATED, Study, run_stages
 from distspc.sources import count_images
@@ -201,3 +202,12 @@ def test_exported_distances_are_float64_brute_force(finished, authors_layout, tm
             target, neighbour, value = line.split(", ")
             assert (target, neighbour) == (str(t + 1), f"{names[n][1]}_filler" if n >= N_TARGETS else str(n + 1))
             assert float(value) == pytest.approx(distance[n], rel=1e-9, abs=0)
+
+
+def test_a_scheduler_lost_before_its_workers_are_asked_is_named():
+    class Lost:
+        def scheduler_info(self, n_workers):
+            return {}
+
+    with pytest.raises(WorkerError, match="the connection to the scheduler is lost .* run the study again"):
+        task_memory(Lost())
