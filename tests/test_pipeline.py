@@ -209,5 +209,5 @@ def test_a_scheduler_lost_before_its_workers_are_asked_is_named():
         def scheduler_info(self, n_workers):
             return {}
 
-    with pytest.raises(WorkerError, match="the connection to the scheduler is lost .* run the study again"):
+    with pytest.raises(WorkerError, match=r"the connection to the scheduler is lost .* run the study again"):
         task_memory(Lost())
