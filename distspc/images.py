@@ -110,7 +110,7 @@ def list_images(folder: str | os.PathLike[str], role: str = "target") -> list[Im
     return _sources([folder / name for name in names], [{}] * len(names), role)
 
 
-def beside_images(folder: str | os.PathLike[str]) -> list[tuple[str, bool]]:
+def beside_images(folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
     """Count what a folder holds that `list_images` leaves out, but for hidden files and those of file managers.
 
     Parameters
@@ -120,9 +120,9 @@ def beside_images(folder: str | os.PathLike[str]) -> list[tuple[str, bool]]:
 
     Returns
     -------
-    list of tuple of (str, bool)
-        Such as ``5 images in 1 subfolder (more)`` or ``2 files of other kinds (1 .jpe, 1 without ending)``, and whether
-        these are images, or may be. Empty if there is nothing else.
+    list of tuple of str
+        Such as ``5 images in 1 subfolder (more)`` or ``2 files that may be images (1 .jpe, 1 without ending)``, and how
+        they could be taken, nothing where they are no images. Empty if there is nothing else.
 
     Raises
     ------
@@ -131,19 +131,20 @@ def beside_images(folder: str | os.PathLike[str]) -> list[tuple[str, bool]]:
     """
     with os.scandir(folder) as found:
         entries = [entry for entry in found if _is_shown(entry.name)]
-    inside = {entry.name: _count_images(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)}
+    inside = {entry.name: _count_images(entry.path) for entry in entries if os.path.isdir(entry.path)}
     subfolders = _natural_order(name for name, n in inside.items() if n)
     told = []
     if subfolders:
         n, names = sum(inside.values()), ", ".join(map(printable, subfolders[:3]))
         more = f" and {len(subfolders) - 3} more" if len(subfolders) > 3 else ""
-        told.append((f"{_count(n, 'image')} in {_count(len(subfolders), 'subfolder')} ({names}{more})", True))
+        text = f"{_count(n, 'image')} in {_count(len(subfolders), 'subfolder')} ({names}{more})"
+        told.append((text, "name the subfolder, or use a table of images"))
     listed = (*EXTENSIONS, *_OTHER_PICTURES)
-    others = [e.name for e in entries if not e.name.lower().endswith(listed) and not e.is_dir()]
+    others = [e.name for e in entries if not e.name.lower().endswith(listed) and not os.path.isdir(e.path)]
     return told + _other_kinds(others)
 
 
-def _other_kinds(names: Sequence[str]) -> list[tuple[str, bool]]:
+def _other_kinds(names: Sequence[str]) -> list[tuple[str, str]]:
     """Count files by their ending: those that may be images, and others."""
     import PIL.Image
 
@@ -154,7 +155,8 @@ def _other_kinds(names: Sequence[str]) -> list[tuple[str, bool]]:
         counts = Counter(ending for ending in endings if (ending in pictures) is may_be)
         if counts:
             each = ", ".join(f"{n} {printable(ending) or 'without ending'}" for ending, n in sorted(counts.items()))
-            told.append((f"{_count(counts.total(), 'file')} {kind} ({each})", may_be))
+            way_out = "give them an ending that is read (" + ", ".join(e[1:] for e in EXTENSIONS) + ")"
+            told.append((f"{_count(counts.total(), 'file')} {kind} ({each})", way_out if may_be else ""))
     return told
 
 
@@ -305,10 +307,15 @@ def _numbers(stems: Sequence[str]) -> list[int]:
 
 def _name_problem(file: Path) -> str | None:
     if not file.name.lower().endswith(EXTENSIONS):
-        return f"{file.suffix[1:].lower()} files are not read; save it as png"
+        return f"{printable(_kind(file))} files are not read; save it as png"
     if printable(str(file)) != str(file):
         return "its name is not valid UTF-8; rename it"
     return None
+
+
+def _kind(file: Path) -> str:
+    """The ending in a sentence such as ``gif files are not read``."""
+    return file.suffix[1:].lower() or "extensionless"
 
 
 def printable(name: str) -> str:

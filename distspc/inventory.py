@@ -18,7 +18,7 @@ from dask.delayed import Delayed
 from distspc import store as zarr_store
 from distspc.compute import task
 from distspc.errors import InputError, StoreMismatchError
-from distspc.images import EXTENSIONS, ImageSource, beside_images, inspect_image, printable, stamp
+from distspc.images import ImageSource, beside_images, inspect_image, printable, stamp
 from distspc.notices import Notice, keep_notices
 from distspc.pixels import REMARKS
 from distspc.schema import GROUPS
@@ -155,10 +155,8 @@ def overlooked(folder: str | os.PathLike[str]) -> list[Notice]:
         found = beside_images(folder)
     except OSError:  # gone since it was listed
         return []
-    kinds = ", ".join(e[1:] for e in EXTENSIONS)
-    way_out = {True: f"; to take them: name the subfolder, use a table of images, or save as {kinds}", False: ""}
-    where = printable(os.fspath(folder))
-    return [Notice(f"Folder {where!r}: not taken: {text}{way_out[may_be]}.", may_be) for text, may_be in found]
+    told = [(text + (f"; to take them, {way_out}" if way_out else ""), bool(way_out)) for text, way_out in found]
+    return [Notice(f"Folder {printable(os.fspath(folder))!r}: not taken: {text}.", warning) for text, warning in told]
 
 
 def _log(notices: Iterable[Notice]) -> None:

@@ -374,11 +374,23 @@ def test_what_is_beside_the_images_is_counted(tmp_path, photograph):
     for name in ("a.jpe", "b.JPE", "c.tga", "d", "notes.txt", ".DS_Store", "Thumbs.db", "x.gif"):
         (tmp_path / name).write_bytes(b"x")
     assert images.beside_images(tmp_path) == [
-        ("3 images in 2 subfolders (more, other)", True),
-        ("4 files that may be images (1 without ending, 2 .jpe, 1 .tga)", True),
-        ("1 file of other kinds (1 .txt)", False),
+        ("3 images in 2 subfolders (more, other)", "name the subfolder, or use a table of images"),
+        (
+            "4 files that may be images (1 without ending, 2 .jpe, 1 .tga)",
+            "give them an ending that is read (bmp, jpeg, jpg, png, tif, tiff, webp)",
+        ),
+        ("1 file of other kinds (1 .txt)", ""),
     ]
     assert [Path(s.file).name for s in images.list_images(tmp_path)] == ["1.jpg", "x.gif"]
+
+
+def test_files_of_a_table_without_a_known_ending_are_named(tmp_path):
+    sources = images.read_image_table(write_table(tmp_path / "t.csv", [["a"], ["b.jpe"], ["c.png"]], header=("path",)))
+    assert [s.problem for s in sources] == [
+        "extensionless files are not read; save it as png",
+        "jpe files are not read; save it as png",
+        None,
+    ]
 
 
 def test_a_folder_of_images_and_hidden_files_holds_nothing_beside(tmp_path, photograph):
