@@ -250,3 +250,42 @@ def test_subsampled_ycbcr_without_compression_is_refused():
     at = data.index(tag) + len(tag)
     with pytest.raises(images.BadImageError, match=r"subsampled colour.*8-bit PNG"):
         decode_image(data[:at] + struct.pack("<HH", 2, 2) + data[at + 4 :])
+
+
+def bmp(values, bits, *, palette=b"", masks=b""):
+    """A BMP written by hand, rows from the bottom up, each filled to 4 bytes."""
+    rows = [row.tobytes() if bits >= 8 else np.packbits(_bits(row, bits)).tobytes() for row in values[::-1]]
+    data = b"".join(row + bytes(-len(row) % 4) for row in rows)
+    size, offset = len(data), 54 + len(masks) + len(palette)
+    height, width = values.shape[:2]
+    header = struct.pack(
+        "<IiiHHIIiiII", 40, width, height, 1, bits, 3 if masks else 0, size, 0, 0, len(palette) // 4, 0
+    )
+    return b"BM" + struct.pack("<IHHI", offset + size, 0, 0, offset) + header + masks + palette + data
+
+
+def _bits(row, bits):
+    return ((row[:, None] >> np.arange(bits - 1, -1, -1)) & 1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8])
+def test_a_bmp_with_a_palette_gives_its_colours(bits):
+    colours = np.random.default_rng(7).integers(0, 256, (2**bits, 3)).astype(np.uint8)
+    values = (np.arange(48).reshape(6, 8) % 2**bits).astype(np.uint8)
+    palette = np.pad(colours[:, ::-1], ((0, 0), (0, 1))).tobytes()
+    np.testing.assert_array_equal(decode_image(bmp(values, bits, palette=palette)), colours[values])
+
+
+def test_a_bmp_of_24_or_32_bits_gives_its_colours():
+    rgb = noise(8, 3)
+    bgr = np.ascontiguousarray(rgb[..., ::-1])
+    np.testing.assert_array_equal(decode_image(bmp(bgr, 24)), rgb)
+    np.testing.assert_array_equal(decode_image(bmp(np.pad(bgr, ((0, 0), (0, 0), (0, 1))), 32)), rgb)
+
+
+@pytest.mark.parametrize(("greens", "masks"), [(5, b""), (6, struct.pack("<III", 0xF800, 0x07E0, 0x001F))])
+def test_a_bmp_of_16_bits_a_pixel_gives_its_colours_over_the_full_range(greens, masks):
+    levels = [np.random.default_rng(9).integers(0, 2**n, (6, 8)) for n in (5, greens, 5)]
+    values = (levels[0] << (5 + greens) | levels[1] << 5 | levels[2]).astype("<u2")
+    expected = np.dstack([v * 255 / (2**n - 1) for v, n in zip(levels, (5, greens, 5), strict=True)])
+    assert np.abs(decode_image(bmp(values, 16, masks=masks)) - expected).max() <= 1
