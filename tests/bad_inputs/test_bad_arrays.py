@@ -244,13 +244,16 @@ MATLAB = {
     "7.3, truncated": (cut(v73(), 0.9), "is damaged"),
     "another variable": (v5("images"), "has no variable 'img'; it has images"),
     "7.3, another variable": (v73("images"), "has no variable 'img'; it has images"),
-    "7.3, a struct": (grouped, "has no variable 'img'; it has img"),
-    "numbers with a point": (v5(values=IMAGES / 255), "'img' is float64 of shape .* wanted is uint8"),
-    "grey": (v5(values=IMAGES[:, :, 0]), r"'img' is uint8 of shape \(8, 9, 5, 1\), wanted is uint8 \(row, column, 3"),
-    "cells": (v5(values=np.array([[1, 2], "three"], dtype=object)), "'img' is object of shape"),
+    "7.3, a struct": (grouped, "'img' is a struct, expected an array"),
+    "numbers with a point": (v5(values=IMAGES / 255), "'img' is float64 of shape .* expected uint8 or logical"),
+    "grey": (
+        v5(values=IMAGES[:, :, 0]),
+        r"'img' is uint8 of shape \(8, 9, 5, 1\), expected uint8 or logical \(row, column, 3",
+    ),
+    "cells": (v5(values=np.array([[1, 2], "three"], dtype=object)), "'img' is a cell, expected an array"),
     "text in img": (v5(values="hello"), "'img' is <U5 of shape"),
     "no images": (v5(values=IMAGES[..., :0]), "'img' is uint8 of shape|has no variable"),
-    "too few images": (v5(), "holds 5 images, wanted are 2222"),
+    "too few images": (v5(), "holds 5 images, expected at least 2222"),
 }
 
 
