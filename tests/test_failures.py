@@ -27,10 +27,9 @@ GOOD = {"fc2": relu_activations(N_IMAGES, 60, seed=1), "block5_pool": relu_activ
 BAD = {
     "fc1": np.zeros((N_IMAGES, 60), np.float32),
     "block4_pool": np.full((N_IMAGES, 70), 3, np.float32),
-    "block3_pool": np.where(np.arange(N_IMAGES)[:, None] == 25, np.nan, relu_activations(N_IMAGES, 60)),
+    "block3_pool": np.where(np.arange(N_IMAGES)[:, None] == 25, np.float32(np.nan), relu_activations(N_IMAGES, 60)),
     "block2_pool": relu_activations(N_IMAGES, 10, seed=4),
 }
-BAD["block3_pool"] = BAD["block3_pool"].astype(np.float32)
 STAGES = ("distances", "reconstruct", "relate", "report")
 FAILED = {
     ("distances", "fc1", None): "all 40 images have the same",
