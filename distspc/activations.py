@@ -27,6 +27,7 @@ from distspc.images import network_input
 from distspc.imported import import_activations
 from distspc.inventory import images_digest, scan_images, skipped_images, write_images
 from distspc.network import Recipe, choose_network, layer_shapes, load_network, release_network
+from distspc.notices import Notice, keep_notices
 from distspc.store import StorePath
 from distspc.tiles import ranges, task_key
 
@@ -51,7 +52,7 @@ def extract_activations(
     layers: Sequence[str],
     weights: str = "hybrid1365",
     digest: str | None = None,
-    preprocessing: str = "raw",
+    preprocessing: str = "auto",
     batch_size: int = 16,
     precision: str = "float32",
     dtype: str = "float32",
@@ -94,6 +95,7 @@ def extract_activations(
     made_by = {**recipe.described(), "dtype": dtype, "images": images_digest(store)}
     shapes = stored_shapes(store, layers, made_by) or layer_shapes(recipe)
     allocate_layers(store, shapes, made_by, dtype)
+    _keep_doubts(store, recipe)
     missing = missing_chunks(store, layers)
     used = {layer for wanted in missing.values() for layer in wanted}
     recipe = replace(recipe, layers=tuple(layer for layer in layers if layer in used))
@@ -103,6 +105,15 @@ def extract_activations(
         extract(str(store), recipe, wanted, i, batch_size, dtype, dask_key_name=task_key("extract", "", token, i))
         for i, wanted in missing.items()
     ]
+
+
+def _keep_doubts(store: StorePath, recipe: Recipe) -> None:
+    """Say and keep where the network gets another input than it was made for."""
+    doubts = [Notice(text, warning=True) for text in recipe.doubts()]
+    for doubt in doubts:
+        logger.warning("%s", doubt.text)
+    for layer in recipe.layers:
+        keep_notices(store, f"activations/{layer}", "preprocessing", doubts)
 
 
 def unflatten(activation: np.ndarray, shape: Sequence[int]) -> np.ndarray:

@@ -218,7 +218,7 @@ scores:
 _REST = """\
 model:
   weights: hybrid1365          # hybrid1365 | imagenet | random | a path to .h5 or .keras
-  preprocessing: raw           # raw | caffe
+  preprocessing: raw           # raw | caffe | auto
 layers: [block1_pool, block2_pool, block3_pool, block4_pool, block5_pool, fc1, fc2]
 distinctiveness:
   protocol: paper              # paper | spc-public | distinct

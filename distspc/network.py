@@ -71,7 +71,8 @@ def layer_shapes(recipe: Recipe) -> dict[str, tuple[int, ...]]:
     """
     if recipe.architecture == "vgg16":
         return {layer: vgg16_shape(layer, recipe.n_classes) for layer in recipe.layers}
-    model = _cut(_load_model(recipe), recipe.layers)
+    with _float32(_import_keras(None)):
+        model = _cut(_load_model(recipe), recipe.layers)
     return {layer: _shape(model.output[layer], layer) for layer in recipe.layers}
 
 
@@ -89,8 +90,10 @@ class Network:
     def __init__(self, recipe: Recipe, n_threads: int | None = None) -> None:
         keras = _import_keras(n_threads)
         self.recipe = recipe
-        full = _build_vgg16(recipe) if recipe.architecture == "vgg16" else _load_model(recipe)
-        self._model = _cut(full, recipe.layers)
+        with _float32(keras):
+            full = _build_vgg16(recipe) if recipe.architecture == "vgg16" else _load_model(recipe)
+            self._model = _cut(full, recipe.layers)
+        self._prepare = _own_function(recipe) if recipe.preprocessing == "auto" else None
         # XLA on the CPU makes TensorFlow's convolutions slower; JAX is nothing without it.
         self._model.compile(optimizer=None, jit_compile=keras.backend.backend() == "jax")
         self.input_size = _input_size(self._model)
@@ -111,10 +114,16 @@ class Network:
         dict
             By layer, (n, *shape of the layer), in the precision of the arithmetic.
         """
-        batch = preprocess(images, self.recipe.preprocessing)
+        if self._prepare is None:
+            batch = preprocess(images, self.recipe.preprocessing)
+        else:
+            batch = self._prepare(images.astype(np.float32), data_format="channels_last")
         with _DEVICE:
             outputs = self._model.predict_on_batch(batch)
-        return {layer: np.asarray(outputs[layer]) for layer in self.recipe.layers}
+        found = {layer: np.asarray(outputs[layer]) for layer in self.recipe.layers}
+        if self.recipe.precision != "float32":
+            _refuse_overflow(found, self.recipe.precision)
+        return found
 
 
 @functools.lru_cache(maxsize=1)
@@ -282,22 +291,65 @@ def _load_file(recipe: Recipe, keras: Any) -> Any:
     weight_files.check_digest(path, weight_files.file_digest(path), recipe.digest)
     weight_files.refuse_code(path)
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with weight_files.readable_by_keras_3(path) as readable:
+            return _in_float32(keras.saving.load_model(readable, compile=False, safe_mode=True), keras)
     except Exception as error:  # Keras raises nearly everything on files that it cannot use
-        raise InputError(f"model {path!r} cannot be loaded ({type(error).__name__}: {error})") from error
+        raise InputError(
+            f"model {path!r} cannot be loaded ({type(error).__name__}: {_first_sentence(error)}). "
+            "Save it as .keras with a recent Keras 3, or give the weights of VGG-16 by layer name (.h5)"
+        ) from error
+
+
+def _first_sentence(error: Exception) -> str:
+    """What an error says first: Keras goes on with the model's whole description."""
+    text = " ".join(str(error).split())
+    sentence = text.split(". ")[0].rstrip(".")
+    return sentence if len(sentence) <= 200 else sentence[:197] + "..."
+
+
+def _in_float32(model: Any, keras: Any) -> Any:
+    """A model as it is, or built anew where it was saved with other floating-point types than float32."""
+    config = keras.saving.serialize_keras_object(model)
+    if not weight_files.settle_dtypes(config):
+        return model
+    logger.info("the model was saved with other floating-point types; it is computed as the study's `precision` says")
+    twin = keras.saving.deserialize_keras_object(config)
+    old, new = model._flatten_layers(), twin._flatten_layers()
+    for layer, other in zip(old, new, strict=True):
+        values: dict[str, Any] = {}
+        layer.save_own_variables(values)
+        other.load_own_variables({name: _single(value) for name, value in values.items()})
+    return twin
+
+
+def _single(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    return array if array.dtype.kind in "iub" else array.astype(np.float32)
+
+
+def _maker(recipe: Recipe, keras: Any) -> Any:
+    """The function of ``keras.applications`` that builds a network."""
+    makers = {n.lower(): getattr(keras.applications, n) for n in dir(keras.applications) if n[0].isupper()}
+    if recipe.architecture.lower() not in makers:
+        known = ", ".join(sorted(makers))
+        raise InputError(f"weights {recipe.architecture!r}: wanted is {WEIGHTS_WORDS} (known are {known})")
+    return makers[recipe.architecture.lower()]
+
+
+def _own_function(recipe: Recipe) -> Any:
+    """The preprocessing that ``keras.applications`` has beside a network."""
+    import keras
+
+    return importlib.import_module(_maker(recipe, keras).__module__).preprocess_input
 
 
 def _load_application(recipe: Recipe, keras: Any) -> Any:
-    makers = {n.lower(): getattr(keras.applications, n) for n in dir(keras.applications) if n[0].isupper()}
-    maker = makers.get(recipe.architecture.lower())
-    if maker is None:
-        known = ", ".join(sorted(makers))
-        raise InputError(f"weights {recipe.architecture!r}: wanted is {WEIGHTS_WORDS} (known are {known})")
+    maker = _maker(recipe, keras)
     try:
         model = maker(weights=None if recipe.weights == "random" else "imagenet")
     except Exception as error:  # no network has many names
         raise InputError(
-            f"weights of {recipe.architecture} cannot be fetched ({type(error).__name__}: {error}). "
+            f"weights of {recipe.architecture} cannot be fetched ({type(error).__name__}: {_first_sentence(error)}). "
             "Put the file that is named there into ~/.keras/models yourself"
         ) from error
     if recipe.weights == "random":
@@ -355,6 +407,27 @@ def _import_keras(n_threads: int | None) -> Any:
     elif keras.backend.backend() == "torch" and n_threads is not None:
         importlib.import_module("torch").set_num_threads(n_threads)
     return keras
+
+
+@contextmanager
+def _float32(keras: Any) -> Iterator[None]:
+    """Build in float32, whatever the process or ``keras.json`` has set; layers keep what they are built with."""
+    policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_dtype_policy(policy)
+
+
+def _refuse_overflow(found: Mapping[str, np.ndarray], precision: str) -> None:
+    for layer, values in found.items():
+        if not np.isfinite(values.astype(np.float32)).all():
+            raise InputError(
+                f"activations of {layer} are not finite when computed in {precision}; set `precision: float32`"
+            )
 
 
 @contextmanager

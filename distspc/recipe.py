@@ -11,7 +11,8 @@ from typing import Any
 from distspc import weights as weight_files
 from distspc.errors import InputError
 
-PREPROCESSING = ("raw", "caffe")
+PREPROCESSING = ("auto", "raw", "caffe")
+WEIGHT_FILES = (".h5", ".hdf5", ".keras")
 PRECISIONS = ("float32", "bfloat16", "float16")
 N_CLASSES = {"hybrid1365": 1365, "imagenet": 1000, "random": 1365}
 
@@ -22,6 +23,8 @@ for _block, (_n_convolutions, _width) in enumerate(((2, 64), (2, 128), (3, 256),
     VGG16[f"block{_block}_pool"] = "pool"
 VGG16.update({"flatten": "flatten", "fc1": 4096, "drop_fc1": "dropout", "fc2": 4096, "drop_fc2": "dropout"})
 VGG16["predictions"] = "softmax"
+RAW_FAMILIES = ("convnext", "efficientnet", "mobilenetv3", "resnetrs")
+"""Networks of ``keras.applications`` that take 0 to 255: they hold their preprocessing themselves."""
 WEIGHTS_WORDS = (
     "hybrid1365, imagenet, random, a path to a .h5 or .keras file, or a name from keras.applications such as resnet50"
 )
@@ -42,7 +45,8 @@ class Recipe:
     layers : tuple of str
         Wanted layers.
     preprocessing : str
-        ``raw`` (RGB, 0 to 255) or ``caffe`` (BGR, means subtracted).
+        ``raw`` (RGB, 0 to 255), ``caffe`` (BGR, means subtracted) or ``auto`` (the function of ``keras.applications``
+        that belongs to the network).
     precision : str
         Floating-point type of the arithmetic.
     seed : int
@@ -69,13 +73,24 @@ class Recipe:
             "precision": self.precision,
         }
 
+    def doubts(self) -> list[str]:
+        """Say where the network gets another input than it was made for; empty where that is not known."""
+        raw = self.architecture.lower().startswith(RAW_FAMILIES)
+        own = "raw" if raw else "auto"
+        if self.architecture in ("vgg16", "file") or self.preprocessing in ("auto", own):
+            return []
+        return [
+            f"{self.architecture} was made for images as its own function of keras.applications prepares them "
+            f"(preprocessing: auto), but got them as preprocessing: {self.preprocessing}"
+        ]
+
 
 def choose_network(
     weights: str,
     *,
     layers: Sequence[str],
     digest: str | None = None,
-    preprocessing: str = "raw",
+    preprocessing: str = "auto",
     precision: str = "float32",
     seed: int = 0,
 ) -> Recipe:
@@ -92,7 +107,7 @@ def choose_network(
     digest
         SHA-256 that the weight file must have.
     preprocessing
-        ``raw`` or ``caffe``.
+        ``raw``, ``caffe``, or ``auto``: the network's own for names from ``keras.applications``, else ``raw``.
     precision
         ``float32``, ``bfloat16`` or ``float16``.
     seed
@@ -112,6 +127,8 @@ def choose_network(
     if not layers:
         raise InputError("no layers are asked for")
     source = _choose_weights(weights, digest, seed)
+    if preprocessing == "auto" and source["architecture"] in ("vgg16", "file"):
+        preprocessing = "raw"
     recipe = Recipe(layers=tuple(layers), preprocessing=preprocessing, precision=precision, seed=seed, **source)
     if recipe.architecture == "vgg16":
         refuse_unknown(recipe.layers, VGG16)
@@ -129,14 +146,21 @@ def _choose_weights(weights: str, digest: str | None, seed: int) -> dict[str, An
         path, found = weight_files.fetch_weights(weights, digest)
         n_classes = N_CLASSES[weights]
         return {"architecture": "vgg16", "weights": str(path), "digest": found, "n_classes": n_classes}
-    if Path(weights).suffix.lower() in (".h5", ".hdf5", ".keras") or os.sep in weights:
+    if is_weights_path(weights):
         return _choose_file(os.path.abspath(os.path.expanduser(weights)), digest)
     name, _, kind = weights.partition(":")
     _one_of(f"weights of {name}", kind or "imagenet", ("imagenet", "random"))
+    if name.lower() == "vgg16":
+        return _choose_weights(kind or "imagenet", digest, seed)
     if not name.isidentifier():
         raise InputError(f"weights {weights!r}: wanted is {WEIGHTS_WORDS}")
     given = _random_digest(seed) if kind == "random" else "keras.applications:imagenet"  # Keras checks the file's hash
     return {"architecture": name, "weights": kind or "imagenet", "digest": given}
+
+
+def is_weights_path(weights: str) -> bool:
+    """Whether weights are named by a file's path, not by a word."""
+    return Path(weights).suffix.lower() in WEIGHT_FILES or "/" in weights or os.sep in weights
 
 
 def _choose_file(path: str, digest: str | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from distspc.errors import InputError
 from distspc.layers import LAYERS, VGG16_LAYERS
+from distspc.recipe import is_weights_path
 
 MAX_FILE_NBYTES = 1_000_000
 
@@ -80,7 +81,7 @@ class Model(_Section):
 
     weights: str = "hybrid1365"
     digest: str | None = Field(default=None, pattern=r"^(sha256:)?[0-9a-f]{64}$")
-    preprocessing: Literal["raw", "caffe"] = "raw"
+    preprocessing: Literal["auto", "raw", "caffe"] = "auto"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     batch_size: _count(4096) = 16  # type: ignore[valid-type]
     seed: _count(2**32 - 1, least=0) = 0  # type: ignore[valid-type]
@@ -88,9 +89,8 @@ class Model(_Section):
 
     @model_validator(mode="after")
     def _known_weights(self, info: ValidationInfo) -> Self:
-        path = Path(self.weights).expanduser()
-        if path.suffix in (".h5", ".hdf5", ".keras") or "/" in self.weights:
-            object.__setattr__(self, "weights", str(_beside_study(path, info)))
+        if is_weights_path(self.weights):
+            object.__setattr__(self, "weights", str(_beside_study(Path(self.weights), info)))
         return self
 
 

@@ -7,8 +7,11 @@ import hashlib
 import json
 import logging
 import os
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +212,83 @@ def _config_text(path: str | os.PathLike[str]) -> str:
             return text.decode() if isinstance(text, bytes) else str(text)
     with zipfile.ZipFile(path) as archive, archive.open("config.json") as stream:
         return stream.read(MAX_CONFIG_NBYTES + 1).decode()
+
+
+def settle_dtypes(config: Any) -> bool:
+    """Make every floating-point type in a model's description float32, in place.
+
+    Parameters
+    ----------
+    config
+        Description of a model, as Keras 3 serialises it.
+
+    Returns
+    -------
+    bool
+        Whether any was another.
+    """
+    changed = False
+    for part in _parts(config):
+        dtype = part.get("dtype")
+        name = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
+        if isinstance(name, str) and "float" in name and name != "float32" and "int8" not in name:
+            part["dtype"], changed = "float32", True
+    return changed
+
+
+@contextmanager
+def readable_by_keras_3(path: str) -> Iterator[str]:
+    """Give a model file that Keras 3 can read: the same, or a copy without what only Keras 2 knew.
+
+    Keras 2 gave DepthwiseConv2D an argument ``groups`` (always 1), and allowed ``/`` in names of layers, which becomes
+    ``_``.
+
+    Parameters
+    ----------
+    path
+        A whole model.
+
+    Yields
+    ------
+    str
+        Path, to be used inside the context.
+    """
+    config = None if zipfile.is_zipfile(path) else json.loads(_config_text(path))
+    if config is None or not _without_keras_2(config):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="distspc-") as folder:
+        copy = os.path.join(folder, "model.h5")
+        shutil.copyfile(path, copy)
+        import h5py
+
+        with h5py.File(copy, "r+") as file:
+            file.attrs["model_config"] = json.dumps(config)
+        yield copy
+
+
+def _without_keras_2(config: dict[str, Any]) -> bool:
+    """Take out of a model's description what only Keras 2 knew; whether there was any."""
+    parts = list(_parts(config))
+    depthwise = [p["config"] for p in parts if p.get("class_name") == "DepthwiseConv2D" and "groups" in p["config"]]
+    for part in depthwise:
+        part.pop("groups")
+    names = {p["name"] for p in parts if isinstance(p.get("name"), str) and "/" in p["name"]}
+    if names:
+        logger.info("layers whose names hold / are called with _ instead: %s", ", ".join(sorted(names)))
+        renamed = _renamed(config, names)
+        config.clear()
+        config.update(renamed)
+    return bool(depthwise or names)
+
+
+def _renamed(config: Any, names: set[str]) -> Any:
+    """A description with other names of layers, wherever they are referred to."""
+    if isinstance(config, dict):
+        return {key: _renamed(value, names) for key, value in config.items()}
+    if isinstance(config, list):
+        return [_renamed(value, names) for value in config]
+    return config.replace("/", "_") if isinstance(config, str) and config in names else config
 
 
 def _parts(config: Any) -> Iterator[dict[str, Any]]:

@@ -345,7 +345,7 @@ def test_a_weight_file_that_changed_before_the_worker_reads_it_is_refused(tmp_pa
         ({"weights": "nowhere/w.h5"}, r"nowhere/w\.h5': there is no such file"),
         ({"layers": []}, "no layers are asked for"),
         ({"layers": ["fc2", "fc9"]}, "has no layer 'fc9'; it has block1_conv1, .*predictions"),
-        ({"preprocessing": "mean"}, "preprocessing 'mean' is not one of raw, caffe"),
+        ({"preprocessing": "mean"}, "preprocessing 'mean' is not one of auto, raw, caffe"),
         ({"precision": "int8"}, "precision 'int8' is not one of float32, bfloat16, float16"),
     ],
 )
@@ -541,3 +541,188 @@ def test_models_that_take_no_single_image_are_refused(tmp_path, small_model, inp
     keras.Model(given, keras.layers.Flatten(name="flat")(x)).save(tmp_path / "m.keras")
     with pytest.raises(InputError, match=said):
         Network(choose_network(str(tmp_path / "m.keras"), layers=("flat",)))
+
+
+# ---------------------------------------------------------------- the network's own input, and precision
+
+OWN = {
+    "DenseNet121": (-1.9466565, -1.6855742, 2.64),
+    "InceptionV3": (10 / 127.5 - 1, 20 / 127.5 - 1, 1.0),
+    "InceptionResNetV2": (10 / 127.5 - 1, 20 / 127.5 - 1, 1.0),
+    "MobileNet": (10 / 127.5 - 1, 20 / 127.5 - 1, 1.0),
+    "MobileNetV2": (10 / 127.5 - 1, 20 / 127.5 - 1, 1.0),
+    "NASNetMobile": (10 / 127.5 - 1, 20 / 127.5 - 1, 1.0),
+    "ResNet50V2": (10 / 127.5 - 1, 20 / 127.5 - 1, 1.0),
+    "Xception": (10 / 127.5 - 1, 20 / 127.5 - 1, 1.0),
+    "ResNet50": (255 - 103.939, 20 - 116.779, 10 - 123.68),
+    "VGG19": (255 - 103.939, 20 - 116.779, 10 - 123.68),
+    "ConvNeXtTiny": (10, 20, 255),
+    "EfficientNetB0": (10, 20, 255),
+    "EfficientNetV2S": (10, 20, 255),
+    "MobileNetV3Small": (10, 20, 255),
+}
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("name", OWN)
+def test_auto_is_the_function_that_keras_has_beside_the_network(name):
+    recipe = choose_network(f"{name.lower()}:random", layers=("any",))
+    assert recipe.described()["preprocessing"] == "auto"
+    assert not recipe.doubts()
+    found = network._own_function(recipe)(np.array([[[[10, 20, 255]]]], np.float32), data_format="channels_last")
+    np.testing.assert_allclose(found.ravel(), OWN[name], rtol=1e-5)
+    raw = choose_network(f"{name}:random", layers=("any",), preprocessing="raw").doubts()
+    assert bool(raw) == (OWN[name] != (10, 20, 255))
+    (doubt,) = choose_network(name, layers=("any",), preprocessing="caffe").doubts()
+    assert doubt.startswith(f"{name} was made for images as its own function")
+
+
+@needs_tensorflow
+def test_every_network_of_keras_that_wants_another_input_is_known_to():
+    keras = network._import_keras(2)
+    pixel = np.array([[[[10, 20, 255]]]], np.float32)
+    for name in (n for n in dir(keras.applications) if n[0].isupper() and n != "VGG16"):
+        own = network._own_function(choose_network(name, layers=("any",)))(pixel.copy(), data_format="channels_last")
+        doubts = choose_network(name, layers=("any",), preprocessing="raw").doubts()
+        assert bool(doubts) == (not np.array_equal(own, pixel)), name
+
+
+@needs_tensorflow
+def test_a_network_of_keras_gets_its_own_input_from_end_to_end():
+    images = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3)).astype(np.uint8)
+    net = Network(choose_network("mobilenetv2:random", layers=("Conv1",)))
+    kernel = net._model.get_layer("Conv1").get_weights()[0]
+    x = np.pad(images[0].astype(np.float64) / 127.5 - 1, ((0, 1), (0, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(0, 1))[::2, ::2]
+    np.testing.assert_allclose(
+        net.activations(images)["Conv1"][0], np.einsum("rcdij,ijdk->rck", windows, kernel), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("preprocessing", ["auto", "raw"])
+@pytest.mark.parametrize("weights", ["random", "vgg16:random"])
+def test_vgg16_keeps_the_raw_input_of_the_paper(weights, preprocessing):
+    recipe = choose_network(weights, layers=("fc2",), preprocessing=preprocessing)
+    assert recipe.described() == choose_network("random", layers=("fc2",), preprocessing="raw").described()
+    assert recipe.preprocessing == "raw"
+    assert not recipe.doubts()
+
+
+def model_with_normalisation(keras, policy):
+    """Every kind of state: kernels, moving averages, a preprocessing layer's mean, layers inside layers."""
+    keras.utils.set_random_seed(1)
+    with network._float32(keras):
+        keras.config.set_dtype_policy(policy)
+        inputs = keras.Input((8, 10, 3))
+        norm = keras.layers.Normalization(mean=(100.0, 110.0, 120.0), variance=(400.0, 500.0, 600.0), name="norm")
+        x = keras.layers.Conv2D(4, 3, name="edges")(norm(inputs))
+        x = keras.layers.BatchNormalization(name="bn")(x)
+        x = keras.layers.Reshape((48, 4), name="tokens")(x)
+        x = keras.layers.MultiHeadAttention(2, 3, name="attention")(x, x)
+        return keras.Model(inputs, keras.layers.Dense(5, activation="gelu", name="top")(x))
+
+
+@needs_tensorflow
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_model_saved_under_mixed_precision_computes_in_float32(tmp_path, policy, suffix):
+    keras = network._import_keras(2)
+    mixed = model_with_normalisation(keras, policy)
+    twin = model_with_normalisation(keras, "float32")
+    twin.set_weights(mixed.get_weights())
+    found = {}
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 10, 3)).astype(np.uint8)
+    for name, model in (("mixed", mixed), ("twin", twin)):
+        model.save(tmp_path / f"{name}.{suffix}")
+        recipe = choose_network(str(tmp_path / f"{name}.{suffix}"), layers=("edges", "attention", "top"))
+        found[name] = Network(recipe).activations(images)
+    for layer, values in found["mixed"].items():
+        assert values.dtype == np.float32
+        np.testing.assert_allclose(values, found["twin"][layer], rtol=1e-6, atol=1e-6)
+
+
+@needs_tensorflow
+def test_a_policy_of_the_process_does_not_leak_in(photographs, tmp_path, small_model):
+    keras = network._import_keras(2)
+    small_model.save(tmp_path / "m.keras")
+    file = choose_network(str(tmp_path / "m.keras"), layers=("edges",))
+    vgg16 = choose_network("random", layers=("block1_conv1",))
+    application = choose_network("mobilenetv2:random", layers=("Conv1",))
+    small = photographs[:1, :8, :10]
+    wanted = [Network(r).activations(x) for r, x in ((file, small), (vgg16, photographs), (application, photographs))]
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    keras.config.set_floatx("float16")
+    try:
+        got = [Network(r).activations(x) for r, x in ((file, small), (vgg16, photographs), (application, photographs))]
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+        assert keras.config.floatx() == "float16"
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+    for one, other in zip(got, wanted, strict=True):
+        for layer in one:
+            assert one[layer].dtype == np.float32
+            np.testing.assert_allclose(one[layer], other[layer], rtol=1e-6, atol=1e-4)
+
+
+@needs_tensorflow
+def test_an_overflow_names_the_precision(tmp_path):
+    keras = network._import_keras(2)
+    inputs = keras.Input((8, 10, 3))
+    big = keras.layers.Conv2D(1, 3, kernel_initializer=keras.initializers.Constant(100.0), name="big")(inputs)
+    keras.Model(inputs, big).save(tmp_path / "m.keras")
+    images = np.full((1, 8, 10, 3), 255, np.uint8)
+    recipe = choose_network(str(tmp_path / "m.keras"), layers=("big",), precision="float16")
+    with pytest.raises(InputError, match="activations of big are not finite when computed in float16; set `precision"):
+        Network(recipe).activations(images)
+
+
+# ---------------------------------------------------------------- what Keras 2 wrote
+
+
+@needs_tensorflow
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_keras_2_models_with_groups_and_slashes_load(tmp_path):
+    keras = network._import_keras(2)
+    inputs = keras.Input((8, 10, 3))
+    x = keras.layers.DepthwiseConv2D(3, name="block_depthwise")(inputs)
+    keras.Model(inputs, keras.layers.ReLU(name="block_relu")(x)).save(tmp_path / "new.h5")
+    (tmp_path / "old.h5").write_bytes((tmp_path / "new.h5").read_bytes())
+    with h5py.File(tmp_path / "old.h5", "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        text = json.dumps(config).replace("block_", "block/")
+        text = text.replace('"depth_multiplier"', '"groups": 1, "depth_multiplier"')
+        assert '"groups": 1' in text
+        file.attrs["model_config"] = text
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 10, 3)).astype(np.uint8)
+    layers = ("block_depthwise", "block_relu")
+    new, old = (
+        Network(choose_network(str(tmp_path / name), layers=layers)).activations(images)
+        for name in ("new.h5", "old.h5")
+    )
+    for layer in layers:
+        np.testing.assert_array_equal(old[layer], new[layer])
+
+
+@needs_tensorflow
+def test_a_model_that_keras_cannot_use_is_named_in_one_sentence(tmp_path, small_model):
+    small_model.save(tmp_path / "good.keras")
+    with zipfile.ZipFile(tmp_path / "good.keras") as archive, zipfile.ZipFile(tmp_path / "m.keras", "w") as bad:
+        for name in archive.namelist():
+            content = archive.read(name)
+            bad.writestr(name, content.replace(b'"filters"', b'"philters"') if name == "config.json" else content)
+    with pytest.raises(InputError, match=r"cannot be loaded .*Save it as \.keras with a recent Keras 3") as caught:
+        layer_shapes(choose_network(str(tmp_path / "m.keras"), layers=("edges",)))
+    assert len(str(caught.value)) < 600
+    assert "\n" not in str(caught.value)
+
+
+@needs_tensorflow
+def test_weights_without_dense_layers_serve_the_blocks_and_fc1_is_named(tmp_path, legacy_content, photographs):
+    path = write_legacy(tmp_path / "no.h5", {k: v for k, v in legacy_content.items() if k.startswith("block")})
+    blocks = tuple(f"block{i}_pool" for i in range(1, 6))
+    found = Network(choose_network(str(path), layers=blocks)).activations(photographs[:1])
+    assert {layer: found[layer].shape[1:] for layer in blocks} == {layer: LAYERS[layer].shape for layer in blocks}
+    with pytest.raises(InputError, match="lack fc1; they have"):
+        Network(choose_network(str(path), layers=("fc1",)))

@@ -115,3 +115,15 @@ def test_missing_and_binary_files_are_named(tmp_path):
         StudyFile.from_file(tmp_path / "b.yaml")
     with pytest.raises(InputError, match="cannot be read as text"):
         StudyFile.from_file(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["net.h5", "Net.H5", "sub/Net", "net.KERAS", "old.HDF5"])
+def test_weight_files_of_any_spelling_lie_beside_the_study(name, tmp_path):
+    study = StudyFile.from_dict(
+        {"store": "s.zarr", "images": {"targets": "t"}, "model": {"weights": name}}, base=tmp_path
+    )
+    assert study.model.weights == str(tmp_path / name)
+    word = StudyFile.from_dict(
+        {"store": "s", "images": {"targets": "t"}, "model": {"weights": "resnet50"}}, base=tmp_path
+    )
+    assert word.model.weights == "resnet50"
