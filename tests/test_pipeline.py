@@ -133,14 +133,10 @@ def test_a_report_that_is_another_study_s_is_made_again(finished, tmp_path):
 def test_sizes_that_do_not_fit_are_refused_before_extraction(authors_layout, tmp_path):
     study = make_study(authors_layout, tmp_path / "s.zarr")
     n_images = sum(count_images(study))
-    for section, values, told in (
-        ("reconstruction", {"batch_size": n_images + 1}, f"must be between 1 and {n_images}"),
-        ("distinctiveness", {"neighbours": n_images}, f"{n_images} neighbours asked for, {n_images - 1} images"),
-    ):
-        changed = study.model_copy(update={section: getattr(study, section).model_copy(update=values)})
-        with pytest.raises(InputError, match=told):
-            run_stages(changed, refuse)
-        assert not zarr_store.exists(study.store, "activations/fc2")
+    settings = study.distinctiveness.model_copy(update={"neighbours": n_images})
+    with pytest.raises(InputError, match=f"{n_images} neighbours asked for, {n_images - 1} images"):
+        run_stages(study.model_copy(update={"distinctiveness": settings}), refuse)
+    assert not zarr_store.exists(study.store, "activations/fc2")
 
 
 def test_memory_of_distance_tasks_is_given_back_with_their_stage(finished, tmp_path, monkeypatch):
