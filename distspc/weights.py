@@ -33,6 +33,7 @@ DOWNLOADS: dict[str, tuple[str, str | None]] = {
     ),
 }
 MAX_CONFIG_NBYTES = 2**26
+OLDER_KERAS = ("tf_keras", "tensorflow")
 
 
 def cache_folder() -> Path:
@@ -197,6 +198,11 @@ def refuse_code(path: str | os.PathLike[str]) -> None:
         raise InputError(f"model {os.fspath(path)!r} is damaged ({type(error).__name__}: {error})") from error
     for part in parts:
         kind, module = part.get("class_name"), part.get("module")
+        if isinstance(module, str) and module.split(".")[0] in OLDER_KERAS and kind not in ("Lambda", "__lambda__"):
+            raise InputError(
+                f"model {os.fspath(path)!r} was saved by an older Keras package ({module}), whose .keras files Keras 3 "
+                "does not read: load it there and save it as .h5"
+            )
         foreign = isinstance(module, str) and module.split(".")[0] not in ("keras", "builtins")
         if foreign or kind in ("Lambda", "__lambda__", "function"):
             raise InputError(

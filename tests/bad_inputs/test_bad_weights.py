@@ -176,6 +176,10 @@ MODELS = {
     "a lambda layer in .h5": (with_lambda(".h5"), "holds code .*which is never run"),
     "a class of os": (archive(model_of({"class_name": "system", "module": "os"})), "holds code .*'system' of os"),
     "a class of one's own": (archive(model_of({"class_name": "Mine", "module": "mine.layers"})), "holds code .*mine"),
+    "an older package": (
+        archive(model_of({"class_name": "Conv2D", "module": "tf_keras.layers"})),
+        "saved by an older Keras package .*save it as .h5",
+    ),
     "a hidden lambda": (archive(model_of({"config": {"deep": [{"class_name": "__lambda__"}]}})), "holds code"),
     "no description": (archive(""), "is damaged"),
     "half a description": (archive('{"module": "keras"'), "is damaged"),
