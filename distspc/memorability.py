@@ -26,11 +26,11 @@ from distspc.correlation import (
 from distspc.errors import InputError
 from distspc.kernels import statistics as kernel
 from distspc.kernels.reliability import seed_reliability
+from distspc.matching import common_rows, match_notices, match_scores, skipped_targets
+from distspc.notices import keep_notices
 from distspc.scores import (
     check_rates,
-    common_rows,
     listed,
-    match_scores,
     need_columns,
     numeric_columns,
     read_scores,
@@ -189,7 +189,7 @@ def relate(
     scores_file
         Table of scores; see `distspc.scores.read_scores`.
     image_column
-        The column that names the image; see `distspc.scores.match_scores`.
+        The column that names the image; see `distspc.matching.match_scores`.
     columns
         Score columns; all that hold numbers by default.
     layers
@@ -218,7 +218,8 @@ def relate(
     """
     targets = target_table(store)
     where = f"scores {scores_file}"
-    match = match_scores(targets, read_scores(scores_file, image_column=image_column, columns=columns), where=where)
+    given_scores = read_scores(scores_file, image_column=image_column, columns=columns)
+    match = match_scores(targets, given_scores, where=where, skipped=skipped_targets(store))
     scores = match.frame.set_axis(pd.Index(targets["image"]))
     table = tidy_table(store)
     table = table.drop(columns=[name for name in scores.columns if name in table.columns])
@@ -237,6 +238,7 @@ def relate(
     known = dict(recipe) if recipe is not None else _recipe(scores_file, image_column, names, methods, given, options)
     found = {"key": match.key, "without_score": list(match.without_score), "without_image": list(match.without_image)}
     _write_scores(store, scores, known, {"file": str(scores_file), "column": image_column, **found})
+    keep_notices(store, "scores", "matching", match_notices(match, targets))
     write_table(store, "models", _models(frame, wide, names, random_state), recipe=known)
     write_table(store, "comparisons", _comparisons(frame, wide, names, n_bootstrap, random_state), recipe=known)
     attrs = {"n_bootstrap": n_bootstrap, "interval": interval, "n_targets": len(targets)}

@@ -1,21 +1,20 @@
-"""Scores of images: read a table that somebody made, check it, and find the image that each row means."""
+"""Scores of images: read a table that somebody made, and check it."""
 
 from __future__ import annotations
 
 import csv
 import io
-import logging
+import posixpath
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from distspc.errors import InputError
-
-log = logging.getLogger(__name__)
 
 RATES = {
     **dict.fromkeys(("hit", "hits", "hit_rate", "hr", "fa", "far", "fas", "fa_rate"), (0.0, 1.0)),
@@ -29,28 +28,6 @@ _MISSING = {"", "na", "n/a", "nan", "null", "none", "."}
 _NUMBER = re.compile(r"0*(\d+)(\.0+)?")
 
 
-@dataclass(frozen=True)
-class Match:
-    """Scores beside the images they belong to.
-
-    Attributes
-    ----------
-    key
-        What the image column names: ``"number"``, ``"stem"``, ``"file name"``, ``"path of 2 parts"`` or ``"id"``.
-    frame
-        One row per image, indexed like the images; one column per score, NaN without a score.
-    without_score
-        Ids of images that no row names.
-    without_image
-        Entries of the image column that name no image.
-    """
-
-    key: str
-    frame: pd.DataFrame
-    without_score: tuple[str, ...] = field(default=())
-    without_image: tuple[str, ...] = field(default=())
-
-
 def listed(names: Iterable[object], *, most: int = 5) -> str:
     """Return the first few names and how many more there are."""
     texts = [str(name) for name in names]
@@ -59,8 +36,9 @@ def listed(names: Iterable[object], *, most: int = 5) -> str:
 
 
 def normalised(key: object) -> str:
-    """Key for comparison: trimmed, with backslashes turned, and whole numbers without zeros in front or ``.0``."""
-    text = str(key).strip().replace("\\", "/")
+    """Key for comparison: trimmed, in NFC, paths with plain slashes, numbers without zeros in front or ``.0``."""
+    text = unicodedata.normalize("NFC", str(key).strip()).replace("\\", "/")
+    text = posixpath.normpath(text) if "/" in text else text
     number = _NUMBER.fullmatch(text)
     return number.group(1) if number else text
 
@@ -206,108 +184,9 @@ def read_scores(path: str | Path, *, image_column: str, columns: Sequence[str] =
     return scores.set_axis(pd.Index(keys, name=image_column))
 
 
-def image_keys(images: pd.DataFrame, *, depths: Iterable[int] = ()) -> dict[str, list[str]]:
-    """Return what a row of scores may call each image, by kind of name, in order of preference.
+def __getattr__(name: str) -> Any:
+    if name == "match_scores":  # its name before `distspc.matching` was a module
+        from distspc.matching import match_scores
 
-    Parameters
-    ----------
-    images
-        Columns image (id), number, file.
-    depths
-        How many parts paths may have that are written with folders.
-    """
-    paths = [PurePosixPath(str(file).replace("\\", "/")) for file in images["file"]]
-    return {
-        "stem": [normalised(path.stem) for path in paths],
-        "file name": [path.name for path in paths],
-        "number": [str(number) for number in images["number"]],
-        **{f"path of {n} parts": ["/".join(path.parts[-n:]) for path in paths] for n in sorted(depths)},
-        "id": [str(image) for image in images["image"]],
-    }
-
-
-def _positions(keys: Sequence[str], wanted: pd.Index) -> np.ndarray:
-    """Row of `wanted` for each image, -1 without; names that two images share are not used."""
-    once = pd.Series(keys)
-    found = wanted.get_indexer(pd.Index(keys))
-    found[once.duplicated(keep=False).to_numpy()] = -1
-    return np.asarray(found)
-
-
-def match_scores(images: pd.DataFrame, scores: pd.DataFrame, *, where: str = "the scores") -> Match:
-    """Put scores beside images.
-
-    The image column may hold file stems, file names (also behind folders), ids, or numbers (of the image among the
-    targets, from 1). Whatever matches most images is taken, file stems first where several match alike:
-    a column of 5, 6, 7 beside the files 5.jpg, 6.jpg, 7.jpg means these files, not the fifth image.
-
-    Parameters
-    ----------
-    images
-        Columns image (id), number, file; a row per image.
-    scores
-        As `read_scores` returns them.
-    where
-        Name of the scores in messages.
-
-    Raises
-    ------
-    InputError
-        If no image has a score; shows names of both sides.
-    """
-    depths = {str(entry).count("/") + 1 for entry in scores.index} - {1}
-    kinds = image_keys(images, depths=sorted(depths)[:8])
-    found = {kind: _positions(keys, scores.index) for kind, keys in kinds.items()}
-    kind = max(found, key=lambda name: int((found[name] >= 0).sum()))
-    rows = found[kind]
-    if not (rows >= 0).any():
-        raise InputError(
-            f"{where} and the images have nothing in common: column {scores.index.name!r} holds "
-            f"{listed(scores.index)}; the images are number {listed(kinds['number'], most=3)} or file "
-            f"{listed(kinds['file name'])}"
-        )
-    frame = scores.iloc[rows.clip(0)].set_axis(images.index)
-    frame.loc[rows < 0] = np.nan
-    lonely = np.setdiff1d(np.arange(len(scores)), rows)
-    match = Match(
-        kind,
-        frame,
-        without_score=tuple(images["image"][rows < 0].astype(str)),
-        without_image=tuple(scores.index[lonely].astype(str)),
-    )
-    for name, lost in (("images have no score", match.without_score), ("scores have no image", match.without_image)):
-        if lost:
-            log.warning("%s: %d %s: %s", where, len(lost), name, listed(lost))
-    return match
-
-
-def common_rows(
-    tables: Mapping[str, pd.DataFrame], columns: Sequence[str]
-) -> tuple[list[pd.DataFrame], dict[str, tuple[str, ...]]]:
-    """Rows of two tables that name the same image, in the order of the first, and the names only one of them has.
-
-    Parameters
-    ----------
-    tables
-        Two tables by their name in messages.
-    columns
-        For each the column that names the image.
-
-    Raises
-    ------
-    InputError
-        If nothing is in common.
-    """
-    keys = [
-        unique_keys(table[column], where=name) for (name, table), column in zip(tables.items(), columns, strict=True)
-    ]
-    indexed = [table.set_axis(pd.Index(key)) for table, key in zip(tables.values(), keys, strict=True)]
-    shared = indexed[0].index[indexed[0].index.isin(indexed[1].index)]
-    if shared.empty:
-        told = [f"{name} has {listed(key)}" for name, key in zip(tables, keys, strict=True)]
-        raise InputError(f"no image is in both tables: {'; '.join(told)}")
-    lonely = {name: tuple(key[~key.isin(shared)]) for name, key in zip(tables, keys, strict=True)}
-    for name, lost in lonely.items():
-        if lost:
-            log.warning("%s: %d images are not in the other table: %s", name, len(lost), listed(lost))
-    return [table.loc[shared] for table in indexed], lonely
+        return match_scores
+    raise AttributeError(name)

@@ -118,6 +118,14 @@ def _digest(path: Path) -> str:
         raise InputError(f"the scores {path} cannot be read: {error.strerror}") from None
 
 
+def _names_digest(store: Path) -> str:
+    """Digest of all that decides, beside the scores, which image gets which score: names and numbers of images."""
+    names = {"images": ("role", "number", "file"), "skipped": ("role", "number", "file")}
+    there = {group: columns for group, columns in names.items() if zarr_store.exists(store, group)}
+    known = {group: [zarr_store.read(store, group, name).tolist() for name in there[group]] for group in there}
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
+
+
 def _recipes(study: StudyFile, groups: Iterable[str]) -> dict[str, Any]:
     there = [group for group in groups if zarr_store.exists(study.store, group)]
     return {group: zarr_store.attributes(study.store, group).get("recipe") for group in there}
@@ -133,6 +141,7 @@ def relation_recipe(study: StudyFile) -> dict[str, Any]:
             {
                 "scores": _digest(scores.file),
                 "image": scores.image,
+                "names": _names_digest(study.store),
                 "columns": scores.columns,
                 "reliability": dict(scores.reliability),
                 "layers": study.layers,

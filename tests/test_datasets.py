@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 from scipy.io import savemat
 
-from distspc import dataset_tables, datasets, images, scores
+from distspc import dataset_tables, datasets, images, matching, scores
 from distspc.errors import InputError
 from distspc.study import StudyFile
 
@@ -73,7 +73,7 @@ def test_from_download_to_scores_beside_images(name, tmp_path):
     assert all(source.problem is None for source in listed)
     frame = pd.DataFrame([{"image": s.id, "number": s.number, "file": s.file} for s in listed])
     read = scores.read_scores(study.scores.file, image_column=study.scores.image, columns=study.scores.columns)
-    match = scores.match_scores(frame, read)
+    match = matching.match_scores(frame, read)
     assert not match.without_score
     assert not match.without_image
     assert list(match.frame.iloc[:, 0]) == FIRST[name]

@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 import distspc
-from distspc import correlation, memorability, scores, tables, testing
+from distspc import correlation, matching, memorability, scores, tables, testing
 from distspc import store as zarr_store
 from distspc.errors import InputError
 from distspc.kernels import statistics
@@ -208,14 +208,14 @@ def images_of(files, numbers=None):
 def test_the_image_column_may_hold_any_name(tmp_path, entries, files, key):
     lines = "\n".join(f"{entry},{i}.5" for i, entry in enumerate(entries))
     path = written(tmp_path, f"who,score\n{lines}\n")
-    match = scores.match_scores(images_of(files), scores.read_scores(path, image_column="who"))
+    match = matching.match_scores(images_of(files), scores.read_scores(path, image_column="who"))
     assert match.key == key
     assert list(match.frame["score"]) == [0.5, 1.5, 2.5]
 
 
 def test_numbers_that_are_file_names_mean_the_files(tmp_path):
     path = written(tmp_path, "im_ind,score\n1,0.1\n2,0.2\n3,0.3\n4,0.4\n")
-    match = scores.match_scores(
+    match = matching.match_scores(
         images_of(["/a/2.jpg", "/a/3.jpg", "/a/4.jpg"]), scores.read_scores(path, image_column="im_ind")
     )
     assert match.key == "stem"
@@ -226,7 +226,7 @@ def test_numbers_that_are_file_names_mean_the_files(tmp_path):
 def test_partial_matches_are_counted_and_named(tmp_path, caplog):
     path = written(tmp_path, "who,score\nx,1\nq,2\ny,\n")
     with caplog.at_level(logging.WARNING):
-        match = scores.match_scores(
+        match = matching.match_scores(
             images_of(["/a/x.jpg", "/a/y.jpg", "/a/z.jpg"]), scores.read_scores(path, image_column="who")
         )
     assert match.without_score == ("targets/z",)

@@ -1,0 +1,254 @@
+"""Which score belongs to which image: one rule for studies and for any two tables.
+
+A row names an image by its file name or the last parts of its path, its id, its stem, or the one number in its name:
+the rule that fits most images counts, in this order where several fit alike, and every other rule has to agree with
+it. A row's number is an image's position only where the rows are exactly 1..n over all images, readable or not, and no
+name holds a number. Anything else is an error that shows the readings. Names are compared in NFC; case counts.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from distspc import store as zarr_store
+from distspc.errors import InputError
+from distspc.notices import Notice
+from distspc.scores import listed, normalised, unique_keys
+from distspc.store import StorePath
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Match:
+    """Scores beside the images they belong to.
+
+    Attributes
+    ----------
+    key
+        What the image column names: ``"file name"``, ``"path of 2 parts"``, ``"path"`` (of several lengths), ``"id"``,
+        ``"stem"``, ``"number in the name"``, or ``"number"`` (the position).
+    frame
+        One row per image, indexed like the images; one column per score, NaN without a score.
+    without_score
+        Ids of images that no row names.
+    without_image
+        Entries of the image column that name no image.
+    rows
+        For every image the entry of the image column, empty without.
+    """
+
+    key: str
+    frame: pd.DataFrame
+    without_score: tuple[str, ...] = field(default=())
+    without_image: tuple[str, ...] = field(default=())
+    rows: tuple[str, ...] = field(default=())
+
+
+def _parts(path: object) -> tuple[str, ...]:
+    return tuple(part for part in normalised(path).split("/") if part not in {"", ".", ".."})
+
+
+def _number_in(stem: str) -> str:
+    numbers = re.findall(r"\d+", stem)
+    return normalised(numbers[0]) if len(numbers) == 1 else ""
+
+
+def _positions(keys: Sequence[str], wanted: pd.Index) -> np.ndarray:
+    """Row of `wanted` for each image, -1 without; names that two images share are not used."""
+    found = wanted.get_indexer(pd.Index(keys))
+    found[pd.Series(keys).duplicated(keep=False).to_numpy()] = -1
+    return np.asarray(found)
+
+
+def _by_path(paths: Sequence[tuple[str, ...]], wanted: pd.Index) -> tuple[str, np.ndarray]:
+    """Rows by the longest end of each path that a row holds, and what to call it."""
+    names = pd.Index(["/".join(_parts(entry)) for entry in wanted])
+    names = names.where(~names.duplicated(keep=False), "//")  # two rows of one name mean no image
+    depths = sorted({name.count("/") + 1 for name in names if name != "//"}, reverse=True)
+    rows, used = np.full(len(paths), -1), set()
+    names = pd.Index([name if name != "//" else f"//{i}" for i, name in enumerate(names)])
+    for depth in depths:
+        found = _positions(["/".join(path[-depth:]) for path in paths], names)
+        taken = (rows < 0) & (found >= 0)
+        rows[taken] = found[taken]
+        used |= {depth} if taken.any() else set()
+    key = "path" if len(used) > 1 else "file name" if used <= {1} else f"path of {min(used)} parts"
+    return key, rows
+
+
+def _readings(images: pd.DataFrame, wanted: pd.Index) -> dict[str, np.ndarray]:
+    """Row for each image by every rule that goes by names, in order of preference."""
+    paths = [_parts(file) for file in images["file"]]
+    stems = [PurePosixPath(path[-1]).stem if path else "" for path in paths]
+    path_key, by_path = _by_path(paths, wanted)
+    return {
+        path_key: by_path,
+        "id": _positions([normalised(image) for image in images["image"]], wanted),
+        "stem": _positions([normalised(stem) for stem in stems], wanted),
+        "number in the name": _positions([_number_in(stem) for stem in stems], wanted),
+    }
+
+
+def _by_position(images: pd.DataFrame, wanted: pd.Index, skipped: pd.DataFrame | None) -> np.ndarray:
+    """Rows by position; none unless the rows are exactly 1..n over all images, readable or not."""
+    numbers = [str(n) for n in [*images["number"], *([] if skipped is None else skipped["number"])]]
+    complete = {str(i + 1) for i in range(len(numbers))}
+    if set(numbers) != complete or set(wanted) != complete:
+        return np.full(len(images), -1)
+    return _positions([str(n) for n in images["number"]], wanted)
+
+
+def _pairs(images: pd.DataFrame, wanted: pd.Index, rows: np.ndarray, which: np.ndarray) -> str:
+    return ", ".join(f"{images['file'].iloc[i]} -> {wanted[rows[i]]}" for i in np.flatnonzero(which)[:3])
+
+
+def _choose(images: pd.DataFrame, wanted: pd.Index, skipped: pd.DataFrame | None, where: str) -> tuple[str, np.ndarray]:
+    """Return the rule that all others agree with, and its row for each image."""
+    readings = _readings(images, wanted)
+    key = max(readings, key=lambda name: int((readings[name] >= 0).sum()))
+    rows = readings[key]
+    position = _by_position(images, wanted, skipped)
+    files = [*images["file"], *([] if skipped is None else skipped["file"])]
+    digits = any(re.search(r"\d", PurePosixPath(str(file)).stem) for file in files)
+    if not (rows >= 0).any() and not digits:
+        return "number", position
+    others = dict(readings)
+    if (rows < 0).any():
+        others["number"] = position
+    for name, other in others.items():
+        differ = (other >= 0) & (other != rows)
+        if differ.any():
+            one = _pairs(images, wanted, rows, rows >= 0) or "no image"
+            raise InputError(
+                f"{where}: ambiguous: by {key}: {one}; by {name if name != 'number' else 'position'}: "
+                f"{_pairs(images, wanted, other, differ)}. Write the file names into column {wanted.name!r}"
+            )
+    return key, rows
+
+
+def _way_out(images: pd.DataFrame, wanted: pd.Index) -> str:
+    """Say where a difference in case or ending alone keeps names apart."""
+    for what, fold in (("case", str.lower), ("file ending", lambda name: PurePosixPath(name).stem)):
+        entries = {fold(_parts(entry)[-1]): entry for entry in wanted if _parts(entry)}
+        for file in images["file"]:
+            name = _parts(file)[-1]
+            entry = entries.get(fold(name))
+            if entry is not None:
+                return f". {entry} and {name} differ in {what} alone: rename one of them"
+    return ""
+
+
+def match_scores(
+    images: pd.DataFrame, scores: pd.DataFrame, *, where: str = "the scores", skipped: pd.DataFrame | None = None
+) -> Match:
+    """Put scores beside images by the rule of this module.
+
+    Parameters
+    ----------
+    images
+        Columns image (id), number, file; a row per image.
+    scores
+        As `read_scores` returns them.
+    where
+        Name of the scores in messages.
+    skipped
+        Columns number, file of images that cannot be used: they count for positions.
+
+    Raises
+    ------
+    InputError
+        If no image has a score, or two rules fit different images; shows names of both sides.
+    """
+    wanted = pd.Index([normalised(entry) for entry in scores.index], name=scores.index.name)
+    if wanted.has_duplicates:
+        raise InputError(f"{where}: rows that name the same image: {listed(wanted[wanted.duplicated()].unique())}")
+    key, rows = _choose(images, wanted, skipped, where)
+    if not (rows >= 0).any():
+        names = [_parts(file)[-1] for file in images["file"]]
+        raise InputError(
+            f"{where} and the images have nothing in common: column {wanted.name!r} holds {listed(wanted)}; the images "
+            f"are number {listed(images['number'], most=3)} or file {listed(names)}{_way_out(images, wanted)}"
+        )
+    frame = scores.iloc[rows.clip(0)].set_axis(images.index)
+    frame.loc[rows < 0] = np.nan
+    match = Match(
+        key,
+        frame,
+        without_score=tuple(images["image"][rows < 0].astype(str)),
+        without_image=tuple(wanted[np.setdiff1d(np.arange(len(scores)), rows)].astype(str)),
+        rows=tuple(str(wanted[row]) if row >= 0 else "" for row in rows),
+    )
+    for notice in match_notices(match, images):
+        log.log(logging.WARNING if "have no" in notice.text else logging.INFO, "%s: %s", where, notice.text)
+    return match
+
+
+def match_notices(match: Match, images: pd.DataFrame) -> list[Notice]:
+    """Three pairs of image and row, and what has no partner: a warning where that is more than a tenth."""
+    pairs = [f"{file} -> {row}" for file, row in zip(images["file"], match.rows, strict=True) if row][:3]
+    rule = "position" if match.key == "number" else match.key
+    notices = [Notice(f"scores matched to images by {rule}: {', '.join(pairs)}")]
+    n_rows = sum(map(bool, match.rows)) + len(match.without_image)
+    for lost, n, words in (
+        (match.without_score, len(images), "images have no score"),
+        (match.without_image, n_rows, "scores have no image"),
+    ):
+        if lost:
+            notices.append(Notice(f"{len(lost)} {words}: {listed(lost)}", warning=len(lost) * 10 > n))
+    return notices
+
+
+def skipped_targets(store: StorePath) -> pd.DataFrame:
+    """Return number and file of the targets of a store that could not be used."""
+    if not zarr_store.exists(store, "skipped"):
+        return pd.DataFrame({"number": [], "file": []})
+    names = ("role", "number", "file")
+    skipped = pd.DataFrame({name: zarr_store.read(store, "skipped", name).tolist() for name in names})
+    return skipped[skipped["role"] == "target"][["number", "file"]]
+
+
+def common_rows(
+    tables: Mapping[str, pd.DataFrame], columns: Sequence[str]
+) -> tuple[list[pd.DataFrame], dict[str, tuple[str, ...]]]:
+    """Rows of two tables that name the same image, in the order of the first, and the names only one of them has.
+
+    Parameters
+    ----------
+    tables
+        Two tables by their name in messages; the first names images as files or ids, as `match_scores` takes them.
+    columns
+        For each the column that names the image.
+
+    Raises
+    ------
+    InputError
+        If nothing is in common, or two rules fit different images.
+    """
+    keys = [
+        unique_keys(table[column], where=name) for (name, table), column in zip(tables.items(), columns, strict=True)
+    ]
+    (first, left), (second, right) = tables.items()
+    right_keys = pd.Index(keys[1], name=columns[1])
+    images = pd.DataFrame({"image": keys[0].to_numpy(), "file": keys[0].to_numpy(), "number": 0})
+    try:
+        match = match_scores(images, right.set_axis(right_keys), where=second)
+    except InputError as error:
+        if "nothing in common" not in str(error):
+            raise
+        sides = [f"{name} has {listed(key)}" for name, key in zip(tables, keys, strict=True)]
+        raise InputError(
+            f"no image is in both tables: {'; '.join(sides)}{_way_out(images, pd.Index(keys[1]))}"
+        ) from None
+    there = np.array([bool(row) for row in match.rows])
+    rows = right_keys.get_indexer(pd.Index([row for row in match.rows if row]))
+    shared = pd.Index(keys[0])[there]
+    result = [left[there].set_axis(shared), right.iloc[rows].set_axis(shared)]
+    return result, {first: match.without_score, second: match.without_image}
