@@ -54,9 +54,7 @@ def test_position_needs_all_numbers():
 
 
 def test_two_readings_are_shown():
-    with pytest.raises(
-        InputError, match="ambiguous: by number in the name: img2.png -> 2.* by position: img2.png -> 1"
-    ):
+    with pytest.raises(InputError, match=r"ambiguous: by number in the name: img2\.png -> 2.*position: img2\.png -> 1"):
         match_scores(listed(["img2.png", "img3.png", "img4.png"]), scores_of(["1", "2", "3"]))
 
 
