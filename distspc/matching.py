@@ -146,7 +146,7 @@ def _way_out(images: pd.DataFrame, wanted: pd.Index) -> str:
     return ""
 
 
-def match_scores(
+def find_match(
     images: pd.DataFrame, scores: pd.DataFrame, *, where: str = "the scores", skipped: pd.DataFrame | None = None
 ) -> Match:
     """Put scores beside images by the rule of this module.
@@ -179,13 +179,20 @@ def match_scores(
         )
     frame = scores.iloc[rows.clip(0)].set_axis(images.index)
     frame.loc[rows < 0] = np.nan
-    match = Match(
+    return Match(
         key,
         frame,
         without_score=tuple(images["image"][rows < 0].astype(str)),
         without_image=tuple(wanted[np.setdiff1d(np.arange(len(scores)), rows)].astype(str)),
         rows=tuple(str(wanted[row]) if row >= 0 else "" for row in rows),
     )
+
+
+def match_scores(
+    images: pd.DataFrame, scores: pd.DataFrame, *, where: str = "the scores", skipped: pd.DataFrame | None = None
+) -> Match:
+    """Put scores beside images as `find_match` does, and log the rule, three pairs, and what has no partner."""
+    match = find_match(images, scores, where=where, skipped=skipped)
     for notice in match_notices(match, images):
         log.log(logging.WARNING if "have no" in notice.text else logging.INFO, "%s: %s", where, notice.text)
     return match

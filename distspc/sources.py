@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from distspc.errors import InputError
 from distspc.study import STAGES, StageName, StudyFile
 
@@ -32,11 +34,31 @@ def check_sources(study: StudyFile, stages: Sequence[StageName]) -> None:
     if "extract" in stages:
         check_sizes(study, *count_images(study), stages=stages)
     if "relate" in stages and study.scores is not None:
-        from distspc.scores import read_scores
-
-        read_scores(study.scores.file, image_column=study.scores.image, columns=study.scores.columns)
+        check_scores(study)
     if "report" in stages and study.report.is_dir():
         raise InputError(f"the report {study.report} is a folder; name a file as `report:`")
+
+
+def check_scores(study: StudyFile) -> None:
+    """Read the scores and find their images by name, before a night is spent on these; nothing of them is read.
+
+    Raises
+    ------
+    InputError
+        If the scores cannot be read, name none of the images, or can be read in two ways.
+    """
+    from distspc.matching import find_match
+    from distspc.scores import read_scores
+
+    scores = study.scores
+    if scores is None:
+        return
+    found = read_scores(scores.file, image_column=scores.image, columns=scores.columns)
+    if study.images is None:
+        return  # numbers of files alone: the store's table has them
+    targets = [source for source in list_sources(study) if source.role == "target"]
+    names = {"image": [s.id for s in targets], "number": [s.number for s in targets], "file": [s.file for s in targets]}
+    find_match(pd.DataFrame(names), found, where=f"scores {scores.file}")
 
 
 def list_sources(study: StudyFile) -> list[ImageSource]:
