@@ -154,6 +154,7 @@ _stage_command("report", "Write the figures and the page.")
 
 @app.command()
 def relate(
+    context: typer.Context,
     study: Annotated[Path | None, typer.Argument(metavar="[STUDY.yaml]", help="The study file.")] = None,
     profile: ProfileOption = None,
     overrides: SetOption = None,
@@ -170,6 +171,7 @@ def relate(
     output: Annotated[Path | None, typer.Option("--output", metavar="CSV", help="Keep the table as a file.")] = None,
 ) -> None:
     """Relate the measures to the scores: of a study, or of any two tables (--measures, --scores, --by)."""
+    _refuse_mixture(context, of_study=study is not None)
     if study is not None:
         _run(study, ["relate"], profile=profile, overrides=overrides, strict=False, redo=redo, performance_report=None)
         return
@@ -192,6 +194,27 @@ def relate(
     if output is not None:
         frame.to_csv(output, index=False)
     _say(table(frame[["measure", "given", "score", "method", "n", "r", "ci_low", "ci_high", "p", "p_holm"]]))
+
+
+_RELATE_OF_STUDY = ("profile", "overrides", "redo")
+
+
+def _refuse_mixture(context: typer.Context, *, of_study: bool) -> None:
+    """Refuse options of `relate` that belong to its other form, naming them."""
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name != "study"
+        and (parameter.name in _RELATE_OF_STUDY) != of_study
+        and str(getattr(context.get_parameter_source(str(parameter.name)), "name", "")) == "COMMANDLINE"
+    ]
+    if given and of_study:
+        raise InputError(
+            f"relate: {', '.join(given)} belong to two tables, not to a study; "
+            "set `scores:` and `relate:` in the study file, or leave the study out and give --measures, --scores, --by"
+        )
+    if given:
+        raise InputError(f"relate: {', '.join(given)} belong to a study, not to two tables; leave them out")
 
 
 @app.command()
@@ -221,10 +244,13 @@ def export(
     ] = None,
 ) -> None:
     """Write the results as files: the authors' layout and a tidy table (results.csv)."""
+    from distspc.comparison import refuse_other_results
     from distspc.export import export_results
     from distspc.pipeline import Study
 
-    for path in export_results(Study.from_file(study).store, directory, seed=seed):
+    loaded = Study.from_file(study)
+    refuse_other_results(loaded)
+    for path in export_results(loaded.store, directory, seed=seed, **loaded.shown):
         _say(str(path))
 
 

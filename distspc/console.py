@@ -137,6 +137,8 @@ def status_table(rows: Sequence[Progressed]) -> str:
         state = "done" if row.complete else f"{row.n_done} of {row.n_tasks}" if row.n_done else "to do"
         if row.failed:
             state = f"{state}, failed: {row.failed}" if row.n_done else f"failed: {row.failed}"
+        if row.differs:
+            state = f"{state} ({row.differs})"
         shown.add_row(row.stage, row.layer, state)
     return _text(shown)
 
@@ -150,7 +152,7 @@ def summary(study: Study, outcome: Outcome) -> str:
         lines.append("Nothing to do: everything asked for is already in the store.")
     if zarr_store.exists(study.store, "distances") and zarr_store.exists(study.store, "reconstruction"):
         lines.append(table(_by_layer(study)))
-    if zarr_store.exists(study.store, "relations"):
+    if study.scores is not None and zarr_store.exists(study.store, "relations"):
         lines.append(table(_relations(study)))
     lines += [failure.sentence for failure in outcome.failures]
     lines.append(f"store: {study.store}")
@@ -162,7 +164,7 @@ def summary(study: Study, outcome: Outcome) -> str:
 def _by_layer(study: Study) -> pd.DataFrame:
     from distspc.tables import tidy_table
 
-    frame = tidy_table(study.store)
+    frame = tidy_table(study.store, **study.shown)
     measures = ["distinctiveness", "reconstruction_error"]
     means = frame.groupby("layer", sort=False)[measures].mean()
     means.columns = [f"mean {name.replace('_', ' ')}" for name in measures]

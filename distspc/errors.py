@@ -3,6 +3,8 @@
 Every message names the thing, the value seen, the values allowed and the way out.
 """
 
+from typing import Self
+
 
 class DistspcError(Exception):
     """Base of all errors that this package raises on purpose (exit code 1)."""
@@ -13,7 +15,26 @@ class InputError(DistspcError, ValueError):
 
 
 class StoreMismatchError(InputError):
-    """The store was made with another recipe than the one asked for now."""
+    """The store was made with another recipe than the one asked for now.
+
+    Attributes
+    ----------
+    difference : str
+        What differs, in one clause.
+    """
+
+    def __init__(self, message: str, difference: str = "") -> None:
+        super().__init__(message)
+        self.difference = difference or message
+
+    @classmethod
+    def of_settings(cls, store: object, group: str, told: str) -> Self:
+        """Error about a group of a store that other settings made."""
+        return cls(
+            f"{store}: {group!r} was made with other settings ({told}). "
+            "Put the settings back, name another `store:`, or run the stage with --redo to replace it",
+            f"made with other settings: {told}",
+        )
 
 
 class StoreBusyError(InputError):

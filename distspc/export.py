@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,16 @@ from distspc.tables import tidy_table, to_netcdf
 
 
 def export_results(
-    store: str | Path, directory: str | Path, *, seed: int | None = None, netcdf: bool = False
+    store: str | Path,
+    directory: str | Path,
+    *,
+    seed: int | None = None,
+    netcdf: bool = False,
+    layers: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    with_scores: bool = True,
 ) -> list[Path]:
-    """Write everything that the store holds as files.
+    """Write what the store holds as files.
 
     ``Results/Dist/<layer>_NN.csv``: lines ``target, neighbour, distance`` without a header, a filler written
     ``<number>_filler``. ``Results/RE/<layer>/spc_rec_quality.npy``: float64 (n_targets, 1) of one seed.
@@ -30,6 +38,10 @@ def export_results(
         Which seed's reconstruction error; the first by default.
     netcdf
         Also write everything but the activations as ``results.nc``.
+    layers, seeds
+        Those to write of what the store holds; all by default.
+    with_scores
+        Whether the scores are in ``results.csv``.
 
     Returns
     -------
@@ -44,10 +56,13 @@ def export_results(
     directory = Path(directory)
     if directory.exists() and not directory.is_dir():
         raise InputError(f"{directory} is a file; name a folder to export into")
-    written = [*_export_distances(store, directory), *_export_errors(store, directory, seed)]
+    first = seed if seed is not None or not seeds else seeds[0]
+    written = [*_export_distances(store, directory, layers), *_export_errors(store, directory, first, layers)]
     if not written:
         raise InputError(f"{store} holds neither distances nor reconstruction errors yet: run the study first")
-    tidy_table(store).to_csv(directory / "results.csv", index=False)
+    tidy_table(store, layers=layers, seeds=seeds, with_scores=with_scores).to_csv(
+        directory / "results.csv", index=False
+    )
     written.append(directory / "results.csv")
     return [*written, to_netcdf(store, directory / "results.nc")] if netcdf else written
 
@@ -58,13 +73,13 @@ def _names(store: str | Path) -> list[str]:
     return [f"{n}_filler" if role == "filler" else str(n) for n, role in zip(numbers, roles, strict=True)]
 
 
-def _export_distances(store: str | Path, directory: Path) -> list[Path]:
+def _export_distances(store: str | Path, directory: Path, layers: Sequence[str] | None) -> list[Path]:
     if not zarr_store.exists(store, "distances"):
         return []
     names, written = _names(store), []
     done = zarr_store.done(store, "distances", "distance")
     for i, layer in enumerate(zarr_store.labels(store, "distances", "layer")):
-        if not done[i].all():
+        if not done[i].all() or (layers is not None and layer not in layers):
             continue
         distance = zarr_store.read(store, "distances", "distance", layer=i)[:, 0]
         nearest = zarr_store.read(store, "distances", "neighbour_index", layer=i)[:, 0]
@@ -79,14 +94,14 @@ def _export_distances(store: str | Path, directory: Path) -> list[Path]:
     return written
 
 
-def _export_errors(store: str | Path, directory: Path, seed: int | None) -> list[Path]:
+def _export_errors(store: str | Path, directory: Path, seed: int | None, layers: Sequence[str] | None) -> list[Path]:
     if not zarr_store.exists(store, "reconstruction"):
         return []
     column = 0 if seed is None else zarr_store.position(store, "reconstruction", "seed", seed)
     targets = np.flatnonzero(zarr_store.read(store, "images", "role") == "target")
     done, written = zarr_store.done(store, "reconstruction", "error"), []
     for i, layer in enumerate(zarr_store.labels(store, "reconstruction", "layer")):
-        if not done[i, column].all():
+        if not done[i, column].all() or (layers is not None and layer not in layers):
             continue
         error = zarr_store.read(store, "reconstruction", "error", layer=i, seed=column)
         path = directory / "Results" / "RE" / layer / "spc_rec_quality.npy"

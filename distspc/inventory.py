@@ -123,6 +123,29 @@ def write_images(
         zarr_store.write_column(store, "images", "image", name, values)
 
 
+def refuse_other_images(store: StorePath, sources: Sequence[ImageSource]) -> None:
+    """Compare the images of a study with those that the store was made from; only changed or moved files are read.
+
+    Parameters
+    ----------
+    store
+        Path of the store; one without an image table holds no other images.
+    sources
+        All images of the study.
+
+    Raises
+    ------
+    StoreMismatchError
+        If the store holds results of other images; names the first that differ.
+    """
+    known = _known_rows(store)
+    if known:
+        unchanged = {printable(s.file): known[printable(s.file)] for s in sources if _unchanged(s, known)}
+        table = [_row(source, {}, unchanged) for source in sources]
+        good, bad = ([row for row in table if (row["reason"] is None) == usable] for usable in (True, False))
+        _refuse_changes(store, good, bad)
+
+
 def note_folders(store: StorePath, folders: Iterable[str | os.PathLike[str]]) -> None:
     """Log and keep, with group ``images``, what the folders of a study hold beside the images that are taken.
 
@@ -272,7 +295,8 @@ def _refuse_changes(store: StorePath, good: Sequence[Mapping[str, Any]], bad: Se
         more = f" and {len(told) - 5} more" if len(told) > 5 else ""
         raise StoreMismatchError(
             f"{store} was made from other images: {'; '.join(told[:5])}{more}. "
-            "Put the images back, name another `store:`, or run the stage with --redo to replace it"
+            "Put the images back, name another `store:`, or run the stage with --redo to replace it",
+            f"made from other images: {told[0]}" + (f" and {len(told) - 1} more" if told[1:] else ""),
         )
 
 

@@ -168,6 +168,7 @@ def relate(
     image_column: str,
     columns: Sequence[str] = (),
     layers: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
     given: Sequence[str] = (),
     methods: Sequence[Method] = METHODS,
     n_bootstrap: int = 1000,
@@ -194,6 +195,8 @@ def relate(
         Score columns; all that hold numbers by default.
     layers
         Layers; all that have a measure by default.
+    seeds
+        Seeds of the reconstruction error; all that the store holds by default.
     given
         Further controls, ``measure:layer``: every measure is also correlated given these. Within a layer,
         distinctiveness, reconstruction error and norm are always correlated given one another, and so is the
@@ -221,9 +224,8 @@ def relate(
     given_scores = read_scores(scores_file, image_column=image_column, columns=columns)
     match = match_scores(targets, given_scores, where=where, skipped=skipped_targets(store))
     scores = match.frame.set_axis(pd.Index(targets["image"]))
-    table = tidy_table(store)
+    table = tidy_table(store, layers=layers, seeds=seeds)
     table = table.drop(columns=[name for name in scores.columns if name in table.columns])
-    table = table[table["layer"].isin(layers)] if layers is not None else table
     wide = _varying(wide_table(table))
     if wide.empty:
         raise InputError(f"{store} holds no measures yet: run `distspc distances` or `distspc reconstruct` first")
@@ -234,7 +236,7 @@ def relate(
     frame = wide.join(scores, validate="one_to_one")
     options: dict[str, Any] = {"n_bootstrap": n_bootstrap, "random_state": random_state, "interval": interval}
     relations = _relations(frame, list(wide.columns), names, given, methods, options)
-    relations["ceiling"] = _ceilings(store, relations, score_reliability or {})
+    relations["ceiling"] = _ceilings(store, relations, score_reliability or {}, seeds)
     known = dict(recipe) if recipe is not None else _recipe(scores_file, image_column, names, methods, given, options)
     found = {"key": match.key, "without_score": list(match.without_score), "without_image": list(match.without_image)}
     _write_scores(store, scores, known, {"file": str(scores_file), "column": image_column, **found})
@@ -289,9 +291,11 @@ def _controls(measures: Sequence[str]) -> list[tuple[str, list[str]]]:
     return [*found, (control, [measure])] if {measure, control} <= set(measures) else found
 
 
-def _ceilings(store: str | Path, relations: pd.DataFrame, score_reliability: Mapping[str, float]) -> np.ndarray:
+def _ceilings(
+    store: str | Path, relations: pd.DataFrame, score_reliability: Mapping[str, float], seeds: Sequence[int] | None
+) -> np.ndarray:
     """Ceiling of each plain correlation: from the score's reliability and the measure's over seeds."""
-    of_error = {layer: _reliability(store, layer) for layer in relations["layer"].unique()}
+    of_error = {layer: _reliability(store, layer, seeds) for layer in relations["layer"].unique()}
 
     def ceiling(row: Any) -> float:
         if row.given:
@@ -302,9 +306,9 @@ def _ceilings(store: str | Path, relations: pd.DataFrame, score_reliability: Map
     return np.array([ceiling(row) for row in relations.itertuples()])
 
 
-def _reliability(store: str | Path, layer: str) -> float:
+def _reliability(store: str | Path, layer: str, seeds: Sequence[int] | None) -> float:
     """Reliability of the mean reconstruction error over the seeds that are done, among the targets."""
-    errors = reconstruction_errors(store, layer)
+    errors = reconstruction_errors(store, layer, seeds)
     errors = errors.reindex(target_table(store)["image"]).dropna(axis=1, how="all")
     return seed_reliability(errors.to_numpy().T).mean_icc if min(errors.shape) > 1 else float("nan")
 

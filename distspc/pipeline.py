@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distspc import store as zarr_store
+from distspc.comparison import refuse_other_results
 from distspc.compute import (
     Progress,
     compute,
@@ -232,19 +233,11 @@ class _Run:
     def distances(self) -> None:
         from distspc.distances import nearest_distances, release
 
-        study, settings = self.study, self.study.distinctiveness
+        study = self.study
 
         def build(layer: str, memory: int | None) -> dict[int | None, list[Delayed]]:
-            tasks = nearest_distances(
-                study.store,
-                layer=layer,
-                protocol=settings.protocol,
-                metric=settings.metric,
-                n_neighbours=settings.neighbours,
-                category=settings.category,
-                memory_nbytes=memory,
-            )
-            return {None: tasks}
+            options = study.distinctiveness.options
+            return {None: nearest_distances(study.store, layer=layer, memory_nbytes=memory, **options)}
 
         self.compute_layers("distances", build)
         if "distances" in self.outcome.computed:
@@ -260,16 +253,8 @@ class _Run:
                 study.store,
                 layer=layer,
                 seeds=settings.seeds,
-                n_units=settings.units,
-                n_codewords=settings.codewords,
-                n_batches=settings.batches,
-                batch_size=settings.batch_size,
-                sparsity=settings.sparsity,
-                train_on=settings.train_on,
-                precision=settings.precision,
-                solver=settings.solver,
-                step=settings.step,
                 memory_nbytes=memory,
+                **settings.options,
             )
             missing = missing_seeds(study.store, layer, settings.seeds)
             return {seed: [task] for seed, task in zip(missing, tasks, strict=True)}
@@ -298,6 +283,7 @@ class _Run:
         memorability.relate(
             study.store,
             layers=study.layers,
+            seeds=study.reconstruction.seeds,
             scores_file=study.scores.file,
             image_column=study.scores.image,
             columns=study.scores.columns,
@@ -337,7 +323,7 @@ class _Run:
         self.require_writable()
         self.progress("report", 0, 1)
         mark = fingerprint(study)
-        write_report(study.store, study.report, layers=study.layers, mark=mark)
+        write_report(study.store, study.report, mark=mark, **study.shown)
         zarr_store.note(study.store, report=mark)
         self.progress("report", 1, 1)
         self.outcome.computed["report"] = 1
@@ -367,6 +353,7 @@ def run_stages(
     with disk_told(study.store), lock(study.store) as run.writable:
         if run.writable:
             sweep(study.store)
+        refuse_other_results(study, _rested_on(stages, redo=redo))
         if redo:
             run.require_writable()
             _check_stored(study, stages)
@@ -377,6 +364,13 @@ def run_stages(
     holes = {other for stage in stages for other in RESTS_ON[stage]}
     run.outcome.failures = [one for one in study_failures(study) if one.stage in holes]
     return run.outcome
+
+
+def _rested_on(stages: Sequence[StageName], *, redo: bool) -> set[StageName]:
+    """Stages whose results are kept and used, so that they must be the study's own."""
+    used = {other for stage in stages for other in RESTS_ON[stage]}
+    gone = {other for stage in stages for other in STAGES if redo and stage in RESTS_ON[other]}
+    return used - gone
 
 
 @contextmanager

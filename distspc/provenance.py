@@ -168,11 +168,13 @@ def shortened(store: str | Path, layers: Sequence[str]) -> dict[str, tuple[int, 
     return found
 
 
-def seed_pairs(store: str | Path, layers: Sequence[str]) -> tuple[dict[str, list[float]], int]:
+def seed_pairs(
+    store: str | Path, layers: Sequence[str], seeds: Sequence[int] | None = None
+) -> tuple[dict[str, list[float]], int]:
     """Correlations of the reconstruction errors of targets between every two seeds, by layer; number of seeds."""
     targets, pairs, most = list(target_table(store)["image"]), {}, 0
     for layer in _layers_of(store, "reconstruction", layers):
-        errors = reconstruction_errors(store, layer).reindex(targets).dropna(axis=1, how="all")
+        errors = reconstruction_errors(store, layer, seeds).reindex(targets).dropna(axis=1, how="all")
         n, most = errors.shape[1], max(most, errors.shape[1])
         if n > 1 and (errors.std() > 0).all():
             table = errors.corr().to_numpy()

@@ -48,6 +48,7 @@ class _Study:
     layers: list[str]
     wide: pd.DataFrame = field(init=False)
     n_bootstrap: int = 0
+    seeds: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         self.wide = tables.wide_table(self.table)
@@ -65,6 +66,8 @@ def write_report(
     path: str | Path,
     *,
     layers: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    with_scores: bool = True,
     title: str | None = None,
     mark: str = "",
 ) -> Path:
@@ -80,6 +83,10 @@ def write_report(
         The HTML file to write.
     layers
         Layers to report; all that have a measure by default.
+    seeds
+        Seeds of the reconstruction error; all that the store holds by default.
+    with_scores
+        Whether the scores and what relates to them are shown.
     title
         Heading; made of the store's name by default.
     mark
@@ -98,7 +105,7 @@ def write_report(
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     store, path = Path(store), Path(path)
-    study = _read(store, layers)
+    study = _read(store, layers, seeds, with_scores=with_scores)
     path.parent.mkdir(parents=True, exist_ok=True)
     environment = Environment(
         loader=PackageLoader("distspc"),
@@ -132,18 +139,20 @@ def write_report(
     return beside.replace(path)
 
 
-def _read(store: Path, layers: Sequence[str] | None) -> _Study:
-    table = tables.tidy_table(store)
+def _read(store: Path, layers: Sequence[str] | None, seeds: Sequence[int] | None, *, with_scores: bool) -> _Study:
+    table = tables.tidy_table(store, layers=layers, seeds=seeds, with_scores=with_scores)
     relations, models, comparisons = (
         tables.read_table_of(store, group) for group in ("relations", "models", "comparisons")
     )
+    if not with_scores:
+        relations, models, comparisons = (part.iloc[:0] for part in (relations, models, comparisons))
     if layers is not None:
-        table = table[table["layer"].isin(layers)]
         relations, comparisons = (part[part["layer"].isin(layers)] for part in (relations, comparisons))
         models = models[models["layer"].isin([*layers, "all"])]
     measured = tables.layer_order(list(table["layer"]))
     scores = list(dict.fromkeys(relations["score"]))
     study = _Study(store, table, tables.image_table(store), relations, models, comparisons, scores, measured)
+    study.seeds = seeds
     study.n_bootstrap = int(study.attributes("relations").get("n_bootstrap", 0))
     return study
 
@@ -252,7 +261,7 @@ def _training_section(study: _Study, directory: Path) -> Section:
     if not zarr_store.exists(study.store, "reconstruction"):
         return Section("", [], [])
     curves, converged = provenance.training(study.store, study.layers)
-    pairs, n_seeds = provenance.seed_pairs(study.store, study.layers)
+    pairs, n_seeds = provenance.seed_pairs(study.store, study.layers, study.seeds)
     wanted: list[tuple[str, str, Callable[[], Figure]]] = []
     if curves:
         caption = "Mean squared residual of each training batch, by layer."

@@ -33,6 +33,8 @@ def check_sources(study: StudyFile, stages: Sequence[StageName]) -> None:
         choose_network(study.model.weights, layers=study.layers, digest=study.model.digest)
     if "extract" in stages:
         check_sizes(study, *count_images(study), stages=stages)
+    if list(stages) == ["relate"] and study.scores is None:
+        raise InputError("the study names no scores to relate to; add `scores:` with `file`, `image` and `columns`")
     if "relate" in stages and study.scores is not None:
         check_scores(study)
     if "report" in stages and study.report.is_dir():

@@ -14,6 +14,7 @@ import numpy as np
 
 from distspc import __version__
 from distspc import store as zarr_store
+from distspc.comparison import other_results
 from distspc.errors import InputError
 from distspc.failures import Failure, stored_failures
 from distspc.study import StageName, StudyFile
@@ -32,6 +33,8 @@ class Progressed:
     n_tasks: int
     failed: str = ""
     """What could not be computed, and why; empty where nothing failed."""
+    differs: str = ""
+    """In what the results that are there differ from the study; empty where they are its own, or none are there."""
 
     @property
     def complete(self) -> bool:
@@ -43,8 +46,16 @@ def study_status(study: StudyFile) -> Iterator[Progressed]:
     """How far every stage is, layer by layer."""
     failures = study_failures(study)
     no_activations = {one.layer for one in failures if one.stage == "extract"}
+    others = other_results(study)
+
+    def differs(stage: StageName, layer: str) -> str:
+        of_stage = [(stage, layer), (stage, ""), ("extract", layer), ("extract", "")]
+        told = [others[key] for key in of_stage if key in others]
+        return (told or (list(others.values()) if stage in ("relate", "report") else []) or [""])[0]
 
     def row(stage: StageName, layer: str, n_done: int, n_tasks: int) -> Progressed:
+        if differs(stage, layer):
+            return Progressed(stage, layer, 0, n_tasks, differs=differs(stage, layer))
         failed = [one for one in failures if (one.stage, one.layer) == (stage, layer)]
         told = [one.reason if one.seed is None else f"seed {one.seed}: {one.reason}" for one in failed]
         if layer in no_activations and stage != "extract":
@@ -166,7 +177,8 @@ def relations_are_current(study: StudyFile) -> bool:
 def fingerprint(study: StudyFile) -> str:
     """Digest of all that the report of a study shows: the recipes of everything in the store, and what failed."""
     groups = ["images", "skipped", *(f"activations/{name}" for name in study.layers)]
-    known = _recipes(study, [*groups, "distances", "reconstruction", "relations"])
+    related = [] if study.scores is None else ["relations"]
+    known = _recipes(study, [*groups, "distances", "reconstruction", *related])
     holes = [_holes(study), *(one.sentence for one in study_failures(study))]
     shown = [__version__, study.layers, study.reconstruction.seeds, known, *filter(None, holes)]
     text = json.dumps(shown, sort_keys=True)

@@ -205,15 +205,17 @@ def allocate(
 
 def refuse_other_recipe(store: StorePath, group: str, recipe: Mapping[str, Any]) -> None:
     """Raise StoreMismatchError naming every key of the group's recipe that differs from `recipe`."""
-    old, new = attributes(store, group).get("recipe", {}), json.loads(json.dumps(dict(recipe)))
+    told = different_settings(attributes(store, group).get("recipe", {}), recipe, group)
+    if told:
+        raise StoreMismatchError.of_settings(store, group, told)
+
+
+def different_settings(old: Mapping[str, Any], recipe: Mapping[str, Any], group: str) -> str:
+    """Say which keys of a group's recipe differ from those asked for; empty where none does."""
+    new = json.loads(json.dumps(dict(recipe)))
     new = {k: v for k, v in new.items() if k in old or k not in schema.ADDED_KEYS.get(group, ())}
     different = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
-    if different:
-        told = "; ".join(f"{k} was {_short(old.get(k))}, now {_short(new.get(k))}" for k in different)
-        raise StoreMismatchError(
-            f"{store}: {group!r} was made with other settings ({told}). "
-            "Put the settings back, name another `store:`, or run the stage with --redo to replace it"
-        )
+    return "; ".join(f"{k} was {_short(old.get(k))}, now {_short(new.get(k))}" for k in different)
 
 
 def _short(value: Any) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, TypedDict, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
@@ -107,6 +107,16 @@ class Distinctiveness(_Section):
         """Column of the image table that neighbours must share, if they must."""
         return "category" if self.within_category else None
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Settings as the function of the stage takes them and as the store keeps them."""
+        return {
+            "protocol": self.protocol,
+            "metric": self.metric,
+            "n_neighbours": self.neighbours,
+            "category": self.category,
+        }
+
 
 class Reconstruction(_Section):
     """Sparse coding: sampled units, dictionary, training, seeds, solver."""
@@ -122,6 +132,16 @@ class Reconstruction(_Section):
     solver: Literal["paper", "converged", "pca"] = "paper"
     step: Literal["stable", "paper"] = "stable"
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Settings as the function of the stage takes them and as the store keeps them; the seeds are no setting."""
+        return {
+            "n_units": self.units,
+            "n_codewords": self.codewords,
+            "n_batches": self.batches,
+            **self.model_dump(exclude={"units", "codewords", "batches", "seeds"}),
+        }
+
 
 class Relate(_Section):
     """Relation to the scores: bootstrap resamples, kind of interval, further controls (``measure:layer``)."""
@@ -130,6 +150,14 @@ class Relate(_Section):
     interval: Literal["percentile", "bca"] = "percentile"
     given: tuple[str, ...] = ()
     seed: _count(2**32 - 1, least=0) = 0  # type: ignore[valid-type]
+
+
+class Shown(TypedDict):
+    """What a study asks for of all that its store may hold."""
+
+    layers: Sequence[str]
+    seeds: Sequence[int]
+    with_scores: bool
 
 
 class StudyFile(_Section):
@@ -170,6 +198,15 @@ class StudyFile(_Section):
         if unknown and self.images is not None and self.model.weights in BUILTIN_WEIGHTS:
             raise ValueError(f"`layers` has {unknown[0]!r}, which VGG-16 does not; the seven are {', '.join(LAYERS)}")
         return self
+
+    @property
+    def shown(self) -> Shown:
+        """What is shown of the store: nothing that the study does not ask for."""
+        return {
+            "layers": self.layers,
+            "seeds": self.reconstruction.seeds,
+            "with_scores": self.scores is not None,
+        }
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:

@@ -105,8 +105,8 @@ def _distances(store: StorePath, layer: str, images: Sequence[str]) -> dict[str,
     return columns
 
 
-def reconstruction_errors(store: StorePath, layer: str) -> pd.DataFrame:
-    """Reconstruction error of every image (rows) and seed (columns) at a layer; NaN where not done yet."""
+def reconstruction_errors(store: StorePath, layer: str, seeds: Sequence[int] | None = None) -> pd.DataFrame:
+    """Reconstruction error of every image (rows) and seed (columns; some or all) at a layer; NaN if not done yet."""
     if not zarr_store.exists(store, "reconstruction") or layer not in zarr_store.labels(
         store, "reconstruction", "layer"
     ):
@@ -114,11 +114,13 @@ def reconstruction_errors(store: StorePath, layer: str) -> pd.DataFrame:
     at = zarr_store.position(store, "reconstruction", "layer", layer)
     errors = zarr_store.read(store, "reconstruction", "error", layer=at)
     images = zarr_store.labels(store, "reconstruction", "image")
-    return pd.DataFrame(errors.T, index=images, columns=zarr_store.labels(store, "reconstruction", "seed"))
+    known = zarr_store.labels(store, "reconstruction", "seed")
+    wanted = [seed for seed in known if seeds is None or seed in seeds]
+    return pd.DataFrame(errors.T, index=images, columns=known)[wanted]
 
 
-def _reconstruction(store: StorePath, layer: str) -> dict[str, Any]:
-    errors = reconstruction_errors(store, layer)
+def _reconstruction(store: StorePath, layer: str, seeds: Sequence[int] | None) -> dict[str, Any]:
+    errors = reconstruction_errors(store, layer, seeds)
     if errors.empty:
         return {}
     columns = {"reconstruction_error": errors.mean(axis=1)}
@@ -149,13 +151,23 @@ def measured_layers(store: StorePath) -> list[str]:
     return layer_order(found)
 
 
-def tidy_table(store: StorePath) -> pd.DataFrame:
+def tidy_table(
+    store: StorePath,
+    *,
+    layers: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    with_scores: bool = True,
+) -> pd.DataFrame:
     """Return all measures of a study, one row per target and layer.
 
     Parameters
     ----------
     store
         Path of the store.
+    layers, seeds
+        Those to take of what the store holds; all by default.
+    with_scores
+        Whether the scores are joined.
 
     Returns
     -------
@@ -173,10 +185,9 @@ def tidy_table(store: StorePath) -> pd.DataFrame:
         If the store has no images yet.
     """
     images, targets = image_table(store), target_table(store)
-    scores = read_scores_of(store)
     parts = []
-    for layer in measured_layers(store):
-        columns = {**_distances(store, layer, list(images["image"])), **_reconstruction(store, layer)}
+    for layer in (name for name in measured_layers(store) if layers is None or name in layers):
+        columns = {**_distances(store, layer, list(images["image"])), **_reconstruction(store, layer, seeds)}
         part = pd.DataFrame({"image": targets["image"], "file": targets["file"], "layer": layer})
         part = part.assign(**_empty_columns(store, layer))
         for name, values in columns.items():
@@ -188,6 +199,7 @@ def tidy_table(store: StorePath) -> pd.DataFrame:
     first = ["image", "file", "layer", "neighbour", "distinctiveness", "reconstruction_error"]
     last = [name for name in table.columns if name not in first and table[name].notna().any()]
     table = table[[name for name in first if name in table.columns] + last]
+    scores = read_scores_of(store) if with_scores else pd.DataFrame()
     return table.join(scores, on="image") if len(scores.columns) else table
 
 

@@ -86,6 +86,11 @@ def fetch_weights(name: str, digest: str | None = None) -> tuple[Path, str]:
     return path, found
 
 
+def is_fetched(name: str) -> bool:
+    """Whether published weights are in the cache."""
+    return (cache_folder() / DOWNLOADS[name][0].rsplit("/", 1)[1]).exists()
+
+
 def check_digest(path: str | os.PathLike[str], found: str, wanted: str | None) -> None:
     """Refuse a weight file that is not the one wanted.
 

@@ -1,0 +1,121 @@
+"""Is what a store holds the study's own? One comparison of images and settings, for every command."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+
+from distspc import store as zarr_store
+from distspc.errors import InputError, StoreMismatchError
+from distspc.inventory import images_digest, refuse_other_images
+from distspc.recipe import choose_network
+from distspc.sources import count_images, list_sources
+from distspc.study import STAGES, StageName, StudyFile
+from distspc.weights import DOWNLOADS, is_fetched
+
+logger = logging.getLogger(__name__)
+
+Check = tuple[StageName, str, Callable[[], None]]
+
+
+def refuse_other_results(study: StudyFile, stages: Collection[StageName] = STAGES) -> None:
+    """Compare a store with a study: its images and the settings of what some stages made; nothing is computed.
+
+    Parameters
+    ----------
+    study
+        The study.
+    stages
+        Whose results are compared; what is not there yet differs in nothing.
+
+    Raises
+    ------
+    StoreMismatchError
+        If the store holds results of other images or settings; says which, and the ways out.
+    """
+    for stage, _, check in _checks(study):
+        if stage in stages:
+            check()
+
+
+def other_results(study: StudyFile) -> dict[tuple[StageName, str], str]:
+    """Say what differs between a store and a study.
+
+    Parameters
+    ----------
+    study
+        The study.
+
+    Returns
+    -------
+    dict
+        By stage and layer (empty: all layers) the difference in words; empty where the results are the study's own.
+    """
+    found = {}
+    for stage, layer, check in _checks(study):
+        try:
+            check()
+        except StoreMismatchError as error:
+            found[stage, layer] = error.difference
+    return found
+
+
+def _checks(study: StudyFile) -> Iterator[Check]:
+    store = study.store
+    if zarr_store.exists(store, "images"):
+        yield "extract", "", partial(_compare_images, study)
+    for layer in study.layers:
+        if zarr_store.exists(store, f"activations/{layer}"):
+            yield "extract", layer, partial(_compare_activations, study, layer)
+    if zarr_store.exists(store, "distances"):
+        yield "distances", "", partial(_compare, study, "distances", study.distinctiveness.options)
+    if zarr_store.exists(store, "reconstruction"):
+        yield "reconstruct", "", partial(_compare, study, "reconstruction", study.reconstruction.options)
+
+
+def _compare(study: StudyFile, group: str, recipe: dict[str, object]) -> None:
+    zarr_store.refuse_other_recipe(study.store, group, recipe)
+
+
+def _compare_images(study: StudyFile) -> None:
+    """Compare the images; those that are not on disk any more cannot be, and results outlive them."""
+    try:
+        if study.activations is not None:
+            n_targets, n_fillers = count_images(study)
+            if n_targets:
+                _compare(study, "images", {"images": f"imported:{n_targets}:{n_fillers}"})
+        else:
+            refuse_other_images(study.store, list_sources(study))
+    except StoreMismatchError:
+        raise
+    except InputError as error:
+        logger.warning("the images in %s cannot be compared with the study's: %s", study.store, error)
+
+
+def _compare_activations(study: StudyFile, layer: str) -> None:
+    """Compare the settings of a layer's activations; weights that are not on this machine cannot be."""
+    model, group = study.model, f"activations/{layer}"
+    known = zarr_store.attributes(study.store, group).get("recipe", {})
+    imported = known.get("architecture") == "imported"
+    if imported or study.activations is not None:
+        source = ("activations that were imported", "images")
+        if imported != (study.activations is not None):
+            was, now = source if imported else source[::-1]
+            raise StoreMismatchError.of_settings(study.store, group, f"made from {was}, now from {now}")
+        return
+    if model.weights in DOWNLOADS and not is_fetched(model.weights):
+        return
+    try:
+        network = choose_network(
+            model.weights,
+            layers=[layer],
+            digest=model.digest,
+            preprocessing=model.preprocessing,
+            precision=model.precision,
+            seed=model.seed,
+        )
+    except InputError as error:
+        logger.warning("the network of %s cannot be compared with the study's: %s", group, error)
+        return
+    _compare(study, group, {**network.described(), "dtype": model.storage, "images": images_digest(study.store)})
