@@ -58,8 +58,10 @@ def _run(
     redo: bool,
     performance_report: Path | None,
 ) -> None:
+    from distspc.check import brief
     from distspc.console import Clusters, progress_bars, summary
     from distspc.pipeline import Study, run_stages
+    from distspc.study import STAGES
 
     study = Study.from_file(path)
     if performance_report is not None and not performance_report.absolute().parent.is_dir():
@@ -70,6 +72,9 @@ def _run(
         ) as clusters,
         progress_bars() as progress,
     ):
+        if len(stages) == len(STAGES):
+            for line in brief(study):
+                typer.echo(line, err=True)
         outcome = run_stages(study, clusters, stages=stages, strict=strict, redo=redo, progress=progress)
     _say(summary(study, outcome))
     _finish(outcome)
@@ -224,6 +229,21 @@ def status(study: StudyArgument) -> None:
     from distspc.pipeline import Study
 
     _say(status_table(Study.from_file(study).status()))
+
+
+@app.command()
+def check(study: StudyArgument, profile: ProfileOption = None, overrides: SetOption = None) -> None:
+    """Look at all that a run will need (images, scores, network, sizes, disk, memory, time); nothing is computed."""
+    from distspc.check import as_table, check_study, profile_resources
+    from distspc.console import DEFAULT_PROFILE, table
+    from distspc.pipeline import Study
+
+    found = Study.from_file(study)
+    resources = profile_resources(found, profile, tuple(overrides or ()), DEFAULT_PROFILE)
+    findings = check_study(found, resources)
+    _say(table(as_table(findings)))
+    if any(finding.ends_run for finding in findings):
+        raise typer.Exit(2)
 
 
 @app.command()

@@ -154,11 +154,22 @@ def summary(study: Study, outcome: Outcome) -> str:
         lines.append(table(_by_layer(study)))
     if study.scores is not None and zarr_store.exists(study.store, "relations"):
         lines.append(table(_relations(study)))
+    lines += left_out_lines(study)
     lines += [failure.sentence for failure in outcome.failures]
     lines.append(f"store: {study.store}")
     if outcome.report is not None:
         lines.append(f"report: {outcome.report}")
     return "\n".join(lines)
+
+
+def left_out_lines(study: Study) -> list[str]:
+    """What was left out or converted, warnings first; nothing in a clean study."""
+    from distspc.provenance import left_out
+
+    notices = left_out(study.store, study.layers, with_scores=study.scores is not None)
+    ordered = sorted(notices, key=lambda notice: not notice.warning)
+    texts = [f"  {'warning: ' if notice.warning else ''}{notice.text}" for notice in ordered]
+    return ["What was left out or converted:", *texts] if texts else []
 
 
 def _by_layer(study: Study) -> pd.DataFrame:

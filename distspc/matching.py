@@ -202,14 +202,14 @@ def match_notices(match: Match, images: pd.DataFrame) -> list[Notice]:
     """Three pairs of image and row, and what has no partner: a warning where that is more than a tenth."""
     pairs = [f"{file} -> {row}" for file, row in zip(images["file"], match.rows, strict=True) if row][:3]
     rule = "position" if match.key == "number" else match.key
-    notices = [Notice(f"scores matched to images by {rule}: {', '.join(pairs)}")]
+    notices = [Notice(f"Scores were matched to images by {rule}, such as {', '.join(pairs)}.")]
     n_rows = sum(map(bool, match.rows)) + len(match.without_image)
     for lost, n, words in (
-        (match.without_score, len(images), "images have no score"),
-        (match.without_image, n_rows, "scores have no image"),
+        (match.without_score, len(images), "targets have no score"),
+        (match.without_image, n_rows, "rows of scores name no target"),
     ):
         if lost:
-            notices.append(Notice(f"{len(lost)} {words}: {listed(lost)}", warning=len(lost) * 10 > n))
+            notices.append(Notice(f"{len(lost)} {words}: {listed(lost)}.", warning=len(lost) * 10 > n))
     return notices
 
 

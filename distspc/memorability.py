@@ -27,7 +27,7 @@ from distspc.errors import InputError
 from distspc.kernels import statistics as kernel
 from distspc.kernels.reliability import seed_reliability
 from distspc.matching import common_rows, match_notices, match_scores, skipped_targets
-from distspc.notices import keep_notices
+from distspc.notices import RULES, keep_notices
 from distspc.scores import (
     check_rates,
     listed,
@@ -240,7 +240,9 @@ def relate(
     known = dict(recipe) if recipe is not None else _recipe(scores_file, image_column, names, methods, given, options)
     found = {"key": match.key, "without_score": list(match.without_score), "without_image": list(match.without_image)}
     _write_scores(store, scores, known, {"file": str(scores_file), "column": image_column, **found})
-    keep_notices(store, "scores", "matching", match_notices(match, targets))
+    rule, *lost = match_notices(match, targets)
+    keep_notices(store, "scores", RULES, [rule])
+    keep_notices(store, "scores", "matching", lost)
     write_table(store, "models", _models(frame, wide, names, random_state), recipe=known)
     write_table(store, "comparisons", _comparisons(frame, wide, names, n_bootstrap, random_state), recipe=known)
     attrs = {"n_bootstrap": n_bootstrap, "interval": interval, "n_targets": len(targets)}

@@ -12,6 +12,9 @@ from typing import NamedTuple
 from distspc import store as zarr_store
 from distspc.store import StorePath
 
+RULES = "rules"
+"""Key of what is said of every study: by which rule its parts were brought together, with examples."""
+
 
 class Notice(NamedTuple):
     """One sentence about something that was matched, dropped, converted or left out."""
@@ -39,11 +42,20 @@ def keep_notices(store: StorePath, group: str, key: str, notices: Iterable[Notic
         zarr_store.note_group(store, group, notices={**kept, key: new})
 
 
-def stored_notices(store: StorePath, groups: Iterable[str]) -> list[Notice]:
-    """Return the notices of some groups, in the order of the groups; each sentence once."""
+def stored_notices(store: StorePath, groups: Iterable[str], *, key: str | None = None) -> list[Notice]:
+    """Return the notices of some groups, in the order of the groups; each sentence once.
+
+    Parameters
+    ----------
+    store, groups
+        Path of the store; names of groups, those that are not there hold none.
+    key
+        Only those under this key; all but `RULES` by default, which say how it was done, not what was left out.
+    """
     found: dict[str, Notice] = {}
     for group in groups:
         if zarr_store.exists(store, group):
-            for rows in zarr_store.attributes(store, group).get("notices", {}).values():
-                found |= {text: Notice(text, bool(warning)) for text, warning in rows}
+            for name, rows in zarr_store.attributes(store, group).get("notices", {}).items():
+                if name == key or (key is None and name != RULES):
+                    found |= {text: Notice(text, bool(warning)) for text, warning in rows}
     return list(found.values())

@@ -40,6 +40,7 @@ from distspc.status import (
 from distspc.study import STAGES, StageName, StudyFile
 
 if TYPE_CHECKING:
+    import pandas as pd
     from dask.delayed import Delayed
     from distributed import Client
 
@@ -130,6 +131,23 @@ class Study(StudyFile):
         from distspc.results import open_results
 
         return open_results(self.store)
+
+    def check(self, *, profile: str | None = None, overrides: Sequence[str] = ()) -> pd.DataFrame:
+        """Look at all that a run will need; nothing is computed.
+
+        Parameters
+        ----------
+        profile, overrides
+            Where it would run, as `distspc.deploy` takes them; by default what the study says, else locally.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``subject``, ``state`` (``ok``, or ``problem`` where a run would end with an error) and ``finding``.
+        """
+        from distspc.check import as_table, check_study, profile_resources
+
+        return as_table(check_study(self, profile_resources(self, profile, overrides, "local")))
 
     def status(self) -> list[Progressed]:
         """How far every stage is, layer by layer, without computing anything."""
@@ -348,12 +366,12 @@ def run_stages(
         If something given cannot be used.
     """
     claim(study.store)
+    refuse_other_results(study, _rested_on(stages, redo=redo))
     check_sources(study, stages)
     run = _Run(study, connect, strict=strict, progress=progress)
     with disk_told(study.store), lock(study.store) as run.writable:
         if run.writable:
             sweep(study.store)
-        refuse_other_results(study, _rested_on(stages, redo=redo))
         if redo:
             run.require_writable()
             _check_stored(study, stages)

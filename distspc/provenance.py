@@ -18,6 +18,7 @@ import pandas as pd
 
 from distspc import store as zarr_store
 from distspc.failures import Failure, stored_failures
+from distspc.notices import Notice, stored_notices
 from distspc.scores import listed
 from distspc.tables import MEASURES, has_variable, reconstruction_errors, target_table
 
@@ -201,21 +202,41 @@ def problems(store: str | Path, table: pd.DataFrame, layers: Sequence[str]) -> l
     seeds = zarr_store.labels(store, "reconstruction", "seed") if _has(store, "reconstruction") else None
     failures = stored_failures(store, layers=layers, seeds=seeds)
     found = [f"{failure.sentence[:1].upper()}{failure.sentence[1:]}." for failure in failures]
-    if _has(store, "skipped") and (n := zarr_store.sizes(store, "skipped").get("skipped", 0)):
-        found.append(f"{n} image files could not be used and were left out (listed below).")
     found += _unfinished(table, failures)
     found += _not_converged(store, layers)
     if n := len(duplicates(table)):
         found.append(f"{n} targets have an exact duplicate: distance 0 at every layer (listed below).")
-    if _has(store, "scores"):
-        told = zarr_store.attributes(store, "scores")
-        for key, text in (
-            ("without_score", "targets have no score"),
-            ("without_image", "rows of scores name no target"),
-        ):
-            if told.get(key):
-                found.append(f"{len(told[key])} {text}: {listed(told[key])}.")
     return found
+
+
+def left_out(store: str | Path, layers: Sequence[str], *, with_scores: bool = True) -> list[Notice]:
+    """Return what was left out or converted on the way to the results of some layers; empty in a clean study.
+
+    Parameters
+    ----------
+    store
+        Path of the store.
+    layers
+        Layers of the study.
+    with_scores
+        Whether the study has scores.
+    """
+    found = []
+    if _has(store, "skipped") and (n := zarr_store.sizes(store, "skipped").get("skipped", 0)):
+        n_all = n + zarr_store.sizes(store, "images")["image"]
+        found.append(Notice(f"{n} of {n_all} image files could not be used and were left out.", 10 * n > n_all))
+    groups = ["images", *(f"activations/{layer}" for layer in layers), "distances", "reconstruction"]
+    found += stored_notices(store, [*groups, *(("scores", "relations") if with_scores else ())])
+    return found + (_unmatched(store) if with_scores and _has(store, "scores") else [])
+
+
+def _unmatched(store: str | Path) -> list[Notice]:
+    """What the scores of a store from before notices were kept say of themselves."""
+    known = zarr_store.attributes(store, "scores")
+    if "matching" in known.get("notices", {}):
+        return []
+    words = {"without_score": "targets have no score", "without_image": "rows of scores name no target"}
+    return [Notice(f"{len(known[key])} {text}: {listed(known[key])}.") for key, text in words.items() if known.get(key)]
 
 
 def _unfinished(table: pd.DataFrame, failures: Iterable[Failure]) -> list[str]:

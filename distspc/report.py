@@ -16,6 +16,7 @@ import pandas as pd
 from distspc import findings, galleries, provenance, tables
 from distspc import store as zarr_store
 from distspc.galleries import data_uri
+from distspc.notices import RULES, stored_notices
 from distspc.tables import MEASURES
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def write_report(
         sections=_sections(study, path.parent / "figures"),
         galleries=_galleries(study, path.parent / "figures"),
         problems=provenance.problems(store, study.table, study.layers),
+        left_out=provenance.left_out(store, study.layers, with_scores=with_scores),
         duplicates=provenance.duplicates(study.table),
         skipped=tables.read_table_of(store, "skipped").to_dict("records"),
         stages=provenance.stages(store, study.layers),
@@ -214,6 +216,7 @@ def _score_section(study: _Study, score: str, directory: Path) -> Section:
         plots += _scatter(study, score, measure, directory)
     said = findings.score_sentences(study.relations, study.models, study.comparisons, score)
     said.append(findings.rank_sentence(study.relations, score))
+    said += [notice.text for notice in stored_notices(study.store, ["scores"], key=RULES)]
     return Section(f"Relation to {score}", [text for text in said if text], plots)
 
 

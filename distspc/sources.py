@@ -12,6 +12,7 @@ from distspc.study import STAGES, StageName, StudyFile
 
 if TYPE_CHECKING:
     from distspc.images import ImageSource
+    from distspc.matching import Match
 
 
 def check_sources(study: StudyFile, stages: Sequence[StageName]) -> None:
@@ -49,18 +50,34 @@ def check_scores(study: StudyFile) -> None:
     InputError
         If the scores cannot be read, name none of the images, or can be read in two ways.
     """
+    from distspc.scores import read_scores
+
+    scores = study.scores
+    if scores is not None:
+        read_scores(scores.file, image_column=scores.image, columns=scores.columns)
+        if study.images is not None:  # else numbers of files alone: the store's table has them
+            match_study(study)
+
+
+def match_study(study: StudyFile) -> tuple[Match, pd.DataFrame]:
+    """Put the scores of a study beside its targets as they are listed, readable or not; returns these too.
+
+    Raises
+    ------
+    InputError
+        As `check_scores`, and if the study names no scores or no images.
+    """
     from distspc.matching import find_match
     from distspc.scores import read_scores
 
     scores = study.scores
     if scores is None:
-        return
+        raise InputError("the study names no scores")
     found = read_scores(scores.file, image_column=scores.image, columns=scores.columns)
-    if study.images is None:
-        return  # numbers of files alone: the store's table has them
     targets = [source for source in list_sources(study) if source.role == "target"]
     names = {"image": [s.id for s in targets], "number": [s.number for s in targets], "file": [s.file for s in targets]}
-    find_match(pd.DataFrame(names), found, where=f"scores {scores.file}")
+    images = pd.DataFrame(names)
+    return find_match(images, found, where=f"scores {scores.file}"), images
 
 
 def list_sources(study: StudyFile) -> list[ImageSource]:

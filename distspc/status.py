@@ -17,6 +17,7 @@ from distspc import store as zarr_store
 from distspc.comparison import other_results
 from distspc.errors import InputError
 from distspc.failures import Failure, stored_failures
+from distspc.provenance import left_out
 from distspc.study import StageName, StudyFile
 
 RELATED = ("relations", "models", "comparisons", "scores")
@@ -179,7 +180,9 @@ def fingerprint(study: StudyFile) -> str:
     groups = ["images", "skipped", *(f"activations/{name}" for name in study.layers)]
     related = [] if study.scores is None else ["relations"]
     known = _recipes(study, [*groups, "distances", "reconstruction", *related])
-    holes = [_holes(study), *(one.sentence for one in study_failures(study))]
+    holes: list[Any] = [_holes(study), *(one.sentence for one in study_failures(study))]
+    if notices := left_out(study.store, study.layers, with_scores=study.scores is not None):
+        holes.append(notices)
     shown = [__version__, study.layers, study.reconstruction.seeds, known, *filter(None, holes)]
     text = json.dumps(shown, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -68,7 +68,7 @@ def test_names_in_nfc_and_the_way_out():
 def test_notices_show_pairs_and_warn_above_a_tenth():
     images = listed(["a.png", "b.png"])
     notices = match_notices(match_scores(images, scores_of(["./q/../a.png", "c.png"])), images)
-    assert notices[0].text == "scores matched to images by file name: a.png -> a.png"
+    assert notices[0].text == "Scores were matched to images by file name, such as a.png -> a.png."
     assert [(n.text, n.warning) for n in notices[1:]] == [
         ("1 images have no score: b.png".replace("b.png", "targets/b"), True),
         ("1 scores have no image: c.png", True),

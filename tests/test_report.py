@@ -134,7 +134,7 @@ def test_what_went_wrong_is_said(tmp_path):
     zarr_store.write(store, "reconstruction", "error", nan[:, :1], layer=slice(0, 1), seed=slice(1, 2))
     flags = np.array([[[True] * 17 + [False] * 3]])
     zarr_store.write(store, "reconstruction", "converged", flags, layer=slice(1, 2), seed=slice(0, 1))
-    skipped = pd.DataFrame({"file": ["/a/<b>.jpg"], "role": ["target"], "reason": ["cut short"]})
+    skipped = pd.DataFrame({"file": ["/a/<b>.jpg"], "role": ["target"], "reason": ["cut short"], "number": [25]})
     tables.write_table(store, "skipped", skipped, recipe={})
     lines = "\n".join(f"{i},{i / 100}" for i in range(3, 30))
     (tmp_path / "scores.csv").write_text(f"im,hit\n{lines}\n")
@@ -142,7 +142,7 @@ def test_what_went_wrong_is_said(tmp_path):
     page = report.write_report(store, tmp_path / "report.html")
     text = text_of(page)
     for wanted in (
-        "1 image files could not be used", "1 targets have an exact duplicate", "targets/1 = ",
+        "1 of 31 image files could not be used", "1 targets have an exact duplicate", "targets/1 = ",
         "reconstruction error is missing for 24 targets at block5_pool", "training batches",
         "2 targets have no score: targets/1, targets/2.", "5 rows of scores name no target: 25, 26, 27, 28, 29.",
         "cut short",

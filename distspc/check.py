@@ -1,0 +1,215 @@
+"""Everything about a study that can be known before it is computed, in one table."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from distspc.comparison import refuse_other_results
+from distspc.errors import InputError
+from distspc.plan import Resources, StagePlan, measure_gflops, plan_study, store_nbytes
+from distspc.scores import listed, numeric_columns, read_table
+from distspc.sources import check_sizes, count_images, list_sources, match_study
+from distspc.tiles import gib
+
+if TYPE_CHECKING:
+    from distspc.images import ImageSource
+    from distspc.study import StageName, StudyFile
+
+GetResources = Callable[["StageName"], Resources]
+
+
+class Finding(NamedTuple):
+    """One line of the table: a subject, what is known of it, and whether a run would end over it with exit code 2."""
+
+    subject: str
+    text: str
+    ends_run: bool = False
+
+
+def check_study(study: StudyFile, resources: GetResources) -> list[Finding]:
+    """Look at everything that a run will need; nothing is computed or written.
+
+    Parameters
+    ----------
+    study
+        The study.
+    resources
+        Gives what a stage runs on.
+
+    Returns
+    -------
+    list of Finding
+        Every problem, not the first alone.
+    """
+    return list(_Check(study).everything(resources))
+
+
+def as_table(findings: Sequence[Finding]) -> pd.DataFrame:
+    """Findings as a table: columns ``subject``, ``state`` (``ok`` or ``problem``) and ``finding``."""
+    states = ["problem" if finding.ends_run else "ok" for finding in findings]
+    return pd.DataFrame(
+        {"subject": [f.subject for f in findings], "state": states, "finding": [f.text for f in findings]}
+    )
+
+
+def brief(study: StudyFile) -> list[str]:
+    """Return what can be known at once, in five lines; what is wrong is left to the stages, which refuse it."""
+    check = _Check(study)
+    parts = (check.images, check.pairs, check.network, check.disk, check.stored)
+    return [f"{found[0].subject}: {found[0].text}" for part in parts if (found := list(_guarded(part)))]
+
+
+def _guarded(part: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Findings of a part; one that cannot be looked at is a finding too."""
+    name = part.__name__.replace("_", " ")
+    try:
+        yield from part()
+    except InputError as error:
+        yield Finding(name, str(error), True)
+
+
+class _Check:
+    def __init__(self, study: StudyFile) -> None:
+        self.study = study
+
+    def everything(self, resources: GetResources) -> Iterator[Finding]:
+        parts = (self.images, self.files, self.pairs, self.columns, self.network, self.sizes, self.disk, self.stored)
+        for part in parts:
+            yield from _guarded(part)
+
+        def cost() -> Iterator[Finding]:
+            yield from self.cost(resources)
+
+        yield from _guarded(cost)
+
+    @cached_property
+    def listed(self) -> list[ImageSource]:
+        return [] if self.study.images is None else list_sources(self.study)
+
+    @cached_property
+    def counts(self) -> tuple[int, int]:
+        return count_images(self.study)
+
+    def images(self) -> Iterator[Finding]:
+        n_targets, n_fillers = self.counts
+        what = "activations of " if self.study.images is None else ""
+        yield Finding("images", f"{what}{n_targets} targets and {n_fillers} fillers", n_targets == 0)
+
+    def files(self) -> Iterator[Finding]:
+        """Every image file, decoded."""
+        from distspc.images import inspect_image
+
+        if self.study.images is None:
+            return
+        with ThreadPoolExecutor() as pool:
+            rows = list(pool.map(inspect_image, self.listed))
+        bad = [row for row in rows if row["reason"] is not None]
+        named = [f"{row['file']}: {row['reason']}" for row in bad]
+        yield Finding("files", f"{len(bad)} cannot be used: {listed(named)}" if bad else "all can be read", bool(bad))
+        by_digest: dict[str, list[str]] = {}
+        for row in (row for row in rows if row["reason"] is None):
+            by_digest.setdefault(row["digest"], []).append(row["id"])
+        same = [" = ".join(ids) for ids in by_digest.values() if len(ids) > 1]
+        yield Finding("duplicates", f"{len(same)} sets of identical files: {listed(same)}" if same else "none")
+
+    def pairs(self) -> Iterator[Finding]:
+        from distspc.matching import match_notices
+
+        scores = self.study.scores
+        if scores is None:
+            yield Finding("scores", "none: the study ends with the measures")
+            return
+        if self.study.images is None:
+            yield Finding("scores", f"{scores.file}, matched by number once the activations are there")
+            return
+        match, images = match_study(self.study)
+        yield from (Finding("scores", notice.text) for notice in match_notices(match, images))
+
+    def columns(self) -> Iterator[Finding]:
+        scores = self.study.scores
+        if scores is None:
+            return
+        table = read_table(scores.file, what="scores")
+        known = [scores.image, *scores.columns]
+        others = [str(name) for name in table.columns if name not in known]
+        numbers = [name for name in numeric_columns(table, but=known) if name in others]
+        text = f"taken: {', '.join(scores.columns)}"
+        if others:
+            text += (
+                f"; not named in `columns`: {listed(others, most=20)} (numbers: {listed(numbers, most=20) or 'none'})"
+            )
+        yield Finding("columns", text)
+
+    def network(self) -> Iterator[Finding]:
+        from distspc.network import layer_shapes
+        from distspc.recipe import choose_network
+
+        model = self.study.model
+        if self.study.images is None:
+            yield Finding("network", "none: the activations are there")
+            return
+        network = choose_network(
+            model.weights,
+            layers=self.study.layers,
+            digest=model.digest,
+            preprocessing=model.preprocessing,
+            precision=model.precision,
+            seed=model.seed,
+        )
+        known = network.described()
+        shapes = layer_shapes(network)
+        named = ", ".join(f"{layer} {' x '.join(map(str, shape))}" for layer, shape in shapes.items())
+        yield Finding("network", f"{model.weights}, preprocessing {known['preprocessing']}; layers: {named}")
+
+    def sizes(self) -> Iterator[Finding]:
+        check_sizes(self.study, *self.counts)
+        yield Finding("sizes", "the images are enough for the settings")
+
+    def disk(self) -> Iterator[Finding]:
+        needed = store_nbytes(self.study, sum(self.counts))
+        place = next(path for path in (self.study.store, *self.study.store.parents) if path.exists())
+        free = shutil.disk_usage(place).free
+        text = f"{gib(needed)} of activations before compression; {gib(free)} free at {place}"
+        yield Finding("disk", text + ("; warning: make room first" if needed > free else ""))
+
+    def stored(self) -> Iterator[Finding]:
+        if not self.study.store.exists():
+            yield Finding("store", f"{self.study.store} is to be made")
+            return
+        refuse_other_results(self.study)
+        yield Finding("store", f"{self.study.store} is this study's")
+
+    def cost(self, resources: GetResources) -> Iterator[Finding]:
+        n_targets, n_fillers = self.counts
+        seconds = 0.0
+        stages: tuple[StageName, ...] = ("extract", "distances", "reconstruct")
+        for stage in stages:
+            own = resources(stage)
+            plans = plan_study(self.study, n_targets=n_targets, n_fillers=n_fillers, resources=own)
+            mine: list[StagePlan] = [plan for plan in plans if plan.stage == stage]
+            seconds += sum(plan.seconds for plan in mine)
+            most = max((plan.task_nbytes for plan in mine), default=0)
+            yield Finding(f"memory of {stage}", f"{gib(most)} a task; workers have {gib(own.memory_nbytes)}")
+        yield Finding("time", f"about {seconds / 60:.0f} min for extract, distances and reconstruct")
+
+
+def profile_resources(study: StudyFile, profile: str | None, overrides: Sequence[str], default: str) -> GetResources:
+    """Resources of each stage by the profile it would run on, the speed of a core measured once."""
+    from distspc.deploy import load_profile
+
+    gflops = measure_gflops()
+    known: dict[str, Any] = {}
+
+    def resources(stage: StageName) -> Resources:
+        name = profile or study.profiles.get(stage, default)
+        if name not in known:
+            known[name] = Resources(*load_profile(name, overrides).shape, gflops)
+        return known[name]
+
+    return resources
