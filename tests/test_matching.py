@@ -70,6 +70,6 @@ def test_notices_show_pairs_and_warn_above_a_tenth():
     notices = match_notices(match_scores(images, scores_of(["./q/../a.png", "c.png"])), images)
     assert notices[0].text == "Scores were matched to images by file name, such as a.png -> a.png."
     assert [(n.text, n.warning) for n in notices[1:]] == [
-        ("1 images have no score: b.png".replace("b.png", "targets/b"), True),
-        ("1 scores have no image: c.png", True),
+        ("1 targets have no score: targets/b.", True),
+        ("1 rows of scores name no target: c.png.", True),
     ]

@@ -232,7 +232,7 @@ def test_partial_matches_are_counted_and_named(tmp_path, caplog):
     assert match.without_score == ("targets/z",)
     assert match.without_image == ("q",)
     assert "1 targets have no score: targets/z" in caplog.text
-    assert "1 scores have no image: q" in caplog.text
+    assert "1 rows of scores name no target: q" in caplog.text
     np.testing.assert_array_equal(match.frame["score"], [1.0, np.nan, np.nan])
 
 
