@@ -193,8 +193,10 @@ def match_scores(
 ) -> Match:
     """Put scores beside images as `find_match` does, and log the rule, three pairs, and what has no partner."""
     match = find_match(images, scores, where=where, skipped=skipped)
-    for notice in match_notices(match, images):
-        log.log(logging.WARNING if "have no" in notice.text else logging.INFO, "%s: %s", where, notice.text)
+    rule, *lost = match_notices(match, images)
+    log.info("%s: %s", where, rule.text)
+    for notice in lost:
+        log.warning("%s: %s", where, notice.text)
     return match
 
 
