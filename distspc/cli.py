@@ -267,10 +267,14 @@ def export(
     from distspc.comparison import refuse_other_results
     from distspc.export import export_results
     from distspc.pipeline import Study
+    from distspc.status import shown_results
 
     loaded = Study.from_file(study)
     refuse_other_results(loaded)
-    for path in export_results(loaded.store, directory, seed=seed, **loaded.shown):
+    shown = shown_results(loaded)
+    if loaded.scores is not None and not shown["with_scores"]:
+        typer.echo("no correlations of these scores and settings yet: run `distspc relate` to have them", err=True)
+    for path in export_results(loaded.store, directory, seed=seed, **shown):
         _say(str(path))
 
 

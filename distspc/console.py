@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from distspc.compute import Progress as Report
     from distspc.pipeline import Outcome, Study
     from distspc.status import Progressed
-    from distspc.study import StageName
+    from distspc.study import Shown, StageName
 
 DEFAULT_PROFILE = "local"
 
@@ -145,16 +145,19 @@ def status_table(rows: Sequence[Progressed]) -> str:
 
 def summary(study: Study, outcome: Outcome) -> str:
     """What a run did, its results in short, and where they are."""
+    from distspc.status import shown_results
+
+    shown = shown_results(study)
     lines = []
     if outcome.computed:
         lines.append("Done: " + ", ".join(f"{label} ({n} tasks)" for label, n in outcome.computed.items()))
     elif not outcome.failures:
         lines.append("Nothing to do: everything asked for is already in the store.")
     if zarr_store.exists(study.store, "distances") and zarr_store.exists(study.store, "reconstruction"):
-        lines.append(table(_by_layer(study)))
-    if study.scores is not None and zarr_store.exists(study.store, "relations"):
+        lines.append(table(_by_layer(study, shown)))
+    if shown["with_scores"] and zarr_store.exists(study.store, "relations"):
         lines.append(table(_relations(study)))
-    lines += left_out_lines(study)
+    lines += _left_out(study, shown)
     lines += [failure.sentence for failure in outcome.failures]
     lines.append(f"store: {study.store}")
     if outcome.report is not None:
@@ -162,20 +165,20 @@ def summary(study: Study, outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def left_out_lines(study: Study) -> list[str]:
+def _left_out(study: Study, shown: Shown) -> list[str]:
     """What was left out or converted, warnings first; nothing in a clean study."""
     from distspc.provenance import left_out
 
-    notices = left_out(study.store, study.layers, with_scores=study.scores is not None)
+    notices = left_out(study.store, study.layers, with_scores=shown["with_scores"])
     ordered = sorted(notices, key=lambda notice: not notice.warning)
     texts = [f"  {'warning: ' if notice.warning else ''}{notice.text}" for notice in ordered]
     return ["What was left out or converted:", *texts] if texts else []
 
 
-def _by_layer(study: Study) -> pd.DataFrame:
+def _by_layer(study: Study, shown: Shown) -> pd.DataFrame:
     from distspc.tables import tidy_table
 
-    frame = tidy_table(study.store, **study.shown)
+    frame = tidy_table(study.store, **shown)
     measures = ["distinctiveness", "reconstruction_error"]
     means = frame.groupby("layer", sort=False)[measures].mean()
     means.columns = [f"mean {name.replace('_', ' ')}" for name in measures]

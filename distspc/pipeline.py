@@ -34,6 +34,7 @@ from distspc.status import (
     relation_recipe,
     relations_are_current,
     report_is_current,
+    shown_results,
     study_failures,
     study_status,
 )
@@ -341,7 +342,7 @@ class _Run:
         self.require_writable()
         self.progress("report", 0, 1)
         mark = fingerprint(study)
-        write_report(study.store, study.report, mark=mark, **study.shown)
+        write_report(study.store, study.report, mark=mark, **shown_results(study))
         zarr_store.note(study.store, report=mark)
         self.progress("report", 1, 1)
         self.outcome.computed["report"] = 1

@@ -18,7 +18,7 @@ from distspc.comparison import other_results
 from distspc.errors import InputError
 from distspc.failures import Failure, stored_failures
 from distspc.provenance import left_out
-from distspc.study import StageName, StudyFile
+from distspc.study import Shown, StageName, StudyFile
 
 RELATED = ("relations", "models", "comparisons", "scores")
 """Groups that `relate` makes."""
@@ -170,18 +170,34 @@ def relations_are_current(study: StudyFile) -> bool:
     """Whether the relations are there, no chunk of them is missing, and they rest on what is there now."""
     if not all(zarr_store.exists(study.store, group) for group in RELATED):
         return False
-    if zarr_store.attributes(study.store, "relations").get("recipe") != relation_recipe(study):
+    known, wanted = zarr_store.attributes(study.store, "relations").get("recipe", {}), relation_recipe(study)
+    if "names" not in known:  # stores from before it was kept
+        wanted.pop("names", None)
+    if known != wanted:
         return False
     return all(zarr_store.complete(study.store, group) for group in RELATED)
+
+
+def shown_results(study: StudyFile) -> Shown:
+    """What is shown of the store: what the study asks for, and correlations only where they rest on what is asked."""
+    return {**study.shown, "with_scores": _relations_are_shown(study)}
+
+
+def _relations_are_shown(study: StudyFile) -> bool:
+    try:
+        return study.scores is not None and relations_are_current(study)
+    except InputError:  # the scores are gone; the results outlive them
+        return True
 
 
 def fingerprint(study: StudyFile) -> str:
     """Digest of all that the report of a study shows: the recipes of everything in the store, and what failed."""
     groups = ["images", "skipped", *(f"activations/{name}" for name in study.layers)]
-    related = [] if study.scores is None else ["relations"]
+    with_scores = _relations_are_shown(study)
+    related = ["relations"] if with_scores else []
     known = _recipes(study, [*groups, "distances", "reconstruction", *related])
     holes: list[Any] = [_holes(study), *(one.sentence for one in study_failures(study))]
-    if notices := left_out(study.store, study.layers, with_scores=study.scores is not None):
+    if notices := left_out(study.store, study.layers, with_scores=with_scores):
         holes.append(notices)
     shown = [__version__, study.layers, study.reconstruction.seeds, known, *filter(None, holes)]
     text = json.dumps(shown, sort_keys=True)
