@@ -142,8 +142,10 @@ def test_a_refusing_task_is_executed_once_and_a_lost_worker_s_task_again(tmp_pat
     with deploy("local", overrides=("distspc.workers=1",)) as client:
         with refusals_as_values():
             bad = task(refuse)(str(refused))
-            parts = {"bad": [bad, task(whereabouts)(bad)], "good": [task(whereabouts)(0.0), task(die_once)(str(lost))]}
+            parts = {"bad": [bad, task(whereabouts)(bad)], "good": [task(whereabouts)(0.0)]}
+            dying = {"lost": [task(die_once)(str(lost))]}
         found = compute_parts(parts, client, label="two parts")
+        assert compute_parts(dying, client, label="a part that loses its worker") == {}  # and what that worker held
         with refusals_as_values():
             again = [task(refuse)(str(refused))]
         with pytest.raises(InputError, match="no input is good enough"):
