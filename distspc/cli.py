@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -63,6 +63,11 @@ def _run(
     from distspc.pipeline import Study, run_stages
     from distspc.study import STAGES
 
+    _refuse_idle_options(
+        stages,
+        {"--profile": profile, "--set": overrides, "--performance-report": performance_report},
+        {"--strict": strict},
+    )
     study = Study.from_file(path)
     if performance_report is not None and not performance_report.absolute().parent.is_dir():
         raise InputError(f"there is no folder for the performance report {performance_report}; make it first")
@@ -78,6 +83,17 @@ def _run(
         outcome = run_stages(study, clusters, stages=stages, strict=strict, redo=redo, progress=progress)
     _say(summary(study, outcome))
     _finish(outcome)
+
+
+def _refuse_idle_options(
+    stages: Sequence[StageName], of_clusters: Mapping[str, object], of_images: Mapping[str, object]
+) -> None:
+    """Refuse options that would do nothing: a stage without a cluster, or one that reads no images."""
+    computing = {"extract", "distances", "reconstruct"} & set(stages)
+    idle = [name for name, value in of_clusters.items() if value and not computing]
+    idle += [name for name, value in of_images.items() if value and "extract" not in stages]
+    if idle:
+        raise InputError(f"{', '.join(idle)} has no effect on `distspc {' '.join(stages)}`: leave it out")
 
 
 def _finish(outcome: Outcome) -> None:

@@ -188,3 +188,17 @@ def test_demo_with_weights_names_the_layers_that_the_file_has(tmp_path):
     assert study.model.weights == str(tmp_path / "two_blocks.h5")
     with pytest.raises(InputError, match="there is no such file"):
         write_demo(tmp_path / "other", tmp_path / "none.h5")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["report", "s.yaml", "--profile", "local"], "--profile has no effect on `distspc report`"),
+        (["relate", "s.yaml", "--set", "workers=1"], "--set has no effect on `distspc relate`"),
+        (["distances", "s.yaml", "--strict"], "--strict has no effect on `distspc distances`"),
+    ],
+)
+def test_options_without_effect_are_refused(arguments, named, capsys):
+    code, _, err = run(*arguments, capsys=capsys)
+    assert code == 2
+    assert named in err
