@@ -166,7 +166,7 @@ LATER = {
     "more neighbours than images": (
         replaced("relate:", "distinctiveness: {neighbours: 99}\nrelate:"),
         [],
-        "99 neighbours asked for, 13 images in the pool",
+        "n_neighbours was 1, now 99",
     ),
     "no activations, redone": (replaced("Activations", "Elsewhere"), ["--redo"], "there is no folder '.*Elsewhere"),
     "no scores, redone": (lambda f: (f / "scores.csv").unlink(), ["--redo"], r"scores .*scores\.csv"),
