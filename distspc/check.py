@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from distspc.comparison import refuse_other_results
+from distspc.csv_tables import listed
 from distspc.errors import InputError
 from distspc.plan import Resources, StagePlan, measure_gflops, plan_study, store_nbytes
-from distspc.scores import listed, numeric_columns, read_table
+from distspc.scores import numeric_columns, read_table
 from distspc.sources import check_sizes, count_images, list_sources, match_study
 from distspc.tiles import gib
 

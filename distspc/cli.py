@@ -97,10 +97,10 @@ def _refuse_idle_options(
 
 
 def _finish(outcome: Outcome) -> None:
+    from distspc.console import printable
+
     for file, reason in outcome.skipped[:20]:
-        # A name may hold anything, even what moves a terminal's cursor.
-        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in file)
-        typer.echo(f"left out: {shown}: {reason}", err=True)
+        typer.echo(f"left out: {printable(file)}: {reason}", err=True)
     if len(outcome.skipped) > 20:
         typer.echo(f"... and {len(outcome.skipped) - 20} more", err=True)
     if outcome.skipped:
@@ -189,6 +189,10 @@ def relate(
     method: Annotated[Literal["pearson", "spearman"], typer.Option("--method")] = "pearson",
     bootstrap: Annotated[int, typer.Option("--bootstrap", min=10, help="Bootstrap resamples.")] = 1000,
     interval: Annotated[Literal["percentile", "bca"], typer.Option("--interval")] = "percentile",
+    missing: Annotated[
+        list[str] | None,
+        typer.Option("--missing", metavar="ENTRY", help="Entry that means a missing value; repeatable."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", metavar="CSV", help="Keep the table as a file.")] = None,
 ) -> None:
     """Relate the measures to the scores: of a study, or of any two tables (--measures, --scores, --by)."""
@@ -211,10 +215,15 @@ def relate(
         method=method,
         n_bootstrap=bootstrap,
         interval=interval,
+        missing=[entry for text in missing or () for entry in (part.strip() for part in text.split(",")) if entry],
     )
+    for sentence in frame.attrs["notices"]:
+        typer.echo(sentence, err=True)
     if output is not None:
         frame.to_csv(output, index=False)
-    _say(table(frame[["measure", "given", "score", "method", "n", "r", "ci_low", "ci_high", "p", "p_holm"]]))
+    undefined = ["undefined"] if frame["undefined"].any() else []
+    columns = ["measure", "given", "score", "method", "n", "r", "ci_low", "ci_high", "p", "p_holm", *undefined]
+    _say(table(frame[columns]))
 
 
 _RELATE_OF_STUDY = ("profile", "overrides", "redo")

@@ -114,7 +114,11 @@ def _plain_line(label: str, n_done: int, n_tasks: int) -> None:
 
 
 def _text(table: Table) -> str:
-    console = Console(width=None if sys.stdout.isatty() else 1000)  # a file or a pipe has no edge
+    """A table as text; names are shown as they are, without markup, folded at the edge of a terminal."""
+    width = None if sys.stdout.isatty() else 1_000_000  # a file or a pipe has no edge
+    console = Console(width=width, markup=False, emoji=False, highlight=False)
+    for column in table.columns:
+        column.overflow = "fold"
     with console.capture() as capture:
         console.print(table)
     return capture.get().rstrip("\n")
@@ -126,8 +130,13 @@ def table(frame: pd.DataFrame) -> str:
     for name in frame.columns:
         shown.add_column(str(name), justify="right" if frame[name].dtype.kind in "fi" else "left")
     for row in frame.itertuples(index=False):
-        shown.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row))
+        shown.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else printable(str(cell)) for cell in row))
     return _text(shown)
+
+
+def printable(text: str) -> str:
+    """Text without what moves a terminal's cursor: a name may hold anything."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def status_table(rows: Sequence[Progressed]) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from distspc.csv_tables import listed
 from distspc.errors import InputError
 from distspc.kernels import statistics as kernel
-from distspc.scores import listed
+
+log = logging.getLogger(__name__)
 
 Method = Literal["pearson", "spearman"]
 Interval = Literal["percentile", "bca"]
@@ -69,13 +72,15 @@ def correlate(
         with all values), ``r``, ``ci_low``, ``ci_high``, ``p`` (two-tailed, 2 min(share r* < 0, share r* > 0): its
         step is 2 / n_bootstrap, so 0 means less than that), ``score``, ``n_missing`` (rows left out), ``p_t``
         (Student's t), ``p_holm`` (`p_t` after Holm's correction over all rows of the table; not of `p`, whose step
-        times the number of tests would often exceed any level), ``n_tests``, ``interval``.
+        times the number of tests would often exceed any level), ``n_tests``, ``interval``, ``undefined`` (share of
+        resamples that have no correlation, as a column is constant in them; they are left out, and above a
+        twentieth there is no interval and no ``p``: NaN).
 
     Raises
     ------
     InputError
-        For a column that is missing, not numeric, infinite or constant, a measure that is also score or control,
-        fewer than 4 complete images, or an unknown option.
+        For a column that is missing, not numeric, infinite or constant (but for rounding), a measure that is also
+        score or control, fewer than 4 complete images, or an unknown option.
 
     Examples
     --------
@@ -103,7 +108,39 @@ def correlate(
     table = pd.concat(rows).assign(given=", ".join(given), method=method, interval=interval)
     order = pd.MultiIndex.from_product([scores, measures])
     table = table.set_index(["score", "measure"]).loc[order].rename_axis(["score", "measure"]).reset_index()
-    return with_holm(table.assign(p_t=kernel.t_test_p(table["r"], table["n"], len(given))))
+    table = with_holm(table.assign(p_t=kernel.t_test_p(table["r"], table["n"], len(given))))
+    for sentence in bootstrap_notices(table):
+        log.warning(sentence)
+    return table
+
+
+def bootstrap_notices(table: pd.DataFrame) -> list[str]:
+    """Say which correlations have no interval and no p, or were made of fewer resamples: those undefined left out."""
+    if "undefined" not in table.columns:
+        return []
+    few = (table["undefined"] > 0) & (table["undefined"] <= kernel.MAX_UNDEFINED)
+    many = table["undefined"] > kernel.MAX_UNDEFINED
+    found = {
+        "have no 95 % CI and no bootstrap p: more than a twentieth of their resamples are undefined": table[many],
+        "rest on fewer resamples: some are undefined": table[few],
+    }
+    return [
+        f"{len(rows)} of {len(table)} correlations {words} ({_largest_shares(rows)})"
+        for words, rows in found.items()
+        if len(rows)
+    ]
+
+
+def _largest_shares(rows: pd.DataFrame) -> str:
+    ordered = rows.sort_values("undefined", ascending=False, kind="stable")
+    return listed(
+        [
+            f"{row['measure']}{':' + row['layer'] if 'layer' in row else ''} with {row['score']}"
+            f"{' given ' + row['given'] if row['given'] else ''}: {100 * row['undefined']:.3g} %"
+            for row in ordered.to_dict("records")
+        ],
+        most=3,
+    )
 
 
 def with_holm(table: pd.DataFrame) -> pd.DataFrame:
@@ -111,7 +148,7 @@ def with_holm(table: pd.DataFrame) -> pd.DataFrame:
     known = int(np.isfinite(table["p_t"]).sum())
     table = table.assign(p_holm=kernel.holm(table["p_t"]), n_tests=known)
     first = ["measure", "given", "method", "n", "r", "ci_low", "ci_high", "p", "score", "n_missing"]
-    return table[[*first, "p_t", "p_holm", "n_tests", "interval"]]
+    return table[[*first, "p_t", "p_holm", "n_tests", "interval", "undefined"]]
 
 
 def _bootstrapped(
@@ -131,9 +168,12 @@ def _bootstrapped(
         low, high = kernel.bca_interval(r, draws, kernel.jackknife_correlations(x, y, z, method=method))
     else:
         low, high = kernel.percentile_interval(draws)
-    return pd.DataFrame(
+    undefined = kernel.undefined_share(draws)
+    table = pd.DataFrame(
         {"measure": list(measures), "r": r, "ci_low": low, "ci_high": high, "p": kernel.bootstrap_p(draws)}
     )
+    table.loc[undefined > kernel.MAX_UNDEFINED, ["ci_low", "ci_high", "p"]] = np.nan
+    return table.assign(undefined=undefined)
 
 
 def _arrays(
@@ -188,10 +228,15 @@ def _check_sample(sample: pd.DataFrame, names: Sequence[str], *, n_rows: int) ->
         raise InputError(
             f"{listed(names)}: only {len(sample)} of {n_rows} images have all values; at least {_SHORTEST} are needed"
         )
-    constant = [name for name in names if sample[name].min() == sample[name].max()]
+    constant = constant_columns(sample, names)
     if constant:
         told = ", ".join(f"{name} is {sample[name].iloc[0]:g} for all" for name in constant[:5])
         raise InputError(f"constant columns have no correlation ({told}, {len(sample)} images): leave them out")
+
+
+def constant_columns(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Columns whose known values are all the same, but for rounding."""
+    return [name for name in names if kernel.is_constant(frame[name].to_numpy(dtype=float))]
 
 
 def compare_correlations(
@@ -222,7 +267,8 @@ def compare_correlations(
     -------
     DataFrame
         One row: first, second, shared, method, n, r_first, r_second, r_between, difference, its bootstrap interval
-        (ci_low, ci_high) from resamples common to both, and Williams' t and Meng, Rosenthal and Rubin's z with p.
+        (ci_low, ci_high) from resamples common to both, Williams' t and Meng, Rosenthal and Rubin's z with p, and
+        the share of undefined resamples (as in `correlate`).
 
     Raises
     ------
@@ -237,12 +283,14 @@ def compare_correlations(
     r_first, r_second = kernel.correlations(x, y, z, method=method)
     r_between = float(kernel.correlations(x[:, :1], x[:, 1], z, method=method)[0])
     draws = kernel.bootstrap_correlations(x, y, z, method=method, n_bootstrap=n_bootstrap, random_state=random_state)
-    low, high = kernel.percentile_interval(draws[:, :1] - draws[:, 1:])[:, 0]
+    differences = draws[:, :1] - draws[:, 1:]
+    undefined = float(kernel.undefined_share(differences)[0])
+    low, high = kernel.percentile_interval(differences)[:, 0] if undefined <= kernel.MAX_UNDEFINED else (np.nan, np.nan)
     test = kernel.compare_dependent(float(r_first), float(r_second), r_between, len(sample))
     row = {"first": first, "second": second, "shared": shared, "method": method, "n": len(sample)}
     row |= {"r_first": r_first, "r_second": r_second, "r_between": r_between, "difference": test.difference}
     row |= {"ci_low": low, "ci_high": high, "williams_t": test.williams_t, "williams_p": test.williams_p}
-    return pd.DataFrame([row | {"meng_z": test.meng_z, "meng_p": test.meng_p}])
+    return pd.DataFrame([row | {"meng_z": test.meng_z, "meng_p": test.meng_p, "undefined": undefined}])
 
 
 def joint_model(

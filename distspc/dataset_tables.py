@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
 
+from distspc.csv_tables import listed
 from distspc.errors import InputError
-from distspc.scores import check_rates, listed, need_columns, numeric_columns, read_table, to_numbers
+from distspc.scores import check_rates, need_columns, numeric_columns, read_table, to_numbers
 
-_DEEPEST = 4  # folders below the data set's in which its images are looked for
+_DEEPEST = 4  # folders between the data set's and those that its table names
 
 
 def _find(folder: Path, names: Sequence[str], *, what: str) -> Path:
@@ -158,8 +160,8 @@ def read_csv(file: str | Path, *, path_column: str, columns: Sequence[str] = ())
 def locate_images(folder: str | Path, paths: Sequence[str]) -> list[str | None]:
     """Find the files that a table names, wherever the archive was unpacked.
 
-    The folder below `folder` is searched from which most of the first paths lead to a file: as they stand, or without
-    their first part (THINGS calls ``images/`` what its archive calls ``object_images/``).
+    The folder below `folder` is searched from which most of the paths lead to a file: as they stand, or without their
+    first part (THINGS calls ``images/`` what its archive calls ``object_images/``). Some may be missing.
 
     Parameters
     ----------
@@ -176,25 +178,45 @@ def locate_images(folder: str | Path, paths: Sequence[str]) -> list[str | None]:
     Raises
     ------
     InputError
-        If none of the first paths leads to a file; says which were looked for.
+        If none of the paths leads to a file; says which were looked for.
     """
     folder = Path(folder)
     wanted = [PurePosixPath(path) for path in paths]
     shorter = [PurePosixPath(*path.parts[1:]) if len(path.parts) > 2 else path for path in wanted]
-    roots = [folder, *_folders(folder)]
-    tried = [(root, names) for root, names in itertools.product(roots, (wanted, shorter))]
-    root, names = max(tried, key=lambda pair: sum((pair[0] / name).is_file() for name in pair[1][:20]))
-    found = [(root / name).relative_to(folder).as_posix() if (root / name).is_file() else None for name in names]
-    if not any(found):
-        raise InputError(f"no images: no folder in {folder} leads to {listed(paths[:20], most=3)}; unpack them there")
-    return found
+    files = _files(folder, depth=_DEEPEST + max((len(path.parts) for path in wanted), default=1))
+    votes = Counter(
+        (root, names is shorter)
+        for names in (wanted, shorter)
+        for path in names
+        for root in _roots(path.as_posix(), files.get(path.name, ()))
+    )
+    if not votes:
+        raise InputError(f"no images: no folder in {folder} leads to {listed(paths, most=3)}; unpack them there")
+    root, short = min(votes, key=lambda key: (-votes[key], key[0].count("/"), key))
+    there = {file for found in files.values() for file in found}
+    located = [f"{root}{path.as_posix()}" for path in (shorter if short else wanted)]
+    return [file if file in there else None for file in located]
 
 
-def _folders(folder: Path, depth: int = _DEEPEST) -> list[Path]:
-    """Folders below a folder, the shallow ones first; no deeper than an archive's own folders."""
-    level, found = [folder], []
-    for _ in range(depth):
-        level = [path for parent in level for path in sorted(parent.iterdir()) if path.is_dir()]
-        level = [path for path in level if path.suffix != ".zarr"][:2000]
-        found += level
+def _roots(path: str, files: Iterable[str]) -> Iterator[str]:
+    """What stands before a path in the names of files that end with it: nothing, or a folder with a slash."""
+    for file in files:
+        root = file.removesuffix(path)
+        if root != file and (not root or root.endswith("/")):
+            yield root
+
+
+def _files(folder: Path, depth: int) -> dict[str, list[str]]:
+    """Files below a folder, relative to it, by their name; stores apart, and no deeper than an archive's folders."""
+    found: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        relative = Path(here).relative_to(folder)
+        again = os.path.realpath(here) in seen
+        seen.add(os.path.realpath(here))
+        if again or len(relative.parts) >= depth:
+            folders.clear()
+        folders[:] = sorted(name for name in folders if not name.endswith(".zarr"))
+        for name in [] if again else files:
+            found.setdefault(name, []).append((relative / name).as_posix())
     return found

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from distspc.csv_tables import listed
 from distspc.dataset_tables import locate_images, read_csv, read_isola, read_lamem, read_memcat, read_things
 from distspc.errors import InputError
-from distspc.scores import listed
 
 __all__ = [
     "DATASETS",
@@ -87,19 +87,26 @@ def write_image_table(name: str, folder: str | Path) -> Path:
     InputError
         If tables or images are missing, or the tables hold something else. Some missing images are only logged.
     """
-    dataset, folder = find_dataset(name), Path(folder)
+    _write_image_table(name, Path(folder))
+    return Path(folder) / "images.csv"
+
+
+def _write_image_table(name: str, folder: Path) -> str:
+    """Write the table; returns a sentence about the images that are not there, nothing if they all are."""
+    dataset = find_dataset(name)
     if dataset.name == "isola":
         raise InputError("isola comes as MATLAB files, not as image files: convert them (see its study file)")
     table = dataset.read(folder)
     located = locate_images(folder, list(table["path"]))
     lost = [path for path, file in zip(table["path"], located, strict=True) if file is None]
+    sentence = f"{len(lost)} of {len(table)} images are not there: {listed(lost)}" if lost else ""
     if lost:
-        log.warning("%s: %d of %d images are not there: %s", name, len(lost), len(table), listed(lost))
+        log.warning("%s: %s", name, sentence)
     there = [file is not None for file in located]
     table = table.assign(path=[file or "" for file in located], role="target")[there]
     order = ["path", "role", *(column for column in table.columns if column not in ("path", "role"))]
     table[order].to_csv(folder / "images.csv", index=False)
-    return folder / "images.csv"
+    return sentence
 
 
 # ---------------------------------------------------------------- what there is
@@ -306,11 +313,12 @@ def _left(name: str, directory: Path) -> tuple[str, ...]:
             f"Run `distspc fetch {directory} --dataset isola`, which gets {listed(missing)}." for _ in missing[:1]
         )
         return fetched + (() if (directory / "Images" / "Targets").is_dir() else dataset.by_hand)
+    again = f"run `distspc init {directory} --dataset {name}` again"
     try:
-        write_image_table(name, directory)
+        lost = _write_image_table(name, directory)
     except InputError as error:
-        return (*dataset.by_hand, f"Then run `distspc init {directory} --dataset {name}` again ({error}).")
-    return ()
+        return (*dataset.by_hand, f"Then {again} ({error}).")
+    return (f"{lost}. The study has the others; once these are there too, {again}.",) if lost else ()
 
 
 def fetch(name: str, directory: str | Path) -> tuple[list[Path], tuple[str, ...]]:

@@ -7,6 +7,7 @@ that they can be told apart in grey. Every figure is narrow enough to be read on
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 WIDTH = 5.4  # inches
+_LINE, _MOST_TEXT = 62, 400  # characters
 INK, FAINT = "#1b1f24", "#8a929c"
 
 UNITS = {
@@ -109,6 +111,12 @@ def short_layer(layer: str) -> str:
     return layer.replace("_", "\n")
 
 
+def _wrapped(text: str) -> str:
+    """Text in lines that fit beside or above the axes; the middle of a very long one is left out."""
+    text = text if len(text) <= _MOST_TEXT else f"{text[: _MOST_TEXT // 2]} … {text[-_MOST_TEXT // 2 :]}"
+    return "\n".join(textwrap.wrap(text, _LINE)) if len(text) > _LINE else text
+
+
 def plain_number(n: int) -> str:
     """Integer with thin separators, as in 2,222."""
     return f"{n:,}"
@@ -145,13 +153,15 @@ def correlation_by_layer(relations: pd.DataFrame, score: str, *, method: str = "
     axes.grid(axis="y")
     counts = sorted({int(n) for n in rows["n"]})
     images = plain_number(counts[0]) if len(counts) < 2 else f"{plain_number(counts[0])} to {plain_number(counts[-1])}"
-    axes.set_title(f"correlation with {score}, 95 % interval, n = {images}")
+    axes.set_title(_wrapped(f"correlation with {score}, 95 % interval, n = {images}"))
     figure.legend(loc="outside lower center", ncols=min(len(measures), 3) or 1, fontsize=9)
     return figure
 
 
 @_styled
-def scatter(table: pd.DataFrame, measure: str, score: str, *, layer: str = "", note: str = "") -> Figure:
+def scatter(
+    table: pd.DataFrame, measure: str, score: str, *, layer: str = "", note: str = "", label: str | None = None
+) -> Figure:
     """Draw a measure against a score, a dot per image, with histograms at the margins and the regression line.
 
     Parameters
@@ -164,6 +174,8 @@ def scatter(table: pd.DataFrame, measure: str, score: str, *, layer: str = "", n
         Name of the layer, for the title.
     note
         Further text of the title, such as the correlation.
+    label
+        Name of the score, if it is not its column's.
     """
     rows, look = table[[measure, score]].dropna(), LOOKS.get(measure, LOOKS["norm"])
     figure = Figure(figsize=(WIDTH, 4.6))
@@ -177,7 +189,7 @@ def scatter(table: pd.DataFrame, measure: str, score: str, *, layer: str = "", n
         ends = np.array([x.min(), x.max()])
         axes.plot(ends, intercept + slope * (ends - x.mean()), color=INK, linewidth=1.4)
     axes.set_xlabel(UNITS.get(measure, measure))
-    axes.set_ylabel(score)
+    axes.set_ylabel(_wrapped(score if label is None else label))
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.grid()
     bins = int(np.clip(np.sqrt(len(x)), 8, 40))

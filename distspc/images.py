@@ -5,7 +5,7 @@ How a file becomes RGB and the network's input is told in `distspc.decoding`.
 
 from __future__ import annotations
 
-import csv
+import logging
 import os
 import re
 from collections import Counter
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from distspc.csv_tables import is_unnamed, read_csv_table
 from distspc.decoding import (
     BadImageError,
     decode_image,
@@ -40,10 +41,13 @@ __all__ = [
     "stamp",
 ]
 
+logger = logging.getLogger(__name__)
+
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Pictures that we do not read are named as skipped, so that nobody takes them for done.
 _OTHER_PICTURES = (".avif", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".pbm", ".pgm", ".ppm", ".psd", ".svg")
 ROLES = {"target": "targets", "filler": "fillers"}
+_ROLE_NAMES = {name: role for role, plural in ROLES.items() for name in (role, plural)}
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,8 @@ def _count(n: int, thing: str) -> str:
 def read_image_table(table: str | os.PathLike[str]) -> list[ImageSource]:
     """Read a CSV table of images: column ``path``, optional ``role`` (default ``target``), any other columns.
 
-    Paths are relative to the table. The order of rows is kept, targets first.
+    Commas, semicolons or tabs separate the columns; see `distspc.csv_tables.read_csv_table`. Paths are relative to the
+    table, with slashes or backslashes. The order of rows is kept, targets first. A role may be singular or plural.
 
     Parameters
     ----------
@@ -198,21 +203,36 @@ def read_image_table(table: str | os.PathLike[str]) -> list[ImageSource]:
         If the table cannot be read, or a row names no file, an unknown role, or a file a second time.
     """
     table = Path(os.path.abspath(table))
-    rows = _csv_rows(table)
-    if not rows:
-        raise InputError(f"image table {str(table)!r} has no rows")
+    where = f"image table {table}"
     by_role: dict[str, list[tuple[Path, dict[str, str]]]] = {role: [] for role in ROLES}
     seen: dict[str, int] = {}
-    for line, row in rows:
-        file = os.path.normpath(table.parent / row.pop("path"))
-        role = row.pop("role", "").strip().lower() or "target"
-        if role not in ROLES:
-            raise InputError(f"image table {str(table)!r}, line {line}: role {role!r} is not one of target, filler")
+    for line, row in _table_rows(table, where):
+        path, role = row.pop("path").replace("\\", "/"), row.pop("role", "").lower() or "target"
+        if not path:
+            raise InputError(f"{where}, line {line}: no path")
+        if role not in _ROLE_NAMES:
+            raise InputError(f"{where}, line {line}: role {role!r} is not one of target, filler")
+        file = os.path.normpath(table.parent / path)
         if file in seen:
-            raise InputError(f"image table {str(table)!r}, line {line}: {file!r} is also on line {seen[file]}")
+            raise InputError(f"{where}, line {line}: {file!r} is also on line {seen[file]}")
         seen[file] = line
-        by_role[role].append((Path(file), row))
+        by_role[_ROLE_NAMES[role]].append((Path(file), row))
     return [s for role, pairs in by_role.items() for s in _sources([p for p, _ in pairs], [r for _, r in pairs], role)]
+
+
+def _table_rows(table: Path, where: str) -> list[tuple[int, dict[str, str]]]:
+    """Lines and rows of an image table, without columns that have no name."""
+    content = read_csv_table(table, what="image table")
+    if "path" not in content.names:
+        raise InputError(f"{where} has no column path; it has {', '.join(content.names)}")
+    if not content.rows:
+        raise InputError(f"{where} has no rows")
+    unnamed = [name for name in content.names if is_unnamed(name)]
+    if unnamed:
+        logger.info("%s: columns without a name are left out: %d", where, len(unnamed))
+    rows = (dict(zip(content.names, row, strict=True)) for row in content.rows)
+    named = ({name: entry for name, entry in row.items() if name not in unnamed} for row in rows)
+    return list(zip(content.lines, named, strict=True))
 
 
 def inspect_image(source: ImageSource) -> dict[str, Any]:
@@ -331,29 +351,3 @@ def printable(name: str) -> str:
     str
     """
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _csv_rows(table: Path) -> list[tuple[int, dict[str, str]]]:
-    """Rows of a CSV file with their line numbers."""
-    try:
-        if table.exists() and not table.is_file() and not table.is_dir():  # a pipe or a device would never end
-            raise InputError(f"image table {str(table)!r} is not a regular file")
-        with open(table, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, restkey="", restval=None, strict=True)
-            header = [name.strip() for name in reader.fieldnames or []]
-            reader.fieldnames = header
-            rows = [(reader.line_num, row) for row in reader]
-    except OSError as error:
-        raise InputError(f"image table {str(table)!r} {os_reason(error)}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"image table {str(table)!r} is not CSV in UTF-8 ({error})") from error
-    if "path" not in header or len(set(header)) < len(header):
-        raise InputError(
-            f"image table {str(table)!r}: columns {header}; wanted are different names, one of them 'path'"
-        )
-    for line, row in rows:
-        if "" in row or None in row.values():
-            raise InputError(f"image table {str(table)!r}, line {line}: not {len(header)} columns, as its header has")
-        if not row["path"].strip():
-            raise InputError(f"image table {str(table)!r}, line {line}: no path")
-    return rows

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from dask.delayed import Delayed
 
 from distspc import store as zarr_store
 from distspc.compute import task
+from distspc.csv_tables import LONGEST_NAME, safe_names
 from distspc.errors import InputError, StoreMismatchError
 from distspc.images import ImageSource, beside_images, inspect_image, printable, stamp
 from distspc.notices import Notice, keep_notices
@@ -359,7 +361,9 @@ def extra_columns(sources: Sequence[ImageSource]) -> dict[str, list[str]]:
         By column, one text for every image; ``table_`` is set before names that the store uses itself.
     """
     names = [name for name in (sources[0].columns if sources else ()) if name != "category"]
-    safe = {name: re.sub(r"[^\w.-]", "_", name) for name in names}
+    plain = {name: re.sub(r"[^\w.-]", "_", name) for name in names}
+    count, short = Counter(plain.values()), safe_names(names)
+    safe = {name: s if len(s) <= LONGEST_NAME and count[s] == 1 else short[name] for name, s in plain.items()}
     taken = GROUPS["images"]
     return {
         (f"table_{s}" if s in taken or s.startswith((".", "_")) else s): [row.columns[n] for row in sources]

@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 
 from distspc import store as zarr_store
+from distspc.csv_tables import listed
 from distspc.errors import InputError
 from distspc.notices import Notice
-from distspc.scores import listed, normalised, unique_keys
+from distspc.scores import normalised, unique_keys
 from distspc.store import StorePath
 
 log = logging.getLogger(__name__)

@@ -1,10 +1,10 @@
-"""Relate the measures of a study, or of any two tables, to scores of memory."""
+"""Relate the measures of a study to scores of memory."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +16,20 @@ from distspc.correlation import (
     METHODS,
     Interval,
     Method,
-    Names,
-    as_tuple,
+    bootstrap_notices,
     compare_correlations,
+    constant_columns,
     correlate,
     joint_model,
     with_holm,
 )
+from distspc.csv_tables import listed
 from distspc.errors import InputError
 from distspc.kernels import statistics as kernel
 from distspc.kernels.reliability import seed_reliability
-from distspc.matching import common_rows, match_notices, match_scores, skipped_targets
-from distspc.notices import RULES, keep_notices
-from distspc.scores import (
-    check_rates,
-    listed,
-    need_columns,
-    numeric_columns,
-    read_scores,
-    read_table,
-    to_numbers,
-)
+from distspc.matching import Match, match_notices, match_scores, skipped_targets
+from distspc.notices import RULES, Notice, keep_notices
+from distspc.scores import free_names, read_scores
 from distspc.tables import (
     JOINT,
     layer_order,
@@ -47,6 +40,7 @@ from distspc.tables import (
     wide_table,
     write_table,
 )
+from distspc.two_tables import relate_tables
 
 __all__ = ["compare_correlations", "correlate", "joint_model", "relate", "relate_tables", "tidy_table", "to_netcdf"]
 
@@ -59,114 +53,13 @@ PAIR = ("distinctiveness", "reconstruction_error")
 """The two measures whose correlations with a score are compared."""
 
 
-# ---------------------------------------------------------------------------------------------- two tables
-
-
-def relate_tables(
-    measures_file: str | Path,
-    scores_file: str | Path,
-    *,
-    by: str,
-    scores: Names | None = None,
-    measures: Names | None = None,
-    given: Names = (),
-    method: Method = "pearson",
-    n_bootstrap: int = 1000,
-    random_state: int | None = 0,
-    interval: Interval = "percentile",
-) -> pd.DataFrame:
-    """Relate the measures of one table to the scores of another; no study or store is needed.
-
-    Parameters
-    ----------
-    measures_file, scores_file
-        Tables with a header; comma, semicolon or tab between columns. A table of measures with a column ``layer``
-        and several rows per image (such as an exported ``results.csv``) is taken layer by layer: its measures are
-        then called ``measure:layer``.
-    by
-        Column that names the image in both; ``"A=B"`` if it is A among the measures and B among the scores.
-    scores, measures
-        Columns; all that hold numbers by default.
-    given, method, n_bootstrap, random_state, interval
-        As in `correlate`.
-
-    Returns
-    -------
-    DataFrame
-        As `correlate`; ``attrs`` has the images that only one of the tables names.
-
-    Raises
-    ------
-    InputError
-        For files, columns or entries that cannot be used, and tables that have no image in common.
-    """
-    left, _, right = by.partition("=")
-    given = as_tuple(given)
-    table, where = read_table(measures_file, what="measures"), f"measures {measures_file}"
-    need_columns(table, [left], where=where)
-    other, there = read_table(scores_file, what="scores"), f"scores {scores_file}"
-    need_columns(other, [right or left, *as_tuple(scores or ())], where=there)
-    score_names = as_tuple(scores or ()) or tuple(numeric_columns(other, but=[right or left]))
-    if not score_names:
-        raise InputError(f"{there} has no column of numbers beside {right or left!r}")
-    table, names = _by_image(table, left, as_tuple(measures or ()), given, score_names, where)
-    (table, other), lonely = common_rows({where: table, there: other}, [left, right or left])
-    frame = pd.DataFrame({name: to_numbers(table[name], where=where) for name in {**dict.fromkeys([*names, *given])}})
-    for name in score_names:
-        frame[name] = to_numbers(other[name], where=there).to_numpy()
-        check_rates(frame[name], where=there)
-    result = correlate(frame, names, score_names, given, method, n_bootstrap, random_state, interval=interval)
-    result.attrs = {f"only in {name}": list(lost) for name, lost in lonely.items()}
-    return result
-
-
-def _by_image(
-    table: pd.DataFrame,
-    by: str,
-    measures: Sequence[str],
-    given: Sequence[str],
-    scores: Sequence[str],
-    where: str,
-) -> tuple[pd.DataFrame, list[str]]:
-    """Return a table of measures with one row per image, and the names of its measures."""
-    layered = "layer" in table.columns and table[by].duplicated().any()
-    if layered:
-        table = _pivot(table, by, where)
-    known = [str(name) for name in table.columns]
-    wanted = [n for m in measures for n in ([m] if m in known or not layered else _of_layers(m, known))]
-    need_columns(table, [*wanted, *given], where=where)
-    if measures:
-        return table, wanted
-    no_measures = {*scores, "reconstruction_error_icc", "reconstruction_error_reliability"}  # one number a layer
-    found = [name for name in numeric_columns(table, but=[by, *given]) if name.split(":")[0] not in no_measures]
-    if not found:
-        raise InputError(f"{where} has no column of numbers beside {listed([by, *given])} and the scores")
-    return table, found
-
-
-def _of_layers(measure: str, known: Sequence[str]) -> list[str]:
-    return [name for name in known if name.startswith(f"{measure}:")] or [measure]
-
-
-def _pivot(table: pd.DataFrame, by: str, where: str) -> pd.DataFrame:
-    if table.duplicated([by, "layer"]).any():
-        rows = table.index[table.duplicated([by, "layer"])]
-        raise InputError(f"{where}: image and layer are there twice in line {listed(rows)}")
-    wide = table.pivot(index=by, columns="layer")  # noqa: PD010 - text: there is nothing to aggregate
-    wide = wide.loc[list(dict.fromkeys(table[by])), :].fillna("")
-    wide.columns = pd.Index([":".join(pair) for pair in wide.columns.to_flat_index()])
-    return wide.reset_index()
-
-
-# ---------------------------------------------------------------------------------------------- the stage
-
-
 def relate(
     store: str | Path,
     *,
     scores_file: str | Path,
     image_column: str,
     columns: Sequence[str] = (),
+    missing: Collection[str] = (),
     layers: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     given: Sequence[str] = (),
@@ -192,7 +85,9 @@ def relate(
     image_column
         The column that names the image; see `distspc.matching.match_scores`.
     columns
-        Score columns; all that hold numbers by default.
+        Score columns; by default all that hold numbers which differ.
+    missing
+        Entries of the scores that mean a missing value, beside empty ones, NA and NaN.
     layers
         Layers; all that have a measure by default.
     seeds
@@ -221,41 +116,68 @@ def relate(
     """
     targets = target_table(store)
     where = f"scores {scores_file}"
-    given_scores = read_scores(scores_file, image_column=image_column, columns=columns)
+    given_scores = read_scores(scores_file, image_column=image_column, columns=columns, missing=missing)
     match = match_scores(targets, given_scores, where=where, skipped=skipped_targets(store))
     scores = match.frame.set_axis(pd.Index(targets["image"]))
-    table = tidy_table(store, layers=layers, seeds=seeds)
-    table = table.drop(columns=[name for name in scores.columns if name in table.columns])
-    wide = _varying(wide_table(table))
+    notices = [*given_scores.attrs["notices"]]
+    if not columns:
+        scores = _varying(scores, notices)
+    wide = _varying(wide_table(tidy_table(store, layers=layers, seeds=seeds, with_scores=False)), notices)
+    for sentence in notices:
+        log.warning(sentence)
     if wide.empty:
         raise InputError(f"{store} holds no measures yet: run `distspc distances` or `distspc reconstruct` first")
-    missing = [name for name in given if name not in wide.columns]
-    if missing:
-        raise InputError(f"no measure {listed(missing)} to control for; there are {listed(wide.columns, most=40)}")
-    names = [str(name) for name in scores.columns]
-    frame = wide.join(scores, validate="one_to_one")
+    absent = [name for name in given if name not in wide.columns]
+    if absent:
+        raise InputError(f"no measure {listed(absent)} to control for; there are {listed(wide.columns, most=40)}")
+    columns_of = free_names([str(name) for name in scores.columns], [str(name) for name in wide.columns])
+    names, score_of = list(columns_of.values()), {column: name for name, column in columns_of.items()}
+    frame = wide.join(scores.rename(columns=columns_of), validate="one_to_one")
     options: dict[str, Any] = {"n_bootstrap": n_bootstrap, "random_state": random_state, "interval": interval}
-    relations = _relations(frame, list(wide.columns), names, given, methods, options)
+    relations = _named(_relations(frame, list(wide.columns), names, given, methods, options), score_of)
     relations["ceiling"] = _ceilings(store, relations, score_reliability or {}, seeds)
-    known = dict(recipe) if recipe is not None else _recipe(scores_file, image_column, names, methods, given, options)
-    found = {"key": match.key, "without_score": list(match.without_score), "without_image": list(match.without_image)}
-    _write_scores(store, scores, known, {"file": str(scores_file), "column": image_column, **found})
-    rule, *lost = match_notices(match, targets)
-    keep_notices(store, "scores", RULES, [rule])
-    keep_notices(store, "scores", "matching", lost)
-    write_table(store, "models", _models(frame, wide, names, random_state), recipe=known)
-    write_table(store, "comparisons", _comparisons(frame, wide, names, n_bootstrap, random_state), recipe=known)
+    own = _recipe(scores_file, image_column, list(score_of.values()), methods, given, options)
+    known = own if recipe is None else recipe
+    _keep_scores(store, match, targets, scores, known, {"file": str(scores_file), "column": image_column})
+    keep_notices(store, "scores", "reading", map(Notice, notices))
+    models = _models(frame, wide, names, random_state)
+    comparisons = _comparisons(frame, wide, names, n_bootstrap, random_state)
     attrs = {"n_bootstrap": n_bootstrap, "interval": interval, "n_targets": len(targets)}
+    write_table(store, "models", _named(models, score_of), recipe=known)
+    write_table(store, "comparisons", _named(comparisons, score_of), recipe=known)
     write_table(store, "relations", relations, recipe=known, attrs=attrs)  # last: its being there says all is
+    sentences = bootstrap_notices(relations)
+    keep_notices(store, "relations", "bootstrap", [Notice(s, warning="no bootstrap p" in s) for s in sentences])
     return relations
 
 
-def _varying(wide: pd.DataFrame) -> pd.DataFrame:
-    """Measures that differ between images; the others are named and left out."""
-    constant = [name for name in wide.columns if wide[name].min() == wide[name].max()]
+def _keep_scores(
+    store: str | Path,
+    match: Match,
+    targets: pd.DataFrame,
+    scores: pd.DataFrame,
+    recipe: Mapping[str, Any],
+    origin: Mapping[str, Any],
+) -> None:
+    """Write the scores beside their targets, and by which rule they were matched and what has no partner."""
+    found = {"key": match.key, "without_score": list(match.without_score), "without_image": list(match.without_image)}
+    _write_scores(store, scores, recipe, {**origin, **found})
+    rule, *lost = match_notices(match, targets)
+    keep_notices(store, "scores", RULES, [rule])
+    keep_notices(store, "scores", "matching", lost)
+
+
+def _named(table: pd.DataFrame, score_of: Mapping[str, str]) -> pd.DataFrame:
+    """A table with the scores' own names, in place of those of their columns."""
+    return table.assign(score=table["score"].map(score_of)) if len(table) else table
+
+
+def _varying(frame: pd.DataFrame, notices: list[str]) -> pd.DataFrame:
+    """Columns that differ between images; a sentence about the others is added."""
+    constant = constant_columns(frame, list(frame.columns))
     if constant:
-        log.warning("the same for all images, left out: %s", listed(constant))
-    return wide.drop(columns=constant)
+        notices.append(f"the same for all images, left out: {listed(constant)}")
+    return frame.drop(columns=constant)
 
 
 def _relations(

@@ -306,6 +306,7 @@ class _Run:
             scores_file=study.scores.file,
             image_column=study.scores.image,
             columns=study.scores.columns,
+            missing=study.scores.missing,
             n_bootstrap=study.relate.bootstrap,
             interval=study.relate.interval,
             random_state=study.relate.seed,

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from distspc import store as zarr_store
+from distspc.csv_tables import listed
 from distspc.failures import Failure, stored_failures
 from distspc.notices import Notice, stored_notices
-from distspc.scores import listed
 from distspc.tables import MEASURES, has_variable, reconstruction_errors, target_table
 
 PACKAGES = ("distspc", "numpy", "scipy", "tensorflow", "keras", "dask", "distributed", "zarr", "xarray", "pillow",

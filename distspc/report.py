@@ -15,6 +15,7 @@ import pandas as pd
 
 from distspc import findings, galleries, provenance, tables
 from distspc import store as zarr_store
+from distspc.csv_tables import safe_names
 from distspc.galleries import data_uri
 from distspc.notices import RULES, stored_notices
 from distspc.tables import MEASURES
@@ -53,6 +54,11 @@ class _Study:
 
     def __post_init__(self) -> None:
         self.wide = tables.wide_table(self.table)
+
+    @property
+    def file_names(self) -> dict[str, str]:
+        """What the scores are called in the names of files."""
+        return safe_names(self.scores)
 
     @property
     def n_targets(self) -> int:
@@ -211,7 +217,7 @@ def _score_section(study: _Study, score: str, directory: Path) -> Section:
 
     step = f" from {study.n_bootstrap:,} resamples" if study.n_bootstrap else ""
     caption = f"Pearson correlation of each measure with {score} by layer; bars are 95 % bootstrap intervals{step}."
-    plots = _plots(directory, (f"correlation_{score}", caption, by_layer))
+    plots = _plots(directory, (f"correlation_{study.file_names[score]}", caption, by_layer))
     for measure in findings.HEADLINE:
         plots += _scatter(study, score, measure, directory)
     said = findings.score_sentences(study.relations, study.models, study.comparisons, score)
@@ -232,13 +238,15 @@ def _scatter(study: _Study, score: str, measure: str, directory: Path) -> list[P
     note = f"r = {findings.short(row['r'])} [{findings.short(row['ci_low'])}, {findings.short(row['ci_high'])}]"
 
     def draw() -> Figure:
-        return figures.scatter(part, measure, score, layer=layer, note=note)
+        return figures.scatter(
+            part, measure, tables.score_columns(study.scores)[score], layer=layer, note=note, label=score
+        )
 
     caption = (
         f"{MEASURES[measure].capitalize()} at {layer} against {score}, a dot per image, with the regression line: "
         f"{findings.interval_text(row)}, {findings.p_text(row['p'], n_bootstrap=study.n_bootstrap)}."
     )
-    return _plots(directory, (f"scatter_{measure}_{score}", caption, draw))
+    return _plots(directory, (f"scatter_{measure}_{study.file_names[score]}", caption, draw))
 
 
 def _measure_section(study: _Study, directory: Path) -> Section:
@@ -297,10 +305,9 @@ def _plots(directory: Path, *wanted: tuple[str, str, Callable[[], Figure]]) -> l
 
     made = []
     for name, caption, draw in wanted:
-        safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
-        png, svg = save_figure(draw(), directory, safe)
+        png, svg = save_figure(draw(), directory, name)
         links = tuple(f"{directory.name}/{file.name}" for file in (png, svg))
-        made.append(Plot(safe, caption, _embedded(png, svg), links))
+        made.append(Plot(name, caption, _embedded(png, svg), links))
     return made
 
 

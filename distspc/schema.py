@@ -113,6 +113,9 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "p_t": Variable(("relation",), "float64", "two-tailed p value from Student's t"),
         "p_holm": Variable(("relation",), "float64", "p_t after Holm's correction for the number of tests"),
         "n_tests": Variable(("relation",), "int64", "number of tests of Holm's correction"),
+        "undefined": Variable(
+            ("relation",), "float64", "share of bootstrap resamples without a defined correlation", added=True
+        ),
         "ceiling": Variable(("relation",), "float64", "largest correlation the known reliabilities allow"),
     },
     "models": {
@@ -142,6 +145,9 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "williams_p": Variable(("comparison",), "float64", "two-tailed p value of Williams' t"),
         "meng_z": Variable(("comparison",), "float64", "z of Meng, Rosenthal and Rubin"),
         "meng_p": Variable(("comparison",), "float64", "two-tailed p value of that z"),
+        "undefined": Variable(
+            ("comparison",), "float64", "share of bootstrap resamples without a defined difference", added=True
+        ),
     },
 }
 

@@ -54,7 +54,7 @@ def check_scores(study: StudyFile) -> None:
 
     scores = study.scores
     if scores is not None:
-        read_scores(scores.file, image_column=scores.image, columns=scores.columns)
+        read_scores(scores.file, image_column=scores.image, columns=scores.columns, missing=scores.missing)
         if study.images is not None:  # else numbers of files alone: the store's table has them
             match_study(study)
 
@@ -73,7 +73,7 @@ def match_study(study: StudyFile) -> tuple[Match, pd.DataFrame]:
     scores = study.scores
     if scores is None:
         raise InputError("the study names no scores")
-    found = read_scores(scores.file, image_column=scores.image, columns=scores.columns)
+    found = read_scores(scores.file, image_column=scores.image, columns=scores.columns, missing=scores.missing)
     targets = [source for source in list_sources(study) if source.role == "target"]
     names = {"image": [s.id for s in targets], "number": [s.number for s in targets], "file": [s.file for s in targets]}
     images = pd.DataFrame(names)

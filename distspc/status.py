@@ -155,6 +155,7 @@ def relation_recipe(study: StudyFile) -> dict[str, Any]:
                 "image": scores.image,
                 "names": _names_digest(study.store),
                 "columns": scores.columns,
+                **({"missing": scores.missing} if scores.missing else {}),
                 "reliability": dict(scores.reliability),
                 "layers": study.layers,
                 "relate": study.relate.model_dump(),

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypedDict, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from distspc.errors import InputError
 from distspc.layers import LAYERS, VGG16_LAYERS
@@ -67,12 +76,21 @@ class Images(_Section):
         return self
 
 
+def _several(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _number_as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 class Scores(_Section):
-    """A CSV table of memorability scores: which column names the image, which hold scores, how reliable these are."""
+    """A CSV table of memorability scores: its columns of images and scores, missing entries, reliability of scores."""
 
     file: StudyPath
     image: str = "im_ind"
     columns: tuple[str, ...] = Field(default=("corrected_hit",), min_length=1)
+    missing: Annotated[tuple[Annotated[str, BeforeValidator(_number_as_text)], ...], BeforeValidator(_several)] = ()
     reliability: Mapping[str, Annotated[float, Field(gt=0, le=1)]] = {}
 
 

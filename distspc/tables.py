@@ -15,6 +15,7 @@ from distspc.errors import InputError
 from distspc.failures import stored_failures
 from distspc.kernels.reliability import seed_reliability
 from distspc.layers import VGG16_LAYERS
+from distspc.scores import free_names
 
 StorePath = str | Path
 
@@ -26,6 +27,12 @@ MEASURES: dict[str, str] = {
     "pool_distance": "mean distance to the pool",
 }
 """Measures of an image by column of the tidy table, with their names in words."""
+
+OWN_COLUMNS = (
+    *("image", "file", "layer", "neighbour", *MEASURES),
+    *(f"reconstruction_error_{name}" for name in ("sd", "icc", "reliability")),
+)
+"""Columns that a tidy table may have beside the scores."""
 
 JOINT = ("distinctiveness", "reconstruction_error", "norm")
 """Measures of a layer that are controlled for one another, make the joint model, and stand in figures and sentences."""
@@ -177,7 +184,8 @@ def tidy_table(
         the sampled units in units of their 95 % quantile, mean over seeds), ``reconstruction_error_sd`` (over
         seeds, where there are several), ``reconstruction_error_icc`` and ``reconstruction_error_reliability`` (of one
         seed and of the mean over seeds, the same for all rows of a layer), ``norm`` and further distances where they
-        were asked for, then the scores. What is not computed yet is missing.
+        were asked for, then the scores, one called as a column of the table as ``score:norm``. What is not computed
+        yet is missing.
 
     Raises
     ------
@@ -200,7 +208,13 @@ def tidy_table(
     last = [name for name in table.columns if name not in first and table[name].notna().any()]
     table = table[[name for name in first if name in table.columns] + last]
     scores = read_scores_of(store) if with_scores else pd.DataFrame()
-    return table.join(scores, on="image") if len(scores.columns) else table
+    names = score_columns([str(name) for name in scores.columns])
+    return table.join(scores.rename(columns=names), on="image") if names else table
+
+
+def score_columns(scores: Sequence[str]) -> dict[str, str]:
+    """Columns of the tidy table that hold the scores: their names, ``score:`` before those of its other columns."""
+    return free_names(scores, OWN_COLUMNS)
 
 
 def measures_of(table: pd.DataFrame) -> list[str]:

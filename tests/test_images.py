@@ -453,14 +453,14 @@ def test_a_table_keeps_its_order_and_tells_folders_apart(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "wanted are different names, one of them 'path'"),
-        ("file\n1.jpg\n", "wanted are different names, one of them 'path'"),
-        ("path,a,a\n1.jpg,2,3\n", "wanted are different names"),
+        ("", "is not a table: it is empty"),
+        ("file\n1.jpg\n", "has no column path; it has file"),
+        ("path,a,a\n1.jpg,2,3\n", "more than one column is called a"),
         ("path\n", "has no rows"),
         ("path,role\n1.jpg,lure\n", "line 2: role 'lure' is not one of target, filler"),
         ("path\n1.jpg\n./1.jpg\n", "line 3: .* is also on line 2"),
-        ("path,a\n1.jpg\n", "line 2: not 2 columns"),
-        ("path\n1.jpg,2\n", "line 2: not 1 columns"),
+        ("path,a\n1.jpg\n", "the header has 2 columns, but line 2 has 1"),
+        ("path\n1.jpg,2\n", "the header has 1 columns, but line 2 has 2"),
         ("path,a\n,2\n", "line 2: no path"),
     ],
 )
@@ -472,7 +472,7 @@ def test_a_wrong_table_is_refused(tmp_path, text, said):
 
 def test_a_table_that_is_no_text_or_not_there_is_refused(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"path\n\xff\xfe\n")
-    with pytest.raises(InputError, match="not CSV in UTF-8"):
+    with pytest.raises(InputError, match="not a table of comma-separated values in UTF-8"):
         images.read_image_table(tmp_path / "t.csv")
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="there is no such file"):
         images.read_image_table(tmp_path / "u.csv")

@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 
 _BLOCK_NBYTES = 2**24  # of one (resamples, images) array of counts; a few such live at a time
 _CACHE_NBYTES = 2**20  # of one (images, resamples) array of ranks
+_SAME = 1e-10  # spread, relative to the largest value, under which values are the same but for rounding
+_SAME_AS_ZERO = 1e-15  # spread that differences of rounded numbers near 1 leave where they are 0
 _FLAT = 1e-12  # variance, relative to that of the whole sample, under which a resample counts as constant
 
 
@@ -231,7 +233,27 @@ def jackknife_correlations(x: Floats, y: Floats, z: Floats, *, method: str = "pe
     return np.concatenate([weighted_correlations(counts, x, y, z, method=method) for counts in blocks])
 
 
+def is_constant(values: Floats) -> bool:
+    """Whether finite values are all the same, but for what rounding makes of them.
+
+    Examples
+    --------
+    >>> is_constant(np.array([0.3, 0.1 + 0.2])), is_constant(np.array([0.3, 0.3001]))
+    (True, False)
+    """
+    known = values[np.isfinite(values)]
+    return bool(known.size and np.ptp(known) <= max(_SAME * np.abs(known).max(), _SAME_AS_ZERO))
+
+
 # ---------------------------------------------------------------------------------------------- intervals, p
+
+MAX_UNDEFINED = 0.05
+"""Share of undefined resamples above which a bootstrap gives no interval and no p: those left are not a sample."""
+
+
+def undefined_share(draws: Floats) -> Floats:
+    """Share of the resamples in which each statistic is undefined, for draws (draws, statistics)."""
+    return np.asarray(np.mean(~np.isfinite(draws), axis=0))
 
 
 def percentile_interval(draws: Floats, *, level: float = 0.95) -> Floats:
@@ -263,7 +285,9 @@ def bca_interval(estimate: Floats, draws: Floats, jackknife: Floats, *, level: f
     Efron (1987), Better bootstrap confidence intervals, doi 10.1080/01621459.1987.10478410: the bias is the normal
     quantile of the share of draws below the estimate, the acceleration a sixth of the jackknife's skewness.
     """
-    share = (np.mean(draws < estimate, axis=0) + np.mean(draws <= estimate, axis=0)) / 2
+    n = np.isfinite(draws).sum(axis=0)
+    below = (draws < estimate).sum(axis=0) + (draws <= estimate).sum(axis=0)
+    share = below / np.where(n > 0, 2 * n, np.nan)
     bias = stats.norm.ppf(share)
     deviation = jackknife.mean(axis=0) - jackknife
     acceleration = np.sum(deviation**3, axis=0) / (6 * np.sum(deviation**2, axis=0) ** 1.5)

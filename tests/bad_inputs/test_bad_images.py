@@ -305,19 +305,19 @@ def test_a_bad_folder_is_refused(study, refused, case):
 
 
 TABLES = {
-    "no such table": (None, r"image table '.*t\.csv' does not exist"),
-    "nothing in it": (b"", r"image table '.*t\.csv': columns \[\]; wanted are .* 'path'"),
+    "no such table": (None, r"image table .*t\.csv: there is no such file"),
+    "nothing in it": (b"", r"image table .*t\.csv is not a table: it is empty"),
     "a header alone": (b"path,role\n", "has no rows"),
-    "no column of paths": (b"file\nImages/1.png\n", r"columns \['file'\]; wanted are .* 'path'"),
-    "a column twice": (b"path,path\na,b\n", "wanted are different names"),
+    "no column of paths": (b"file\nImages/1.png\n", "has no column path; it has file"),
+    "a column twice": (b"path,path\na,b\n", "more than one column is called path"),
     "an unknown role": (b"path,role\nImages/1.png,lure\n", "line 2: role 'lure' is not one of target, filler"),
     "a file twice": (b"path\nImages/1.png\nImages/../Images/1.png\n", "line 3: .* is also on line 2"),
-    "ragged lines": (b"path,role\nImages/1.png\n", "line 2: not 2 columns, as its header has"),
+    "ragged lines": (b"path,role\nImages/1.png\n", "the header has 2 columns, but line 2 has 1"),
     "no path": (b"path,role\n,target\n", "line 2: no path"),
-    "no text": (b"\xff\xfe\x00path", "is not CSV in UTF-8"),
+    "no text": (b"\xff\xfe\x00path", "is not a table of comma-separated values in UTF-8"),
     "a path of no file": (b"path\nImages/1.png\nImages/none.png\n", r"left out: .*none\.png: does not exist"),
-    "a path with a zero byte": (b"path\nImages/1.png\nImages/a\0b.png\n", "is not CSV|cannot be read|left out"),
-    "a device": (lambda file: file.symlink_to("/dev/zero"), "is not a regular file"),
+    "a path with a zero byte": (b"path\nImages/1.png\nImages/a\0b.png\n", "is not a table|cannot be read|left out"),
+    "a device": (lambda file: file.symlink_to("/dev/zero"), "it is not a regular file"),
 }
 
 

@@ -1,0 +1,187 @@
+"""Relate the measures of one table to the scores of another; no study or store is needed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from distspc.correlation import Interval, Method, Names, as_tuple, constant_columns, correlate
+from distspc.csv_tables import is_index, listed
+from distspc.errors import InputError
+from distspc.matching import common_rows
+from distspc.scores import (
+    check_rates,
+    free_names,
+    missing_notices,
+    need_columns,
+    pick_columns,
+    read_table,
+    to_numbers,
+)
+
+log = logging.getLogger(__name__)
+
+_FEWEST = 4  # values of a column that nobody named, to be taken
+_OF_LAYERS = ("reconstruction_error_icc", "reconstruction_error_reliability")
+"""Columns of an exported table with one number for all images of a layer."""
+
+
+def relate_tables(
+    measures_file: str | Path,
+    scores_file: str | Path,
+    *,
+    by: str,
+    scores: Names | None = None,
+    measures: Names | None = None,
+    given: Names = (),
+    method: Method = "pearson",
+    n_bootstrap: int = 1000,
+    random_state: int | None = 0,
+    interval: Interval = "percentile",
+    missing: Names = (),
+) -> pd.DataFrame:
+    """Relate the measures of one table to the scores of another; no study or store is needed.
+
+    Parameters
+    ----------
+    measures_file, scores_file
+        Tables with a header; comma, semicolon or tab between columns. A table of measures with a column ``layer``
+        and several rows per image (such as an exported ``results.csv``) is taken layer by layer: its measures are
+        then called ``measure:layer``.
+    by
+        Column that names the image in both; ``"A=B"`` if it is A among the measures and B among the scores.
+    scores, measures
+        Columns; by default all that hold numbers, but for row numbers and columns that are the same for all images.
+    given, method, n_bootstrap, random_state, interval
+        As in `correlate`.
+    missing
+        Entries that mean a missing value in both tables, beside empty ones, NA and NaN.
+
+    Returns
+    -------
+    DataFrame
+        As `correlate`; ``attrs`` has the images that only one of the tables names, and under ``"notices"`` a sentence
+        about each thing that was left out or converted.
+
+    Raises
+    ------
+    InputError
+        For files, columns or entries that cannot be used, and tables that have no image in common.
+    """
+    left, _, right = by.partition("=")
+    right, given, missing = right or left, as_tuple(given), as_tuple(missing)
+    x = _read(measures_file, "measures", left, as_tuple(measures or ()), given, missing)
+    y = _read(scores_file, "scores", right, as_tuple(scores or ()), (), missing)
+    (x.table, y.table), lonely = common_rows({x.where: x.table, y.where: y.table}, [left, right])
+    notices = [*x.notices, *y.notices]
+    _leave_out(x, [name for name in x.names if not x.named and _is_score(x.table[name], name, y.table)], notices,
+               "they are the scores")  # fmt: skip
+    frame, others = _numbers(x, missing, notices), _numbers(y, missing, notices)
+    for name in y.names:
+        check_rates(others[name], where=y.where)
+    for side, numbers in ((x, frame), (y, others)):
+        _leave_out(side, _of_no_use(side, numbers), notices, "the same for all images, or without values")
+    columns = free_names(y.names, [*frame.columns])
+    frame = frame.join(others[y.names].rename(columns=columns))
+    result = correlate(
+        frame, x.names, list(columns.values()), given, method, n_bootstrap, random_state, interval=interval
+    )
+    result["score"] = result["score"].map({column: name for name, column in columns.items()})
+    for sentence in notices:
+        log.info(sentence)
+    result.attrs = {**{f"only in {name}": list(lost) for name, lost in lonely.items()}, "notices": notices}
+    return result
+
+
+@dataclass
+class _Side:
+    """One of the two tables: as text, with the columns that are taken of it."""
+
+    where: str
+    table: pd.DataFrame
+    names: list[str]
+    named: bool
+    """Whether the user named the columns."""
+    given: tuple[str, ...] = ()
+    notices: list[str] = field(default_factory=list)
+
+
+def _read(
+    file: str | Path, what: str, by: str, wanted: Sequence[str], given: Sequence[str], missing: Collection[str]
+) -> _Side:
+    """Read a table and choose its columns; one of several layers gets a row per image."""
+    table, where = read_table(file, what=what), f"{what} {file}"
+    notices: list[str] = [*table.attrs["notices"]]
+    need_columns(table, [by], where=where)
+    layered = what == "measures" and "layer" in table.columns and table[by].duplicated().any()
+    if layered:
+        table = _pivot(_without_index(table, [by, *wanted], where, notices), by, where)
+    known = [str(name) for name in table.columns]
+    names = [n for m in wanted for n in ([m] if m in known or not layered else _of_layers(m, known))]
+    need_columns(table, [*names, *given], where=where)
+    if not wanted:
+        of_layers = [name for name in known if layered and name.split(":")[0] in _OF_LAYERS]
+        names, left_out = pick_columns(table, but=[by, *given, *of_layers], where=where, missing=missing)
+        notices += left_out
+    if not names:
+        raise InputError(f"{where} has no column of numbers beside {listed([by, *given])}")
+    return _Side(where, table, names, bool(wanted), tuple(given), notices)
+
+
+def _without_index(table: pd.DataFrame, keep: Sequence[str], where: str, notices: list[str]) -> pd.DataFrame:
+    first = str(table.columns[0])
+    index = [n for n in map(str, table.columns) if n not in keep and is_index(n, list(table[n]), first=n == first)]
+    if index:
+        notices.append(f"{where}: left out, row numbers: column {listed([n or 'without a name' for n in index])}")
+    return table.drop(columns=index)
+
+
+def _of_layers(measure: str, known: Sequence[str]) -> list[str]:
+    return [name for name in known if name.startswith(f"{measure}:")] or [measure]
+
+
+def _pivot(table: pd.DataFrame, by: str, where: str) -> pd.DataFrame:
+    if table.duplicated([by, "layer"]).any():
+        rows = table.index[table.duplicated([by, "layer"])]
+        raise InputError(f"{where}: image and layer are there twice in line {listed(rows)}")
+    wide = table.pivot(index=by, columns="layer")  # noqa: PD010 - text: there is nothing to aggregate
+    wide = wide.loc[list(dict.fromkeys(table[by])), :].fillna("")
+    wide.columns = pd.Index([":".join(pair) for pair in wide.columns.to_flat_index()])
+    return wide.reset_index()
+
+
+def _is_score(column: pd.Series, name: str, scores: pd.DataFrame) -> bool:
+    """Whether a column of the measures is one of the table of scores, as in an export of a study: the same numbers."""
+    own = name.removeprefix("score:")
+    same = own if own in scores.columns else own.rpartition(":")[0]
+    if same not in scores.columns:
+        return False
+    first, second = (pd.to_numeric(one, errors="coerce").to_numpy() for one in (column, scores[same]))
+    known = np.isfinite(first)
+    return bool(known.any() and np.allclose(first[known], second[known], rtol=1e-9, atol=0, equal_nan=False))
+
+
+def _numbers(side: _Side, missing: Collection[str], notices: list[str]) -> pd.DataFrame:
+    names = list(dict.fromkeys([*side.names, *side.given]))
+    notices += missing_notices(side.table, names, where=side.where, missing=missing)
+    return pd.DataFrame({name: to_numbers(side.table[name], where=side.where, missing=missing) for name in names})
+
+
+def _of_no_use(side: _Side, numbers: pd.DataFrame) -> list[str]:
+    """Columns that nobody named and that have no correlation, unless there are no others."""
+    few = [name for name in side.names if numbers[name].notna().sum() < _FEWEST]
+    found = [] if side.named else list(dict.fromkeys([*constant_columns(numbers, side.names), *few]))
+    return found if len(found) < len(side.names) else []
+
+
+def _leave_out(side: _Side, names: Sequence[str], notices: list[str], why: str) -> None:
+    if names:
+        side.names = [name for name in side.names if name not in names]
+        notices.append(f"{side.where}: left out, {why}: column {listed(names, most=10)}")
+    if not side.names:
+        raise InputError(f"{side.where} has no measure: its columns of numbers are the scores themselves")
