@@ -147,6 +147,41 @@ def test_relate_of_two_tables(tmp_path, capsys):
     assert header.startswith("measure,given,method,n,r,ci_low,ci_high,p")
 
 
+NAMES = ["rt [ms]", "rt [z]", "x[/b]y", "[bold]", ":smile:", "a" * 262, "RT<500", "\x1b[31mred"]
+
+
+def test_names_of_columns_are_shown_whole(tmp_path, capsys):
+    values = [(i * 37 % 40) / 40 for i in range(40)]
+    (tmp_path / "m.csv").write_text("image,size\n" + "".join(f"{i},{i % 7}\n" for i in range(40)))
+    rows = "".join(f"{i},{','.join([str(value)] * len(NAMES))}\n" for i, value in enumerate(values))
+    (tmp_path / "s.csv").write_text(f"image,{','.join(NAMES)}\n{rows}")
+    files = ["--measures", str(tmp_path / "m.csv"), "--scores", str(tmp_path / "s.csv"), "--by", "image"]
+    code, out, err = run("relate", *files, "--bootstrap", "10", capsys=capsys)
+    assert code == 0, err
+    shown = out.splitlines()
+    assert len(shown) == len(NAMES) + 1
+    assert all(name.replace("\x1b", "\\x1b") in line for name, line in zip(NAMES, shown[1:], strict=True))
+
+
+def test_relate_says_what_it_leaves_out_and_takes_markers(tmp_path, capsys):
+    (tmp_path / "m.csv").write_text("image,size\n" + "".join(f"{i}.png,{i % 7}\n" for i in range(20)))
+    entries = [str(i % 5) if i != 4 else "-" for i in range(20)]
+    rows = "".join(f"{i},{i}.png,{entry},a,7\n" for i, entry in enumerate(entries))
+    (tmp_path / "s.csv").write_text(f",image,mem,note,n\n{rows}")
+    files = ["--measures", str(tmp_path / "m.csv"), "--scores", str(tmp_path / "s.csv"), "--by", "image"]
+    code, out, err = run("relate", *files, capsys=capsys)
+    assert code == 2
+    assert "s.csv, column mem: not a number: '-' in line 6" in err
+    for markers in (["--missing", "-"], ["--missing", "x,-"], ["--missing", "x", "--missing", "-"]):
+        code, out, err = run("relate", *files, *markers, capsys=capsys)
+        assert code == 0, err
+        assert [line.split()[:4] for line in out.splitlines()[1:]] == [["size", "mem", "pearson", "19"]]
+        assert "row numbers: column without a name" in err
+        assert "text: column note" in err
+        assert "the same for all images, or without values: column n" in err
+        assert "1 entries of column mem are read as missing" in err
+
+
 def test_plan_tells_and_refuses(study, capsys):
     code, out, _ = run("plan", str(study), capsys=capsys)
     assert code == 0

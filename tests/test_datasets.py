@@ -99,6 +99,31 @@ def test_images_that_are_not_there_are_named_and_left_out(tmp_path, caplog):
     assert list(table["path"]) == ["MemCat_images/MemCat/animal/bear/a1.jpg", "MemCat_images/MemCat/food/bread/f1.jpg"]
 
 
+def test_a_part_of_a_data_set_wherever_it_lies_in_the_table(tmp_path):
+    rows = "".join(f"{i},p{i:04d}.jpg,animal,bear,0.{i:04d},0.5\n" for i in range(1000))
+    text(tmp_path / "memcat_image_data.csv", MEMCAT.splitlines()[0] + "\n" + rows)
+    there = [f"p{i:04d}.jpg" for i in range(700, 730)]
+    for name in there:
+        picture(tmp_path / "deep" / "er" / "animal" / "bear" / name)
+    started = datasets.init_study("memcat", tmp_path)
+    assert len(started.left) == 1
+    assert started.left[0].startswith("970 of 1000 images are not there: animal/bear/p0000.jpg, ")
+    table = pd.read_csv(tmp_path / "images.csv")
+    assert list(table["path"]) == [f"deep/er/animal/bear/{name}" for name in there]
+    assert list(table["memorability_w_fa_correction"]) == [float(f"0.{i:04d}") for i in range(700, 730)]
+
+
+def test_the_folder_that_holds_most_of_the_images_counts(tmp_path):
+    paths = [f"a/{i}.jpg" for i in range(6)]
+    for i in range(6):
+        picture(tmp_path / "all" / "a" / f"{i}.jpg")
+    picture(tmp_path / "a" / "0.jpg")
+    (tmp_path / "linked").symlink_to(tmp_path / "all")
+    assert dataset_tables.locate_images(tmp_path, paths) == [f"all/{path}" for path in paths]
+    (tmp_path / "all" / "loop").symlink_to(tmp_path)
+    assert dataset_tables.locate_images(tmp_path, [*paths, "b/9.jpg"])[-1] is None
+
+
 def test_isola_as_csv_and_as_matlab(tmp_path):
     text(
         tmp_path / "csv" / "target_info_IsolaEtAl.csv", "im_ind,hit,fa,corrected_hit\n1,0.5,0.1,0.4\n2,0.75,0.25,0.5\n"

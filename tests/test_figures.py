@@ -110,6 +110,16 @@ def test_names_are_taken_as_they_are(tmp_path):
     )
 
 
+def test_a_long_name_is_broken_into_lines(tmp_path):
+    question = "How well would you remember this? " * 8
+    figures.save_figure(figures.correlation_by_layer(relations().assign(score=question), question), tmp_path, "long")
+    drawn = figures.scatter(tidy().rename(columns={"hit": question}), "distinctiveness", question)
+    figures.save_figure(drawn, tmp_path, "x")
+    label = drawn.axes[0].get_ylabel()
+    assert label.split() == question.split()
+    assert max(map(len, label.split("\n"))) <= 62
+
+
 def test_importing_the_package_loads_no_matplotlib():
     code = "import sys, distspc; sys.exit('matplotlib' in sys.modules or 'pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 import distspc
-from distspc import correlation, matching, memorability, scores, tables, testing
+from distspc import correlation, matching, memorability, notices, scores, tables, testing
 from distspc import store as zarr_store
 from distspc.errors import InputError
 from distspc.kernels import statistics
@@ -245,7 +245,6 @@ def test_partial_matches_are_counted_and_named(tmp_path, caplog):
         ("im_ind,hit\n1,0.5\n2,high\n", "not a number: 'high' in line 3"),
         ("im_ind,hit\n1,0.5\n2,inf\n", "not a number: 'inf' in line 3"),
         ("im_ind,hit\n1,0.5\n2,1.2\n", r"column hit: outside \[0, 1\]: 1.2 in line 3"),
-        ("im_ind,hit\n1,50\n2,72\n", "Percentages\\? Divide them by 100"),
         ("im_ind,hit\n", "no column of numbers|has a header but no rows"),
         ("im_ind,hit,hit\n1,2,3\n", "more than one column is called hit"),
         ("im_ind,hit\n1,2,3,4\n1,2\n", "header has 2 columns, but line 2 has 4"),
@@ -258,7 +257,7 @@ def test_scores_that_cannot_be_used(tmp_path, text, message):
 
 
 def test_a_false_alarm_rate_below_zero(tmp_path):
-    path = written(tmp_path, "im_ind;FA;corrected_hit\n1;-0.1;-0.2\n")
+    path = written(tmp_path, "im_ind;FA;corrected_hit\n1;-0.1;-0.2\n2;0.1;0.2\n")
     with pytest.raises(InputError, match=r"column FA: outside \[0, 1\]: -0.1 in line 2"):
         scores.read_scores(path, image_column="im_ind")
 
@@ -440,6 +439,119 @@ def test_tables_that_cannot_be_related(tmp_path, measures, arguments, message):
     other = written(tmp_path, "id,hit\na,0.1\nb,0.5\nc,0.3\n")
     with pytest.raises(InputError, match=message):
         memorability.relate_tables(path, other, **arguments)
+
+
+def rated(tmp_path, score, name="scores.csv", measure="dist", **columns):
+    """Two tables of 40 images: a measure, and a score of this name."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"image": [f"p{i:02d}" for i in range(40)], measure: rng.normal(size=40)})
+    frame.to_csv(tmp_path / "measures.csv", index=False)
+    other = pd.DataFrame({"image": frame["image"], score: frame[measure] + rng.normal(size=40)}).assign(**columns)
+    other.to_csv(tmp_path / name, index=False)
+    expected = stats.pearsonr(frame[measure], other[score])[0]
+    return {"measures_file": tmp_path / "measures.csv", "scores_file": tmp_path / name}, expected
+
+
+def test_a_constant_column_that_nobody_named_is_left_out(tmp_path):
+    files, r = rated(tmp_path, "mem", n=80, tenth=[0.3, 0.1 + 0.2] * 20)
+    found = memorability.relate_tables(**files, by="image", n_bootstrap=20)
+    assert list(found["score"]) == ["mem"]
+    assert found["r"][0] == pytest.approx(r)
+    assert found["n_tests"][0] == 1
+    assert any("the same for all images, or without values: column n, tenth" in s for s in found.attrs["notices"])
+    for name in ("n", "tenth"):
+        with pytest.raises(InputError, match=f"constant columns .*{name} is"):
+            memorability.relate_tables(**files, by="image", scores=[name], n_bootstrap=20)
+
+
+def test_a_measure_and_a_score_may_have_one_name(tmp_path):
+    files, r = rated(tmp_path, "distinctiveness", measure="distinctiveness")
+    for names in ({}, {"measures": "distinctiveness", "scores": "distinctiveness"}):
+        found = memorability.relate_tables(**files, by="image", n_bootstrap=20, **names)
+        assert found[["measure", "score"]].to_numpy().tolist() == [["distinctiveness", "distinctiveness"]]
+        assert found["r"][0] == pytest.approx(r)
+
+
+def test_row_numbers_of_pandas_are_no_measure_and_no_score(tmp_path):
+    files, r = rated(tmp_path, "mem")
+    plain = memorability.relate_tables(**files, by="image", n_bootstrap=20)
+    for file in files.values():
+        pd.read_csv(file).to_csv(file)
+    found = memorability.relate_tables(**files, by="image", n_bootstrap=20)
+    pd.testing.assert_frame_equal(found, plain)
+    assert found["r"][0] == pytest.approx(r)
+    assert sum("row numbers: column without a name" in sentence for sentence in found.attrs["notices"]) == 2
+
+
+NAMES = ["distinctiveness", "norm", "reconstruction_error", "file", "neighbour", "layer", "image"]
+
+
+def test_scores_called_as_measures_have_names_of_their_own(store, scores_file, tmp_path):
+    rng = np.random.default_rng(5)
+    table = pd.read_csv(scores_file)[["im_ind", "hit"]].assign(**{name: rng.random(N_TARGETS) for name in NAMES})
+    table.to_csv(scores_file, index=False)
+    tidy = tables.wide_table(distspc.tidy_table(store))
+    found = memorability.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=20)
+    assert set(found["score"]) == {"hit", *NAMES}
+    plain = found[(found["given"] == "") & (found["method"] == "pearson") & (found["layer"] == "fc2")]
+    for row in plain.itertuples():
+        expected = stats.pearsonr(tidy[f"{row.measure}:fc2"], table[row.score])[0]
+        assert row.r == pytest.approx(expected), (row.measure, row.score)
+    assert set(tables.read_table_of(store, "models")["score"]) == {"hit", *NAMES}
+    assert set(tables.read_table_of(store, "comparisons")["score"]) == {"hit", *NAMES}
+    after = distspc.tidy_table(store)
+    pd.testing.assert_frame_equal(tables.wide_table(after), tidy)
+    assert list(after.columns[-8:]) == ["hit", *(f"score:{name}" for name in NAMES)]
+    np.testing.assert_array_equal(after["score:norm"][:N_TARGETS], table["norm"])
+    distspc.write_report(store, tmp_path / "report.html")
+    after.to_csv(tmp_path / "results.csv", index=False)  # as an export has it: no score of it is a measure
+    again = memorability.relate_tables(
+        tmp_path / "results.csv", scores_file, by="image=im_ind", scores=["norm"], n_bootstrap=20
+    )
+    assert {name.split(":")[0] for name in again["measure"]} == {*plain["measure"], "reconstruction_error_sd"}
+
+
+# ---------------------------------------------------------------- degenerate bootstraps
+
+
+def test_the_share_of_undefined_resamples_is_kept_and_above_a_twentieth_there_is_no_interval(caplog):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"m": rng.normal(size=12), "rare": [1.0] + [0.0] * 11, "score": rng.normal(size=12)})
+    found = distspc.correlate(frame, ["m", "rare"], "score").set_index("measure")
+    assert found.loc["rare", "undefined"] == pytest.approx((11 / 12) ** 12, abs=0.04)
+    assert found.loc["rare", ["ci_low", "ci_high", "p"]].isna().all()
+    assert np.isfinite(found.loc["rare", ["r", "p_t"]].astype(float)).all()
+    assert found.loc["m", "undefined"] == 0
+    assert found.loc["m", ["ci_low", "ci_high", "p"]].notna().all()
+    assert "1 of 2 correlations have no 95 % CI and no bootstrap p" in caplog.text
+    compared = distspc.compare_correlations(frame, "m", "rare", "score").iloc[0]
+    assert compared["undefined"] == found.loc["rare", "undefined"]
+    assert np.isnan(compared["ci_low"])
+
+
+def test_few_undefined_resamples_are_left_out_and_counted():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"some": [1.0] * 4 + [0.0] * 26, "score": rng.normal(size=30)})
+    for interval in ("percentile", "bca"):
+        found = distspc.correlate(frame, ["some"], "score", interval=interval).iloc[0]
+        assert 0 < found["undefined"] < 0.05
+        assert found["ci_low"] < found["r"] < found["ci_high"]
+
+
+@pytest.mark.parametrize("values", [[0.3, 0.1 + 0.2], [0.0, 0.3 - 0.1 - 0.2], [1e9, 1e9 + 1e-6]])
+def test_constant_but_for_rounding_is_constant(values):
+    frame = frame_of(20).assign(m1=values * 10)
+    with pytest.raises(InputError, match="constant columns have no correlation"):
+        distspc.correlate(frame, ["m1", "m2"])
+
+
+def test_undefined_resamples_are_kept_as_a_notice(store, scores_file):
+    table = pd.read_csv(scores_file)[["im_ind"]].assign(rare=[1.0] + [0.0] * (N_TARGETS - 1))
+    table.to_csv(scores_file, index=False)
+    memorability.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=200)
+    told = [notice.text for notice in notices.stored_notices(store, ["relations"]) if notice.warning]
+    assert any("no bootstrap p" in sentence and "with rare" in sentence for sentence in told)
+    assert (tables.read_table_of(store, "relations")["undefined"] > 0.2).all()
 
 
 # ---------------------------------------------------------------- NetCDF

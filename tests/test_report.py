@@ -1,5 +1,6 @@
 """The page: what it says, that it stands alone, and how it looks in a browser."""
 
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -166,6 +167,27 @@ def test_a_report_of_nothing_yet(tmp_path):
     ids = testing.image_ids(3, 1)
     testing.write_image_table(tmp_path / "study.zarr", ids, 3)
     assert "Nothing is measured yet" in text_of(report.write_report(tmp_path / "study.zarr", tmp_path / "report.html"))
+
+
+QUESTION = "How well would you remember this picture if you saw it for a second only? " * 4
+NAMES = ["rt [ms]", "rt [z]", "x[/b]y", "RT<500", "RT>500", "rt<500", "../up", QUESTION[:262], "a<script>&amp;"]
+
+
+def test_names_of_scores_are_shown_whole_each_with_its_own_figures(tmp_path):
+    store = make_study(tmp_path, pictures=False, scores=False)
+    rng = np.random.default_rng(2)
+    table = pd.DataFrame({"im": range(1, N_TARGETS + 1)}).assign(**{name: rng.random(N_TARGETS) for name in NAMES})
+    table.to_csv(tmp_path / "scores.csv", index=False)
+    memorability.relate(store, scores_file=tmp_path / "scores.csv", image_column="im", n_bootstrap=10)
+    page = report.write_report(store, tmp_path / "out" / "report.html")
+    content = page.read_text("utf-8")
+    assert all(f"Relation to {html.escape(name, quote=False)}<" in content for name in NAMES)
+    assert "<script>&amp;" not in content
+    for kind in ("correlation", "scatter_distinctiveness", "scatter_reconstruction_error"):
+        files = list((page.parent / "figures").glob(f"{kind}_*.png"))
+        assert len({file.name.casefold() for file in files}) == len(NAMES)
+        assert all(len(file.name) < 130 for file in files)
+    assert not list(tmp_path.glob("**/up*"))
 
 
 def test_distances_alone_make_a_report(tmp_path):
