@@ -82,7 +82,8 @@ def read_csv_table(path: str | Path, *, what: str) -> CsvTable:
 
 def _read_text(path: Path, what: str) -> str:
     if not path.is_file():  # nor a pipe or a device: these would never end
-        reason = "it is not a regular file" if path.exists() else "there is no such file"
+        kind = "a folder" if path.is_dir() else "not a regular file"
+        reason = f"it is {kind}" if path.exists() else "there is no such file"
         raise InputError(f"{what} {path}: {reason}")
     try:
         return path.read_text(encoding="utf-8-sig")

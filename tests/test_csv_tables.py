@@ -5,7 +5,7 @@ import doctest
 import numpy as np
 import pytest
 
-from distspc import csv_tables, images, scores
+from distspc import csv_tables, images, inventory, scores
 from distspc.errors import InputError
 from distspc.study import StudyFile
 
@@ -60,7 +60,7 @@ def test_names_of_columns_without_one(tmp_path):
 
 
 def test_what_is_no_table_is_refused(tmp_path):
-    with pytest.raises(InputError, match="it is not a regular file"):
+    with pytest.raises(InputError, match="it is a folder"):
         csv_tables.read_csv_table(tmp_path, what="table")
     with pytest.raises(InputError, match=r"in UTF-8: .*Save it as CSV in UTF-8"):
         read(tmp_path, "päth\n1\n".encode("latin-1"))
@@ -111,6 +111,15 @@ def test_tables_of_images_are_read_by_the_same_reader(tmp_path, text):
     assert (target.role, filler.role) == ("target", "filler")
     assert (target.problem, filler.problem) == (None, None)
     assert (dict(target.columns), dict(filler.columns)) == ({"mem": "1"}, {"mem": "2"})
+
+
+def test_columns_of_a_table_of_images_keep_their_own_place_in_the_store(tmp_path):
+    question = "Do you remember? " * 16
+    text = f"path,rt<500,rt>500,a.b,image,{question},{question}!\nx.png,1,2,3,4,5,6\n"
+    columns = inventory.extra_columns(images.read_image_table(written(tmp_path, text)))
+    assert sorted(values[0] for values in columns.values()) == ["1", "2", "3", "4", "5", "6"]
+    assert (columns["a.b"], columns["table_image"]) == (["3"], ["4"])
+    assert all(len(name) <= 80 for name in columns)
 
 
 # ---------------------------------------------------------------- numbers

@@ -144,9 +144,10 @@ SCORES = {
     "an image twice, 3 and 3.0": (table(*ROWS, "3.0,0.9"), r"there twice or more: 3 \(in line 4, in line 10\)"),
     "no name": (table(*ROWS, ",0.9"), "column im_ind: empty in line 10"),
     "a word for a number": (table("1,high", *ROWS[1:]), "column hit: not a number: 'high' in line 2. Leave unknown"),
-    "a comma for a point": (table("1;0,3", "2;0,4", header="im_ind;hit"), "not a number: '0,3' in line 2"),
+    "a comma for a point": (table('1,"0,3"', '2,"0,4"'), "not a number: '0,3' in line 2.*where semicolons or tabs"),
     "infinity": (table("1,inf", *ROWS[1:]), "not a number: 'inf' in line 2"),
-    "percentages": (table("1,30", "2,45"), r"outside \[0, 1\]: 30 in line 2, .*Percentages\? Divide them by 100"),
+    "signs of percent": (table("1,30 %", "2,45 %"), "not a number: '30 %' in line 2.*without the sign"),
+    "a marker of missing values": (table(*ROWS[:7], "8,-"), "column hit: not a number: '-' in line 9.*--missing '-'"),
     "a negative rate": (table("1,-0.1", *ROWS[1:]), r"column hit: outside \[0, 1\]: -0.1 in line 2"),
     "other images": (
         table("a.jpg,0.3", "b.jpg,0.4"),
