@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from distspc import store as zarr_store
 from distspc.comparison import refuse_other_results
 from distspc.csv_tables import listed
 from distspc.errors import InputError
@@ -62,7 +63,7 @@ def as_table(findings: Sequence[Finding]) -> pd.DataFrame:
 def brief(study: StudyFile) -> list[str]:
     """Return what can be known at once, in five lines; what is wrong is left to the stages, which refuse it."""
     check = _Check(study)
-    parts = (check.images, check.pairs, check.network, check.disk, check.stored)
+    parts = (check.images, check.pairs, check.network, check.disk, check.store)
     return [f"{found[0].subject}: {found[0].text}" for part in parts if (found := list(_guarded(part)))]
 
 
@@ -95,7 +96,7 @@ class _Check:
 
     @cached_property
     def counts(self) -> tuple[int, int]:
-        return count_images(self.study)
+        return count_images(self.study, self.listed or None)
 
     def images(self) -> Iterator[Finding]:
         n_targets, n_fillers = self.counts
@@ -129,7 +130,7 @@ class _Check:
         if self.study.images is None:
             yield Finding("scores", f"{scores.file}, matched by number once the activations are there")
             return
-        match, images = match_study(self.study)
+        match, images = match_study(self.study, self.listed)
         yield from (Finding("scores", notice.text) for notice in match_notices(match, images))
 
     def columns(self) -> Iterator[Finding]:
@@ -173,18 +174,22 @@ class _Check:
         yield Finding("sizes", "the images are enough for the settings")
 
     def disk(self) -> Iterator[Finding]:
-        needed = store_nbytes(self.study, sum(self.counts))
+        missing = [
+            layer for layer in self.study.layers if not zarr_store.exists(self.study.store, f"activations/{layer}")
+        ]
+        needed = store_nbytes(self.study.model_copy(update={"layers": missing}), sum(self.counts))
         place = next(path for path in (self.study.store, *self.study.store.parents) if path.exists())
         free = shutil.disk_usage(place).free
-        text = f"{gib(needed)} of activations before compression; {gib(free)} free at {place}"
+        text = f"{gib(needed)} of activations to come, before compression; {gib(free)} free at {place}"
         yield Finding("disk", text + ("; warning: make room first" if needed > free else ""))
 
+    def store(self) -> Iterator[Finding]:
+        state = "goes on from what it holds" if self.study.store.exists() else "is to be made"
+        yield Finding("store", f"{self.study.store} {state}")
+
     def stored(self) -> Iterator[Finding]:
-        if not self.study.store.exists():
-            yield Finding("store", f"{self.study.store} is to be made")
-            return
         refuse_other_results(self.study)
-        yield Finding("store", f"{self.study.store} is this study's")
+        yield from self.store()
 
     def cost(self, resources: GetResources) -> Iterator[Finding]:
         n_targets, n_fillers = self.counts

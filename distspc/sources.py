@@ -23,6 +23,7 @@ def check_sources(study: StudyFile, stages: Sequence[StageName]) -> None:
     InputError
         If images, activations, weights or scores are not there, or cannot be what they should be.
     """
+    listed = list_sources(study) if study.images is not None and {"extract", "relate"} & set(stages) else None
     if "extract" in stages and study.activations is not None:
         from distspc.imported import count_activations
 
@@ -30,19 +31,18 @@ def check_sources(study: StudyFile, stages: Sequence[StageName]) -> None:
     elif "extract" in stages:
         from distspc.recipe import choose_network
 
-        list_sources(study)
         choose_network(study.model.weights, layers=study.layers, digest=study.model.digest)
     if "extract" in stages:
-        check_sizes(study, *count_images(study), stages=stages)
+        check_sizes(study, *count_images(study, listed), stages=stages)
     if list(stages) == ["relate"] and study.scores is None:
         raise InputError("the study names no scores to relate to; add `scores:` with `file`, `image` and `columns`")
     if "relate" in stages and study.scores is not None:
-        check_scores(study)
+        check_scores(study, listed)
     if "report" in stages and study.report.is_dir():
         raise InputError(f"the report {study.report} is a folder; name a file as `report:`")
 
 
-def check_scores(study: StudyFile) -> None:
+def check_scores(study: StudyFile, listed: Sequence[ImageSource] | None = None) -> None:
     """Read the scores and find their images by name, before a night is spent on these; nothing of them is read.
 
     Raises
@@ -56,10 +56,10 @@ def check_scores(study: StudyFile) -> None:
     if scores is not None:
         read_scores(scores.file, image_column=scores.image, columns=scores.columns, missing=scores.missing)
         if study.images is not None:  # else numbers of files alone: the store's table has them
-            match_study(study)
+            match_study(study, listed)
 
 
-def match_study(study: StudyFile) -> tuple[Match, pd.DataFrame]:
+def match_study(study: StudyFile, listed: Sequence[ImageSource] | None = None) -> tuple[Match, pd.DataFrame]:
     """Put the scores of a study beside its targets as they are listed, readable or not; returns these too.
 
     Raises
@@ -74,7 +74,7 @@ def match_study(study: StudyFile) -> tuple[Match, pd.DataFrame]:
     if scores is None:
         raise InputError("the study names no scores")
     found = read_scores(scores.file, image_column=scores.image, columns=scores.columns, missing=scores.missing)
-    targets = [source for source in list_sources(study) if source.role == "target"]
+    targets = [source for source in (list_sources(study) if listed is None else listed) if source.role == "target"]
     names = {"image": [s.id for s in targets], "number": [s.number for s in targets], "file": [s.file for s in targets]}
     images = pd.DataFrame(names)
     return find_match(images, found, where=f"scores {scores.file}"), images
@@ -99,12 +99,12 @@ def list_sources(study: StudyFile) -> list[ImageSource]:
     return listed + (images.list_images(source.fillers, "filler") if source.fillers else [])
 
 
-def count_images(study: StudyFile) -> tuple[int, int]:
-    """Count the targets and fillers that a study names."""
+def count_images(study: StudyFile, listed: Sequence[ImageSource] | None = None) -> tuple[int, int]:
+    """Count the targets and fillers that a study names; `listed` are its images, where they are listed already."""
     if study.activations is not None:
         folder = study.activations / study.layers[0]
         return len(list((folder / "Targets").glob("*.npy"))), len(list((folder / "Fillers").glob("*.npy")))
-    roles = [source.role for source in list_sources(study)]
+    roles = [source.role for source in (list_sources(study) if listed is None else listed)]
     return roles.count("target"), roles.count("filler")
 
 
