@@ -51,7 +51,8 @@ def interval_text(row: Any) -> str:
     """``r = .36, 95 % interval .32 to .40, n = 2,222``, the spaces of each part non-breaking."""
     parts = (f"r = {short(row.r)}", f"{short(row.ci_low)} to {short(row.ci_high)}", f"n = {int(row.n):,}", "95 %")
     r, interval, n, level = (_glued(part) for part in parts)
-    return f"{r}, {level} interval {interval}, {n}"
+    known = np.isfinite(row.ci_low) and np.isfinite(row.ci_high)
+    return f"{r}, {level} interval {interval}, {n}" if known else f"{r}, no {level} interval, {n}"
 
 
 def percent(share: float) -> str:

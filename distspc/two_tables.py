@@ -79,8 +79,9 @@ def relate_tables(
     y = _read(scores_file, "scores", right, as_tuple(scores or ()), (), missing)
     (x.table, y.table), lonely = common_rows({x.where: x.table, y.where: y.table}, [left, right])
     notices = [*x.notices, *y.notices]
-    _leave_out(x, [name for name in x.names if not x.named and _is_score(x.table[name], name, y.table)], notices,
-               "they are the scores")  # fmt: skip
+    known = y.table if x.layered else y.table[y.names]  # all scores of a study are in its export
+    same = [name for name in x.names if not x.named and _is_score(x.table[name], name, known)]
+    _leave_out(x, same, notices, "they are the scores")
     frame, others = _numbers(x, missing, notices), _numbers(y, missing, notices)
     for name in y.names:
         check_rates(others[name], where=y.where)
@@ -107,6 +108,7 @@ class _Side:
     names: list[str]
     named: bool
     """Whether the user named the columns."""
+    layered: bool = False
     given: tuple[str, ...] = ()
     notices: list[str] = field(default_factory=list)
 
@@ -118,7 +120,7 @@ def _read(
     table, where = read_table(file, what=what), f"{what} {file}"
     notices: list[str] = [*table.attrs["notices"]]
     need_columns(table, [by], where=where)
-    layered = what == "measures" and "layer" in table.columns and table[by].duplicated().any()
+    layered = what == "measures" and "layer" in table.columns and bool(table[by].duplicated().any())
     if layered:
         table = _pivot(_without_index(table, [by, *wanted], where, notices), by, where)
     known = [str(name) for name in table.columns]
@@ -130,7 +132,7 @@ def _read(
         notices += left_out
     if not names:
         raise InputError(f"{where} has no column of numbers beside {listed([by, *given])}")
-    return _Side(where, table, names, bool(wanted), tuple(given), notices)
+    return _Side(where, table, names, bool(wanted), layered, tuple(given), notices)
 
 
 def _without_index(table: pd.DataFrame, keep: Sequence[str], where: str, notices: list[str]) -> pd.DataFrame:

@@ -511,6 +511,17 @@ def test_scores_called_as_measures_have_names_of_their_own(store, scores_file, t
     assert {name.split(":")[0] for name in again["measure"]} == {*plain["measure"], "reconstruction_error_sd"}
 
 
+def test_one_table_of_measures_and_scores(tmp_path):
+    frame = frame_of(40)[["m1", "m2", "hit"]].assign(image=[f"p{i:02d}" for i in range(40)])
+    frame.to_csv(tmp_path / "all.csv", index=False)
+    files = {"measures_file": tmp_path / "all.csv", "scores_file": tmp_path / "all.csv"}
+    found = memorability.relate_tables(**files, by="image", scores="hit", n_bootstrap=20)
+    assert list(found["measure"]) == ["m1", "m2"]
+    assert any("they are the scores: column hit" in sentence for sentence in found.attrs["notices"])
+    with pytest.raises(InputError, match="its columns of numbers are the scores themselves"):
+        memorability.relate_tables(**files, by="image", n_bootstrap=20)
+
+
 # ---------------------------------------------------------------- degenerate bootstraps
 
 
@@ -545,13 +556,15 @@ def test_constant_but_for_rounding_is_constant(values):
         distspc.correlate(frame, ["m1", "m2"])
 
 
-def test_undefined_resamples_are_kept_as_a_notice(store, scores_file):
+def test_undefined_resamples_are_kept_as_a_notice(store, scores_file, tmp_path):
     table = pd.read_csv(scores_file)[["im_ind"]].assign(rare=[1.0] + [0.0] * (N_TARGETS - 1))
     table.to_csv(scores_file, index=False)
     memorability.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=200)
     told = [notice.text for notice in notices.stored_notices(store, ["relations"]) if notice.warning]
     assert any("no bootstrap p" in sentence and "with rare" in sentence for sentence in told)
     assert (tables.read_table_of(store, "relations")["undefined"] > 0.2).all()
+    page = distspc.write_report(store, tmp_path / "report.html").read_text("utf-8")
+    assert "no 95\N{NO-BREAK SPACE}% interval" in page
 
 
 # ---------------------------------------------------------------- NetCDF
