@@ -137,13 +137,17 @@ def _choose(images: pd.DataFrame, wanted: pd.Index, skipped: pd.DataFrame | None
 
 def _way_out(images: pd.DataFrame, wanted: pd.Index) -> str:
     """Say where a difference in case or ending alone keeps names apart."""
-    for what, fold in (("case", str.lower), ("file ending", lambda name: PurePosixPath(name).stem)):
-        entries = {fold(_parts(entry)[-1]): entry for entry in wanted if _parts(entry)}
-        for file in images["file"]:
-            name = _parts(file)[-1]
-            entry = entries.get(fold(name))
-            if entry is not None:
-                return f". {entry} and {name} differ in {what} alone: rename one of them"
+
+    def stem(name: str) -> str:
+        return PurePosixPath(name).stem
+
+    entries = {stem(_parts(entry)[-1]).casefold(): str(entry) for entry in wanted if _parts(entry)}
+    for file in images["file"]:
+        name = _parts(file)[-1]
+        entry = entries.get(stem(name).casefold())
+        if entry is not None:
+            what = "case" if stem(_parts(entry)[-1]) != stem(name) else "file ending"
+            return f". {entry} and {name} differ in {what} alone: rename one of them"
     return ""
 
 

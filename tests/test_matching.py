@@ -73,3 +73,14 @@ def test_notices_show_pairs_and_warn_above_a_tenth():
         ("1 targets have no score: targets/b.", True),
         ("1 rows of scores name no target: c.png.", True),
     ]
+
+
+@pytest.mark.parametrize(
+    ("file", "entry", "what"),
+    [("Img_a.png", "img_a", "case"), ("Img_a.png", "img_a.png", "case"), ("img_a.png", "img_a.jpg", "file ending")],
+)
+def test_a_difference_in_case_or_ending_is_offered_as_the_way_out(file, entry, what):
+    images = pd.DataFrame({"image": ["targets/a"], "number": [1], "file": [f"/x/{file}"]})
+    scores = pd.DataFrame({"mem": [1.0]}, index=pd.Index([entry], name="image"))
+    with pytest.raises(InputError, match=rf"{entry} and {file} differ in {what} alone: rename one of them"):
+        match_scores(images, scores)
