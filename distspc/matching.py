@@ -27,6 +27,10 @@ from distspc.store import StorePath
 log = logging.getLogger(__name__)
 
 
+class UnmatchedError(InputError):
+    """No name of one side is a name of the other."""
+
+
 @dataclass(frozen=True)
 class Match:
     """Scores beside the images they belong to.
@@ -178,7 +182,7 @@ def find_match(
     key, rows = _choose(images, wanted, skipped, where)
     if not (rows >= 0).any():
         names = [_parts(file)[-1] for file in images["file"]]
-        raise InputError(
+        raise UnmatchedError(
             f"{where} and the images have nothing in common: column {wanted.name!r} holds {listed(wanted)}; the images "
             f"are number {listed(images['number'], most=3)} or file {listed(names)}{_way_out(images, wanted)}"
         )
@@ -243,8 +247,10 @@ def common_rows(
 
     Raises
     ------
+    UnmatchedError
+        If nothing is in common.
     InputError
-        If nothing is in common, or two rules fit different images.
+        If two rules fit different images.
     """
     keys = [
         unique_keys(table[column], where=name) for (name, table), column in zip(tables.items(), columns, strict=True)
@@ -254,11 +260,9 @@ def common_rows(
     images = pd.DataFrame({"image": keys[0].to_numpy(), "file": keys[0].to_numpy(), "number": 0})
     try:
         match = match_scores(images, right.set_axis(right_keys), where=second)
-    except InputError as error:
-        if "nothing in common" not in str(error):
-            raise
+    except UnmatchedError:
         sides = [f"{name} has {listed(key)}" for name, key in zip(tables, keys, strict=True)]
-        raise InputError(
+        raise UnmatchedError(
             f"no image is in both tables: {'; '.join(sides)}{_way_out(images, pd.Index(keys[1]))}"
         ) from None
     there = np.array([bool(row) for row in match.rows])

@@ -13,7 +13,7 @@ import pandas as pd
 from distspc.correlation import Interval, Method, Names, as_tuple, constant_columns, correlate
 from distspc.csv_tables import is_index, listed
 from distspc.errors import InputError
-from distspc.matching import common_rows
+from distspc.matching import UnmatchedError, common_rows
 from distspc.scores import (
     check_rates,
     free_names,
@@ -77,7 +77,14 @@ def relate_tables(
     right, given, missing = right or left, as_tuple(given), as_tuple(missing)
     x = _read(measures_file, "measures", left, as_tuple(measures or ()), given, missing)
     y = _read(scores_file, "scores", right, as_tuple(scores or ()), (), missing)
-    (x.table, y.table), lonely = common_rows({x.where: x.table, y.where: y.table}, [left, right])
+    try:
+        (x.table, y.table), lonely = common_rows({x.where: x.table, y.where: y.table}, [left, right])
+    except UnmatchedError:
+        # A study's own results name an image by id and by file: scores may hold paths.
+        if left != "image" or "file" not in read_table(measures_file, what="measures").columns:
+            raise
+        x = _read(measures_file, "measures", "file", as_tuple(measures or ()), given, missing)
+        (x.table, y.table), lonely = common_rows({x.where: x.table, y.where: y.table}, ["file", right])
     notices = [*x.notices, *y.notices]
     known = y.table if x.layered else y.table[y.names]  # all scores of a study are in its export
     same = [name for name in x.names if not x.named and _is_score(x.table[name], name, known)]

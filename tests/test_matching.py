@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from distspc.errors import InputError
 from distspc.images import _sources
 from distspc.matching import match_notices, match_scores
+from distspc.two_tables import relate_tables
 
 
 def listed(names):
@@ -84,3 +86,19 @@ def test_a_difference_in_case_or_ending_is_offered_as_the_way_out(file, entry, w
     scores = pd.DataFrame({"mem": [1.0]}, index=pd.Index([entry], name="image"))
     with pytest.raises(InputError, match=rf"{entry} and {file} differ in {what} alone: rename one of them"):
         match_scores(images, scores)
+
+
+@pytest.mark.parametrize("name", ["{i}", "pic{i}", "pic{i}.png", "T/pic{i}.png", "./T/pic{i}.png", "T\\pic{i}.png"])
+def test_results_of_a_study_join_its_scores_whatever_these_call_an_image(tmp_path, name):
+    n, rng = 12, np.random.default_rng(0)
+    measure, score = rng.normal(size=(2, n))
+    images = range(1, n + 1)
+    results = pd.DataFrame(
+        {"image": [f"targets/pic{i}" for i in images], "file": [f"/data/T/pic{i}.png" for i in images], "layer": "fc2"}
+    )
+    results.assign(distinctiveness=measure).to_csv(tmp_path / "results.csv", index=False)
+    rows = pd.DataFrame({"image": [name.format(i=i) for i in images], "mem": score}).sample(frac=1, random_state=1)
+    rows.to_csv(tmp_path / "scores.csv", index=False)
+    found = relate_tables(tmp_path / "results.csv", tmp_path / "scores.csv", by="image", n_bootstrap=20)
+    assert found["n"].tolist() == [n]
+    assert found["r"].item() == pytest.approx(np.corrcoef(measure, score)[0, 1])
