@@ -97,7 +97,10 @@ def _compare_activations(study: StudyFile, layer: str) -> None:
     """Compare the settings of a layer's activations; weights that are not on this machine cannot be."""
     model, group = study.model, f"activations/{layer}"
     known = zarr_store.attributes(study.store, group).get("recipe", {})
-    imported = known.get("architecture") == "imported"
+    architecture = known.get("architecture")
+    imported = architecture == "imported"
+    if architecture is None:
+        return  # a store that something else has made
     if imported or study.activations is not None:
         source = ("activations that were imported", "images")
         if imported != (study.activations is not None):
