@@ -99,8 +99,8 @@ def _compare_activations(study: StudyFile, layer: str) -> None:
     known = zarr_store.attributes(study.store, group).get("recipe", {})
     architecture = known.get("architecture")
     imported = architecture == "imported"
-    if architecture is None:
-        return  # a store that something else has made
+    if architecture is None and study.activations is not None:
+        return  # nothing says where these came from; with images, a network's settings are due
     if imported or study.activations is not None:
         source = ("activations that were imported", "images")
         if imported != (study.activations is not None):
