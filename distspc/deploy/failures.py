@@ -93,7 +93,10 @@ def _explained(error: BaseException, logs: Sequence[tuple[Path, str]], lines: It
     if isinstance(error, NoValidWorkerError):
         return f"no worker offers what the task asks for ({error}); set `resources` in the profile"
     if isinstance(error, CancelledError | CommClosedError):
-        return f"the connection to the scheduler is lost ({error}): {_why(logs, lines)}"
+        return (
+            f"the connection to the scheduler is lost ({error}): {_why(logs, lines)}; "
+            "what is done stays, run the study again to go on"
+        )
     return None
 
 
