@@ -13,8 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from distspc.demo import write_demo
-from distspc.deploy import deploy, load_profile
+from distspc.datasets.demo import write_demo
+from distspc.deployment.profile.reading import load_profile
+from distspc.deployment.session import deploy
 
 DISTSPC = [sys.executable, "-c", "from distspc.cli import main; main()"]
 

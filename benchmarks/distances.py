@@ -24,12 +24,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from distspc import deploy
-from distspc import store as zarr_store
-from distspc.distances import nearest_distances
+from distspc.deployment.session import deploy
+from distspc.distances.build import nearest_distances
 from distspc.layers import LAYERS
-from distspc.testing import image_ids, write_image_table
-from distspc.tiles import activation_chunks, gib, ranges
+from distspc.messages import format_nbytes
+from distspc.store import group as zarr_store
+from distspc.store.chunks import activation_chunks
+from distspc.tasks import ranges
+from distspc.testing.stores import image_ids, write_image_table
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -220,9 +222,12 @@ def stream(args: argparse.Namespace, folder: Path, layer: str) -> None:
         counts = {name: int(zarr_store.read(path, "distances", name)[0]) for name in ("n_rescored", "bytes_read")}
         print(f"{layer} x {args.images} images, {args.targets} targets, worker of {memory:g} GiB:")
         print(f"  {seconds:.1f} s, {work / seconds:.0f} GFLOP/s, {work / seconds / top:.2f} of the ceiling ({top:.0f})")
-        print(f"  read by the worker {gib(read)}, stored {gib(size)}: {read / size:.3f}")
-        print(f"  activations read {gib(counts['bytes_read'])}, once is {gib(4 * n_features * args.images)}")
-        print(f"  peak memory {gib(peak)}; {counts['n_rescored']} pairs computed again", flush=True)
+        print(f"  read by the worker {format_nbytes(read)}, stored {format_nbytes(size)}: {read / size:.3f}")
+        print(
+            f"  activations read {format_nbytes(counts['bytes_read'])}, "
+            f"once is {format_nbytes(4 * n_features * args.images)}"
+        )
+        print(f"  peak memory {format_nbytes(peak)}; {counts['n_rescored']} pairs computed again", flush=True)
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from distspc.deployment.session import deploy
 from distspc.layers import LAYERS
 
 PHOTOGRAPHS = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg", "hubble_deep_field.jpg", "retina.jpg")
@@ -137,10 +138,11 @@ def bare_rate(settings: argparse.Namespace, photographs: Path, layout: str, batc
 
 def run_bare(settings: argparse.Namespace) -> None:
     """Part of its own process: batches forward for some seconds."""
-    from distspc.images import network_input
-    from distspc.network import choose_network, load_network
+    from distspc.extraction.network import load_network
+    from distspc.extraction.network_spec import resolve_network
+    from distspc.images.decoding import network_input
 
-    recipe = choose_network("random", layers=settings.layers, precision=settings.precision)
+    recipe = resolve_network("random", layers=settings.layers, precision=settings.precision)
     network = load_network(recipe, settings.cores)
     files = sorted(Path(settings.photographs).iterdir())[: settings.batch_size]
     batch = np.stack([network_input(file) for file in files])
@@ -159,7 +161,8 @@ def run_bare(settings: argparse.Namespace) -> None:
 
 def end_to_end(settings: argparse.Namespace, photographs: Path, store: Path, layout: str, batch_size: int) -> Rate:
     """From files to store: rates of warm workers and from a cold start, processor seconds, peak of memory (bytes)."""
-    from distspc import activations, deploy, images
+    from distspc.extraction import build
+    from distspc.images import inventory, listing
 
     n_workers, cores = layout.split("x")
     shutil.rmtree(store, ignore_errors=True)
@@ -177,10 +180,10 @@ def end_to_end(settings: argparse.Namespace, photographs: Path, store: Path, lay
         client.run(warm_up, recipe_layers, settings.precision, int(cores), first, batch_size)
         used = sum(client.run(time.process_time).values())
         start = time.perf_counter()
-        sources = images.list_images(photographs)
-        rows = client.gather(client.compute(activations.scan_images(store, sources)))
-        activations.write_images(store, sources, rows)
-        client.gather(client.compute(activations.extract_activations(store, **options)))
+        sources = listing.list_images(photographs)
+        rows = client.gather(client.compute(inventory.scan_images(store, sources)))
+        inventory.write_images(store, sources, rows)
+        client.gather(client.compute(build.extract_activations(store, **options)))
         end = time.perf_counter()
         used = sum(client.run(time.process_time).values()) - used
         peak = max(client.run(peak_memory).values())
@@ -195,11 +198,12 @@ def threads(cores: int) -> dict[str, str]:
 
 def warm_up(layers: tuple[str, ...], precision: str, cores: int, file: str, batch_size: int) -> None:
     """Import, build the network on a worker and run it once, as the bare pass does before its clock starts."""
-    import distspc.activations  # noqa: F401
-    from distspc.images import network_input
-    from distspc.network import choose_network, load_network
+    import distspc.extraction.build  # noqa: F401
+    from distspc.extraction.network import load_network
+    from distspc.extraction.network_spec import resolve_network
+    from distspc.images.decoding import network_input
 
-    network = load_network(choose_network("random", layers=layers, precision=precision), cores)
+    network = load_network(resolve_network("random", layers=layers, precision=precision), cores)
     network.activations(np.stack([network_input(file)] * batch_size))
 
 
@@ -250,11 +254,13 @@ def report_memory(settings: argparse.Namespace, folder: Path, batch_size: int) -
 
 def run_authors(settings: argparse.Namespace) -> None:
     """Part of its own process: a new model for every image and layer, one image at a time, .npy files."""
-    from distspc.images import network_input
-    from distspc.network import _build_vgg16, _import_keras, choose_network
+    from distspc.extraction.backend import import_keras
+    from distspc.extraction.network import _build_vgg16
+    from distspc.extraction.network_spec import resolve_network
+    from distspc.images.decoding import network_input
 
-    keras = _import_keras(settings.cores)
-    vgg16 = _build_vgg16(choose_network("random", layers=settings.layers))
+    keras = import_keras(settings.cores)
+    vgg16 = _build_vgg16(resolve_network("random", layers=settings.layers))
     files = sorted(Path(settings.photographs).iterdir())[: settings.authors_images]
     with tempfile.TemporaryDirectory(dir=settings.directory) as folder:
         start = time.perf_counter()

@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from distspc import store as zarr_store
-from distspc.demo import photographs
-from distspc.deploy import deploy
-from distspc.pipeline import Study
-from distspc.plan import Rates, Resources, measure_gflops, plan_study
-from distspc.provenance import seed_pairs
-from distspc.study import STAGES
-from distspc.tiles import gib
+from distspc.datasets.demo import photographs
+from distspc.deployment.session import deploy
+from distspc.messages import format_nbytes
+from distspc.pipeline.cost import Rates, Resources, measure_gflops, plan_study
+from distspc.pipeline.run import Study
+from distspc.report.problems import seed_pairs
+from distspc.store import group as zarr_store
+from distspc.study.file import STAGES
 
 SIDE = 256
 N_TARGETS, N_FILLERS = 2222, 8042
@@ -167,7 +167,7 @@ def print_stages(study: Study, folder: Path, resources: Resources, counts: dict[
         f"\n{counts['n_targets']} targets, {counts['n_fillers']} fillers, {len(study.layers)} layers, seeds "
         f"{', '.join(map(str, study.reconstruction.seeds))}, weights "
         f"{Path(study.model.weights).name}, preprocessing {study.model.preprocessing}; "
-        f"{resources.n_workers} workers of {resources.cores} cores and {gib(resources.memory_nbytes)}; "
+        f"{resources.n_workers} workers of {resources.cores} cores and {format_nbytes(resources.memory_nbytes)}; "
         f"{resources.gflops_per_core:.0f} GFLOP/s a core\n"
     )
     print("| stage | seconds | planned, s | processor, s | product's speed reached, by processor time | peak, worker |")
@@ -178,7 +178,7 @@ def print_stages(study: Study, folder: Path, resources: Resources, counts: dict[
         flop, planned = (sum(getattr(p, key) for p in plans if p.stage == stage) for key in ("flop", "seconds"))
         share = f"{flop / speed / processor:.2f}" if flop and processor else ""
         peak = max((record["peak_nbytes"] for record in own), default=0)
-        print(f"| {stage} | {seconds:.0f} | {planned:.0f} | {processor:.0f} | {share} | {gib(peak)} |")
+        print(f"| {stage} | {seconds:.0f} | {planned:.0f} | {processor:.0f} | {share} | {format_nbytes(peak)} |")
     print(f"| in all | {sum(r['seconds'] for r in records):.0f} | | {sum(r['processor_s'] for r in records):.0f} | | |")
 
 

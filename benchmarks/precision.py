@@ -17,10 +17,11 @@ from pathlib import Path
 import dask
 import numpy as np
 
-from distspc import activations, images
-from distspc import store as zarr_store
-from distspc.distances import nearest_distances
-from distspc.reconstruction import fit_sparse_code
+from distspc.distances.build import nearest_distances
+from distspc.extraction import build
+from distspc.images import inventory, listing
+from distspc.reconstruction.build import fit_sparse_code
+from distspc.store import group as zarr_store
 
 sys.path.insert(0, str(Path(__file__).parent))
 from extraction import write_crops
@@ -63,9 +64,9 @@ def measures(
     settings: argparse.Namespace, photographs: Path, store: Path, options: dict[str, str]
 ) -> dict[str, dict[str, np.ndarray]]:
     """Distance, neighbour and reconstruction error of every target by layer."""
-    sources = images.list_images(photographs)
-    activations.write_images(store, sources, run(activations.scan_images(store, sources)))
-    run(activations.extract_activations(store, layers=settings.layers, weights="random", **options))
+    sources = listing.list_images(photographs)
+    inventory.write_images(store, sources, run(inventory.scan_images(store, sources)))
+    run(build.extract_activations(store, layers=settings.layers, weights="random", **options))
     found = {}
     for layer in settings.layers:
         run(nearest_distances(store, layer=layer))

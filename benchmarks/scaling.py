@@ -29,15 +29,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distspc import activations, distances, images, reconstruction
-from distspc import store as zarr_store
-from distspc.compute import MEMORY_SHARE, compute, task_memory
-from distspc.deploy import deploy
+from distspc.deployment.session import deploy
+from distspc.distances.build import nearest_distances
+from distspc.extraction.build import extract_activations
+from distspc.images import inventory, listing
 from distspc.layers import LAYERS
-from distspc.plan import Resources, measure_gflops, plan_study
-from distspc.study import StudyFile
-from distspc.testing import image_ids, make_store, write_image_table
-from distspc.tiles import gib
+from distspc.messages import format_nbytes
+from distspc.pipeline.compute import MEMORY_SHARE, compute, task_memory
+from distspc.pipeline.cost import Resources, measure_gflops, plan_study
+from distspc.reconstruction.build import fit_sparse_code
+from distspc.store import group as zarr_store
+from distspc.study.file import StudyFile
+from distspc.testing.stores import image_ids, make_store, write_image_table
 
 sys.path.insert(0, str(Path(__file__).parent))
 from extraction import write_crops
@@ -111,9 +114,9 @@ def stages(settings: argparse.Namespace, folder: Path) -> None:
 def prepare(settings: argparse.Namespace, folder: Path) -> dict[str, Build]:
     """Write what the stages start from; give a function for each that builds its tasks anew."""
     photographs, store = folder / "photographs.zarr", folder / "synthetic.zarr"
-    sources = images.list_images(write_crops(folder / "Images", settings.images))
-    rows = [task.compute(scheduler="synchronous") for task in activations.scan_images(photographs, sources)]
-    activations.write_images(photographs, sources, rows)
+    sources = listing.list_images(write_crops(folder / "Images", settings.images))
+    rows = [task.compute(scheduler="synchronous") for task in inventory.scan_images(photographs, sources)]
+    inventory.write_images(photographs, sources, rows)
     half = settings.rows // 2
     sizes = {layer: LAYERS[layer].n_features for layer in ("block5_pool", "fc1", "fc2")}
     make_store(store, n_targets=half, n_fillers=settings.rows - half, layers=sizes)
@@ -122,14 +125,14 @@ def prepare(settings: argparse.Namespace, folder: Path) -> dict[str, Build]:
 
     def extract(_: Client) -> list[Delayed]:
         zarr_store.remove(photographs, "activations")
-        return activations.extract_activations(photographs, layers=list(LAYERS), weights="random")
+        return extract_activations(photographs, layers=list(LAYERS), weights="random")
 
     def measure_distances(client: Client) -> list[Delayed]:
         built = []
         for path in (store, folder / "again.zarr"):
             zarr_store.remove(path, "distances")
             for layer in sizes:
-                built += distances.nearest_distances(path, layer=layer, memory_nbytes=task_memory(client))
+                built += nearest_distances(path, layer=layer, memory_nbytes=task_memory(client))
         return built
 
     def reconstruct(client: Client) -> list[Delayed]:
@@ -138,7 +141,7 @@ def prepare(settings: argparse.Namespace, folder: Path) -> dict[str, Build]:
         built = []
         for layer in ("fc1", "fc2"):
             options = {"n_batches": settings.batches, "memory_nbytes": task_memory(client)}
-            built += reconstruction.fit_sparse_code(store, layer=layer, seeds=[0, 1], **options)
+            built += fit_sparse_code(store, layer=layer, seeds=[0, 1], **options)
         return built
 
     return {"extract": extract, "distances": measure_distances, "reconstruct": reconstruct}
@@ -184,28 +187,29 @@ def graph(settings: argparse.Namespace, folder: Path) -> None:
     print(f"{n:,} images, {settings.targets} targets, {settings.seeds} seeds; {settings.workers} workers", flush=True)
     print("| stage | tasks | built in | graph, pickled | a task | largest task | memory of a task, planned |")
     print("|---|---|---|---|---|---|---|")
-    sources = [images.ImageSource(i, i.split("/")[0][:-1], k, f"/images/{i}.jpg") for k, i in enumerate(ids, start=1)]
-    rows = {"scan images": size(*timed(activations.scan_images, store, sources))}
+    sources = [listing.ImageSource(i, i.split("/")[0][:-1], k, f"/images/{i}.jpg") for k, i in enumerate(ids, start=1)]
+    rows = {"scan images": size(*timed(inventory.scan_images, store, sources))}
     del sources
     seconds, _ = timed(write_image_table, store, ids, settings.targets)
-    rows["extract"] = size(*timed(activations.extract_activations, store, layers=list(LAYERS), weights="random"))
+    rows["extract"] = size(*timed(extract_activations, store, layers=list(LAYERS), weights="random"))
     touched, n_chunks = timed(touch_chunks, store)
     asked = sum(timed(zarr_store.done, store, f"activations/{layer}", "activation")[0] for layer in LAYERS)
 
     def all_distances() -> list[Delayed]:
-        return [t for layer in LAYERS for t in distances.nearest_distances(store, layer=layer, memory_nbytes=memory)]
+        return [t for layer in LAYERS for t in nearest_distances(store, layer=layer, memory_nbytes=memory)]
 
     def all_reconstructions() -> list[Delayed]:
         options = {"seeds": list(range(settings.seeds)), "memory_nbytes": memory}
-        return [t for layer in LAYERS for t in reconstruction.fit_sparse_code(store, layer=layer, **options)]
+        return [t for layer in LAYERS for t in fit_sparse_code(store, layer=layer, **options)]
 
     rows["distances"] = size(*timed(all_distances))
     rows["reconstruct"] = size(*timed(all_reconstructions))
     plans = plan_million(settings, fillers, resources)
     for stage, row in rows.items():
         planned = max((p.task_nbytes for p in plans if p.stage == stage), default=0)
-        print(f"| {stage} | {row['tasks']:,} | {row['seconds']:.1f} s | {gib(row['nbytes'])} | {gib(row['mean'])} | "
-              f"{gib(row['largest'])} | {gib(planned) if planned else ''} |")  # fmt: skip
+        print(f"| {stage} | {row['tasks']:,} | {row['seconds']:.1f} s | {format_nbytes(row['nbytes'])} | "
+              f"{format_nbytes(row['mean'])} | "
+              f"{format_nbytes(row['largest'])} | {format_nbytes(planned) if planned else ''} |")  # fmt: skip
     print(f"\nimage table written in {seconds:.1f} s; {n_chunks:,} chunk files made in {touched:.1f} s, asked for in "
           f"{asked:.1f} s")  # fmt: skip
     on_paper(settings, rows, plans, resources)

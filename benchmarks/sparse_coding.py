@@ -52,7 +52,7 @@ def timed(work, *args, **kwargs):
 
 
 def compare(n_batches: int, n_long: int) -> None:
-    from distspc.kernels import sparse_coding as kernel
+    from distspc.kernels.sparse_coding import training as kernel
 
     oracle, activations = load_oracle(), relu_like()
 
@@ -92,7 +92,7 @@ def compare(n_batches: int, n_long: int) -> None:
 
 
 def compare_precisions(x, ours, n_long):
-    from distspc.kernels import sparse_coding as kernel
+    from distspc.kernels.sparse_coding import training as kernel
 
     found = {}
     for precision in ("float64", "float32"):
@@ -115,11 +115,11 @@ def through_dask(n_batches: int) -> None:
     import dask
     from distributed import Client, LocalCluster
 
-    from distspc import store as zarr_store
-    from distspc.compute import compute
     from distspc.layers import LAYERS
-    from distspc.reconstruction import fit_sparse_code
-    from distspc.testing import make_store
+    from distspc.pipeline.compute import compute
+    from distspc.reconstruction.build import fit_sparse_code
+    from distspc.store import group as zarr_store
+    from distspc.testing.stores import make_store
 
     sizes = {layer: 2048 for layer in LAYERS}
     dask.config.set({"distributed.nanny.pre-spawn-environ.OPENBLAS_NUM_THREADS": 1})
@@ -144,7 +144,7 @@ def through_dask(n_batches: int) -> None:
 
 def million(n_images: int = 1_000_000, n_units: int = 100, n_codewords: int = 50) -> None:
     """Encode a million images from disk to disk; watch the memory that is not file cache."""
-    from distspc.kernels import sparse_coding as kernel
+    from distspc.kernels.sparse_coding import training as kernel
 
     rng = np.random.default_rng(0)
     dictionary = rng.standard_normal((n_units, n_codewords))

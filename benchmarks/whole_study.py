@@ -7,11 +7,11 @@
 Every stage of a study runs on local worker processes from image files to report; printed are its seconds and the peak
 of a worker's resident memory, sampled ten times a second. From these, in the same run:
 
-- rates for the model of `distspc plan` (`distspc.plan.fit_rates`): speed of products of the busy machine, bytes that a
-  worker reads from the store in a second, seconds until a worker has its network, inner steps (batches beyond those of
-  the sample take as many steps as its later half), and the share of the products' speed that each stage reaches. That
-  of the distances comes from synthetic activations of block5_pool (1,024 targets, 2,048 images): few photographs are
-  too few;
+- rates for the model of `distspc plan` (`distspc.pipeline.cost.fit_rates`): speed of products of the busy machine,
+  bytes that a worker reads from the store in a second, seconds until a worker has its network, inner steps (batches
+  beyond those of the sample take as many steps as its later half), and the share of the products' speed that each
+  stage reaches. That of the distances comes from synthetic activations of block5_pool (1,024 targets, 2,048 images):
+  few photographs are too few;
 - the terms of the authors' way, each measured on some images and scaled by stated factors: a Keras model built anew for
   each image and layer, one forward pass at a time, a file each; every image's file of the layer read again for each
   target; a literal transcription of the training with its two SVDs a step.
@@ -44,15 +44,16 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from distspc import store as zarr_store
-from distspc.compute import compute, task_memory
-from distspc.deploy import deploy
+from distspc.deployment.session import deploy
 from distspc.layers import LAYERS
-from distspc.pipeline import Study
-from distspc.plan import Rates, Resources, fit_rates, measure_gflops, plan_study
-from distspc.study import STAGES
-from distspc.testing import make_store
-from distspc.tiles import gib, ranges
+from distspc.messages import format_nbytes
+from distspc.pipeline.compute import compute, task_memory
+from distspc.pipeline.cost import Rates, Resources, fit_rates, measure_gflops, plan_study
+from distspc.pipeline.run import Study
+from distspc.store import group as zarr_store
+from distspc.study.file import STAGES
+from distspc.tasks import ranges
+from distspc.testing.stores import make_store
 
 sys.path.insert(0, str(Path(__file__).parent))
 from extraction import write_crops
@@ -121,8 +122,8 @@ def write_weights(path: Path) -> None:
     """Random weights of VGG-16 up to fc2 as a Keras-2 file, each unit's of mean zero and variance about 3 / inputs."""
     import h5py
 
-    from distspc.network import random_kernel
-    from distspc.recipe import VGG16, vgg16_weight_shapes
+    from distspc.extraction.network import random_kernel
+    from distspc.layers import VGG16, vgg16_weight_shapes
 
     shapes = vgg16_weight_shapes([name for name in VGG16 if name != "predictions"], 1365)
     with h5py.File(path, "w") as file:
@@ -195,7 +196,7 @@ def measure_sample(study: Study, settings: argparse.Namespace, folder: Path) -> 
     print("| stage | seconds | peak memory of a worker | share of the product's speed |\n|---|---|---|---|")
     for stage in STAGES:
         share = f"{rates.efficiency[stage]:.2f}" if stage in rates.efficiency else ""
-        print(f"| {stage} | {seconds[stage]:.1f} | {gib(peaks[stage])} | {share} |")
+        print(f"| {stage} | {seconds[stage]:.1f} | {format_nbytes(peaks[stage])} | {share} |")
     print(
         f"\nworkers start in {started:.1f} s, have the network {start_s:.1f} s later; {read / 1e6:.0f} MB/s read "
         f"a worker; {taken:.1f} inner steps a batch in {study.reconstruction.batches} batches, {whole:.1f} expected in "
@@ -249,11 +250,12 @@ class Watch:
 
 def warm_up(study: Study, cores: int, file: str) -> None:
     """On a worker: import, build the network and run it once."""
-    import distspc.activations  # noqa: F401
-    from distspc.images import network_input
-    from distspc.network import choose_network, load_network
+    import distspc.extraction.build  # noqa: F401
+    from distspc.extraction.network import load_network
+    from distspc.extraction.network_spec import resolve_network
+    from distspc.images.decoding import network_input
 
-    network = load_network(choose_network(study.model.weights, layers=study.layers), cores)
+    network = load_network(resolve_network(study.model.weights, layers=study.layers), cores)
     network.activations(np.stack([network_input(file)] * study.model.batch_size))
 
 
@@ -271,7 +273,7 @@ def bytes_per_s(store: str, layers: list[str], limit_s: float = 2.0) -> float:
 
 def distance_efficiency(client, folder: Path, resources: Resources, rates: Rates) -> dict[str, float]:
     """Share of the product's speed that distances reach: one task of the same size on every worker."""
-    from distspc.distances import nearest_distances
+    from distspc.distances.build import nearest_distances
 
     layer, sizes = "block5_pool", {"n_targets": 1024, "n_fillers": 1024}
     stores = [folder / f"distances-{i}.zarr" for i in range(resources.n_workers)]
@@ -320,12 +322,14 @@ def authors_way(settings: argparse.Namespace, study: Study, folder: Path, rates:
 
 def authors_extraction(settings: argparse.Namespace) -> dict[str, float]:
     """In a process of its own: seconds by term, of some images at all layers."""
-    from distspc.images import network_input
-    from distspc.network import _build_vgg16, _import_keras, choose_network
+    from distspc.extraction.backend import import_keras
+    from distspc.extraction.network import _build_vgg16
+    from distspc.extraction.network_spec import resolve_network
+    from distspc.images.decoding import network_input
 
-    keras = _import_keras(N_CORES)
+    keras = import_keras(N_CORES)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it says that models are traced anew: that is measured
-    vgg16 = _build_vgg16(choose_network("random", layers=list(LAYERS)))
+    vgg16 = _build_vgg16(resolve_network("random", layers=list(LAYERS)))
     files = sorted(Path(settings.photographs).iterdir())[: settings.authors_images]
     terms = {"model built anew": 0.0, "forward pass": 0.0, "file written": 0.0}
     with tempfile.TemporaryDirectory(dir=settings.directory) as folder:
@@ -484,8 +488,8 @@ def check(
           "peak memory of a worker | planned for a task |\n|---|---|---|---|---|---|---|")  # fmt: skip
     for stage, taken in real.items():
         plan = f"{plain[stage]:.0f}" if stage in plain else ""
-        planned = gib(memory[stage]) if stage in memory else ""
-        peak = gib(peaks[stage]) if stage in peaks else ""
+        planned = format_nbytes(memory[stage]) if stage in memory else ""
+        peak = format_nbytes(peaks[stage]) if stage in peaks else ""
         print(f"| {stage} | {foretold[stage]:.1f} | {taken:.1f} | {foretold[stage] / taken:.2f} | {plan} | {peak} | "
               f"{planned} |")  # fmt: skip
     total, taken = sum(foretold.values()), sum(real.values())

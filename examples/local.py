@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import distspc
-from distspc.demo import write_demo
+from distspc.datasets.demo import write_demo
 
 
 def main(folder: Path) -> None:

@@ -13,8 +13,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from distspc import memorability, write_report
-from distspc import store as store_module
+from distspc import write_report
+from distspc.memorability import relations
+from distspc.store import group as store_module
 
 N_TARGETS, N_FILLERS = 2222, 8042
 
@@ -63,7 +64,7 @@ def main(folder, report):
         ids = image_table(store)
         published_distances(store, ids, folder / "block5_pool_NN.csv")
         published_errors(store, ids, folder / "fc2_spc_rec_quality.npy")
-        memorability.relate(
+        relations.relate(
             store,
             scores_file=folder / "target_info_IsolaEtAl.csv",
             image_column="im_ind",

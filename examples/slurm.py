@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import distspc
-from distspc.demo import write_demo
+from distspc.datasets.demo import write_demo
 
 
 def main(folder: Path, gpu: str = "slurm-gpu", cpu: str = "slurm-cpu") -> None:

@@ -3,114 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from distspc import store as zarr_store
-from distspc.tiles import gib
+from distspc.messages import format_duration, format_nbytes
+from distspc.pipeline.connections import DEFAULT_PROFILE
+from distspc.store import group as zarr_store
 
 if TYPE_CHECKING:
     import pandas as pd
-    from distributed import Client
 
-    from distspc.compute import Progress as Report
-    from distspc.pipeline import Outcome, Study
-    from distspc.status import Progressed
-    from distspc.study import Shown, StageName
-
-DEFAULT_PROFILE = "local"
-
-
-class Clusters:
-    """Gives each stage its client; one cluster at a time, opened when first needed, closed on exit.
-
-    A stage runs where ``--profile`` says, else where the study's ``profiles`` say, else locally.
-    """
-
-    def __init__(
-        self,
-        study: Study,
-        profile: str | None,
-        overrides: Sequence[str],
-        *,
-        name: str,
-        performance_report: Path | None = None,
-    ) -> None:
-        self.study, self.profile, self.overrides, self.name = study, profile, overrides, name
-        self.performance_report = performance_report
-        self._open: str | None = None
-        self._n_reports = 0
-        self._stack = ExitStack()
-        self._client: Client | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self._stack.__exit__(*exception)
-
-    def __call__(self, stage: StageName) -> Client:
-        """The client for a stage."""
-        from distspc.deploy import dashboard_lines, deploy
-
-        wanted = self.study.profiles.get(stage, DEFAULT_PROFILE) if self.profile is None else self.profile
-        if self._client is not None and wanted == self._open:
-            return self._client
-        self._stack.close()
-        logs = self.study.store.parent / "distspc-logs"
-        self._client = self._stack.enter_context(
-            deploy(wanted, overrides=self.overrides, name=f"{self.name}-{stage}", log_directory=logs)
-        )
-        self._open = wanted
-        if self.performance_report is not None:
-            from distributed import performance_report
-
-            self._stack.enter_context(performance_report(filename=str(self._next_report(self.performance_report))))
-        for line in dashboard_lines(self._client):
-            sys.stderr.write(f"{line}\n")
-        return self._client
-
-    def _next_report(self, path: Path) -> Path:
-        """Each cluster of a run writes a report of its own: FILE.html, FILE-2.html, ..."""
-        self._n_reports += 1
-        return path if self._n_reports == 1 else path.with_name(f"{path.stem}-{self._n_reports}{path.suffix}")
-
-
-@contextmanager
-def progress_bars() -> Iterator[Report]:
-    """Show a bar per piece of work on standard error; plain lines where it is no terminal."""
-    if not sys.stderr.isatty():
-        yield _plain_line
-        return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        known: dict[str, Any] = {}
-
-        def note(label: str, n_done: int, n_tasks: int) -> None:
-            if label not in known:
-                known[label] = bars.add_task(label, total=n_tasks)
-            bars.update(known[label], completed=n_done, total=n_tasks)
-
-        yield note
-
-
-def _plain_line(label: str, n_done: int, n_tasks: int) -> None:
-    if n_done in (0, n_tasks):
-        state = f"{n_tasks} tasks" if n_done == 0 else "done"
-        sys.stderr.write(f"{label}: {state}\n")
-        sys.stderr.flush()
+    from distspc.pipeline.run import Outcome, Study
+    from distspc.pipeline.status import StageStatus
+    from distspc.study.file import Shown
 
 
 def _text(table: Table) -> str:
@@ -139,7 +47,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def status_table(rows: Sequence[Progressed]) -> str:
+def status_table(rows: Sequence[StageStatus]) -> str:
     """A line per stage and layer: done, how far, or to do."""
     shown = Table("stage", "layer", "state", box=None, pad_edge=False)
     for row in rows:
@@ -154,7 +62,7 @@ def status_table(rows: Sequence[Progressed]) -> str:
 
 def summary(study: Study, outcome: Outcome) -> str:
     """What a run did, its results in short, and where they are."""
-    from distspc.status import shown_results
+    from distspc.pipeline.status import shown_results
 
     shown = shown_results(study)
     lines = []
@@ -176,7 +84,7 @@ def summary(study: Study, outcome: Outcome) -> str:
 
 def _left_out(study: Study, shown: Shown) -> list[str]:
     """What was left out or converted, warnings first; nothing in a clean study."""
-    from distspc.provenance import left_out
+    from distspc.report.problems import left_out
 
     notices = left_out(study.store, study.layers, with_scores=shown["with_scores"])
     ordered = sorted(notices, key=lambda notice: not notice.warning)
@@ -185,7 +93,7 @@ def _left_out(study: Study, shown: Shown) -> list[str]:
 
 
 def _by_layer(study: Study, shown: Shown) -> pd.DataFrame:
-    from distspc.tables import tidy_table
+    from distspc.results.tidy import tidy_table
 
     frame = tidy_table(study.store, **shown)
     measures = ["distinctiveness", "reconstruction_error"]
@@ -196,8 +104,8 @@ def _by_layer(study: Study, shown: Shown) -> pd.DataFrame:
 
 
 def _relations(study: Study) -> pd.DataFrame:
-    from distspc.findings import p_cell
-    from distspc.tables import read_table_of
+    from distspc.report.numbers import p_cell
+    from distspc.results.stored_tables import read_table_of
 
     frame = read_table_of(study.store, "relations")
     plain = frame[(frame["method"] == "pearson") & (frame["given"] == "")]
@@ -206,22 +114,11 @@ def _relations(study: Study) -> pd.DataFrame:
     return main.assign(p=told)[["layer", "measure", "score", "n", "r", "ci_low", "ci_high", "p"]]
 
 
-def duration(seconds: float) -> str:
-    """Seconds in words.
-
-    >>> duration(5), duration(300), duration(9000)
-    ('5 s', '5 min', '2.5 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
 def plan_text(study: Study, profile: str | None, overrides: Sequence[str]) -> str:
     """What a study will cost: images, store, and a line per stage and layer."""
-    from distspc.deploy import load_profile
-    from distspc.plan import Resources, measure_gflops, plan_study, store_nbytes
-    from distspc.sources import check_sizes, count_images
+    from distspc.deployment.profile.reading import load_profile
+    from distspc.pipeline.cost import Resources, measure_gflops, plan_study, store_nbytes
+    from distspc.study.images import check_sizes, count_images
 
     gflops = measure_gflops()
     n_targets, n_fillers = count_images(study)
@@ -237,17 +134,24 @@ def plan_text(study: Study, profile: str | None, overrides: Sequence[str]) -> st
         rows = plan_study(study, n_targets=n_targets, n_fillers=n_fillers, resources=resources)
         for row in (r for r in rows if r.stage == stage):
             seconds += row.seconds
-            cells = (f"{row.n_tasks}", gib(row.task_nbytes), gib(row.moved_nbytes), duration(row.seconds))
+            cells = (
+                f"{row.n_tasks}",
+                format_nbytes(row.task_nbytes),
+                format_nbytes(row.moved_nbytes),
+                format_duration(row.seconds),
+            )
             shown.add_row(row.stage, row.layer, *cells)
     check_sizes(study, n_targets, n_fillers)
     lines = [
         f"images: {n_targets} targets, {n_fillers} fillers; layers: {', '.join(study.layers)}",
-        f"store: {gib(store_nbytes(study, n_targets + n_fillers))} of activations before compression, at {study.store}",
+        f"store: {format_nbytes(store_nbytes(study, n_targets + n_fillers))} of activations before compression, "
+        f"at {study.store}",
         *(
-            f"profile {name}: {r.n_workers} workers of {r.cores} cores and {gib(r.memory_nbytes)}"
+            f"profile {name}: {r.n_workers} workers of {r.cores} cores and {format_nbytes(r.memory_nbytes)}"
             for name, r in told.items()
         ),
         _text(shown),
-        f"estimate: {duration(seconds)}, if every core does {gflops:.0f} GFLOP/s of float32 products as this one does",
+        f"estimate: {format_duration(seconds)}, if every core does {gflops:.0f} GFLOP/s of float32 products as this "
+        "one does",
     ]
     return "\n".join(lines)

@@ -81,8 +81,9 @@ def _with_weights(path: Path) -> str:
     """The study of the demo with a network of the user's own, at the layers that its file has."""
     import yaml
 
-    from distspc.recipe import VGG16, choose_network, vgg16_weight_shapes
-    from distspc.weights import is_whole_model, layers_with_weights
+    from distspc.extraction.network_spec import resolve_network
+    from distspc.extraction.weights import is_whole_model, layers_with_weights
+    from distspc.layers import VGG16, vgg16_weight_shapes
 
     content = yaml.safe_load(STUDY)
     layers = content["layers"]
@@ -92,7 +93,7 @@ def _with_weights(path: Path) -> str:
         layers = [layer for layer in layers if there.issuperset(vgg16_weight_shapes(below[layer], 1365))]
         if not layers:
             raise InputError(f"weights {str(path)!r} have the weights of none of {', '.join(content['layers'])}")
-    choose_network(str(path.absolute()), layers=layers)
+    resolve_network(str(path.absolute()), layers=layers)
     content |= {"model": {"weights": str(path.absolute())}, "layers": layers}
     head = "# A demonstration: patches of photographs that scikit-image and scikit-learn ship.\n"
     return head + yaml.safe_dump(content, sort_keys=False)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from distspc.errors import InputError
+from distspc.io.files import write_whole
 
 VARIABLE = "img"
 N_TARGETS = 2222
@@ -96,7 +97,7 @@ def _convert_file(
         for i, image in zip(range(1, n + 1), images, strict=False):
             stream = io.BytesIO()
             PIL.Image.fromarray(image).save(stream, **options)
-            _write_whole(folder / f"{i}.{suffix}", stream.getvalue())
+            write_whole(folder / f"{i}.{suffix}", stream.getvalue())
             if progress is not None:
                 progress(folder.name, i, n)
     return n
@@ -117,13 +118,6 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(f"folder {str(folder)!r}: a part of this path is a file already: name a new folder") from error
-
-
-def _write_whole(file: Path, data: bytes) -> None:
-    """Write beside, then rename: a file is there whole or not at all."""
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(file)
 
 
 @contextmanager

@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from distspc.csv_tables import listed
 from distspc.errors import InputError
-from distspc.scores import check_rates, need_columns, numeric_columns, read_table, to_numbers
+from distspc.io.columns import need_columns, numeric_columns, read_table, to_numbers
+from distspc.memorability.scores import check_rates
+from distspc.messages import shorten
 
 _DEEPEST = 4  # folders between the data set's and those that its table names
 
@@ -76,7 +77,7 @@ def _read_isola_counts(file: Path, n_targets: int = 2222) -> pd.DataFrame:
                 table = pd.DataFrame({"hit": hits / (hits + misses), "fa": alarms / (alarms + rejections)})
             table.insert(0, "im_ind", range(1, len(table) + 1))
             return table.assign(corrected_hit=table["hit"] - table["fa"])
-    raise InputError(f"{file} holds no records with the fields {', '.join(fields)}; it has {listed(content)}")
+    raise InputError(f"{file} holds no records with the fields {', '.join(fields)}; it has {shorten(content)}")
 
 
 def read_memcat(folder: Path) -> pd.DataFrame:
@@ -191,7 +192,7 @@ def locate_images(folder: str | Path, paths: Sequence[str]) -> list[str | None]:
         for root in _roots(path.as_posix(), files.get(path.name, ()))
     )
     if not votes:
-        raise InputError(f"no images: no folder in {folder} leads to {listed(paths, most=3)}; unpack them there")
+        raise InputError(f"no images: no folder in {folder} leads to {shorten(paths, most=3)}; unpack them there")
     root, short = min(votes, key=lambda key: (-votes[key], key[0].count("/"), key))
     there = {file for found in files.values() for file in found}
     located = [f"{root}{path.as_posix()}" for path in (shorter if short else wanted)]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -65,3 +68,23 @@ def _logged_in_from_elsewhere() -> bool:
 
 def _jupyter_prefix() -> str:
     return os.environ.get("JUPYTERHUB_SERVICE_PREFIX") or ("/" if os.environ.get("JPY_PARENT_PID") else "")
+
+
+def free_dashboard(address: str) -> str:
+    """The dashboard's address as asked for, or any free port where that one is taken."""
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError:
+            return f"{host}:0"
+    return address
+
+
+@contextmanager
+def port_may_be_taken() -> Iterator[None]:
+    """Inside this block Dask takes another port without a warning where somebody was faster."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Port .* is already in use", category=UserWarning)
+        yield

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distspc.deploy.profiles import ADDRESS, Profile
+from distspc.deployment.profile.settings import ADDRESS, Profile
 from distspc.errors import InputError, WorkerError
 
 if TYPE_CHECKING:
     from distributed import Client
+
 
 START_S = 60.0
 CONNECT_S = 15.0

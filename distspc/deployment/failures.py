@@ -138,7 +138,7 @@ def _texts(log_directory: Path | None, job_ids: Sequence[str]) -> Iterator[tuple
             yield path, text
 
 
-def last_words(log_directory: Path | None, job_ids: Sequence[str]) -> str:
+def last_log_error(log_directory: Path | None, job_ids: Sequence[str]) -> str:
     """The telling line of the newest log of these jobs, and its path; or that there is none."""
     for path, text in _texts(log_directory, job_ids):
         if found := _MISSING.search(text):

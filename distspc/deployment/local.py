@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from distspc.deploy.machine import gpu_ids, worker_environment
-from distspc.deploy.profiles import Profile
-from distspc.deploy.signals import shielded
+from distspc.deployment.dashboard import free_dashboard, port_may_be_taken
+from distspc.deployment.profile.settings import Profile
+from distspc.deployment.profile.shape import gpu_ids, worker_environment
+from distspc.deployment.shutdown import cluster_closed
 from distspc.errors import WorkerError
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
+
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ def local_client(profile: Profile, *, name: str) -> Iterator[Client]:
         cluster = _cluster(profile, name)
     with (
         _limited(profile, cores),
-        cluster_closed(cluster, profile),
-        workers_kept(cluster),
+        cluster_closed(cluster, profile.settings.timeouts.close),
+        replace_lost_workers(cluster),
         Client(cluster) as client,
     ):
         cluster.scale(n_workers)
@@ -61,7 +61,7 @@ def _wait_for_workers(client: Client, n_workers: int, timeout: float) -> None:
 
 
 @contextmanager
-def workers_kept(cluster: Any) -> Iterator[None]:
+def replace_lost_workers(cluster: Any) -> Iterator[None]:
     """Inside this block a local worker that is gone for good is replaced.
 
     A nanny starts its worker anew, but ends when that fails, and Dask ends it when the worker is away for longer
@@ -87,23 +87,6 @@ def workers_kept(cluster: Any) -> Iterator[None]:
         yield
     finally:
         cluster.loop.add_callback(ended.set)
-
-
-@contextmanager
-def cluster_closed(cluster: Any, profile: Profile) -> Iterator[None]:
-    """Close a cluster at the end of the block, whatever comes."""
-    try:
-        yield
-    finally:
-        # Results are stored by now: a worker slow to unload TensorFlow may be ended by force without a word.
-        nanny = logging.getLogger("distributed.nanny")
-        level = nanny.level
-        nanny.setLevel(logging.ERROR)
-        try:
-            with shielded("ending the workers"):
-                cluster.close(timeout=profile.settings.timeouts.close)
-        finally:
-            nanny.setLevel(level)
 
 
 def _cluster(profile: Profile, name: str) -> LocalCluster:
@@ -140,26 +123,6 @@ def _own_gpu(spec: dict[Any, Any], gpus: list[str]) -> dict[Any, Any]:
         worker: {**one, "options": {**one["options"], "env": {"CUDA_VISIBLE_DEVICES": gpus[int(worker) % len(gpus)]}}}
         for worker, one in spec.items()
     }
-
-
-def free_dashboard(address: str) -> str:
-    """The dashboard's address as asked for, or any free port where that one is taken."""
-    host, _, port = address.rpartition(":")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, int(port)))
-        except OSError:
-            return f"{host}:0"
-    return address
-
-
-@contextmanager
-def port_may_be_taken() -> Iterator[None]:
-    """Inside this block Dask takes another port without a warning where somebody was faster."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Port .* is already in use", category=UserWarning)
-        yield
 
 
 @contextmanager

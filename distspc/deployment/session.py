@@ -9,15 +9,17 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distspc.deploy.checks import QUEUES
-from distspc.deploy.config import dask_config, flatten
-from distspc.deploy.failures import explain_failure, log_tail
-from distspc.deploy.machine import THREAD_VARIABLES, worker_environment
-from distspc.deploy.profiles import Profile, load_profile
-from distspc.deploy.signals import terminate_like_interrupt
+from distspc.deployment.failures import explain_failure, log_tail
+from distspc.deployment.profile.dask_config import dask_config, flatten
+from distspc.deployment.profile.queues import QUEUES
+from distspc.deployment.profile.reading import load_profile
+from distspc.deployment.profile.settings import Profile
+from distspc.deployment.profile.shape import THREAD_VARIABLES, worker_environment
+from distspc.deployment.shutdown import terminate_like_interrupt
 
 if TYPE_CHECKING:
     from distributed import Client
+
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +81,7 @@ def _open(profile: Profile, name: str, log_directory: Path) -> Iterator[Client]:
 
     with ExitStack() as stack:
         if profile.kind in QUEUES:
-            from distspc.deploy.jobqueue import cluster_class
+            from distspc.deployment.batch.job_classes import cluster_class
 
             cluster_class(profile.kind)  # its import sets Dask's defaults: before the profile does
         tail = stack.enter_context(log_tail())
@@ -96,18 +98,18 @@ def _open(profile: Profile, name: str, log_directory: Path) -> Iterator[Client]:
 
 def _client(profile: Profile, name: str, log_directory: Path) -> AbstractContextManager[Client]:
     if profile.kind in QUEUES:
-        from distspc.deploy.queue import queue_client
+        from distspc.deployment.batch.client import queue_client
 
         return queue_client(profile, name=name, log_directory=log_directory)
     if profile.kind == "slurm-runner":
-        from distspc.deploy.runner import runner_client
+        from distspc.deployment.batch.runner import runner_client
 
         return runner_client(profile, log_directory=log_directory)
     if profile.kind == "address":
-        from distspc.deploy.existing import existing_client
+        from distspc.deployment.existing import existing_client
 
         return existing_client(profile)
-    from distspc.deploy.local import local_client
+    from distspc.deployment.local import local_client
 
     return local_client(profile, name=name)
 

@@ -35,7 +35,7 @@ def terminate_like_interrupt() -> Iterator[None]:
 
 
 @contextmanager
-def shielded(what: str) -> Iterator[None]:
+def defer_signals(what: str) -> Iterator[None]:
     """Inside this block SIGINT and SIGTERM wait: a second Ctrl-C must not leave jobs in the queue."""
     if not _in_main_thread():
         yield
@@ -57,7 +57,7 @@ def shielded(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def handlers_kept() -> Iterator[None]:
+def preserve_signal_handlers() -> Iterator[None]:
     """Leave SIGINT's handler as it is: importing dask_jobqueue replaces it by a silent exit, or fails in a thread."""
     set_handler, importing = signal.signal, threading.get_ident()
     if _in_main_thread():
@@ -78,3 +78,20 @@ def handlers_kept() -> Iterator[None]:
         yield
     finally:
         signal.signal = set_handler
+
+
+@contextmanager
+def cluster_closed(cluster: Any, timeout_s: float) -> Iterator[None]:
+    """Close a cluster at the end of the block, whatever comes, within some seconds."""
+    try:
+        yield
+    finally:
+        # Results are stored by now: a worker slow to unload TensorFlow may be ended by force without a word.
+        nanny = logging.getLogger("distributed.nanny")
+        level = nanny.level
+        nanny.setLevel(logging.ERROR)
+        try:
+            with defer_signals("ending the workers"):
+                cluster.close(timeout=timeout_s)
+        finally:
+            nanny.setLevel(level)

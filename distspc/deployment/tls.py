@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from distributed import Security
 
+
 CERTIFICATE, KEY = "certificate.pem", "key.pem"
 READY = "ready"
 """Written last: who waits for the certificates waits for this."""
@@ -27,7 +28,7 @@ def certificate_folder(parent: Path) -> Iterator[Path]:
     from filelock import SoftFileLock
 
     parent.mkdir(parents=True, exist_ok=True)
-    sweep(parent)
+    remove_stale_certificates(parent)
     folder = Path(tempfile.mkdtemp(prefix=".tls-", dir=parent))
     try:
         with SoftFileLock(folder / OWNER, timeout=LOOK_S, mode=0o600):
@@ -36,7 +37,7 @@ def certificate_folder(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def sweep(parent: Path) -> None:
+def remove_stale_certificates(parent: Path) -> None:
     """Remove the certificates of runs that were killed: this user's, whose process on this machine is no more."""
     from filelock import SoftFileLock, Timeout
 

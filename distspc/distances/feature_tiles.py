@@ -8,22 +8,17 @@ from functools import reduce
 
 import numpy as np
 
-from distspc.distance_plan import Range, overlap
-from distspc.distance_stream import Tile, pass_over
-from distspc.distance_tasks import (
-    Reader,
-    Settings,
-    TileResult,
-    category_codes,
-    check_rows,
-    check_scales,
-    own_columns,
-    pair_groups,
-    single_threaded_blas,
-)
-from distspc.kernels.candidates import Pairs, sieve
-from distspc.kernels.distance import choose_centre, error_bound, pair_distances, products, symmetric_products
-from distspc.kernels.rows import RowStatistics, row_statistics
+from distspc.distances.checks import check_rows, check_scales
+from distspc.distances.options import DistanceOptions
+from distspc.distances.plan import Range, overlap
+from distspc.distances.reading import Reader, category_codes
+from distspc.distances.tile import Tile, TileResult, pair_groups, self_columns
+from distspc.distances.tile_stream import pass_over
+from distspc.kernels.distance.bounds import error_bound
+from distspc.kernels.distance.candidates import Pairs, select_candidates
+from distspc.kernels.distance.products import choose_centre, pair_distances, products, symmetric_products
+from distspc.kernels.distance.rows import RowStatistics, row_statistics
+from distspc.kernels.threads import single_threaded_blas
 
 
 @dataclass(frozen=True)
@@ -37,7 +32,9 @@ class Partial:
     read_nbytes: int
 
 
-def multiply_features(settings: Settings, targets: Range, images: Range, features: Range, tile_rows: int) -> Partial:
+def multiply_features(
+    settings: DistanceOptions, targets: Range, images: Range, features: Range, tile_rows: int
+) -> Partial:
     """Float64 products and sums of one feature tile, for all pairs of some targets and a range of images.
 
     The result is big: it stays on the worker until `add_partials` has added it to its neighbours there. (That is
@@ -54,7 +51,13 @@ class _Products:
     """State of `multiply_features`: the targets' rows, and products and sums so far."""
 
     def __init__(
-        self, settings: Settings, targets: Range, images: Range, features: Range, rows: np.ndarray, n_threads: int
+        self,
+        settings: DistanceOptions,
+        targets: Range,
+        images: Range,
+        features: Range,
+        rows: np.ndarray,
+        n_threads: int,
     ) -> None:
         self.settings, self.targets, self.images, self.rows = settings, targets, images, rows
         self.first_feature, self.n_threads = features[0], n_threads
@@ -105,7 +108,7 @@ class _Products:
         return Partial(self.out, self.left, right, 1, read_nbytes)
 
 
-def _check_finite(settings: Settings, statistics: RowStatistics, images: Range) -> None:
+def _check_finite(settings: DistanceOptions, statistics: RowStatistics, images: Range) -> None:
     check_rows(replace(settings, metric="euclidean"), statistics, images)
 
 
@@ -123,11 +126,11 @@ def add_partials(parts: list[Partial]) -> Partial:
     )
 
 
-def search_products(settings: Settings, targets: Range, images: Range, partial: Partial) -> TileResult:
+def search_products(settings: DistanceOptions, targets: Range, images: Range, partial: Partial) -> TileResult:
     """Candidates from the products of whole rows, with what each estimate can be off; nothing is read again here."""
     check_scales(settings, partial.left, targets)
     check_scales(settings, partial.right, images)
-    sieved = sieve(
+    sieved = select_candidates(
         partial.products,
         partial.left,
         partial.right,
@@ -136,7 +139,7 @@ def search_products(settings: Settings, targets: Range, images: Range, partial: 
         n_neighbours=settings.n_neighbours,
         limit=np.full(len(partial.products), np.inf),
         drop_zero=settings.drop_zero,
-        own=own_columns(targets, images),
+        own=self_columns(targets, images),
         groups=pair_groups(category_codes(settings), targets, images),
     )
     return TileResult(
@@ -155,7 +158,7 @@ def search_products(settings: Settings, targets: Range, images: Range, partial: 
     )
 
 
-def rescore(settings: Settings, pairs: Pairs, n_features: int, nbytes: int) -> tuple[np.ndarray, int]:
+def rescore(settings: DistanceOptions, pairs: Pairs, n_features: int, nbytes: int) -> tuple[np.ndarray, int]:
     """Distances of pairs from their rows, read again in groups of at most `nbytes`; and the bytes read."""
     read = Reader(settings, (0, n_features))
     distance = np.empty(len(pairs))

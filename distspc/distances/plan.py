@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from distspc.errors import InputError
-from distspc.kernels.distance import PANEL_NBYTES
-from distspc.tiles import gib, ranges
+from distspc.kernels.distance.bounds import PANEL_NBYTES
+from distspc.messages import format_nbytes
+from distspc.tasks import ranges
 
 Range = tuple[int, int]
 
@@ -34,11 +35,11 @@ FEATURE_TILE_ROWS = 1_024
 N_BUFFERS = 2
 """Tiles in memory at once: one that is worked on, one on its way from the store."""
 DEFAULT_NBYTES = 4 * 2**30
-REREAD = 0.25
+MAX_REREAD_SHARE = 0.25
 """Share of a layer's bytes that may be read again to hold whole rows."""
-SPLIT = 2
+TREE_FAN_IN = 2
 """Partial products that one task of the tree adds up: of all numbers, two leaves the fewest waiting in memory."""
-_FIXED = 224 * 2**20
+_FIXED_NBYTES = 224 * 2**20
 """Bytes for what does not grow: decoded chunks on their way, estimates of a few rows, small tables."""
 _THREADS = 8
 """Threads whose working copies are counted; a worker with more of them has more memory than these take, too."""
@@ -79,7 +80,7 @@ class DistancePlan:
 
 
 @dataclass(frozen=True)
-class Problem:
+class LayerSize:
     """Size of one layer's distances: targets, pool of images (a range of positions), features and their chunks."""
 
     layer: str
@@ -90,7 +91,7 @@ class Problem:
     chunk_features: int
 
 
-def plan_distances(problem: Problem, *, memory_nbytes: int | None, n_workers: int = 1) -> DistancePlan:
+def plan_distances(problem: LayerSize, *, memory_nbytes: int | None, n_workers: int = 1) -> DistancePlan:
     """Cut one layer's distances into tasks that fit.
 
     Parameters
@@ -125,15 +126,16 @@ def plan_distances(problem: Problem, *, memory_nbytes: int | None, n_workers: in
     tiled = _feature_tiles(problem, memory, n_workers) if problem.n_features > problem.chunk_features else None
     plan = tiled or whole
     if plan is None:
-        least = _least(problem)
+        least = _smallest_task_nbytes(problem)
         raise InputError(
-            f"{problem.layer}: the smallest distance task needs {gib(least)} of memory and may use {gib(memory)}; give "
+            f"{problem.layer}: the smallest distance task needs {format_nbytes(least)} of memory and may use "
+            f"{format_nbytes(memory)}; give "
             f"the workers more memory (`memory` in the profile) or fewer threads each, which share it"
         )
     return plan
 
 
-def _whole_rows(problem: Problem, memory: int, n_workers: int) -> DistancePlan | None:
+def _whole_rows(problem: LayerSize, memory: int, n_workers: int) -> DistancePlan | None:
     rows = _halvings(TILE_ROWS, problem.chunk_rows)
     fits = [r for r in rows if _whole_nbytes(problem, problem.n_targets, r) <= memory]
     # All targets at once if the tiles stay tall enough to multiply well, or else fewer targets.
@@ -148,12 +150,12 @@ def _whole_rows(problem: Problem, memory: int, n_workers: int) -> DistancePlan |
     return _plan(problem, n_targets, images, features, tile_rows, _whole_nbytes(problem, n_targets, tile_rows))
 
 
-def _worthwhile(problem: Problem, plan: DistancePlan) -> bool:
+def _worthwhile(problem: LayerSize, plan: DistancePlan) -> bool:
     once = 4 * problem.n_features * (problem.pool[1] - problem.pool[0] + problem.n_targets * (problem.pool[0] > 0))
-    return len(plan.targets) == 1 and plan.read_nbytes <= (1 + REREAD) * once
+    return len(plan.targets) == 1 and plan.read_nbytes <= (1 + MAX_REREAD_SHARE) * once
 
 
-def _feature_tiles(problem: Problem, memory: int, n_workers: int) -> DistancePlan | None:
+def _feature_tiles(problem: LayerSize, memory: int, n_workers: int) -> DistancePlan | None:
     n_chunks = -(-problem.n_features // problem.chunk_features)
     n_images = problem.pool[1] - problem.pool[0]
     for n_targets in _halvings(problem.n_targets, 1):
@@ -168,7 +170,7 @@ def _feature_tiles(problem: Problem, memory: int, n_workers: int) -> DistancePla
     return None
 
 
-def _least(problem: Problem) -> int:
+def _smallest_task_nbytes(problem: LayerSize) -> int:
     if problem.n_features <= problem.chunk_features:
         return _whole_nbytes(problem, 1, problem.chunk_rows)
     return _tile_nbytes(problem, 1, problem.chunk_rows, problem.chunk_rows)
@@ -182,24 +184,24 @@ def _halvings(largest: int, least: int) -> list[int]:
     return [-(-n // least) * least for n in found]
 
 
-def _image_ranges(problem: Problem, size: int, n_ranges: int) -> tuple[Range, ...]:
+def _image_ranges(problem: LayerSize, size: int, n_ranges: int) -> tuple[Range, ...]:
     start, stop = problem.pool
     size = min(size, -(-(stop - start) // n_ranges))
     size = -(-size // problem.chunk_rows) * problem.chunk_rows
     return tuple((max(a, start), b) for a, b in ranges(stop, size) if b > start)
 
 
-def _whole_nbytes(problem: Problem, n_targets: int, tile_rows: int) -> int:
+def _whole_nbytes(problem: LayerSize, n_targets: int, tile_rows: int) -> int:
     # The targets, tiles, float64 products and those of a panel, copies of panels.
     rows = 4 * problem.n_features * (n_targets + N_BUFFERS * tile_rows)
-    return rows + 16 * n_targets * tile_rows + _panels(n_targets, tile_rows) + _FIXED
+    return rows + 16 * n_targets * tile_rows + _panels(n_targets, tile_rows) + _FIXED_NBYTES
 
 
-def _tile_nbytes(problem: Problem, n_targets: int, n_images: int, tile_rows: int) -> int:
+def _tile_nbytes(problem: LayerSize, n_targets: int, n_images: int, tile_rows: int) -> int:
     # Products of the task, those that wait on every level of the tree to be added up, and their sum.
     rows = 4 * problem.chunk_features * (n_targets + N_BUFFERS * tile_rows)
     n_levels = (-(-problem.n_features // problem.chunk_features) - 1).bit_length()
-    return rows + 8 * (n_levels + 2) * n_targets * n_images + _panels(n_targets, tile_rows) + _FIXED
+    return rows + 8 * (n_levels + 2) * n_targets * n_images + _panels(n_targets, tile_rows) + _FIXED_NBYTES
 
 
 def _panels(n_targets: int, tile_rows: int) -> int:
@@ -207,7 +209,7 @@ def _panels(n_targets: int, tile_rows: int) -> int:
 
 
 def _plan(
-    problem: Problem,
+    problem: LayerSize,
     n_targets: int,
     images: tuple[Range, ...],
     features: tuple[Range, ...],

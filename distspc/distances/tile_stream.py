@@ -6,30 +6,21 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
 
-from distspc.distance_plan import Range, buffer_lengths, tiles_beside
-from distspc.distance_tasks import Reader, Settings, row_memory, single_threaded_blas
-from distspc.kernels.rows import RowStatistics
-from distspc.kernels.threads import thread_parts
+from distspc.distances.options import DistanceOptions
+from distspc.distances.plan import Range, buffer_lengths, tiles_beside
+from distspc.distances.reading import Reader, row_memory
+from distspc.distances.tile import Tile
+from distspc.kernels.threads import single_threaded_blas, thread_parts
 
 Result_co = TypeVar("Result_co", covariant=True)
 
 
-@dataclass(frozen=True)
-class Tile:
-    """Some images: their range, rows and statistics."""
-
-    images: Range
-    rows: np.ndarray
-    statistics: RowStatistics
-
-
-class Pass(Protocol[Result_co]):
+class TileConsumer(Protocol[Result_co]):
     """What is done with the targets' rows, which it holds, and the tiles of images that go past them."""
 
     def tile(self, images: Range, rows: np.ndarray) -> Tile:
@@ -46,12 +37,12 @@ class Pass(Protocol[Result_co]):
 
 
 def pass_over(
-    settings: Settings,
+    settings: DistanceOptions,
     targets: Range,
     images: Range,
     features: Range,
     tile_rows: int,
-    begin: Callable[[np.ndarray, int], Pass[Result_co]],
+    begin: Callable[[np.ndarray, int], TileConsumer[Result_co]],
 ) -> Result_co:
     """Read the targets, then every tile of images once, while targets are compared with each other and earlier tiles.
 

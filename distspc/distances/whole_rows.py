@@ -4,35 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from distspc.distance_plan import Range, overlap
-from distspc.distance_stream import Tile, pass_over
-from distspc.distance_tasks import (
-    Settings,
-    TileResult,
-    category_codes,
-    check_rows,
-    own_columns,
-    pair_groups,
-)
-from distspc.kernels.candidates import Nearest, Pairs, Sieved, add_to_pool, sieve
-from distspc.kernels.distance import (
-    choose_centre,
-    error_bound,
-    pair_distances,
-    product_dtype,
-    products,
-    symmetric_products,
-)
-from distspc.kernels.rows import row_statistics
+from distspc.distances.checks import check_rows
+from distspc.distances.options import DistanceOptions
+from distspc.distances.plan import Range, overlap
+from distspc.distances.reading import category_codes
+from distspc.distances.tile import Tile, TileResult, pair_groups, self_columns
+from distspc.distances.tile_stream import pass_over
+from distspc.kernels.distance.bounds import error_bound, product_dtype
+from distspc.kernels.distance.candidates import Nearest, Pairs, Selection, add_to_pool, select_candidates
+from distspc.kernels.distance.products import choose_centre, pair_distances, products, symmetric_products
+from distspc.kernels.distance.rows import row_statistics
 from distspc.kernels.threads import in_threads
 
-FLOOD = 0.02
+MAX_CANDIDATE_SHARE = 0.02
 """Share of a tile's pairs beyond which one more product in float64 costs less than computing the pairs again."""
 PAIRS_AT_ONCE = 2**19
 """Pairs of a thread that are taken in at once: where many are duplicates, each takes 100 bytes and more."""
 
 
-def search_rows(settings: Settings, targets: Range, images: Range, n_features: int, tile_rows: int) -> TileResult:
+def search_rows(
+    settings: DistanceOptions, targets: Range, images: Range, n_features: int, tile_rows: int
+) -> TileResult:
     """Nearest neighbours of some targets in a range of images, exact: whole rows of the targets in memory.
 
     Pairs that the products of a tile cannot tell apart are computed again while it is there.
@@ -53,7 +45,7 @@ class _Search:
     """State of `search_rows`: the targets' rows, and what the tiles so far have left."""
 
     def __init__(
-        self, settings: Settings, targets: Range, images: Range, tile_rows: int, rows: np.ndarray, n_threads: int
+        self, settings: DistanceOptions, targets: Range, images: Range, tile_rows: int, rows: np.ndarray, n_threads: int
     ) -> None:
         self.settings, self.targets, self.images, self.rows = settings, targets, images, rows
         self.tile_rows, self.n_threads = tile_rows, n_threads
@@ -141,15 +133,15 @@ class _Search:
 
     def _take_some(self, which: slice, tile: Tile, product: np.ndarray) -> None:
         sieved = self._sieve(which, tile, product)
-        flooded = len(sieved.pairs) > max(64, FLOOD * product.size)
+        flooded = len(sieved.pairs) > max(64, MAX_CANDIDATE_SHARE * product.size)
         if product.dtype == np.float32 and (flooded or sieved.vague):
             again = products(self.rows[which], tile.rows, centre=self.centre, dtype=np.float64)
             sieved = self._sieve(which, tile, again)
         self._rescore(which, tile, sieved)
 
-    def _sieve(self, which: slice, tile: Tile, product: np.ndarray) -> Sieved:
+    def _sieve(self, which: slice, tile: Tile, product: np.ndarray) -> Selection:
         targets = (self.targets[0] + which.start, self.targets[0] + which.stop)
-        return sieve(
+        return select_candidates(
             product,
             self.left[which],
             tile.statistics,
@@ -158,11 +150,11 @@ class _Search:
             n_neighbours=self.settings.n_neighbours,
             limit=self.nearest.limit(self.settings.metric)[which],
             drop_zero=self.settings.drop_zero,
-            own=own_columns(targets, tile.images),
+            own=self_columns(targets, tile.images),
             groups=pair_groups(self.categories, targets, tile.images),
         )
 
-    def _rescore(self, which: slice, tile: Tile, sieved: Sieved) -> None:
+    def _rescore(self, which: slice, tile: Tile, sieved: Selection) -> None:
         pairs, metric = sieved.pairs.shifted(which.start, 0), self.settings.metric
         distance = pair_distances(self.rows, tile.rows, pairs.target, pairs.image, metric=metric)
         self.n_rescored.append(len(pairs))

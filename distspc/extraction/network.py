@@ -10,9 +10,7 @@ import functools
 import importlib
 import logging
 import math
-import os
 import sys
-import tempfile
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,37 +19,20 @@ from typing import Any
 
 import numpy as np
 
-from distspc import weights as weight_files
 from distspc.errors import InputError
-from distspc.recipe import (
-    VGG16,
-    WEIGHTS_WORDS,
-    Recipe,
-    choose_network,
-    refuse_unknown,
-    vgg16_shape,
-    vgg16_weight_shapes,
-)
+from distspc.extraction import weights as weight_files
+from distspc.extraction.backend import DEVICE, import_keras
+from distspc.extraction.network_spec import NetworkSpec, refuse_unknown
+from distspc.extraction.options import WEIGHTS_WORDS
+from distspc.layers import VGG16, vgg16_shape, vgg16_weight_shapes
 
 logger = logging.getLogger(__name__)
 
-__all__ = [
-    "Network",
-    "Recipe",
-    "choose_network",
-    "layer_shapes",
-    "load_network",
-    "preprocess",
-    "random_kernel",
-    "release_network",
-]
-
 CAFFE_MEAN_BGR = (104.006, 116.669, 122.679)
 Shapes = Mapping[str, Sequence[tuple[int, ...]]]
-_DEVICE = threading.Lock()  # one batch at a time: a second thread of the worker decodes and writes meanwhile
 
 
-def layer_shapes(recipe: Recipe) -> dict[str, tuple[int, ...]]:
+def layer_shapes(recipe: NetworkSpec) -> dict[str, tuple[int, ...]]:
     """Shape of each asked layer's output for one image; loads Keras only for networks other than VGG-16.
 
     Parameters
@@ -71,7 +52,7 @@ def layer_shapes(recipe: Recipe) -> dict[str, tuple[int, ...]]:
     """
     if recipe.architecture == "vgg16":
         return {layer: vgg16_shape(layer, recipe.n_classes) for layer in recipe.layers}
-    with _float32(_import_keras(None)):
+    with _float32(import_keras(None)):
         model = _cut(_load_model(recipe), recipe.layers)
     return {layer: _shape(model.output[layer], layer) for layer in recipe.layers}
 
@@ -87,8 +68,8 @@ class Network:
         Threads of the device, where this process has not settled them yet; None leaves them.
     """
 
-    def __init__(self, recipe: Recipe, n_threads: int | None = None) -> None:
-        keras = _import_keras(n_threads)
+    def __init__(self, recipe: NetworkSpec, n_threads: int | None = None) -> None:
+        keras = import_keras(n_threads)
         self.recipe = recipe
         with _float32(keras):
             full = _build_vgg16(recipe) if recipe.architecture == "vgg16" else _load_model(recipe)
@@ -118,7 +99,7 @@ class Network:
             batch = preprocess(images, self.recipe.preprocessing)
         else:
             batch = self._prepare(images.astype(np.float32), data_format="channels_last")
-        with _DEVICE:
+        with DEVICE:
             outputs = self._model.predict_on_batch(batch)
         found = {layer: np.asarray(outputs[layer]) for layer in self.recipe.layers}
         if self.recipe.precision != "float32":
@@ -127,14 +108,14 @@ class Network:
 
 
 @functools.lru_cache(maxsize=1)
-def _cached_network(recipe: Recipe, n_threads: int | None) -> Network:
+def _cached_network(recipe: NetworkSpec, n_threads: int | None) -> Network:
     return Network(recipe, n_threads)
 
 
 _BUILDING = threading.Lock()
 
 
-def load_network(recipe: Recipe, n_threads: int | None = None) -> Network:
+def load_network(recipe: NetworkSpec, n_threads: int | None = None) -> Network:
     """Build a network, or give the one that this process has built before; one is kept at a time.
 
     Parameters
@@ -216,7 +197,7 @@ def random_kernel(shape: Sequence[int], fan_in: int, *, seed: int, name: str) ->
 # ---------------------------------------------------------------- VGG-16
 
 
-def _build_vgg16(recipe: Recipe) -> Any:
+def _build_vgg16(recipe: NetworkSpec) -> Any:
     """VGG-16 up to the deepest asked layer, with its weights."""
     import keras
 
@@ -239,12 +220,12 @@ def _random_weights(shapes: Shapes, seed: int) -> Iterator[tuple[str, list[np.nd
         yield name, [drawn, np.zeros(bias, np.float32)]
 
 
-def _read_weights(shapes: Shapes, recipe: Recipe) -> Iterator[tuple[str, list[np.ndarray]]]:
+def _read_weights(shapes: Shapes, recipe: NetworkSpec) -> Iterator[tuple[str, list[np.ndarray]]]:
     weight_files.check_digest(recipe.weights, weight_files.file_digest(recipe.weights), recipe.digest)
     return weight_files.read_weights(recipe.weights, shapes)
 
 
-def _vgg16_layer(name: str, kind: int | str, recipe: Recipe, given: Sequence[np.ndarray]) -> Any:
+def _vgg16_layer(name: str, kind: int | str, recipe: NetworkSpec, given: Sequence[np.ndarray]) -> Any:
     from keras import layers
 
     common: dict[str, Any] = {"name": name, "dtype": recipe.precision}
@@ -276,9 +257,9 @@ def _randomise(model: Any, seed: int) -> None:
 # ---------------------------------------------------------------- any Keras model
 
 
-def _load_model(recipe: Recipe) -> Any:
+def _load_model(recipe: NetworkSpec) -> Any:
     """A whole model: from a file, or from ``keras.applications``."""
-    keras = _import_keras(None)
+    keras = import_keras(None)
     model = _load_file(recipe, keras) if recipe.architecture == "file" else _load_application(recipe, keras)
     if recipe.precision != "float32":
         for layer in model._flatten_layers(include_self=False):
@@ -286,7 +267,7 @@ def _load_model(recipe: Recipe) -> Any:
     return model
 
 
-def _load_file(recipe: Recipe, keras: Any) -> Any:
+def _load_file(recipe: NetworkSpec, keras: Any) -> Any:
     path = recipe.weights
     weight_files.check_digest(path, weight_files.file_digest(path), recipe.digest)
     weight_files.refuse_code(path)
@@ -327,7 +308,7 @@ def _single(value: Any) -> np.ndarray:
     return array if array.dtype.kind in "iub" else array.astype(np.float32)
 
 
-def _maker(recipe: Recipe, keras: Any) -> Any:
+def _maker(recipe: NetworkSpec, keras: Any) -> Any:
     """The function of ``keras.applications`` that builds a network."""
     makers = {n.lower(): getattr(keras.applications, n) for n in dir(keras.applications) if n[0].isupper()}
     if recipe.architecture.lower() not in makers:
@@ -336,14 +317,14 @@ def _maker(recipe: Recipe, keras: Any) -> Any:
     return makers[recipe.architecture.lower()]
 
 
-def _own_function(recipe: Recipe) -> Any:
+def _own_function(recipe: NetworkSpec) -> Any:
     """The preprocessing that ``keras.applications`` has beside a network."""
     import keras
 
     return importlib.import_module(_maker(recipe, keras).__module__).preprocess_input
 
 
-def _load_application(recipe: Recipe, keras: Any) -> Any:
+def _load_application(recipe: NetworkSpec, keras: Any) -> Any:
     maker = _maker(recipe, keras)
     try:
         model = maker(weights=None if recipe.weights == "random" else "imagenet")
@@ -389,26 +370,6 @@ def _input_size(model: Any) -> tuple[int, int]:
     return shape[1] or 224, shape[2] or 224
 
 
-# ---------------------------------------------------------------- the backend
-
-
-def _import_keras(n_threads: int | None) -> Any:
-    """Import Keras with its backend's threads, memory and talk set on purpose."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX: take GPU memory as it is needed
-    try:
-        with _quiet():
-            import keras
-    except ImportError as error:
-        wanted = os.environ.get("KERAS_BACKEND", "tensorflow")
-        raise InputError(f"Keras backend {wanted!r} is not installed ({error}); see KERAS_BACKEND") from error
-    if keras.backend.backend() == "tensorflow":
-        _prepare_tensorflow(n_threads)
-    elif keras.backend.backend() == "torch" and n_threads is not None:
-        importlib.import_module("torch").set_num_threads(n_threads)
-    return keras
-
-
 @contextmanager
 def _float32(keras: Any) -> Iterator[None]:
     """Build in float32, whatever the process or ``keras.json`` has set; layers keep what they are built with."""
@@ -428,37 +389,3 @@ def _refuse_overflow(found: Mapping[str, np.ndarray], precision: str) -> None:
             raise InputError(
                 f"activations of {layer} are not finite when computed in {precision}; set `precision: float32`"
             )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back what TensorFlow's C++ says while it is imported (no setting of its own does); the rest is passed on."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # no standard error
-        yield
-        return
-    with tempfile.TemporaryFile() as talk:
-        os.dup2(talk.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            talk.seek(0)
-            said = [line for line in talk if not line.startswith((b"I0000", b"WARNING: All log messages before absl"))]
-            sys.stderr.write(b"".join(said).decode(errors="replace"))
-
-
-@functools.lru_cache(maxsize=1)
-def _prepare_tensorflow(n_threads: int | None) -> None:
-    import tensorflow as tf
-
-    try:
-        for device in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(device, True)
-        if n_threads is not None:
-            tf.config.threading.set_intra_op_parallelism_threads(n_threads)
-            tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError as error:  # this process has run TensorFlow before: its settings stay
-        logger.debug("TensorFlow keeps its settings: %s", error)

@@ -5,33 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from distspc import weights as weight_files
 from distspc.errors import InputError
-
-PREPROCESSING = ("auto", "raw", "caffe")
-WEIGHT_FILES = (".h5", ".hdf5", ".keras")
-PRECISIONS = ("float32", "bfloat16", "float16")
-N_CLASSES = {"hybrid1365": 1365, "imagenet": 1000, "random": 1365}
-
-# VGG-16 in order: a convolution's or dense layer's width, "pool", "flatten" or "dropout".
-VGG16: dict[str, int | str] = {}
-for _block, (_n_convolutions, _width) in enumerate(((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)), start=1):
-    VGG16.update({f"block{_block}_conv{i}": _width for i in range(1, _n_convolutions + 1)})
-    VGG16[f"block{_block}_pool"] = "pool"
-VGG16.update({"flatten": "flatten", "fc1": 4096, "drop_fc1": "dropout", "fc2": 4096, "drop_fc2": "dropout"})
-VGG16["predictions"] = "softmax"
-RAW_FAMILIES = ("convnext", "efficientnet", "mobilenetv3", "resnetrs")
-"""Networks of ``keras.applications`` that take 0 to 255: they hold their preprocessing themselves."""
-WEIGHTS_WORDS = (
-    "hybrid1365, imagenet, random, a path to a .h5 or .keras file, or a name from keras.applications such as resnet50"
-)
+from distspc.extraction import weights as weight_files
+from distspc.extraction.options import PRECISIONS, PREPROCESSING, RAW_FAMILIES, WEIGHTS_WORDS, is_weights_path
+from distspc.layers import N_CLASSES, VGG16
 
 
 @dataclass(frozen=True)
-class Recipe:
+class NetworkSpec:
     """All that decides a network's activations, in plain values that travel to the workers.
 
     Attributes
@@ -85,7 +68,7 @@ class Recipe:
         ]
 
 
-def choose_network(
+def resolve_network(
     weights: str,
     *,
     layers: Sequence[str],
@@ -93,7 +76,7 @@ def choose_network(
     preprocessing: str = "auto",
     precision: str = "float32",
     seed: int = 0,
-) -> Recipe:
+) -> NetworkSpec:
     """Settle which network is meant, fetching its weights if need be; loads no Keras.
 
     Parameters
@@ -129,7 +112,7 @@ def choose_network(
     source = _choose_weights(weights, digest, seed)
     if preprocessing == "auto" and source["architecture"] in ("vgg16", "file"):
         preprocessing = "raw"
-    recipe = Recipe(layers=tuple(layers), preprocessing=preprocessing, precision=precision, seed=seed, **source)
+    recipe = NetworkSpec(layers=tuple(layers), preprocessing=preprocessing, precision=precision, seed=seed, **source)
     if recipe.architecture == "vgg16":
         refuse_unknown(recipe.layers, VGG16)
     return recipe
@@ -156,11 +139,6 @@ def _choose_weights(weights: str, digest: str | None, seed: int) -> dict[str, An
         raise InputError(f"weights {weights!r}: wanted is {WEIGHTS_WORDS}")
     given = _random_digest(seed) if kind == "random" else "keras.applications:imagenet"  # Keras checks the file's hash
     return {"architecture": name, "weights": kind or "imagenet", "digest": given}
-
-
-def is_weights_path(weights: str) -> bool:
-    """Whether weights are named by a file's path, not by a word."""
-    return Path(weights).suffix.lower() in WEIGHT_FILES or "/" in weights or os.sep in weights
 
 
 def _choose_file(path: str, digest: str | None) -> dict[str, Any]:
@@ -203,60 +181,3 @@ def refuse_unknown(layers: Sequence[str], known: Mapping[str, Any] | Sequence[st
     unknown = [layer for layer in layers if layer not in known]
     if unknown:
         raise InputError(f"the network has no layer {', '.join(map(repr, unknown))}; it has {', '.join(known)}")
-
-
-# ---------------------------------------------------------------- VGG-16
-
-
-def vgg16_shape(layer: str, n_classes: int) -> tuple[int, ...]:
-    """Shape of a layer's output for one image.
-
-    Parameters
-    ----------
-    layer
-        Name of a layer of VGG-16.
-    n_classes
-        Width of the last layer.
-
-    Returns
-    -------
-    tuple of int
-        (row, column, channel) or (unit,).
-    """
-    side, channels = 224, 3
-    for name, kind in VGG16.items():
-        side = side // 2 if kind == "pool" else side
-        channels = kind if isinstance(kind, int) else channels
-        if name == layer:
-            break
-    if layer.startswith("block"):
-        return (side, side, channels)
-    return {"flatten": (side * side * 512,), "predictions": (n_classes,)}.get(layer, (4096,))
-
-
-def vgg16_weight_shapes(layers: Sequence[str], n_classes: int) -> dict[str, list[tuple[int, ...]]]:
-    """Shapes of kernel and bias of the layers of VGG-16 that have any.
-
-    Parameters
-    ----------
-    layers
-        The first layers, in order.
-    n_classes
-        Width of the last layer.
-
-    Returns
-    -------
-    dict
-        By layer, the kernel's shape and the bias's.
-    """
-    shapes: dict[str, list[tuple[int, ...]]] = {}
-    n_inputs = 3
-    for name in layers:
-        kind = n_classes if VGG16[name] == "softmax" else VGG16[name]
-        if isinstance(kind, int):
-            kernel = (3, 3, n_inputs, kind) if name.startswith("block") else (n_inputs, kind)
-            shapes[name] = [kernel, (kind,)]
-            n_inputs = kind
-        elif kind == "flatten":
-            n_inputs = vgg16_shape("flatten", n_classes)[0]
-    return shapes

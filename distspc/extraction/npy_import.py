@@ -15,14 +15,13 @@ import numpy as np
 from dask.base import tokenize
 from dask.delayed import Delayed
 
-from distspc import store as zarr_store
-from distspc.activation_store import allocate_layers, images_of, missing_chunks
-from distspc.compute import task
 from distspc.errors import InputError
-from distspc.inventory import images_digest
+from distspc.images.inventory import images_digest
 from distspc.layers import LAYERS
-from distspc.store import StorePath
-from distspc.tiles import task_key
+from distspc.store import group as zarr_store
+from distspc.store.activations import allocate_layers, images_of, missing_chunks
+from distspc.store.schema import StorePath
+from distspc.tasks import task, task_key
 
 logger = logging.getLogger(__name__)
 

@@ -1,13 +1,12 @@
 """From the bytes of an image file to the network's input, and what is wrong with bad files.
 
-How pixels become RGB is told in `distspc.pixels`. The kind of a file is read from its content, not from its name. The
-network's input is then ``cv2.resize(rgb, (width, height))``: bilinear, no antialiasing, aspect ratio ignored, uint8.
+How pixels become RGB is told in `distspc.images.pixels`. The kind of a file is read from its content, not from its
+name. The network's input is then ``cv2.resize(rgb, (width, height))``: bilinear, no antialiasing, aspect
+ratio ignored, uint8.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import io
 import os
 import stat
@@ -16,10 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from distspc.errors import BadImageError
-from distspc.pixels import FORMATS, Picture, read_pixels, unknown_kind
+from distspc.images.pixels import FORMATS, Picture, read_pixels, unknown_kind
+from distspc.io.files import digest_of, os_reason
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
 
 MAX_PIXELS = 89_478_485  # where Pillow begins to speak of decompression bombs: a quarter GiB of RGB
 MAX_FILE_NBYTES = 2**30
@@ -171,46 +172,6 @@ def network_input(
         return resize_image(decode_image(data), size)
     except BadImageError as error:
         raise BadImageError(error.reason, os.fspath(file)) from error
-
-
-def digest_of(data: bytes) -> str:
-    """Digest that names a file's content.
-
-    Parameters
-    ----------
-    data
-        The content.
-
-    Returns
-    -------
-    str
-        ``sha256:`` and 64 hexadecimal digits.
-    """
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def os_reason(error: Exception) -> str:
-    """Say in words what the operating system had against a path.
-
-    Parameters
-    ----------
-    error
-        The exception (``OSError``, or ``ValueError`` for an impossible path).
-
-    Returns
-    -------
-    str
-        A clause such as ``does not exist``.
-    """
-    code = getattr(error, "errno", None)
-    words = {
-        errno.ENOENT: "does not exist",
-        errno.ELOOP: "is a loop of links",
-        errno.EACCES: "may not be read (permissions)",
-        errno.ENOTDIR: "is not a folder",
-        errno.EISDIR: "is a folder",
-    }
-    return words.get(code, f"cannot be read ({error})") if code is not None else f"cannot be read ({error})"
 
 
 def _check_size(image: Image) -> None:

@@ -16,16 +16,14 @@ from typing import Any
 from dask.base import tokenize
 from dask.delayed import Delayed
 
-from distspc import store as zarr_store
-from distspc.compute import task
-from distspc.csv_tables import LONGEST_NAME, safe_names
 from distspc.errors import InputError, StoreMismatchError
-from distspc.images import ImageSource, beside_images, inspect_image, printable, stamp
-from distspc.notices import Notice, keep_notices
-from distspc.pixels import REMARKS
-from distspc.schema import GROUPS
-from distspc.store import StorePath
-from distspc.tiles import ranges, task_key
+from distspc.images.listing import ImageSource, beside_images, escape_undecodable, file_signature, inspect_image
+from distspc.images.pixels import REMARKS
+from distspc.io.csv_tables import LONGEST_NAME, safe_names
+from distspc.store import group as zarr_store
+from distspc.store.notices import Notice, keep_notices
+from distspc.store.schema import GROUPS, StorePath
+from distspc.tasks import ranges, task, task_key
 
 logger = logging.getLogger(__name__)
 
@@ -63,11 +61,11 @@ def scan_images(store: StorePath, sources: Sequence[ImageSource], *, strict: boo
     waiting = [s for s in sources if s.problem is None and not _unchanged(s, known)]
     for source in sources:
         if strict and source.problem is not None:
-            raise InputError(_named(source.file, source.problem))
-    token = tokenize(str(store), [(s.id, s.file, stamp(s.file)) for s in waiting], strict)
+            raise InputError(_describe(source.file, source.problem))
+    token = tokenize(str(store), [(s.id, s.file, file_signature(s.file)) for s in waiting], strict)
     # The sources go inside the function: Dask would take arguments apart, a millisecond an image.
     return [
-        task(partial(_look_at, waiting[start:stop], strict), traverse=False)(
+        task(partial(_scan_batch, waiting[start:stop], strict), traverse=False)(
             dask_key_name=task_key("scan", "", token, i)
         )
         for i, (start, stop) in enumerate(ranges(len(waiting), FILES_PER_TASK))
@@ -109,9 +107,9 @@ def write_images(
     good = [row for row in table if row["reason"] is None]
     bad = [row for row in table if row["reason"] is not None]
     if strict and bad:
-        raise InputError(_named(bad[0]["file"], bad[0]["reason"]))
+        raise InputError(_describe(bad[0]["file"], bad[0]["reason"]))
     if not any(row["role"] == "target" for row in good):
-        first = f"; the first: {_named(bad[0]['file'], bad[0]['reason'])}" if bad else ""
+        first = f"; the first: {_describe(bad[0]['file'], bad[0]['reason'])}" if bad else ""
         raise InputError(f"none of the {len(table)} images can be used as a target{first}")
     if known:
         _refuse_changes(store, good, bad)
@@ -142,7 +140,9 @@ def refuse_other_images(store: StorePath, sources: Sequence[ImageSource]) -> Non
     """
     known = _known_rows(store)
     if known:
-        unchanged = {printable(s.file): known[printable(s.file)] for s in sources if _unchanged(s, known)}
+        unchanged = {
+            escape_undecodable(s.file): known[escape_undecodable(s.file)] for s in sources if _unchanged(s, known)
+        }
         table = [_row(source, {}, unchanged) for source in sources]
         good, bad = ([row for row in table if (row["reason"] is None) == usable] for usable in (True, False))
         _refuse_changes(store, good, bad)
@@ -181,7 +181,10 @@ def overlooked(folder: str | os.PathLike[str]) -> list[Notice]:
     except OSError:  # gone since it was listed
         return []
     told = [(text + (f"; to take them, {way_out}" if way_out else ""), bool(way_out)) for text, way_out in found]
-    return [Notice(f"Folder {printable(os.fspath(folder))!r}: not taken: {text}.", warning) for text, warning in told]
+    return [
+        Notice(f"Folder {escape_undecodable(os.fspath(folder))!r}: not taken: {text}.", warning)
+        for text, warning in told
+    ]
 
 
 def _log(notices: Iterable[Notice]) -> None:
@@ -229,19 +232,19 @@ def images_digest(store: StorePath) -> str:
 # ---------------------------------------------------------------- looking
 
 
-def _look_at(sources: Sequence[ImageSource], strict: bool) -> list[dict[str, Any]]:
+def _scan_batch(sources: Sequence[ImageSource], strict: bool) -> list[dict[str, Any]]:
     """Task: rows of some images."""
     rows = []
     for source in sources:
         row = inspect_image(source)
         if strict and row["reason"] is not None:
-            raise InputError(_named(row["file"], row["reason"]))
+            raise InputError(_describe(row["file"], row["reason"]))
         rows.append(row)
     return rows
 
 
-def _named(file: str, reason: str) -> str:
-    return f"image {printable(file)!r}: {reason}"
+def _describe(file: str, reason: str) -> str:
+    return f"image {escape_undecodable(file)!r}: {reason}"
 
 
 def _known_rows(store: StorePath) -> dict[str, dict[str, Any]]:
@@ -263,13 +266,13 @@ def _read_rows(store: StorePath, group: str, names: Sequence[str]) -> list[dict[
 
 
 def _unchanged(source: ImageSource, known: Mapping[str, Mapping[str, Any]]) -> bool:
-    row = known.get(printable(source.file))
-    return row is not None and (row["nbytes"], row["modified"]) == stamp(source.file)
+    row = known.get(escape_undecodable(source.file))
+    return row is not None and (row["nbytes"], row["modified"]) == file_signature(source.file)
 
 
 def _row(source: ImageSource, scanned: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     """One row as it is to be stored, from the scan, from the store, or from the name alone."""
-    file = printable(source.file)
+    file = escape_undecodable(source.file)
     found = scanned.get(file) or known.get(file) or inspect_image(source)
     row = {"file": file, "role": source.role, "number": source.number, "reason": found["reason"]}
     row.update(nbytes=found["nbytes"], modified=found["modified"])
@@ -309,7 +312,7 @@ def _remarked(remarks: Mapping[str, Sequence[str]]) -> dict[str, Notice]:
         images = [image for image, told in remarks.items() if remark in told]
         if images:
             has = "image has" if len(remarks) == 1 else "images have" if len(images) > 1 else "images has"
-            sentence = f"{len(images)} of {len(remarks)} {has} {text} (first: {printable(images[0])})."
+            sentence = f"{len(images)} of {len(remarks)} {has} {text} (first: {escape_undecodable(images[0])})."
             found[remark] = Notice(sentence, warning)
     return found
 

@@ -1,6 +1,6 @@
 """Which images a study has: folders and tables listed, files looked at, bad ones named with their reason.
 
-How a file becomes RGB and the network's input is told in `distspc.decoding`.
+How a file becomes RGB and the network's input is told in `distspc.images.decoding`.
 """
 
 from __future__ import annotations
@@ -14,32 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distspc.csv_tables import is_unnamed, read_csv_table
-from distspc.decoding import (
-    BadImageError,
-    decode_image,
-    decode_picture,
-    digest_of,
-    network_input,
-    os_reason,
-    read_file,
-    resize_image,
-)
-from distspc.errors import InputError
-
-__all__ = [
-    "EXTENSIONS",
-    "BadImageError",
-    "ImageSource",
-    "beside_images",
-    "decode_image",
-    "inspect_image",
-    "list_images",
-    "network_input",
-    "read_image_table",
-    "resize_image",
-    "stamp",
-]
+from distspc.errors import BadImageError, InputError
+from distspc.images.decoding import decode_picture, read_file
+from distspc.io.csv_tables import is_unnamed, read_csv_table
+from distspc.io.files import digest_of, os_reason
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +117,7 @@ def beside_images(folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
     subfolders = _natural_order(name for name, n in inside.items() if n)
     told = []
     if subfolders:
-        n, names = sum(inside.values()), ", ".join(map(printable, subfolders[:3]))
+        n, names = sum(inside.values()), ", ".join(map(escape_undecodable, subfolders[:3]))
         more = f" and {len(subfolders) - 3} more" if len(subfolders) > 3 else ""
         text = f"{_count(n, 'image')} in {_count(len(subfolders), 'subfolder')} ({names}{more})"
         told.append((text, "name the subfolder, or use a table of images"))
@@ -158,7 +136,9 @@ def _other_kinds(names: Sequence[str]) -> list[tuple[str, str]]:
     for kind, may_be in (("that may be images", True), ("of other kinds", False)):
         counts = Counter(ending for ending in endings if (ending in pictures) is may_be)
         if counts:
-            each = ", ".join(f"{n} {printable(ending) or 'without ending'}" for ending, n in sorted(counts.items()))
+            each = ", ".join(
+                f"{n} {escape_undecodable(ending) or 'without ending'}" for ending, n in sorted(counts.items())
+            )
             way_out = "give them an ending that is read (" + ", ".join(e[1:] for e in EXTENSIONS) + ")"
             told.append((f"{_count(counts.total(), 'file')} {kind} ({each})", way_out if may_be else ""))
     return told
@@ -184,8 +164,9 @@ def _count(n: int, thing: str) -> str:
 def read_image_table(table: str | os.PathLike[str]) -> list[ImageSource]:
     """Read a CSV table of images: column ``path``, optional ``role`` (default ``target``), any other columns.
 
-    Commas, semicolons or tabs separate the columns; see `distspc.csv_tables.read_csv_table`. Paths are relative to the
-    table, with slashes or backslashes. The order of rows is kept, targets first. A role may be singular or plural.
+    Commas, semicolons or tabs separate the columns; see `distspc.io.csv_tables.read_csv_table`. Paths are
+    relative to the table, with slashes or backslashes. The order of rows is kept, targets first. A role may be
+    singular or plural.
 
     Parameters
     ----------
@@ -247,15 +228,15 @@ def inspect_image(source: ImageSource) -> dict[str, Any]:
     -------
     dict
         ``id, role, number, file, columns``; ``nbytes, modified`` (see `stamp`); ``width, height`` (pixels) and
-        ``digest`` (``sha256:...``); ``remarks`` (keys of `distspc.pixels.REMARKS`); ``reason``, text if it is bad
-        (then without sizes, digest and remarks), else None.
+        ``digest`` (``sha256:...``); ``remarks`` (keys of `distspc.images.pixels.REMARKS`); ``reason``, text if
+        it is bad (then without sizes, digest and remarks), else None.
     """
-    nbytes, modified = stamp(source.file)
+    nbytes, modified = file_signature(source.file)
     row: dict[str, Any] = {
-        "id": printable(source.id),
+        "id": escape_undecodable(source.id),
         "role": source.role,
         "number": source.number,
-        "file": printable(source.file),
+        "file": escape_undecodable(source.file),
         "columns": dict(source.columns),
         "nbytes": nbytes,
         "modified": modified,
@@ -272,7 +253,7 @@ def inspect_image(source: ImageSource) -> dict[str, Any]:
     return row
 
 
-def stamp(file: str) -> tuple[int, int]:
+def file_signature(file: str) -> tuple[int, int]:
     """Size and time of change of a file, by which a second run knows it again without reading it.
 
     Parameters
@@ -327,8 +308,8 @@ def _numbers(stems: Sequence[str]) -> list[int]:
 
 def _name_problem(file: Path) -> str | None:
     if not file.name.lower().endswith(EXTENSIONS):
-        return f"{printable(_kind(file))} files are not read; save it as png"
-    if printable(str(file)) != str(file):
+        return f"{escape_undecodable(_kind(file))} files are not read; save it as png"
+    if escape_undecodable(str(file)) != str(file):
         return "its name is not valid UTF-8; rename it"
     return None
 
@@ -338,7 +319,7 @@ def _kind(file: Path) -> str:
     return file.suffix[1:].lower() or "extensionless"
 
 
-def printable(name: str) -> str:
+def escape_undecodable(name: str) -> str:
     """Make a name storable: bytes that are no UTF-8 become backslash escapes.
 
     Parameters

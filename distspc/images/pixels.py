@@ -29,6 +29,7 @@ from distspc.errors import BadImageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+
 # Only these of Pillow's decoders may open a file, whatever its name says (others start programs, or read more files).
 FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 # What may be remarked about a file that is read: what it has and what is done with it; whether to stop and look.

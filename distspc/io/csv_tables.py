@@ -8,12 +8,13 @@ import io
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 from distspc.errors import InputError
+from distspc.messages import shorten
 
 _DELIMITERS = "\t;,"
 _UNNAMED = re.compile(r"(Unnamed: \d+(_level_\d+)?)?")
@@ -37,13 +38,6 @@ class CsvTable(NamedTuple):
         """Entries of one column."""
         at = self.names.index(name)
         return [row[at] for row in self.rows]
-
-
-def listed(names: Iterable[object], *, most: int = 5) -> str:
-    """Return the first few names and how many more there are."""
-    texts = [str(name) for name in names]
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return ", ".join(texts[:most]) + more
 
 
 def read_csv_table(path: str | Path, *, what: str) -> CsvTable:
@@ -72,10 +66,10 @@ def read_csv_table(path: str | Path, *, what: str) -> CsvTable:
     names, rows = _trimmed(rows[0][1], rows[1:])
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
-        raise InputError(f"{where}: more than one column is called {listed(twice)}")
+        raise InputError(f"{where}: more than one column is called {shorten(twice)}")
     odd = [f"line {line} has {len(row)}" for line, row in rows if len(row) != len(names)]
     if odd:
-        raise InputError(f"{where}: the header has {len(names)} columns, but {listed(odd)}")
+        raise InputError(f"{where}: the header has {len(names)} columns, but {shorten(odd)}")
     names = [name or ("" if "" not in names[:i] else f"Unnamed: {i}") for i, name in enumerate(names)]
     return CsvTable(names, [line for line, _ in rows], [row for _, row in rows], delimiter)
 

@@ -1,1 +1,1 @@
-"""NumPy in, NumPy out: the numerical core, without Dask, xarray, paths or logging."""
+"""The numerical core: NumPy in, NumPy out."""

@@ -6,8 +6,10 @@ faster, and what stands around it (thresholds, sums) runs in parallel too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -78,3 +80,35 @@ class Threads:
     def shares(self, n: int) -> Sequence[slice]:
         """Cut ``0..n`` into one slice per thread, as even as can be, none empty unless `n` is 0."""
         return [slice(*part) for part in thread_parts(n, self.n)]
+
+
+_blas_lock = threading.Lock()
+_blas_users: list[int] = []
+
+
+@contextmanager
+def single_threaded_blas(n_threads: int | None) -> Iterator[int]:
+    """Context in which BLAS runs on one thread; gives the number of threads of our own to use instead.
+
+    Threads that each multiply their part of the rows, and do what stands around the products too, beat a BLAS that
+    starts threads product by product (and keeps them spinning in between).
+    """
+    from threadpoolctl import ThreadpoolController
+
+    blas = ThreadpoolController().select(user_api="blas")
+    with _blas_lock:
+        # What the worker was given on purpose (OMP_NUM_THREADS and its like) is what BLAS came up with. Tasks that
+        # run at the same time share it: the first lowers it, the last puts it back.
+        _blas_users.append(
+            _blas_users[-1] if _blas_users else max([c.num_threads for c in blas.lib_controllers] or [1])
+        )
+        for library in blas.lib_controllers:
+            library.set_num_threads(1)
+    try:
+        yield n_threads or _blas_users[-1]
+    finally:
+        with _blas_lock:
+            threads = _blas_users.pop()
+            if not _blas_users:
+                for library in blas.lib_controllers:
+                    library.set_num_threads(threads)

@@ -5,24 +5,19 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from distspc.csv_tables import listed
 from distspc.errors import InputError
-from distspc.kernels import statistics as kernel
+from distspc.kernels.statistics import correlations as kernel
+from distspc.kernels.statistics import inference
+from distspc.memorability.options import METHODS, Interval, Method, Names
+from distspc.messages import shorten
 
 log = logging.getLogger(__name__)
 
-Method = Literal["pearson", "spearman"]
-Interval = Literal["percentile", "bca"]
-Names = str | Sequence[str]
-
-METHODS: tuple[Method, ...] = ("pearson", "spearman")
-
-_SHORTEST = 4  # images under which a correlation says nothing
+_MIN_IMAGES = 4  # images under which a correlation says nothing
 _FOLDS = 10
 
 
@@ -108,7 +103,7 @@ def correlate(
     table = pd.concat(rows).assign(given=", ".join(given), method=method, interval=interval)
     order = pd.MultiIndex.from_product([scores, measures])
     table = table.set_index(["score", "measure"]).loc[order].rename_axis(["score", "measure"]).reset_index()
-    table = with_holm(table.assign(p_t=kernel.t_test_p(table["r"], table["n"], len(given))))
+    table = with_holm(table.assign(p_t=inference.t_test_p(table["r"], table["n"], len(given))))
     for sentence in bootstrap_notices(table):
         log.warning(sentence)
     return table
@@ -118,8 +113,8 @@ def bootstrap_notices(table: pd.DataFrame) -> list[str]:
     """Say which correlations have no interval and no p, or were made of fewer resamples: those undefined left out."""
     if "undefined" not in table.columns:
         return []
-    few = (table["undefined"] > 0) & (table["undefined"] <= kernel.MAX_UNDEFINED)
-    many = table["undefined"] > kernel.MAX_UNDEFINED
+    few = (table["undefined"] > 0) & (table["undefined"] <= inference.MAX_UNDEFINED)
+    many = table["undefined"] > inference.MAX_UNDEFINED
     found = {
         "have no 95 % CI and no bootstrap p: more than a twentieth of their resamples are undefined": table[many],
         "rest on fewer resamples: some are undefined": table[few],
@@ -133,7 +128,7 @@ def bootstrap_notices(table: pd.DataFrame) -> list[str]:
 
 def _largest_shares(rows: pd.DataFrame) -> str:
     ordered = rows.sort_values("undefined", ascending=False, kind="stable")
-    return listed(
+    return shorten(
         [
             f"{row['measure']}{':' + row['layer'] if 'layer' in row else ''} with {row['score']}"
             f"{' given ' + row['given'] if row['given'] else ''}: {100 * row['undefined']:.3g} %"
@@ -146,7 +141,7 @@ def _largest_shares(rows: pd.DataFrame) -> str:
 def with_holm(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table of correlations with Holm's correction of `p_t` over its rows, columns in their usual order."""
     known = int(np.isfinite(table["p_t"]).sum())
-    table = table.assign(p_holm=kernel.holm(table["p_t"]), n_tests=known)
+    table = table.assign(p_holm=inference.holm(table["p_t"]), n_tests=known)
     first = ["measure", "given", "method", "n", "r", "ci_low", "ci_high", "p", "score", "n_missing"]
     return table[[*first, "p_t", "p_holm", "n_tests", "interval", "undefined"]]
 
@@ -165,14 +160,14 @@ def _bootstrapped(
     r = kernel.correlations(x, y, z, method=method)
     draws = kernel.bootstrap_correlations(x, y, z, method=method, n_bootstrap=n_bootstrap, random_state=random_state)
     if interval == "bca":
-        low, high = kernel.bca_interval(r, draws, kernel.jackknife_correlations(x, y, z, method=method))
+        low, high = inference.bca_interval(r, draws, kernel.jackknife_correlations(x, y, z, method=method))
     else:
-        low, high = kernel.percentile_interval(draws)
-    undefined = kernel.undefined_share(draws)
+        low, high = inference.percentile_interval(draws)
+    undefined = inference.undefined_share(draws)
     table = pd.DataFrame(
-        {"measure": list(measures), "r": r, "ci_low": low, "ci_high": high, "p": kernel.bootstrap_p(draws)}
+        {"measure": list(measures), "r": r, "ci_low": low, "ci_high": high, "p": inference.bootstrap_p(draws)}
     )
-    table.loc[undefined > kernel.MAX_UNDEFINED, ["ci_low", "ci_high", "p"]] = np.nan
+    table.loc[undefined > inference.MAX_UNDEFINED, ["ci_low", "ci_high", "p"]] = np.nan
     return table.assign(undefined=undefined)
 
 
@@ -201,10 +196,10 @@ def _check_roles(measures: Sequence[str], scores: Sequence[str], given: Sequence
     for kind, names in (("measures", measures), ("scores", scores), ("controls", given)):
         twice = sorted({name for name in names if list(names).count(name) > 1})
         if twice:
-            raise InputError(f"the {kind} name {listed(twice)} more than once")
+            raise InputError(f"the {kind} name {shorten(twice)} more than once")
     both = [name for name in measures if name in scores or name in given] + [n for n in scores if n in given]
     if both:
-        raise InputError(f"{listed(both)}: a column can be only one of measure, score and control")
+        raise InputError(f"{shorten(both)}: a column can be only one of measure, score and control")
 
 
 def _columns(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
@@ -213,20 +208,21 @@ def _columns(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
         if name not in frame.columns:
             close = difflib.get_close_matches(name, [str(c) for c in frame.columns], n=1)
             hint = f"; did you mean {close[0]!r}" if close else ""
-            raise InputError(f"there is no column {name!r}{hint}; there are {listed(frame.columns, most=40)}")
+            raise InputError(f"there is no column {name!r}{hint}; there are {shorten(frame.columns, most=40)}")
         if not pd.api.types.is_numeric_dtype(frame[name]):
             raise InputError(f"column {name!r} holds {frame[name].dtype}, not numbers")
     values = frame[list(names)].astype("float64")
     infinite = [name for name in names if np.isinf(values[name]).any()]
     if infinite:
-        raise InputError(f"column {listed(infinite)} has infinite values")
+        raise InputError(f"column {shorten(infinite)} has infinite values")
     return values
 
 
 def _check_sample(sample: pd.DataFrame, names: Sequence[str], *, n_rows: int) -> None:
-    if len(sample) < _SHORTEST:
+    if len(sample) < _MIN_IMAGES:
         raise InputError(
-            f"{listed(names)}: only {len(sample)} of {n_rows} images have all values; at least {_SHORTEST} are needed"
+            f"{shorten(names)}: only {len(sample)} of {n_rows} images have all values; at least {_MIN_IMAGES} are "
+            "needed"
         )
     constant = constant_columns(sample, names)
     if constant:
@@ -284,9 +280,11 @@ def compare_correlations(
     r_between = float(kernel.correlations(x[:, :1], x[:, 1], z, method=method)[0])
     draws = kernel.bootstrap_correlations(x, y, z, method=method, n_bootstrap=n_bootstrap, random_state=random_state)
     differences = draws[:, :1] - draws[:, 1:]
-    undefined = float(kernel.undefined_share(differences)[0])
-    low, high = kernel.percentile_interval(differences)[:, 0] if undefined <= kernel.MAX_UNDEFINED else (np.nan, np.nan)
-    test = kernel.compare_dependent(float(r_first), float(r_second), r_between, len(sample))
+    undefined = float(inference.undefined_share(differences)[0])
+    low, high = (
+        inference.percentile_interval(differences)[:, 0] if undefined <= inference.MAX_UNDEFINED else (np.nan, np.nan)
+    )
+    test = inference.compare_dependent(float(r_first), float(r_second), r_between, len(sample))
     row = {"first": first, "second": second, "shared": shared, "method": method, "n": len(sample)}
     row |= {"r_first": r_first, "r_second": r_second, "r_between": r_between, "difference": test.difference}
     row |= {"ci_low": low, "ci_high": high, "williams_t": test.williams_t, "williams_p": test.williams_p}
@@ -331,7 +329,7 @@ def joint_model(
     measures = as_tuple(measures)
     sample = _columns(frame, [*measures, score]).dropna()
     counts = {"n": len(sample), "n_measures": len(measures)}
-    if len(sample) < max(len(measures) + 3, n_folds, 2 * _SHORTEST):
+    if len(sample) < max(len(measures) + 3, n_folds, 2 * _MIN_IMAGES):
         return counts | dict.fromkeys(("r2", "r2_adjusted", "r2_cv", "p"), float("nan"))
     _check_sample(sample, [*measures, score], n_rows=len(frame))
     x, y = sample[list(measures)], sample[score]

@@ -17,12 +17,12 @@ from pathlib import PurePosixPath
 import numpy as np
 import pandas as pd
 
-from distspc import store as zarr_store
-from distspc.csv_tables import listed
 from distspc.errors import InputError
-from distspc.notices import Notice
-from distspc.scores import normalised, unique_keys
-from distspc.store import StorePath
+from distspc.io.columns import normalised, unique_keys
+from distspc.messages import shorten
+from distspc.store import group as zarr_store
+from distspc.store.notices import Notice
+from distspc.store.schema import StorePath
 
 log = logging.getLogger(__name__)
 
@@ -178,13 +178,13 @@ def find_match(
     """
     wanted = pd.Index([normalised(entry) for entry in scores.index], name=scores.index.name)
     if wanted.has_duplicates:
-        raise InputError(f"{where}: rows that name the same image: {listed(wanted[wanted.duplicated()].unique())}")
+        raise InputError(f"{where}: rows that name the same image: {shorten(wanted[wanted.duplicated()].unique())}")
     key, rows = _choose(images, wanted, skipped, where)
     if not (rows >= 0).any():
         names = [_parts(file)[-1] for file in images["file"]]
         raise UnmatchedError(
-            f"{where} and the images have nothing in common: column {wanted.name!r} holds {listed(wanted)}; the images "
-            f"are number {listed(images['number'], most=3)} or file {listed(names)}{_way_out(images, wanted)}"
+            f"{where} and the images have nothing in common: column {wanted.name!r} holds {shorten(wanted)}; the "
+            f"images are number {shorten(images['number'], most=3)} or file {shorten(names)}{_way_out(images, wanted)}"
         )
     frame = scores.iloc[rows.clip(0)].set_axis(images.index)
     frame.loc[rows < 0] = np.nan
@@ -220,7 +220,7 @@ def match_notices(match: Match, images: pd.DataFrame) -> list[Notice]:
         (match.without_image, n_rows, "rows of scores name no target"),
     ):
         if lost:
-            notices.append(Notice(f"{len(lost)} {words}: {listed(lost)}.", warning=len(lost) * 10 > n))
+            notices.append(Notice(f"{len(lost)} {words}: {shorten(lost)}.", warning=len(lost) * 10 > n))
     return notices
 
 
@@ -261,7 +261,7 @@ def common_rows(
     try:
         match = match_scores(images, right.set_axis(right_keys), where=second)
     except UnmatchedError:
-        sides = [f"{name} has {listed(key)}" for name, key in zip(tables, keys, strict=True)]
+        sides = [f"{name} has {shorten(key)}" for name, key in zip(tables, keys, strict=True)]
         raise UnmatchedError(
             f"no image is in both tables: {'; '.join(sides)}{_way_out(images, pd.Index(keys[1]))}"
         ) from None

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from distspc import store as zarr_store
-from distspc.correlation import (
-    METHODS,
-    Interval,
-    Method,
+from distspc.errors import InputError
+from distspc.io.columns import free_names
+from distspc.kernels.statistics import reliability as kernel
+from distspc.kernels.statistics.reliability import seed_reliability
+from distspc.layers import layer_order
+from distspc.memorability.correlation import (
     bootstrap_notices,
     compare_correlations,
     constant_columns,
@@ -23,33 +24,22 @@ from distspc.correlation import (
     joint_model,
     with_holm,
 )
-from distspc.csv_tables import listed
-from distspc.errors import InputError
-from distspc.kernels import statistics as kernel
-from distspc.kernels.reliability import seed_reliability
-from distspc.matching import Match, match_notices, match_scores, skipped_targets
-from distspc.notices import RULES, Notice, keep_notices
-from distspc.scores import free_names, read_scores
-from distspc.tables import (
-    JOINT,
-    layer_order,
-    reconstruction_errors,
-    target_table,
-    tidy_table,
-    to_netcdf,
-    wide_table,
-    write_table,
-)
-from distspc.two_tables import relate_tables
-
-__all__ = ["compare_correlations", "correlate", "joint_model", "relate", "relate_tables", "tidy_table", "to_netcdf"]
+from distspc.memorability.matching import Match, match_notices, match_scores, skipped_targets
+from distspc.memorability.options import METHODS, Interval, Method
+from distspc.memorability.scores import read_scores
+from distspc.messages import shorten
+from distspc.results.measures import MODEL_MEASURES, wide_table
+from distspc.results.stored_tables import write_table
+from distspc.results.tidy import reconstruction_errors, target_table, tidy_table
+from distspc.store import group as zarr_store
+from distspc.store.notices import RULES, Notice, keep_notices
 
 log = logging.getLogger(__name__)
 
-PAPER = ("reconstruction_error:fc2", "distinctiveness:block5_pool")
+PAPER_PARTIAL = ("reconstruction_error:fc2", "distinctiveness:block5_pool")
 """The measure and its control in the paper's partial correlation."""
 
-PAIR = ("distinctiveness", "reconstruction_error")
+COMPARED_MEASURES = ("distinctiveness", "reconstruction_error")
 """The two measures whose correlations with a score are compared."""
 
 
@@ -81,9 +71,9 @@ def relate(
     store
         Path of the store.
     scores_file
-        Table of scores; see `distspc.scores.read_scores`.
+        Table of scores; see `distspc.memorability.scores.read_scores`.
     image_column
-        The column that names the image; see `distspc.matching.match_scores`.
+        The column that names the image; see `distspc.memorability.matching.match_scores`.
     columns
         Score columns; by default all that hold numbers which differ.
     missing
@@ -129,7 +119,7 @@ def relate(
         raise InputError(f"{store} holds no measures yet: run `distspc distances` or `distspc reconstruct` first")
     absent = [name for name in given if name not in wide.columns]
     if absent:
-        raise InputError(f"no measure {listed(absent)} to control for; there are {listed(wide.columns, most=40)}")
+        raise InputError(f"no measure {shorten(absent)} to control for; there are {shorten(wide.columns, most=40)}")
     columns_of = free_names([str(name) for name in scores.columns], [str(name) for name in wide.columns])
     names, score_of = list(columns_of.values()), {column: name for name, column in columns_of.items()}
     frame = wide.join(scores.rename(columns=columns_of), validate="one_to_one")
@@ -176,7 +166,7 @@ def _varying(frame: pd.DataFrame, notices: list[str]) -> pd.DataFrame:
     """Columns that differ between images; a sentence about the others is added."""
     constant = constant_columns(frame, list(frame.columns))
     if constant:
-        notices.append(f"the same for all images, left out: {listed(constant)}")
+        notices.append(f"the same for all images, left out: {shorten(constant)}")
     return frame.drop(columns=constant)
 
 
@@ -209,9 +199,9 @@ def _controls(measures: Sequence[str]) -> list[tuple[str, list[str]]]:
     """Each measure as control, with the other measures of its layer; and the paper's pair."""
     found = []
     for layer in layer_order([name.split(":", 1)[1] for name in measures]):
-        here = [f"{name}:{layer}" for name in JOINT if f"{name}:{layer}" in measures]
+        here = [f"{name}:{layer}" for name in MODEL_MEASURES if f"{name}:{layer}" in measures]
         found += [(control, [name for name in here if name != control]) for control in here if len(here) > 1]
-    measure, control = PAPER
+    measure, control = PAPER_PARTIAL
     return [*found, (control, [measure])] if {measure, control} <= set(measures) else found
 
 
@@ -239,7 +229,9 @@ def _reliability(store: str | Path, layer: str, seeds: Sequence[int] | None) -> 
 
 def _models(frame: pd.DataFrame, wide: pd.DataFrame, scores: Sequence[str], seed: int | None) -> pd.DataFrame:
     layers = layer_order([str(name).split(":", 1)[1] for name in wide.columns])
-    sets = {layer: [f"{name}:{layer}" for name in JOINT if f"{name}:{layer}" in wide.columns] for layer in layers}
+    sets = {
+        layer: [f"{name}:{layer}" for name in MODEL_MEASURES if f"{name}:{layer}" in wide.columns] for layer in layers
+    }
     sets["all"] = [name for names in sets.values() for name in names]
     rows = []
     for score in scores:
@@ -256,11 +248,13 @@ def _comparisons(
     layers = layer_order([str(name).split(":", 1)[1] for name in wide.columns])
     rows = []
     for layer in layers:
-        first, second = (f"{name}:{layer}" for name in PAIR)
+        first, second = (f"{name}:{layer}" for name in COMPARED_MEASURES)
         if first in wide.columns and second in wide.columns:
             for score in scores:
                 row = compare_correlations(frame, first, second, score, "pearson", n_bootstrap, seed)
-                rows.append(row.assign(layer=layer, score=score, first=PAIR[0], second=PAIR[1]))
+                rows.append(
+                    row.assign(layer=layer, score=score, first=COMPARED_MEASURES[0], second=COMPARED_MEASURES[1])
+                )
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["layer", "score"])
 
 

@@ -10,19 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from distspc.correlation import Interval, Method, Names, as_tuple, constant_columns, correlate
-from distspc.csv_tables import is_index, listed
 from distspc.errors import InputError
-from distspc.matching import UnmatchedError, common_rows
-from distspc.scores import (
-    check_rates,
-    free_names,
-    missing_notices,
-    need_columns,
-    pick_columns,
-    read_table,
-    to_numbers,
-)
+from distspc.io.columns import free_names, missing_notices, need_columns, pick_columns, read_table, to_numbers
+from distspc.io.csv_tables import is_index
+from distspc.memorability.correlation import as_tuple, constant_columns, correlate
+from distspc.memorability.matching import UnmatchedError, common_rows
+from distspc.memorability.options import Interval, Method, Names
+from distspc.memorability.scores import check_rates
+from distspc.messages import shorten
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +133,7 @@ def _read(
         names, left_out = pick_columns(table, but=[by, *given, *of_layers], where=where, missing=missing)
         notices += left_out
     if not names:
-        raise InputError(f"{where} has no column of numbers beside {listed([by, *given])}")
+        raise InputError(f"{where} has no column of numbers beside {shorten([by, *given])}")
     return _Side(where, table, names, bool(wanted), layered, tuple(given), notices)
 
 
@@ -146,7 +141,7 @@ def _without_index(table: pd.DataFrame, keep: Sequence[str], where: str, notices
     first = str(table.columns[0])
     index = [n for n in map(str, table.columns) if n not in keep and is_index(n, list(table[n]), first=n == first)]
     if index:
-        notices.append(f"{where}: left out, row numbers: column {listed([n or 'without a name' for n in index])}")
+        notices.append(f"{where}: left out, row numbers: column {shorten([n or 'without a name' for n in index])}")
     return table.drop(columns=index)
 
 
@@ -157,7 +152,7 @@ def _of_layers(measure: str, known: Sequence[str]) -> list[str]:
 def _pivot(table: pd.DataFrame, by: str, where: str) -> pd.DataFrame:
     if table.duplicated([by, "layer"]).any():
         rows = table.index[table.duplicated([by, "layer"])]
-        raise InputError(f"{where}: image and layer are there twice in line {listed(rows)}")
+        raise InputError(f"{where}: image and layer are there twice in line {shorten(rows)}")
     wide = table.pivot(index=by, columns="layer")  # noqa: PD010 - text: there is nothing to aggregate
     wide = wide.loc[list(dict.fromkeys(table[by])), :].fillna("")
     wide.columns = pd.Index([":".join(pair) for pair in wide.columns.to_flat_index()])
@@ -191,6 +186,6 @@ def _of_no_use(side: _Side, numbers: pd.DataFrame) -> list[str]:
 def _leave_out(side: _Side, names: Sequence[str], notices: list[str], why: str) -> None:
     if names:
         side.names = [name for name in side.names if name not in names]
-        notices.append(f"{side.where}: left out, {why}: column {listed(names, most=10)}")
+        notices.append(f"{side.where}: left out, {why}: column {shorten(names, most=10)}")
     if not side.names:
         raise InputError(f"{side.where} has no measure: its columns of numbers are the scores themselves")

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from distspc import store as zarr_store
-from distspc.comparison import refuse_other_results
-from distspc.csv_tables import listed
 from distspc.errors import InputError
-from distspc.plan import Resources, StagePlan, measure_gflops, plan_study, store_nbytes
-from distspc.scores import numeric_columns, read_table
-from distspc.sources import check_sizes, count_images, list_sources, match_study
-from distspc.tiles import gib
+from distspc.io.columns import numeric_columns, read_table
+from distspc.messages import format_nbytes, shorten
+from distspc.pipeline.cost import Resources, StagePlan, measure_gflops, plan_study, store_nbytes
+from distspc.store import group as zarr_store
+from distspc.study.comparison import refuse_other_results
+from distspc.study.images import check_sizes, count_images, list_sources, match_study
 
 if TYPE_CHECKING:
-    from distspc.images import ImageSource
-    from distspc.study import StageName, StudyFile
+    from distspc.images.listing import ImageSource
+    from distspc.study.file import StageName, StudyFile
+
 
 GetResources = Callable[["StageName"], Resources]
 
@@ -105,7 +105,7 @@ class _Check:
 
     def files(self) -> Iterator[Finding]:
         """Every image file, decoded."""
-        from distspc.images import inspect_image
+        from distspc.images.listing import inspect_image
 
         if self.study.images is None:
             return
@@ -113,15 +113,15 @@ class _Check:
             rows = list(pool.map(inspect_image, self.listed))
         bad = [row for row in rows if row["reason"] is not None]
         named = [f"{row['file']}: {row['reason']}" for row in bad]
-        yield Finding("files", f"{len(bad)} cannot be used: {listed(named)}" if bad else "all can be read", bool(bad))
+        yield Finding("files", f"{len(bad)} cannot be used: {shorten(named)}" if bad else "all can be read", bool(bad))
         by_digest: dict[str, list[str]] = {}
         for row in (row for row in rows if row["reason"] is None):
             by_digest.setdefault(row["digest"], []).append(row["id"])
         same = [" = ".join(ids) for ids in by_digest.values() if len(ids) > 1]
-        yield Finding("duplicates", f"{len(same)} sets of identical files: {listed(same)}" if same else "none")
+        yield Finding("duplicates", f"{len(same)} sets of identical files: {shorten(same)}" if same else "none")
 
     def pairs(self) -> Iterator[Finding]:
-        from distspc.matching import match_notices
+        from distspc.memorability.matching import match_notices
 
         scores = self.study.scores
         if scores is None:
@@ -144,19 +144,19 @@ class _Check:
         text = f"taken: {', '.join(scores.columns)}"
         if others:
             text += (
-                f"; not named in `columns`: {listed(others, most=20)} (numbers: {listed(numbers, most=20) or 'none'})"
+                f"; not named in `columns`: {shorten(others, most=20)} (numbers: {shorten(numbers, most=20) or 'none'})"
             )
         yield Finding("columns", text)
 
     def network(self) -> Iterator[Finding]:
-        from distspc.network import layer_shapes
-        from distspc.recipe import choose_network
+        from distspc.extraction.network import layer_shapes
+        from distspc.extraction.network_spec import resolve_network
 
         model = self.study.model
         if self.study.images is None:
             yield Finding("network", "none: the activations are there")
             return
-        network = choose_network(
+        network = resolve_network(
             model.weights,
             layers=self.study.layers,
             digest=model.digest,
@@ -180,7 +180,9 @@ class _Check:
         needed = store_nbytes(self.study.model_copy(update={"layers": missing}), sum(self.counts))
         place = next(path for path in (self.study.store, *self.study.store.parents) if path.exists())
         free = shutil.disk_usage(place).free
-        text = f"{gib(needed)} of activations to come, before compression; {gib(free)} free at {place}"
+        text = (
+            f"{format_nbytes(needed)} of activations to come, before compression; {format_nbytes(free)} free at {place}"
+        )
         yield Finding("disk", text + ("; warning: make room first" if needed > free else ""))
 
     def store(self) -> Iterator[Finding]:
@@ -201,13 +203,15 @@ class _Check:
             mine: list[StagePlan] = [plan for plan in plans if plan.stage == stage]
             seconds += sum(plan.seconds for plan in mine)
             most = max((plan.task_nbytes for plan in mine), default=0)
-            yield Finding(f"memory of {stage}", f"{gib(most)} a task; workers have {gib(own.memory_nbytes)}")
+            yield Finding(
+                f"memory of {stage}", f"{format_nbytes(most)} a task; workers have {format_nbytes(own.memory_nbytes)}"
+            )
         yield Finding("time", f"about {seconds / 60:.0f} min for extract, distances and reconstruct")
 
 
 def profile_resources(study: StudyFile, profile: str | None, overrides: Sequence[str], default: str) -> GetResources:
     """Resources of each stage by the profile it would run on, the speed of a core measured once."""
-    from distspc.deploy import load_profile
+    from distspc.deployment.profile.reading import load_profile
 
     gflops = measure_gflops()
     known: dict[str, Any] = {}

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import dask
 from dask.callbacks import Callback
 
 from distspc.errors import InputError, WorkerError
+from distspc.tasks import Refusal
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed
     from distributed import Client, Future
+
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ class Progress(Protocol):
         """Take note."""
 
 
-def silent(label: str, n_done: int, n_tasks: int) -> None:
+def no_progress(label: str, n_done: int, n_tasks: int) -> None:
     """Take no note of progress."""
 
 
@@ -48,49 +47,12 @@ def task_memory(client: Client | None) -> int | None:
     return int(MEMORY_SHARE * min(limits)) if limits else None
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """A task's InputError as its result: Dask computes again what raises, and the input would be no better then."""
-
-    error: InputError
-
-
-_as_values: ContextVar[bool] = ContextVar("refusals_as_values", default=False)
-
-
-@contextmanager
-def refusals_as_values() -> Iterator[None]:
-    """Inside this block `task` makes tasks that return a `Refusal` instead of raising InputError, for `compute`."""
-    token = _as_values.set(True)
-    try:
-        yield
-    finally:
-        _as_values.reset(token)
-
-
-def task(function: Callable[..., Any], **options: Any) -> Any:
-    """Make a function one of Dask's, as `dask.delayed`; what a task refused, those that rest on it refuse too."""
-    return dask.delayed(partial(_answer, function) if _as_values.get() else function, pure=False, **options)
-
-
-def _answer(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    for given in (*arguments, *named.values()):
-        for value in given if isinstance(given, list) else [given]:
-            if isinstance(value, Refusal):
-                return value
-    try:
-        return function(*arguments, **named)
-    except InputError as error:
-        error.__cause__ = error.__context__ = None  # tracebacks would keep the task's arrays
-        return Refusal(error.with_traceback(None))
-
-
 def compute(
     tasks: Sequence[Delayed],
     client: Client | None,
     *,
     label: str,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     resource: str | None = None,
     gather: bool = False,
 ) -> list[Any]:
@@ -123,7 +85,7 @@ def compute(
 
 
 def compute_parts(
-    parts: Mapping[PartT, Sequence[Delayed]], client: Client | None, *, label: str, progress: Progress = silent
+    parts: Mapping[PartT, Sequence[Delayed]], client: Client | None, *, label: str, progress: Progress = no_progress
 ) -> dict[PartT, InputError]:
     """Compute the tasks of several parts, such as layers; one that refuses its input stops no other.
 
@@ -210,7 +172,7 @@ def _cancel(client: Client, futures: Iterable[Future]) -> None:
     client.cancel([future for future in futures if not future.done()])
 
 
-def run_everywhere(function: Callable[[], Any], client: Client | None) -> None:
+def run_on_all_workers(function: Callable[[], Any], client: Client | None) -> None:
     """Call a function on every worker there is, or here without a client; a worker that is lost is let be."""
     if client is None:
         function()

@@ -18,27 +18,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from distspc.compute import MEMORY_SHARE
-from distspc.distance_plan import Problem, plan_distances
+from distspc.distances.plan import LayerSize, plan_distances
 from distspc.errors import InputError
-from distspc.kernels.models import Settings as Fit
-from distspc.kernels.sparse_coding import PAPER
-from distspc.kernels.stability import largest_stable_norm
-from distspc.layers import LAYERS
-from distspc.reconstruction import gather_rows
-from distspc.study import StageName, StudyFile
-from distspc.tiles import IMAGES_PER_CHUNK, activation_chunks, gib
-
-FORWARD_FLOP = {
-    "block1_pool": 3.87e9,
-    "block2_pool": 9.42e9,
-    "block3_pool": 18.67e9,
-    "block4_pool": 27.92e9,
-    "block5_pool": 30.69e9,
-    "fc1": 30.90e9,
-    "fc2": 30.93e9,
-}
-"""Operations of VGG-16's forward pass for one image, up to a layer: two for every multiplication with its addition."""
+from distspc.kernels.sparse_coding.stability import largest_stable_norm
+from distspc.kernels.sparse_coding.training import PAPER
+from distspc.layers import FORWARD_FLOP, n_features
+from distspc.messages import format_nbytes
+from distspc.pipeline.compute import MEMORY_SHARE
+from distspc.reconstruction.gather import gather_rows
+from distspc.reconstruction.options import ReconstructionOptions as Fit
+from distspc.store.chunks import IMAGES_PER_CHUNK, activation_chunks
+from distspc.study.file import StageName, StudyFile
 
 INTERPRETER_NBYTES = 250 * 2**20
 MODEL_NBYTES = 1400 * 2**20
@@ -134,19 +124,6 @@ def measure_gflops(n: int = 1024, *, repeats: int = 3, dtype: str = "float32", n
     return 2 * n**3 / best / 1e9
 
 
-def n_features(layer: str) -> int:
-    """Features of a layer.
-
-    Raises
-    ------
-    InputError
-        For a layer that is not one of the seven.
-    """
-    if layer not in LAYERS:
-        raise InputError(f"the cost of layer {layer!r} is not known; a plan covers {', '.join(LAYERS)}")
-    return LAYERS[layer].n_features
-
-
 def store_nbytes(study: StudyFile, n_images: int) -> int:
     """Bytes of all activations before compression."""
     item = 2 if study.model.storage == "float16" else 4
@@ -185,9 +162,9 @@ def plan_study(
         if plan.task_nbytes > resources.memory_nbytes:
             name = f"{plan.stage} {plan.layer}".strip()
             raise InputError(
-                f"{name}: a task needs about {gib(plan.task_nbytes)} and a worker of this "
-                f"profile has {gib(resources.memory_nbytes)}; give each worker more memory (fewer workers on this "
-                "machine, or `memory` in the profile)"
+                f"{name}: a task needs about {format_nbytes(plan.task_nbytes)} and a worker of this "
+                f"profile has {format_nbytes(resources.memory_nbytes)}; give each worker more memory (fewer workers on "
+                "this machine, or `memory` in the profile)"
             )
     return plans
 
@@ -267,7 +244,7 @@ class _Model:
         for layer in self.study.layers:
             features = n_features(layer)
             chunk = activation_chunks(n_images, features)
-            problem = Problem(layer, n_targets, pool, features, chunk["image"], chunk["feature"])
+            problem = LayerSize(layer, n_targets, pool, features, chunk["image"], chunk["feature"])
             plan = plan_distances(problem, memory_nbytes=memory)
             flop = 2.0 * n_targets * (pool[1] - pool[0]) * features
             flop /= 1.0 if plan.whole_rows else self.rates.float64_share

@@ -11,25 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distspc import store as zarr_store
-from distspc.comparison import refuse_other_results
-from distspc.compute import (
-    Progress,
-    compute,
-    compute_parts,
-    refusals_as_values,
-    run_everywhere,
-    silent,
-    task_memory,
-)
 from distspc.errors import InputError, StoreMismatchError
-from distspc.failures import Failure, forget_failures, keep_failures, stored_failures
-from distspc.integrity import claim, disk_told, lock, sweep, unwritable
-from distspc.notices import Notice, keep_notices
-from distspc.sources import check_sources, list_sources
-from distspc.status import (
+from distspc.pipeline.compute import Progress, compute, compute_parts, no_progress, run_on_all_workers, task_memory
+from distspc.pipeline.status import (
     RELATED,
-    Progressed,
+    StageStatus,
     fingerprint,
     relation_recipe,
     relations_are_current,
@@ -38,14 +24,23 @@ from distspc.status import (
     study_failures,
     study_status,
 )
-from distspc.study import STAGES, StageName, StudyFile
+from distspc.store import group as zarr_store
+from distspc.store.access import check_store_path, explain_disk_errors, lock, read_only_error
+from distspc.store.failures import Failure, forget_failures, keep_failures, stored_failures
+from distspc.store.notices import Notice, keep_notices
+from distspc.store.verify import remove_partial_chunks
+from distspc.study.comparison import refuse_other_results
+from distspc.study.file import STAGES, StageName, StudyFile
+from distspc.study.images import check_sources, list_sources
+from distspc.tasks import refusals_as_values
 
 if TYPE_CHECKING:
     import pandas as pd
     from dask.delayed import Delayed
     from distributed import Client
 
-    from distspc.results import Results
+    from distspc.results.tree import Results
+
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +89,7 @@ class Study(StudyFile):
         stages: Sequence[StageName] = STAGES,
         strict: bool = False,
         redo: bool = False,
-        progress: Progress = silent,
+        progress: Progress = no_progress,
     ) -> Results:
         """Run the stages that are not done and open the results lazily.
 
@@ -129,7 +124,7 @@ class Study(StudyFile):
 
     def results(self) -> Results:
         """Open the store lazily: an xarray DataTree that also gives the tidy table (`to_dataframe`)."""
-        from distspc.results import open_results
+        from distspc.results.tree import open_results
 
         return open_results(self.store)
 
@@ -146,11 +141,11 @@ class Study(StudyFile):
         DataFrame
             Columns ``subject``, ``state`` (``ok``, or ``problem`` where a run would end with an error) and ``finding``.
         """
-        from distspc.check import as_table, check_study, profile_resources
+        from distspc.pipeline.check import as_table, check_study, profile_resources
 
         return as_table(check_study(self, profile_resources(self, profile, overrides, "local")))
 
-    def status(self) -> list[Progressed]:
+    def status(self) -> list[StageStatus]:
         """How far every stage is, layer by layer, without computing anything."""
         return list(study_status(self))
 
@@ -165,7 +160,7 @@ class _Run:
 
     def require_writable(self) -> None:
         if not self.writable:
-            raise unwritable(self.study.store)
+            raise read_only_error(self.study.store)
 
     def stage(self, name: StageName) -> None:
         {
@@ -207,14 +202,15 @@ class _Run:
         keep([Failure.of(stage, layer, seed, error) for (layer, seed), error in refused.items()])
 
     def extract(self) -> None:
-        from distspc import activations
+        from distspc.extraction import forward, npy_import
+        from distspc.extraction.build import extract_activations
 
         study = self.study
         if study.activations is not None:
             directory = study.activations
 
             def build(layer: str, _: int | None) -> dict[int | None, list[Delayed]]:
-                return {None: activations.import_activations(study.store, directory=directory, layers=[layer])}
+                return {None: npy_import.import_activations(study.store, directory=directory, layers=[layer])}
 
             self.compute_layers("extract", build, label="import activations")
             return
@@ -223,7 +219,7 @@ class _Run:
         self.compute(
             "extract",
             "extract",
-            lambda _: activations.extract_activations(
+            lambda _: extract_activations(
                 study.store,
                 layers=study.layers,
                 weights=model.weights,
@@ -236,10 +232,10 @@ class _Run:
             ),
         )
         if "extract" in self.outcome.computed:
-            run_everywhere(activations.release, self.connect("extract"))
+            run_on_all_workers(forward.release, self.connect("extract"))
 
     def _take_inventory(self) -> None:
-        from distspc.inventory import note_folders, scan_images, skipped_images, write_images
+        from distspc.images.inventory import note_folders, scan_images, skipped_images, write_images
 
         store, listed, strict = self.study.store, list_sources(self.study), self.strict
         scan = partial(scan_images, store, listed, strict=strict)
@@ -250,7 +246,8 @@ class _Run:
         self.outcome.skipped = skipped_images(store)
 
     def distances(self) -> None:
-        from distspc.distances import nearest_distances, release
+        from distspc.distances.build import nearest_distances
+        from distspc.distances.reading import release
 
         study = self.study
 
@@ -260,10 +257,12 @@ class _Run:
 
         self.compute_layers("distances", build)
         if "distances" in self.outcome.computed:
-            run_everywhere(release, self.connect("distances"))
+            run_on_all_workers(release, self.connect("distances"))
 
     def reconstruct(self) -> None:
-        from distspc.reconstruction import fit_sparse_code, missing_seeds, remove_units
+        from distspc.reconstruction.build import fit_sparse_code
+        from distspc.reconstruction.fit import missing_seeds
+        from distspc.reconstruction.gather import remove_units
 
         study, settings = self.study, self.study.reconstruction
 
@@ -284,7 +283,7 @@ class _Run:
                 remove_units(study.store, failure.layer)
 
     def relate(self) -> None:
-        from distspc import memorability
+        from distspc.memorability import relations
 
         study = self.study
         if study.scores is None:
@@ -299,7 +298,7 @@ class _Run:
             keep_failures(study.store, "relate", [Failure.of("relate", "", None, error)])
             return
         self.progress("relate", 0, 1)
-        memorability.relate(
+        relations.relate(
             study.store,
             layers=study.layers,
             seeds=study.reconstruction.seeds,
@@ -322,7 +321,8 @@ class _Run:
 
     def _controls(self) -> tuple[list[str] | None, list[str]]:
         """Controls that there are, None if there is no measure at all; and those that failed with their layer."""
-        from distspc.tables import tidy_table, wide_table
+        from distspc.results.measures import wide_table
+        from distspc.results.tidy import tidy_table
 
         failed = {one.layer for one in study_failures(self.study)}
         given = list(self.study.relate.given)
@@ -334,7 +334,7 @@ class _Run:
         return ([name for name in given if name not in lost] if len(known) else None), lost
 
     def report(self) -> None:
-        from distspc.report import write_report
+        from distspc.report.page import write_report
 
         study = self.study
         self.outcome.report = study.report
@@ -356,7 +356,7 @@ def run_stages(
     stages: Sequence[StageName] = STAGES,
     strict: bool = False,
     redo: bool = False,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Outcome:
     """Run stages in order under the store's lock; `connect` gives a client for a stage once it is needed.
 
@@ -367,13 +367,13 @@ def run_stages(
     InputError
         If something given cannot be used.
     """
-    claim(study.store)
+    check_store_path(study.store)
     refuse_other_results(study, _rested_on(stages, redo=redo))
     check_sources(study, stages)
     run = _Run(study, connect, strict=strict, progress=progress)
-    with disk_told(study.store), lock(study.store) as run.writable:
+    with explain_disk_errors(study.store), lock(study.store) as run.writable:
         if run.writable:
-            sweep(study.store)
+            remove_partial_chunks(study.store)
         if redo:
             run.require_writable()
             _check_stored(study, stages)
@@ -435,15 +435,17 @@ def _built(
 
 def _check_stored(study: StudyFile, stages: Iterable[StageName]) -> None:
     """Look at the activations that stages to be redone rest on, before their results are thrown away."""
-    from distspc.distance_tasks import Settings
-    from distspc.distances import check_distances
+    from distspc.distances.checks import check_distances
+    from distspc.distances.options import DistanceOptions
 
     if "extract" in stages or not {"distances", "reconstruct"} & set(stages):
         return
     wanted = study.distinctiveness
     for layer in _usable_layers(study):
         if "distances" in stages:
-            settings = Settings(str(study.store), layer, wanted.metric, wanted.neighbours, False, wanted.category, None)
+            settings = DistanceOptions(
+                str(study.store), layer, wanted.metric, wanted.neighbours, False, wanted.category, None
+            )
             check_distances(settings, wanted.protocol)
 
 

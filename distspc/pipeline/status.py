@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 
 from distspc import __version__
-from distspc import store as zarr_store
-from distspc.comparison import other_results
 from distspc.errors import InputError
-from distspc.failures import Failure, stored_failures
-from distspc.provenance import left_out
-from distspc.study import Shown, StageName, StudyFile
+from distspc.report.problems import left_out
+from distspc.store import group as zarr_store
+from distspc.store.failures import Failure, stored_failures
+from distspc.study.comparison import other_results
+from distspc.study.file import Shown, StageName, StudyFile
 
 RELATED = ("relations", "models", "comparisons", "scores")
 """Groups that `relate` makes."""
 
 
 @dataclass(frozen=True)
-class Progressed:
+class StageStatus:
     """How far one stage is for one layer (`layer` is empty where a stage is not by layer)."""
 
     stage: StageName
@@ -43,7 +43,7 @@ class Progressed:
         return self.n_done == self.n_tasks
 
 
-def study_status(study: StudyFile) -> Iterator[Progressed]:
+def study_status(study: StudyFile) -> Iterator[StageStatus]:
     """How far every stage is, layer by layer."""
     failures = study_failures(study)
     no_activations = {one.layer for one in failures if one.stage == "extract"}
@@ -54,14 +54,14 @@ def study_status(study: StudyFile) -> Iterator[Progressed]:
         told = [others[key] for key in of_stage if key in others]
         return (told or (list(others.values()) if stage in ("relate", "report") else []) or [""])[0]
 
-    def row(stage: StageName, layer: str, n_done: int, n_tasks: int) -> Progressed:
+    def row(stage: StageName, layer: str, n_done: int, n_tasks: int) -> StageStatus:
         if differs(stage, layer):
-            return Progressed(stage, layer, 0, n_tasks, differs=differs(stage, layer))
+            return StageStatus(stage, layer, 0, n_tasks, differs=differs(stage, layer))
         failed = [one for one in failures if (one.stage, one.layer) == (stage, layer)]
         told = [one.reason if one.seed is None else f"seed {one.seed}: {one.reason}" for one in failed]
         if layer in no_activations and stage != "extract":
             told = ["it has no activations"]
-        return Progressed(stage, layer, n_done, n_tasks, "; ".join(told) if n_done < n_tasks else "")
+        return StageStatus(stage, layer, n_done, n_tasks, "; ".join(told) if n_done < n_tasks else "")
 
     for layer in study.layers:
         yield row("extract", layer, *_count_chunks(study, f"activations/{layer}", "activation"))

@@ -13,8 +13,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from distspc.kernels import sparse_coding as kernel
-from distspc.kernels.baselines import lasso_code
+from distspc.kernels.sparse_coding import inner_loop
+from distspc.kernels.sparse_coding import training as kernel
+from distspc.kernels.sparse_coding.lasso import lasso_code
 
 
 class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -26,7 +27,7 @@ class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     - with ``solver="paper"``, the code of a row depends on the rows it is encoded with: one scalar mean of all rows
       is taken off, and all stop together. Encode all images at once;
     - steps and thresholds are absolute: scale the data first (the method divides by the 95 % quantile of ``|X|``,
-      see `distspc.kernels.sparse_coding.scale_quantile`).
+      see `distspc.kernels.sparse_coding.scaling.scale_quantile`).
 
     scikit-learn's own checks (`check_estimator`) pass but for one, `check_methods_subset_invariance`, which asks that
     rows get the same code in any company. They do not, by definition: see the first point. With
@@ -42,8 +43,8 @@ class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Soft threshold of one step (lambda).
     step
         Step length of the code: ``stable``, the paper's 0.01 where the iteration converges with it and a shorter one
-        in batches whose dictionary is too large for it (`distspc.kernels.stability`); ``paper``, 0.01 always; or a
-        number, used as it is.
+        in batches whose dictionary is too large for it (`distspc.kernels.sparse_coding.stability`); ``paper``, 0.01
+        always; or a number, used as it is.
     tol
         Tolerance (eps) of the stop.
     max_iter
@@ -196,9 +197,9 @@ class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             self._warn("the code did not converge")
         return code, error
 
-    def _rule(self) -> kernel.Rule:
+    def _rule(self) -> inner_loop.Rule:
         length = kernel.PAPER.step if isinstance(self.step, str) else self.step
-        return kernel.Rule(self.sparsity, length, self.tol, self.max_iter, shorten=self.step == "stable")
+        return inner_loop.Rule(self.sparsity, length, self.tol, self.max_iter, shorten=self.step == "stable")
 
     def _validated(self, X: Any, *, reset: bool) -> np.ndarray:
         return validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], order="C")

@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from distspc.kernels import sparse_coding as kernel
-from distspc.kernels.baselines import lasso_code, principal_components, row_parts
-
-Solver = Literal["paper", "converged", "pca"]
-Step = Literal["stable", "paper"]
-TrainOn = Literal["all", "fillers"]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What makes the numbers of a layer and a seed."""
-
-    n_units: int
-    n_codewords: int
-    n_batches: int
-    batch_size: int
-    sparsity: float
-    train_on: TrainOn
-    precision: kernel.Precision
-    solver: Solver
-    step: Step = "stable"
-
-    @property
-    def rule(self) -> kernel.Rule:
-        """Constants of the inner loop."""
-        return kernel.Rule(sparsity=self.sparsity, shorten=self.step == "stable")
-
-    @property
-    def task_nbytes(self) -> int:
-        """Bytes that fitting needs whatever the number of images."""
-        size = np.dtype(self.precision).itemsize
-        batch = self.batch_size * (14 * self.n_codewords + 3 * self.n_units)
-        model = 4 * self.n_units * self.n_codewords + 4 * self.n_codewords**2
-        covariance = 3 * self.n_units**2 if self.solver == "pca" else 0
-        parts = kernel.PART_ROWS * ((kernel.PASS_STEPS + 3) * self.n_codewords + 2 * self.n_units)
-        return size * (batch + model + covariance + parts * kernel.allowed_threads())
+from distspc.kernels.sparse_coding import training as kernel
+from distspc.kernels.sparse_coding.lasso import lasso_code
+from distspc.kernels.sparse_coding.principal_components import principal_components, row_parts
+from distspc.reconstruction.options import ReconstructionOptions
 
 
 def fit_model(
-    x: np.ndarray, s: Settings, rng: np.random.RandomState, *, first_row: int, allocate: kernel.Allocate
+    x: np.ndarray, s: ReconstructionOptions, rng: np.random.RandomState, *, first_row: int, allocate: kernel.Allocate
 ) -> dict[str, Any]:
     """Train on scaled units and reconstruct all of them.
 
@@ -70,7 +37,7 @@ def fit_model(
     return _fit_code(x, first_row, s, rng, allocate)
 
 
-def _fit_components(x: np.ndarray, first_row: int, s: Settings) -> dict[str, Any]:
+def _fit_components(x: np.ndarray, first_row: int, s: ReconstructionOptions) -> dict[str, Any]:
     model = principal_components(x[first_row:], s.n_codewords)
     parts = [model.error(x[rows]) for rows in row_parts(len(x), s.n_units)]
     error = np.concatenate(parts)
@@ -90,7 +57,7 @@ def _fit_components(x: np.ndarray, first_row: int, s: Settings) -> dict[str, Any
 
 
 def _fit_code(
-    x: np.ndarray, first_row: int, s: Settings, rng: np.random.RandomState, allocate: kernel.Allocate
+    x: np.ndarray, first_row: int, s: ReconstructionOptions, rng: np.random.RandomState, allocate: kernel.Allocate
 ) -> dict[str, Any]:
     first = kernel.draw_dictionary(rng, s.n_units, s.n_codewords)
     trained = kernel.train(
@@ -128,7 +95,7 @@ def _fit_code(
     }
 
 
-def _converged_error(x: np.ndarray, dictionary: np.ndarray, s: Settings) -> tuple[np.ndarray, bool]:
+def _converged_error(x: np.ndarray, dictionary: np.ndarray, s: ReconstructionOptions) -> tuple[np.ndarray, bool]:
     """Error of the lasso code with the penalty whose fixed point the method's step has; whether all rows converged."""
     mean, error, all_converged = np.float32(x.mean()), np.empty(len(x)), True
     for rows in row_parts(len(x), 16 * s.n_codewords):

@@ -6,11 +6,9 @@ that they can be told apart in grey. Every figure is narrow enough to be read on
 
 from __future__ import annotations
 
-import functools
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -18,97 +16,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from distspc.tables import JOINT, MEASURES, layer_order
+from distspc.layers import layer_order
+from distspc.report.style import FAINT, INK, STYLES, UNITS, WIDTH, in_report_style, plain_number, short_layer
+from distspc.results.measures import MEASURES, MODEL_MEASURES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-P = ParamSpec("P")
 
-WIDTH = 5.4  # inches
 _LINE, _MOST_TEXT = 62, 400  # characters
-INK, FAINT = "#1b1f24", "#8a929c"
-
-UNITS = {
-    "distinctiveness": "distance to the nearest neighbour (activation)",
-    "reconstruction_error": "reconstruction error (squared share of the 95 % quantile)",
-    "norm": "norm (activation)",
-    "mean_distance": "mean distance to the nearest neighbours (activation)",
-    "pool_distance": "mean distance to the pool (activation)",
-}
-
-
-class Look(NamedTuple):
-    """How a measure is drawn."""
-
-    color: str
-    marker: str
-    dash: str
-
-
-LOOKS = {
-    "distinctiveness": Look("#0072b2", "o", "-"),
-    "reconstruction_error": Look("#d55e00", "s", "--"),
-    "norm": Look("#009e73", "^", ":"),
-    "mean_distance": Look("#56b4e9", "D", "-."),
-    "pool_distance": Look("#cc79a7", "v", (0, (3, 1, 1, 1))),  # type: ignore[arg-type]
-}
-
-_STYLE: dict[str, Any] = {
-    "font.size": 10,
-    "font.family": "DejaVu Sans",
-    "axes.labelcolor": INK,
-    "axes.edgecolor": FAINT,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10.5,
-    "axes.titlelocation": "left",
-    "axes.titlepad": 10,
-    "axes.axisbelow": True,
-    "xtick.color": FAINT,
-    "ytick.color": FAINT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "text.color": INK,
-    "grid.color": "#e4e7eb",
-    "legend.frameon": False,
-    "text.parse_math": False,  # a score may be called $x$
-    "svg.hashsalt": "distspc",  # the same figure is the same file
-    "figure.constrained_layout.use": True,
-}
-
-
-def _style() -> Any:
-    """Matplotlib's defaults, not the user's, and ours on top; the backend is nobody's business here."""
-    defaults = {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")}
-    return {**defaults, **_STYLE}
-
-
-def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    @functools.wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with mpl.rc_context(_style()):
-            return draw(*args, **kwargs)
-
-    return styled
-
-
-def save_figure(figure: Figure, directory: str | Path, name: str) -> tuple[Path, Path]:
-    """Write a figure as PNG (200 dots per inch) and SVG; returns both paths."""
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    png, svg = directory / f"{name}.png", directory / f"{name}.svg"
-    with mpl.rc_context(_style()):
-        figure.savefig(png, dpi=200, facecolor="white")
-        figure.set_layout_engine("none")  # what was laid out stays: the second drawing need not find it again
-        figure.savefig(svg, dpi=200, facecolor="white", metadata={"Date": None})
-    return png, svg
-
-
-def short_layer(layer: str) -> str:
-    """Layer name on two lines, for a tick."""
-    return layer.replace("_", "\n")
 
 
 def _wrapped(text: str) -> str:
@@ -117,12 +33,7 @@ def _wrapped(text: str) -> str:
     return "\n".join(textwrap.wrap(text, _LINE)) if len(text) > _LINE else text
 
 
-def plain_number(n: int) -> str:
-    """Integer with thin separators, as in 2,222."""
-    return f"{n:,}"
-
-
-@_styled
+@in_report_style
 def correlation_by_layer(relations: pd.DataFrame, score: str, *, method: str = "pearson") -> Figure:
     """Draw the correlation of each measure with one score over the layers, with 95 % bootstrap intervals.
 
@@ -140,9 +51,9 @@ def correlation_by_layer(relations: pd.DataFrame, score: str, *, method: str = "
     figure = Figure(figsize=(WIDTH, 3.5))
     axes = figure.subplots()
     axes.axhline(0, color=FAINT, linewidth=0.8)
-    measures = [name for name in JOINT if name in set(rows["measure"])]
+    measures = [name for name in MODEL_MEASURES if name in set(rows["measure"])]
     for i, measure in enumerate(measures):
-        look, part = LOOKS[measure], rows[rows["measure"] == measure].set_index("layer")
+        look, part = STYLES[measure], rows[rows["measure"] == measure].set_index("layer")
         x = np.array([layers.index(layer) for layer in part.index]) + 0.16 * (i - (len(measures) - 1) / 2)
         spread = np.abs(np.stack([part["r"] - part["ci_low"], part["ci_high"] - part["r"]]))
         axes.errorbar(x, part["r"], spread, color=look.color, marker=look.marker, linestyle=look.dash, linewidth=1.2,
@@ -158,7 +69,7 @@ def correlation_by_layer(relations: pd.DataFrame, score: str, *, method: str = "
     return figure
 
 
-@_styled
+@in_report_style
 def scatter(
     table: pd.DataFrame, measure: str, score: str, *, layer: str = "", note: str = "", label: str | None = None
 ) -> Figure:
@@ -177,7 +88,7 @@ def scatter(
     label
         Name of the score, if it is not its column's.
     """
-    rows, look = table[[measure, score]].dropna(), LOOKS.get(measure, LOOKS["norm"])
+    rows, look = table[[measure, score]].dropna(), STYLES.get(measure, STYLES["norm"])
     figure = Figure(figsize=(WIDTH, 4.6))
     grid = figure.add_gridspec(2, 2, width_ratios=(5, 1), height_ratios=(1, 4.2))
     axes = figure.add_subplot(grid[1, 0])
@@ -202,7 +113,7 @@ def scatter(
     return figure
 
 
-@_styled
+@in_report_style
 def measure_matrix(wide: pd.DataFrame) -> Figure:
     """Draw the correlations of the measures of all layers with each other; the number is in each cell.
 
@@ -213,7 +124,7 @@ def measure_matrix(wide: pd.DataFrame) -> Figure:
     """
     import seaborn as sns
 
-    wide = wide[[name for name in wide.columns if str(name).partition(":")[0] in JOINT]]
+    wide = wide[[name for name in wide.columns if str(name).partition(":")[0] in MODEL_MEASURES]]
     pairs = [str(name).partition(":")[::2] for name in wide.columns]
     order = sorted(range(len(pairs)), key=lambda i: list(MEASURES).index(pairs[i][0]))
     table = wide.iloc[:, order].corr()
@@ -246,7 +157,7 @@ def _two_digits(value: float) -> str:
     return {"1.00": "1", "-1.00": "-1", "-.00": ".00"}.get(text, text)
 
 
-@_styled
+@in_report_style
 def reliability_over_seeds(pairs: Mapping[str, Sequence[float]], *, n_seeds: int, n: int) -> Figure:
     """Draw how well the reconstruction errors of two seeds agree: a dot per pair of seeds and its mean, by layer.
 
@@ -259,7 +170,7 @@ def reliability_over_seeds(pairs: Mapping[str, Sequence[float]], *, n_seeds: int
     """
     figure = Figure(figsize=(WIDTH, 3.1))
     axes = figure.subplots()
-    look, layers = LOOKS["reconstruction_error"], layer_order(list(pairs))
+    look, layers = STYLES["reconstruction_error"], layer_order(list(pairs))
     for i, layer in enumerate(layers):
         values = np.asarray(pairs[layer])
         axes.plot(np.full(len(values), i), values, marker="o", markersize=5, alpha=0.5, color=look.color, linestyle="")
@@ -273,7 +184,7 @@ def reliability_over_seeds(pairs: Mapping[str, Sequence[float]], *, n_seeds: int
     return figure
 
 
-@_styled
+@in_report_style
 def training_curves(curves: Mapping[str, np.ndarray]) -> Figure:
     """Draw the training error of the sparse codes against the batch.
 
@@ -312,7 +223,7 @@ def _plain_log_ticks(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-@_styled
+@in_report_style
 def distributions(table: pd.DataFrame, measure: str) -> Figure:
     """Draw the distribution of a measure over the targets, a row per layer, each with its own axis.
 
@@ -329,7 +240,7 @@ def distributions(table: pd.DataFrame, measure: str) -> Figure:
     rows = figure.subplots(len(layers), 1, squeeze=False)[:, 0]
     for axes, layer in zip(rows, layers, strict=True):
         values = known.loc[known["layer"] == layer, measure].to_numpy()
-        axes.hist(values, bins=int(np.clip(2 * np.sqrt(len(values)), 10, 60)), color=LOOKS[measure].color, alpha=0.8)
+        axes.hist(values, bins=int(np.clip(2 * np.sqrt(len(values)), 10, 60)), color=STYLES[measure].color, alpha=0.8)
         axes.axvline(np.median(values), color=INK, linewidth=1.2)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
@@ -346,15 +257,15 @@ def distributions(table: pd.DataFrame, measure: str) -> Figure:
     return figure
 
 
-class Picture(NamedTuple):
+class GalleryImage(NamedTuple):
     """One image of a gallery, with what stands under it; None where the file is gone."""
 
     pixels: np.ndarray | None
     caption: str
 
 
-@_styled
-def gallery(rows: Sequence[Sequence[Picture]], *, title: str) -> Figure:
+@in_report_style
+def gallery(rows: Sequence[Sequence[GalleryImage]], *, title: str) -> Figure:
     """Draw images in rows, such as targets beside their nearest neighbours.
 
     Parameters

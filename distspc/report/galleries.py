@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from distspc.findings import amount, headline_layer
+from distspc.report.numbers import format_quantity
+from distspc.report.sentences import headline_layer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ _THUMBNAIL = 176  # pixels
 
 
 @dataclass
-class Shown:
+class GalleryItem:
     """An image of a gallery: its thumbnail (data URI, empty where the file is gone) and what stands under it."""
 
     name: str
@@ -46,7 +48,7 @@ class Gallery:
     """Images at one end of a measure, each with its nearest neighbour where that is known."""
 
     title: str
-    rows: list[tuple[Shown, Shown | None]]
+    rows: list[tuple[GalleryItem, GalleryItem | None]]
     name: str = ""
     files: tuple[str, ...] = ()
 
@@ -82,18 +84,18 @@ def find_extremes(table: pd.DataFrame, images: pd.DataFrame) -> list[Gallery]:
 
 def _gallery_rows(
     rows: pd.DataFrame, measure: str, files: Mapping[str, str], beside: bool
-) -> Iterator[tuple[Shown, Shown | None]]:
+) -> Iterator[tuple[GalleryItem, GalleryItem | None]]:
     for row in rows.to_dict("records"):
-        target = Shown(str(row["image"]), thumbnail(files.get(row["image"], "")), amount(row[measure]))
+        target = GalleryItem(str(row["image"]), thumbnail(files.get(row["image"], "")), format_quantity(row[measure]))
         other = str(row.get("neighbour") or "") if beside else ""
-        yield target, Shown(other, thumbnail(files.get(other, ""))) if other else None
+        yield target, GalleryItem(other, thumbnail(files.get(other, ""))) if other else None
 
 
 def thumbnail(file: str) -> str:
     """Small JPEG of an image file as data URI; empty where the file is gone or cannot be read."""
     from PIL import Image
 
-    from distspc.decoding import decode_image
+    from distspc.images.decoding import decode_image
 
     try:
         image = Image.fromarray(decode_image(Path(file)))
@@ -108,13 +110,13 @@ def thumbnail(file: str) -> str:
 
 def draw(gallery: Gallery) -> Figure:
     """Draw a gallery as a figure: targets in a row, or each with its nearest neighbour below it."""
-    from distspc.figures import Picture
-    from distspc.figures import gallery as figure_of
+    from distspc.report.figures import GalleryImage
+    from distspc.report.figures import gallery as figure_of
 
-    def picture(shown: Shown | None) -> Picture:
+    def picture(shown: GalleryItem | None) -> GalleryImage:
         if shown is None:
-            return Picture(None, "")
-        return Picture(_pixels(shown.source), f"{shown.name}\n{shown.text or 'nearest'}")
+            return GalleryImage(None, "")
+        return GalleryImage(_pixels(shown.source), f"{shown.name}\n{shown.text or 'nearest'}")
 
     rows = [[picture(target) for target, _ in gallery.rows]]
     if gallery.rows[0][1]:

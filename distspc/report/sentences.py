@@ -8,70 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from distspc.kernels.statistics import holm
-from distspc.tables import JOINT, MEASURES, layer_order
+from distspc.kernels.statistics.inference import holm
+from distspc.layers import layer_order
+from distspc.report.numbers import capitalise, format_quantity, format_r, interval_text, join_words, p_text, percent
+from distspc.results.measures import MEASURES, MODEL_MEASURES
 
 LEVEL = 0.05
 HEADLINE = {"distinctiveness": "block5_pool", "reconstruction_error": "fc2"}
 """The layers that the paper reports these measures at; used for scatter plots and galleries where a study has them."""
-
-
-# ---------------------------------------------------------------------------------------------- numbers as text
-
-
-def short(value: float, digits: int = 2) -> str:
-    """Correlation as text: no zero before the point, a real minus."""
-    if not np.isfinite(value):
-        return "unknown"
-    text = f"{abs(value):.{digits}f}"
-    text = text[1:] if text.startswith("0.") else text
-    return ("−" if value < 0 and float(f"{value:.{digits}f}") else "") + text
-
-
-def p_text(p: float, *, n_bootstrap: int | None = None) -> str:
-    """P value as text, ``p = .03`` or ``p < .001``; of a bootstrap never below its step."""
-    least = max(0.001, 2 / n_bootstrap) if n_bootstrap else 0.001
-    if not np.isfinite(p):
-        return "p unknown"
-    return _glued(f"p < {short(least, 3)}" if p < least else f"p = {short(p, 3 if p < 0.1 else 2)}")
-
-
-def p_cell(p: float, *, n_bootstrap: int | None = None) -> str:
-    """P value as in a table: ``.03`` or ``< .001``."""
-    text = p_text(p, n_bootstrap=n_bootstrap).replace("\N{NO-BREAK SPACE}", " ")
-    return text.removeprefix("p ").removeprefix("= ")
-
-
-def _glued(text: str) -> str:
-    """Text that no line break tears apart."""
-    return text.replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def interval_text(row: Any) -> str:
-    """``r = .36, 95 % interval .32 to .40, n = 2,222``, the spaces of each part non-breaking."""
-    parts = (f"r = {short(row.r)}", f"{short(row.ci_low)} to {short(row.ci_high)}", f"n = {int(row.n):,}", "95 %")
-    r, interval, n, level = (_glued(part) for part in parts)
-    known = np.isfinite(row.ci_low) and np.isfinite(row.ci_high)
-    return f"{r}, {level} interval {interval}, {n}" if known else f"{r}, no {level} interval, {n}"
-
-
-def percent(share: float) -> str:
-    """Share as a percentage, with a digit where it is small or nearly all; 100 % is all and nothing less."""
-    digits = 0 if 0.1 <= abs(share) < 0.99 or share == 1 else 1
-    return _glued(f"{min(100 * share, 99.9 if share < 1 else 100):.{digits}f} %".replace("-", "−"))
-
-
-def amount(value: float) -> str:
-    """Positive or negative quantity with four digits, no exponent where it is large: ``11,540``, ``0.02348``."""
-    if not np.isfinite(value):
-        return ""
-    return (f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}").replace("-", "−")
-
-
-def joined(names: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    names = list(names)
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def headline_layer(measure: str, layers: Sequence[str]) -> str:
@@ -83,10 +27,6 @@ def headline_layer(measure: str, layers: Sequence[str]) -> str:
 def _largest(rows: pd.DataFrame, column: str) -> Any:
     """Row with the largest absolute value."""
     return rows.iloc[int(np.nanargmax(rows[column].abs()))]
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 # ---------------------------------------------------------------------------------------------- findings
@@ -109,7 +49,7 @@ def correlation_sentence(relations: pd.DataFrame, score: str, measure: str) -> s
     if holds.empty:
         where = f"at any of the {len(rows)} layers" if len(rows) > 1 else f"at {best['layer']}"
         return (
-            f"{_capital(name)} is not reliably related to {score} {where}: the largest correlation is "
+            f"{capitalise(name)} is not reliably related to {score} {where}: the largest correlation is "
             f"{interval_text(best)} ({best['layer']}), which does not hold after {tests} "
             f"({p_text(best['p_holm'])})."
         )
@@ -117,7 +57,7 @@ def correlation_sentence(relations: pd.DataFrame, score: str, measure: str) -> s
     count = _where(list(holds["layer"]), list(rows["layer"]))
     most = f", most strongly at {best['layer']}" if len(rows) > 1 else ""
     return (
-        f"{_capital(name)} correlates with {score} {count} after {tests}{most}: {interval_text(best)}. "
+        f"{capitalise(name)} correlates with {score} {count} after {tests}{most}: {interval_text(best)}. "
         f"{_direction(holds, measure, score)}"
     )
 
@@ -135,7 +75,7 @@ def _where(some: Sequence[str], all_layers: Sequence[str]) -> str:
 
 def _named(some: Sequence[str], all_layers: Sequence[str]) -> str:
     """Return ``fc1 and fc2``, or ``all 7 layers``."""
-    return f"all {len(all_layers)} layers" if len(some) == len(all_layers) > 1 else joined(list(some))
+    return f"all {len(all_layers)} layers" if len(some) == len(all_layers) > 1 else join_words(list(some))
 
 
 def _direction(holds: pd.DataFrame, measure: str, score: str) -> str:
@@ -146,7 +86,7 @@ def _direction(holds: pd.DataFrame, measure: str, score: str) -> str:
     }.get(measure, f"Images with a larger {MEASURES[measure]}")
     up, down = holds[holds["r"] > 0]["layer"], holds[holds["r"] < 0]["layer"]
     if len(up) and len(down):
-        return f"The sign changes: positive at {joined(list(up))}, negative at {joined(list(down))}."
+        return f"The sign changes: positive at {join_words(list(up))}, negative at {join_words(list(down))}."
     return f"{more} have {'larger' if len(up) else 'smaller'} values of {score}."
 
 
@@ -206,7 +146,7 @@ def comparison_sentence(comparisons: pd.DataFrame, score: str) -> str:
             told.append(
                 f"{name} has the higher correlation with {score} at {where}" if not told else f"{name} at {where}"
             )
-    return _capital("; ".join(told)) + " (Williams' t of two dependent correlations, Holm)."
+    return capitalise("; ".join(told)) + " (Williams' t of two dependent correlations, Holm)."
 
 
 def model_sentence(models: pd.DataFrame, score: str) -> str:
@@ -219,7 +159,7 @@ def model_sentence(models: pd.DataFrame, score: str) -> str:
     if best["r2_cv"] <= 0:
         text = (
             f"No layer's measures together predict {score} of images they were not fitted to "
-            f"(best cross-validated R² {short(best['r2_cv'])}, at {best['layer']})."
+            f"(best cross-validated R² {format_r(best['r2_cv'])}, at {best['layer']})."
         )
     else:
         text = (
@@ -229,14 +169,14 @@ def model_sentence(models: pd.DataFrame, score: str) -> str:
     whole = rows[rows["layer"] == "all"]
     if len(whole) and len(single) > 1:
         share = whole.iloc[0]["r2_cv"]
-        told = f"explain {percent(share)}" if share > 0 else f"predict worse than the mean (R² {short(share)})"
+        told = f"explain {percent(share)}" if share > 0 else f"predict worse than the mean (R² {format_r(share)})"
         text += f" All {int(whole.iloc[0]['n_measures'])} measures of all layers {told}."
     return text
 
 
 def score_sentences(relations: pd.DataFrame, models: pd.DataFrame, comparisons: pd.DataFrame, score: str) -> list[str]:
     """All that is to be said about one score."""
-    present = [name for name in JOINT if name in set(relations["measure"])]
+    present = [name for name in MODEL_MEASURES if name in set(relations["measure"])]
     said = [correlation_sentence(relations, score, measure) for measure in present]
     said.append(partial_sentence(relations, score, "reconstruction_error", "distinctiveness"))
     said.append(partial_sentence(relations, score, "distinctiveness", "reconstruction_error"))
@@ -272,7 +212,7 @@ def rank_sentence(relations: pd.DataFrame, score: str) -> str:
     apart = (table["pearson"] - table["spearman"]).abs()
     measure, layer = apart.index.to_flat_index()[int(np.nanargmax(apart))]
     return (
-        f"Spearman's rank correlations differ from Pearson's by at most {short(apart.max())} "
+        f"Spearman's rank correlations differ from Pearson's by at most {format_r(apart.max())} "
         f"({MEASURES.get(measure, measure)}, {layer})."
     )
 
@@ -289,10 +229,10 @@ def agreement_sentence(wide: pd.DataFrame) -> str:
         return ""
     low, high = min(found, key=found.__getitem__), max(found, key=found.__getitem__)
     if low == high:
-        return f"Distinctiveness and reconstruction error of {low} correlate at {short(found[low])} with each other."
+        return f"Distinctiveness and reconstruction error of {low} correlate at {format_r(found[low])} with each other."
     return (
         "Distinctiveness and reconstruction error of the same layer correlate with each other between "
-        f"{short(found[low])} ({low}) and {short(found[high])} ({high})."
+        f"{format_r(found[low])} ({low}) and {format_r(found[high])} ({high})."
     )
 
 
@@ -303,8 +243,9 @@ def reliability_sentence(pairs: dict[str, list[float]], n_seeds: int) -> str:
         return ""
     low = min(means, key=means.__getitem__)
     return (
-        f"The reconstruction errors of two seeds correlate at {short(float(np.mean(list(means.values()))))} on average "
-        f"over {len(means)} layers ({n_seeds} seeds; lowest {short(means[low])} at {low}). No correlation with a "
+        f"The reconstruction errors of two seeds correlate at {format_r(float(np.mean(list(means.values()))))} on "
+        "average "
+        f"over {len(means)} layers ({n_seeds} seeds; lowest {format_r(means[low])} at {low}). No correlation with a "
         "measure can exceed the root of its reliability."
     )
 
@@ -318,9 +259,9 @@ def icc_sentence(table: pd.DataFrame) -> str:
     if single.empty:
         return ""
     return (
-        f"One seed has an intraclass correlation, ICC(3,1), of {short(float(single.min()))} to "
-        f"{short(float(single.max()))} over the layers; the mean over seeds a reliability of "
-        f"{short(float(mean.min()))} to {short(float(mean.max()))} (Spearman-Brown)."
+        f"One seed has an intraclass correlation, ICC(3,1), of {format_r(float(single.min()))} to "
+        f"{format_r(float(single.max()))} over the layers; the mean over seeds a reliability of "
+        f"{format_r(float(mean.min()))} to {format_r(float(mean.max()))} (Spearman-Brown)."
     )
 
 
@@ -366,7 +307,9 @@ def distance_sentence(table: pd.DataFrame) -> str:
     layer = headline_layer("distinctiveness", list(known["layer"]))
     values = known[known["layer"] == layer]["distinctiveness"]
     low, mid, high = values.quantile([0.05, 0.5, 0.95])
-    text = f"At {layer} the nearest neighbour is {amount(mid)} away (median; 90 % of the targets: {amount(low)} to "
-    text += f"{amount(high)})."
+    text = (
+        f"At {layer} the nearest neighbour is {format_quantity(mid)} away (median; 90 % of the targets: "
+        f"{format_quantity(low)} to {format_quantity(high)})."
+    )
     zeros = int((values == 0).sum())
     return text + (f" {zeros} {'target has' if zeros == 1 else 'targets have'} an exact duplicate." if zeros else "")

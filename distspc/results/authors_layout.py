@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from distspc import store as zarr_store
 from distspc.errors import InputError
-from distspc.tables import tidy_table, to_netcdf
+from distspc.results.netcdf import to_netcdf
+from distspc.results.tidy import tidy_table
+from distspc.store import group as zarr_store
 
 
 def export_results(

@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from distspc import schema
-from distspc import store as zarr_store
 from distspc.errors import InputError
-from distspc.failures import stored_failures
-from distspc.kernels.reliability import seed_reliability
-from distspc.layers import VGG16_LAYERS
-from distspc.scores import free_names
-
-StorePath = str | Path
-
-MEASURES: dict[str, str] = {
-    "distinctiveness": "distinctiveness",
-    "reconstruction_error": "reconstruction error",
-    "norm": "activation norm",
-    "mean_distance": "mean distance to the nearest neighbours",
-    "pool_distance": "mean distance to the pool",
-}
-"""Measures of an image by column of the tidy table, with their names in words."""
-
-OWN_COLUMNS = (
-    *("image", "file", "layer", "neighbour", *MEASURES),
-    *(f"reconstruction_error_{name}" for name in ("sd", "icc", "reliability")),
-)
-"""Columns that a tidy table may have beside the scores."""
-
-JOINT = ("distinctiveness", "reconstruction_error", "norm")
-"""Measures of a layer that are controlled for one another, make the joint model, and stand in figures and sentences."""
-
-
-def layer_order(layers: Sequence[str]) -> list[str]:
-    """Layers from the image upward; names that are not of VGG-16 come last, as found."""
-    rank = {name: i for i, name in enumerate(sorted(VGG16_LAYERS, key=_depth))}
-    return sorted(dict.fromkeys(layers), key=lambda name: rank.get(name, len(rank)))
-
-
-def _depth(layer: str) -> tuple[int, int, str]:
-    top = {"flatten": 6, "fc1": 7, "fc2": 8, "predictions": 9}
-    return (int(layer[5]), layer.endswith("_pool"), layer) if layer.startswith("block") else (top[layer], 0, layer)
+from distspc.io.columns import free_names
+from distspc.kernels.statistics.reliability import seed_reliability
+from distspc.layers import layer_order
+from distspc.results.measures import OWN_COLUMNS
+from distspc.results.stored_tables import has_variable
+from distspc.store import group as zarr_store
+from distspc.store import schema
+from distspc.store.failures import stored_failures
+from distspc.store.schema import StorePath
 
 
 def image_table(store: StorePath) -> pd.DataFrame:
@@ -73,11 +44,6 @@ def target_table(store: StorePath) -> pd.DataFrame:
     if images.empty:
         raise InputError(f"{store} holds no images yet: run `distspc extract` first")
     return images[images["role"] == "target"].reset_index(drop=True)
-
-
-def has_variable(store: StorePath, group: str, variable: str) -> bool:
-    """Whether a group of the store has this variable."""
-    return (Path(store) / group / variable / "zarr.json").exists()
 
 
 def read_scores_of(store: StorePath) -> pd.DataFrame:
@@ -215,110 +181,3 @@ def tidy_table(
 def score_columns(scores: Sequence[str]) -> dict[str, str]:
     """Columns of the tidy table that hold the scores: their names, ``score:`` before those of its other columns."""
     return free_names(scores, OWN_COLUMNS)
-
-
-def measures_of(table: pd.DataFrame) -> list[str]:
-    """Names of the measures that a tidy table has."""
-    return [name for name in MEASURES if name in table.columns and table[name].notna().any()]
-
-
-def wide_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per target with a column ``measure:layer`` for each measure and layer that has values."""
-    wide = {}
-    order = pd.Index(dict.fromkeys(table["image"]), name="image")
-    for layer in layer_order(list(table["layer"])):
-        part = table[table["layer"] == layer].set_index("image")
-        for name in measures_of(part):
-            wide[f"{name}:{layer}"] = part[name].reindex(order)
-    return pd.DataFrame(wide, index=order)
-
-
-def write_table(
-    store: StorePath,
-    group: str,
-    frame: pd.DataFrame,
-    *,
-    recipe: Mapping[str, Any],
-    attrs: Mapping[str, Any] | None = None,
-) -> None:
-    """Replace a group of the store by a table, a variable per column.
-
-    Columns the schema does not know are left out; text and numbers keep the schema's types. The recipe comes last: a
-    table cut short does not pass for one of this recipe.
-    """
-    rows = schema.variables(group)
-    names = [name for name in rows if name in frame.columns]
-    dim = rows[names[0]].dims[0]
-    zarr_store.remove(store, group)
-    zarr_store.allocate(
-        store, group, coords={dim: len(frame)}, chunks={}, recipe={}, variables=names, attrs=dict(attrs or {})
-    )
-    for name in names if len(frame) else []:
-        values = frame[name].astype(str).tolist() if rows[name].dtype == "str" else frame[name].to_numpy()
-        zarr_store.write(store, group, name, values)
-    zarr_store.note(Path(store) / group, recipe=dict(recipe))
-
-
-def read_table_of(store: StorePath, group: str) -> pd.DataFrame:
-    """Return a group that `write_table` wrote; an empty table where there is none."""
-    if not zarr_store.exists(store, group):
-        return pd.DataFrame(columns=list(schema.variables(group)))
-    names = [name for name in schema.variables(group) if has_variable(store, group, name)]
-    return pd.DataFrame({name: zarr_store.read(store, group, name).tolist() for name in names})
-
-
-def to_netcdf(store: StorePath, path: str | Path) -> Path:
-    """Write the results of a study, without activations and dictionaries, as one NetCDF-4 file with groups.
-
-    Parameters
-    ----------
-    store
-        Path of the store.
-    path
-        The file to write.
-
-    Returns
-    -------
-    Path
-        The file.
-
-    Raises
-    ------
-    InputError
-        If the store holds nothing yet.
-    """
-    import json
-
-    import xarray as xr
-
-    tree = zarr_store.open_results(store)
-    groups = {}
-    for name, node in tree.children.items():
-        if name == "activations" or not node.has_data:
-            continue
-        dataset = node.to_dataset().drop_vars("dictionary", errors="ignore").load()
-        dataset.attrs = {
-            key: value if isinstance(value, str) else json.dumps(value) for key, value in dataset.attrs.items()
-        }
-        groups[name] = _plain(dataset)
-    if not groups:
-        raise InputError(f"{store} holds no results yet: run the study first")
-    if "failures" in tree.attrs:
-        groups["/"] = xr.Dataset(attrs={"failures": json.dumps(tree.attrs["failures"])})
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    xr.DataTree.from_dict(groups).to_netcdf(beside, engine="h5netcdf")
-    return beside.replace(path)
-
-
-def _plain(dataset: Any) -> Any:
-    """Give a dataset the types that NetCDF knows: text as objects, booleans as bytes."""
-    for name, variable in dataset.variables.items():
-        kind = variable.dtype.kind
-        if kind in "TU":
-            dataset[name] = variable.astype(object)
-        elif kind == "b":
-            dataset[name] = variable.astype("int8")
-        dataset[name].encoding = {}
-    return dataset

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from distspc import store as zarr_store
 from distspc.errors import InputError
+from distspc.store import group as zarr_store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,14 +44,14 @@ class Results(xr.DataTree):
         return Path(found)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Tidy table: a row per target and layer, see `distspc.tables.tidy_table`."""
-        from distspc.tables import tidy_table
+        """Tidy table: a row per target and layer, see `distspc.results.tidy.tidy_table`."""
+        from distspc.results.tidy import tidy_table
 
         return tidy_table(self.store)
 
     def save_netcdf(self, path: str | Path) -> Path:
-        """Write everything but the activations as one NetCDF file, see `distspc.tables.to_netcdf`."""
-        from distspc.tables import to_netcdf
+        """Write everything but the activations as one NetCDF file, see `distspc.results.netcdf.to_netcdf`."""
+        from distspc.results.netcdf import to_netcdf
 
         return to_netcdf(self.store, path)
 

@@ -9,17 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-import numpy as np
-import zarr
-
 from distspc.errors import DistspcError, InputError, StoreBusyError
-from distspc.store import StorePath, done, groups, notes
+from distspc.store.schema import StorePath
 
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def claim(store: StorePath) -> None:
+def check_store_path(store: StorePath) -> None:
     """Make sure that a path is a store or may become one; makes the folder that it lies in.
 
     Raises
@@ -42,7 +39,7 @@ def claim(store: StorePath) -> None:
 
 
 @contextmanager
-def disk_told(store: StorePath) -> Iterator[None]:
+def explain_disk_errors(store: StorePath) -> Iterator[None]:
     """Inside this block a disk that takes no more is told in a sentence, wherever it was met.
 
     Raises
@@ -62,55 +59,16 @@ def disk_told(store: StorePath) -> Iterator[None]:
                 "make room there, and run the same command again to go on"
             ) from error
         if error.errno in READ_ONLY and Path(place).is_relative_to(Path(store).parent):
-            raise unwritable(store) from error
+            raise read_only_error(store) from error
         raise
 
 
-def unwritable(store: StorePath) -> InputError:
+def read_only_error(store: StorePath) -> InputError:
     """The error of work that is left to do on a store that cannot be written."""
     return InputError(
         f"the store {store} lacks results that were asked for, and cannot be written (read-only, or of another user): "
         "make it writable, or copy it and name the copy as `store:`"
     )
-
-
-def sweep(store: StorePath) -> int:
-    """Delete unfinished chunk files that a killed writer left behind; returns how many. Hold the store's lock."""
-    left = list(Path(store).rglob("*.partial"))
-    for path in left:
-        path.unlink(missing_ok=True)
-    return len(left)
-
-
-def damaged_chunks(store: StorePath) -> Iterator[Path]:
-    """Read every chunk of the store; yields the files whose checksum or size is wrong.
-
-    Raises
-    ------
-    InputError
-        If there is no store.
-    """
-    if not notes(store) and not groups(store):
-        raise InputError(f"{store} is not a store yet: run the study first")
-    for group in groups(store):
-        for name, array in sorted(zarr.open_group(str(store), path=group, mode="r").arrays()):
-            yield from _damaged(Path(store) / group / name, array, done(store, group, name))
-
-
-def _damaged(folder: Path, array: zarr.Array, there: np.ndarray) -> Iterator[Path]:
-    for chunk in np.argwhere(there).tolist():
-        try:
-            array[tuple(slice(i * c, (i + 1) * c) for i, c in zip(chunk, array.chunks, strict=True))]
-        except Exception:  # whatever a codec makes of damaged bytes
-            yield folder.joinpath("c", *map(str, chunk))
-
-
-def remove_damaged(store: StorePath) -> list[Path]:
-    """Delete the damaged chunks, so that the next run makes them again; returns their files. Hold the store's lock."""
-    bad = list(damaged_chunks(store))
-    for path in bad:
-        path.unlink()
-    return bad
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from distspc import store as zarr_store
-from distspc.store import StorePath
-from distspc.tiles import activation_chunks
+from distspc.store import group as zarr_store
+from distspc.store.chunks import activation_chunks
+from distspc.store.schema import StorePath
 
 _AXES = {3: ["row", "column", "channel"], 1: ["unit"]}
 

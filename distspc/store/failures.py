@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from distspc import store as zarr_store
-from distspc.store import StorePath
-
-if TYPE_CHECKING:
-    from distspc.study import StageName
+from distspc.store import group as zarr_store
+from distspc.store.schema import StorePath
 
 _NAMES = {
     "extract": "activations",
@@ -36,14 +33,14 @@ class Failure:
         What is wrong, and what to do.
     """
 
-    stage: StageName
+    stage: str
     layer: str
     seed: int | None
     reason: str
     way_out: str
 
     @classmethod
-    def of(cls, stage: StageName, layer: str, seed: int | None, error: Exception) -> Failure:
+    def of(cls, stage: str, layer: str, seed: int | None, error: Exception) -> Failure:
         """What the error of a stage says of one part."""
         title = _title(stage, layer, seed)
         reason = str(error).removeprefix(f"{title}: ").removeprefix(f"{layer}: ")
@@ -61,7 +58,7 @@ class Failure:
         return f"{self.title} failed: {self.reason}; {self.way_out}"
 
 
-def _title(stage: StageName, layer: str, seed: int | None) -> str:
+def _title(stage: str, layer: str, seed: int | None) -> str:
     of_layer = f" of layer {layer}" if layer else ""
     return f"{_NAMES.get(stage, stage)}{of_layer}" + ("" if seed is None else f", seed {seed}")
 
@@ -88,7 +85,7 @@ def stored_failures(
 
 def keep_failures(
     store: StorePath,
-    stage: StageName,
+    stage: str,
     failures: Iterable[Failure],
     *,
     layers: Sequence[str] = ("",),
@@ -98,7 +95,7 @@ def keep_failures(
     _replace(store, failures, lambda one: one.stage == stage and one.layer in layers and one.seed in {None, *seeds})
 
 
-def forget_failures(store: StorePath, stages: Iterable[StageName]) -> None:
+def forget_failures(store: StorePath, stages: Iterable[str]) -> None:
     """Forget what stages could not compute: their results are gone, or are to be made anew."""
     gone = set(stages)
     _replace(store, [], lambda one: one.stage in gone)

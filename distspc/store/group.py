@@ -21,26 +21,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 from zarr.buffer.cpu import NDBuffer
-from zarr.codecs import BloscCodec, Crc32cCodec
 
-from distspc import schema
 from distspc.errors import InputError, StoreMismatchError
+from distspc.store import schema
+from distspc.store.layout import create_array
+from distspc.store.schema import StorePath
 
 if TYPE_CHECKING:
     import xarray as xr
 
-StorePath = str | Path
+
 Index = slice | int | np.ndarray
 
 GROWING = ("layer", "seed")
 """Dimensions along which a group may grow: one chunk holds one layer or seed."""
-
-_FILL = {"f": np.nan, "i": -1, "b": False, "T": "", "U": ""}
-
-
-def _compressors() -> list[Any]:
-    # No shuffle: after ReLU half or more of the values are zeros, and byte shuffling breaks up their runs.
-    return [BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle"), Crc32cCodec()]
 
 
 def _group(store: StorePath, group: str, mode: str = "r") -> zarr.Group:
@@ -251,7 +245,7 @@ def _settle_coordinate(store: StorePath, group: str, dim: str, wanted: Sequence[
             _array(store, group, dim, "r+").resize((len(merged),))
         else:
             chunk = 1 if dim in GROWING else len(merged) or 1
-            _create(store, group, dim, (len(merged),), (chunk,), schema.variables(group)[dim].dtype)
+            create_array(store, group, dim, (len(merged),), (chunk,), schema.variables(group)[dim].dtype)
         _array(store, group, dim, "r+")[:] = _as_array(merged)
     return len(merged)
 
@@ -274,7 +268,7 @@ def _settle_variable(
     dims = schema.variables(group)[name].dims
     if not (Path(store) / group / name / "zarr.json").exists():
         sizes = (chunks.get(d, 1 if d in GROWING else n) for d, n in zip(dims, shape, strict=True))
-        _create(store, group, name, shape, tuple(max(int(c), 1) for c in sizes), dtype)
+        create_array(store, group, name, shape, tuple(max(int(c), 1) for c in sizes), dtype)
         return
     array = _array(store, group, name, "r+")
     fixed = [i for i, d in enumerate(dims) if d not in GROWING]
@@ -282,34 +276,6 @@ def _settle_variable(
         raise StoreMismatchError(f"{store}: {group}/{name} has shape {array.shape}, now {shape}; run with --redo")
     if array.shape != shape:
         array.resize(shape)
-
-
-def _create(
-    store: StorePath,
-    group: str,
-    name: str,
-    shape: tuple[int, ...],
-    chunks: tuple[int, ...],
-    dtype: str,
-    row: schema.Variable | None = None,
-) -> None:
-    row = row or schema.variables(group)[name]
-    kind = "T" if dtype == "str" else np.dtype(dtype).kind
-    attributes: dict[str, Any] = {"long_name": row.long_name}
-    if kind in "fi":
-        attributes["units"] = row.units
-    zarr.create_array(
-        str(store),
-        name=f"{group}/{name}",
-        shape=shape,
-        chunks=chunks,
-        dtype=str if dtype == "str" else dtype,
-        compressors=_compressors(),
-        fill_value=_FILL[kind],
-        dimension_names=row.dims,
-        attributes=attributes,
-        overwrite=True,
-    )
 
 
 # ---------------------------------------------------------------- read and write
@@ -348,7 +314,7 @@ def write_column(store: StorePath, group: str, dim: str, name: str, values: Sequ
     if (Path(store) / group / name / "zarr.json").exists() and labels(store, group, name) == list(values):
         return
     row = schema.Variable((dim,), "str", f"column {name} of the user's table")
-    _create(store, group, name, (len(values),), (max(len(values), 1),), "str", row)
+    create_array(store, group, name, (len(values),), (max(len(values), 1),), "str", row)
     _array(store, group, name, "r+")[:] = _as_array(list(values))
 
 

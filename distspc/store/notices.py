@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from distspc import store as zarr_store
-from distspc.store import StorePath
+from distspc.store import group as zarr_store
+from distspc.store.schema import StorePath
 
 RULES = "rules"
 """Key of what is said of every study: by which rule its parts were brought together, with examples."""

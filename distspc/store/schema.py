@@ -7,6 +7,9 @@ Dimensions are singular. `image` runs over all good images in pool order (target
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+StorePath = str | Path
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
-from distspc import store as zarr_store
 from distspc.errors import InputError, StoreMismatchError
-from distspc.inventory import images_digest, refuse_other_images
-from distspc.recipe import choose_network
-from distspc.sources import count_images, list_sources
-from distspc.study import STAGES, StageName, StudyFile
-from distspc.weights import DOWNLOADS, is_fetched
+from distspc.extraction.network_spec import resolve_network
+from distspc.extraction.weights import DOWNLOADS, is_fetched
+from distspc.images.inventory import images_digest, refuse_other_images
+from distspc.store import group as zarr_store
+from distspc.study.file import STAGES, StageName, StudyFile
+from distspc.study.images import count_images, list_sources
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def _compare_activations(study: StudyFile, layer: str) -> None:
     if model.weights in DOWNLOADS and not is_fetched(model.weights):
         return
     try:
-        network = choose_network(
+        network = resolve_network(
             model.weights,
             layers=[layer],
             digest=model.digest,

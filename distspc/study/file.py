@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypedDict, get_args
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -22,10 +21,9 @@ from pydantic import (
 )
 
 from distspc.errors import InputError
+from distspc.extraction.options import is_weights_path
+from distspc.io.yaml_files import read_yaml
 from distspc.layers import LAYERS, VGG16_LAYERS
-from distspc.recipe import is_weights_path
-
-MAX_FILE_NBYTES = 1_000_000
 
 StageName = Literal["extract", "distances", "reconstruct", "relate", "report"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
@@ -236,7 +234,7 @@ class StudyFile(_Section):
             If the file cannot be read, is not YAML or says something that cannot be.
         """
         path = Path(path)
-        return cls.from_dict(read_yaml(path), base=path.parent, origin=str(path))
+        return cls.from_dict(read_yaml(path, what="study file"), base=path.parent, origin=str(path))
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], *, base: str | Path = ".", origin: str = "study") -> Self:
@@ -246,54 +244,6 @@ class StudyFile(_Section):
         except ValidationError as error:
             told = "\n".join(f"  {line}" for line in _explain(error))
             raise InputError(f"{origin}:\n{told}") from None
-
-
-# ---------------------------------------------------------------- reading YAML with care
-
-
-class _StudyLoader(yaml.SafeLoader):
-    """Plain data only: no aliases (they can be made to explode), no key twice."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
-            raise InputError(f"line {mark.line + 1}: aliases (*name) are not allowed; write the value out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                raise InputError(f"line {key.start_mark.line + 1}: key {key.value!r} stands twice")
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping of plain data.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, not text, too large, not YAML, or anything but a mapping of plain data.
-    """
-    try:
-        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a device would never end
-            raise InputError("is not a regular file")
-        if path.stat().st_size > MAX_FILE_NBYTES:
-            raise InputError(f"has {path.stat().st_size:,} bytes; a study file is a page of YAML")
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StudyLoader)
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as text: {error}") from None
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise InputError(f"{path} is not plain YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} must be a mapping of keys to values, not {type(content).__name__}")
-    return content
 
 
 # ---------------------------------------------------------------- errors in the user's words

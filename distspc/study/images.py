@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from distspc.errors import InputError
-from distspc.study import STAGES, StageName, StudyFile
+from distspc.study.file import STAGES, StageName, StudyFile
 
 if TYPE_CHECKING:
-    from distspc.images import ImageSource
-    from distspc.matching import Match
+    from distspc.images.listing import ImageSource
+    from distspc.memorability.matching import Match
 
 
 def check_sources(study: StudyFile, stages: Sequence[StageName]) -> None:
@@ -25,13 +25,13 @@ def check_sources(study: StudyFile, stages: Sequence[StageName]) -> None:
     """
     listed = list_sources(study) if study.images is not None and {"extract", "relate"} & set(stages) else None
     if "extract" in stages and study.activations is not None:
-        from distspc.imported import count_activations
+        from distspc.extraction.npy_import import count_activations
 
         count_activations(study.activations, study.layers)
     elif "extract" in stages:
-        from distspc.recipe import choose_network
+        from distspc.extraction.network_spec import resolve_network
 
-        choose_network(study.model.weights, layers=study.layers, digest=study.model.digest)
+        resolve_network(study.model.weights, layers=study.layers, digest=study.model.digest)
     if "extract" in stages:
         check_sizes(study, *count_images(study, listed), stages=stages)
     if list(stages) == ["relate"] and study.scores is None:
@@ -50,7 +50,7 @@ def check_scores(study: StudyFile, listed: Sequence[ImageSource] | None = None) 
     InputError
         If the scores cannot be read, name none of the images, or can be read in two ways.
     """
-    from distspc.scores import read_scores
+    from distspc.memorability.scores import read_scores
 
     scores = study.scores
     if scores is not None:
@@ -67,8 +67,8 @@ def match_study(study: StudyFile, listed: Sequence[ImageSource] | None = None) -
     InputError
         As `check_scores`, and if the study names no scores or no images.
     """
-    from distspc.matching import find_match
-    from distspc.scores import read_scores
+    from distspc.memorability.matching import find_match
+    from distspc.memorability.scores import read_scores
 
     scores = study.scores
     if scores is None:
@@ -88,7 +88,7 @@ def list_sources(study: StudyFile) -> list[ImageSource]:
     InputError
         If a folder or table cannot be read or names no image.
     """
-    from distspc import images
+    from distspc.images import listing as images
 
     source = study.images
     if source is None:

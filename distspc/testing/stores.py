@@ -10,8 +10,9 @@ from typing import Any
 import dask
 import numpy as np
 
-from distspc import store as zarr_store
-from distspc.tiles import activation_chunks, ranges
+from distspc.store import group as zarr_store
+from distspc.store.chunks import activation_chunks
+from distspc.tasks import ranges
 
 
 def relu_activations(n_images: int, n_features: int, *, seed: int = 0) -> np.ndarray:

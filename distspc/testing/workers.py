@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from distspc.deploy.machine import worker_threads
+from distspc.deployment.profile.shape import worker_threads
 from distspc.errors import InputError
 
 
@@ -30,7 +30,7 @@ def blas_threads() -> dict[str, int]:
     return {"blas": max(blas), "told": worker_threads(default=0)}
 
 
-def whereabouts(wait_s: float = 0.0) -> dict[str, Any]:
+def process_info(wait_s: float = 0.0) -> dict[str, Any]:
     """Wait, then tell the job, process and GPUs that this task has run with."""
     time.sleep(wait_s)
     return {
@@ -42,7 +42,7 @@ def whereabouts(wait_s: float = 0.0) -> dict[str, Any]:
     }
 
 
-def die(code: int = 1) -> None:
+def crash(code: int = 1) -> None:
     """End the worker's process at once, as a crash does."""
     os._exit(code)
 
@@ -54,13 +54,13 @@ def refuse(log: str) -> None:
     raise InputError("no input is good enough")
 
 
-def die_once(log: str) -> int:
+def crash_once(log: str) -> int:
     """End the worker's process at the first call; returns the number of calls at later ones."""
     with Path(log).open("a") as file:
         file.write("called\n")
     n_calls = len(Path(log).read_text().splitlines())
     if n_calls == 1:
-        die()
+        crash()
     return n_calls
 
 

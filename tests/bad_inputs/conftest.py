@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from distspc.cli import main
-from distspc.testing import relu_activations
+from distspc.cli.main import main
+from distspc.testing.stores import relu_activations
 
 STUDY = """\
 store: made/study.zarr
@@ -57,7 +57,7 @@ def contents(folder):
 def command(tmp_path, monkeypatch, capsys):
     """Give a function that runs one command in `tmp_path`; all that it computes, it computes in this process."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("distspc.console.Clusters.__call__", lambda self, stage: None)
+    monkeypatch.setattr("distspc.pipeline.connections.Clusters.__call__", lambda self, stage: None)
 
     def run(*arguments):
         try:
@@ -116,7 +116,7 @@ def sources(tmp_path):
 
 @pytest.fixture(scope="session")
 def _measured(tmp_path_factory):
-    from distspc.pipeline import Study
+    from distspc.pipeline.run import Study
 
     folder = tmp_path_factory.mktemp("measured")
     _write_sources(folder)

@@ -10,8 +10,8 @@ import PIL.Image
 import PIL.PngImagePlugin
 import pytest
 
-from distspc import store as zarr_store
-from distspc.notices import stored_notices
+from distspc.store import group as zarr_store
+from distspc.store.notices import stored_notices
 
 STUDY = """\
 store: made/study.zarr
@@ -246,7 +246,7 @@ ODD = {
 
 @pytest.mark.parametrize("case", ODD)
 def test_an_odd_image_is_taken(study, command, case):
-    from distspc.images import network_input
+    from distspc.images.decoding import network_input
 
     name, content, size, colour = ODD[case]
     file = study.parent / "Images" / name

@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from distspc import console
+from distspc.pipeline import connections
 
 # The real thing: these cases must be refused before a cluster is there.
-CONNECT = console.Clusters.__call__
+CONNECT = connections.Clusters.__call__
 
 LOCAL = "distspc: {kind: local, workers: 1}\n"
 SLURM = "distspc: {kind: slurm, workers: 2}\njobqueue: {slurm: {cores: 2, memory: 4 GiB, walltime: '01:00:00'}}\n"
@@ -99,7 +99,7 @@ PROFILES = {
 
 @pytest.mark.parametrize("case", PROFILES)
 def test_a_bad_profile_is_refused(sources, refused, monkeypatch, case):
-    monkeypatch.setattr(console.Clusters, "__call__", CONNECT)
+    monkeypatch.setattr(connections.Clusters, "__call__", CONNECT)
     content, sentence = PROFILES[case]
     profile = sources / "p.yaml"
     if callable(content):
@@ -134,7 +134,7 @@ OPTIONS = {
 
 @pytest.mark.parametrize("case", OPTIONS)
 def test_bad_options_of_a_profile_are_refused(sources, refused, monkeypatch, case):
-    monkeypatch.setattr(console.Clusters, "__call__", CONNECT)
+    monkeypatch.setattr(connections.Clusters, "__call__", CONNECT)
     options, sentence = OPTIONS[case]
     (sources / "scheduler.json").write_text("{not json")
     refused(["run", "study.yaml", *options], f"(?s)error: .*{sentence}")

@@ -146,9 +146,9 @@ def with_lambda(suffix):
     def write(path):
         import warnings
 
-        from distspc import network
+        from distspc.extraction import backend
 
-        keras = network._import_keras(2)
+        keras = backend.import_keras(2)
         harm = keras.layers.Lambda(
             lambda x: (__import__("pathlib").Path("harmed").touch(), x)[1], output_shape=(8, 8, 3)
         )
@@ -227,7 +227,7 @@ def test_bad_names_of_weights_are_refused(study, refused, case):
 
 
 def test_downloaded_weights_that_are_damaged_are_named(study, refused, monkeypatch):
-    from distspc.weights import DOWNLOADS
+    from distspc.extraction.weights import DOWNLOADS
 
     folder = study("hybrid1365")
     file = folder / "cache" / DOWNLOADS["hybrid1365"][0].rsplit("/", 1)[1]

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from distspc import __version__
-from distspc.cli import main
-from distspc.demo import write_demo
+from distspc.cli.main import main
+from distspc.datasets.demo import write_demo
 from distspc.errors import InputError
-from distspc.pipeline import Study
-from distspc.recipe import VGG16, vgg16_weight_shapes
-from distspc.testing import relu_activations
+from distspc.layers import VGG16, vgg16_weight_shapes
+from distspc.pipeline.run import Study
+from distspc.testing.stores import relu_activations
 
 
 def run(*arguments, capsys):
@@ -46,7 +46,7 @@ def study(tmp_path):
 
 def test_help_and_import_load_nothing_heavy():
     code = (
-        "import sys, distspc, distspc.cli\n"
+        "import sys, distspc, distspc.cli.main\n"
         "heavy = 'tensorflow keras dask_jobqueue matplotlib distributed dask pandas xarray zarr numpy'.split()\n"
         "print([name for name in heavy if name in sys.modules])"
     )
@@ -128,7 +128,7 @@ def test_stage_without_what_it_rests_on(study, capsys):
 
 
 def test_second_run_while_one_is_on_is_refused(study, capsys):
-    from distspc.integrity import lock
+    from distspc.store.access import lock
 
     with lock(study.parent / "s.zarr"):
         code, _, err = run("run", str(study), capsys=capsys)

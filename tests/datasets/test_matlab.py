@@ -7,7 +7,7 @@ import pytest
 import scipy.io
 import skimage.data
 
-from distspc import matlab
+from distspc.datasets import matlab
 from distspc.errors import InputError
 
 

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from distspc.deploy import deploy
-from distspc.pipeline import Study
-from distspc.testing import make_store
+from distspc.deployment.session import deploy
+from distspc.pipeline.run import Study
+from distspc.testing.stores import make_store
 
 # The bars are drawn on a canvas: their labels are read from the data that Bokeh draws.
 LABELS = """

@@ -14,24 +14,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distspc.deploy import (
-    dashboard_lines,
-    deploy,
-    explain_failure,
-    job_script,
-    list_profiles,
-    load_profile,
-    submit_driver,
-    worker_threads,
-)
-from distspc.deploy.driver import driver_script
-from distspc.deploy.failures import last_words
-from distspc.deploy.inside import blas_threads, die, fill_memory, threads_in_use, whereabouts
-from distspc.deploy.jobs import clean_environment, job_memory_mib, lifetime
-from distspc.deploy.quantities import lsf_seconds, memory_nbytes, seconds
-from distspc.deploy.runner import sweep
-from distspc.deploy.tls import certificate_folder
+from distspc.deployment.batch.driver import driver_script, job_script, submit_driver
+from distspc.deployment.batch.jobs import lifetime
+from distspc.deployment.batch.runner import remove_stale_rendezvous
+from distspc.deployment.batch.slurm import clean_environment
+from distspc.deployment.dashboard import dashboard_lines
+from distspc.deployment.failures import explain_failure, last_log_error
+from distspc.deployment.profile.quantities import lsf_seconds, memory_nbytes, seconds
+from distspc.deployment.profile.queues import job_memory_mib
+from distspc.deployment.profile.reading import list_profiles, load_profile
+from distspc.deployment.profile.shape import worker_threads
+from distspc.deployment.session import deploy
+from distspc.deployment.tls import certificate_folder
 from distspc.errors import InputError, WorkerError
+from distspc.testing.workers import blas_threads, crash, fill_memory, process_info, threads_in_use
 
 SHIPPED = ("local", "local-gpu", "lsf", "pbs", "sge", "slurm-cpu", "slurm-gpu", "slurm-runner", "testbed")
 QUEUES = tuple(name for name in SHIPPED if not name.startswith("local"))
@@ -52,7 +48,7 @@ def test_every_shipped_profile_loads_and_every_key_has_a_comment(name):
     profile = load_profile(name)
     assert profile.name == name
     assert profile.tls == (name in QUEUES)
-    path = Path(__file__).parents[1] / "cluster" / f"{name}.yaml"
+    path = Path(__file__).parents[2] / "cluster" / f"{name}.yaml"
     uncommented = [
         line
         for line in path.read_text().splitlines()[1:]
@@ -188,7 +184,7 @@ ESSENTIAL = {
     "slurm-runner": [
         "#SBATCH --ntasks=6",
         "exec srun --cpus-per-task=4",
-        "distspc.deploy.runner --profile slurm-runner",
+        "distspc.deployment.launch --profile slurm-runner",
     ],
     "pbs": ["#PBS -N a-study-extract", "#PBS -l select=1:ncpus=4:mem=18023mb", "#PBS -l walltime=04:00:00"],
     "lsf": ["#BSUB -J a-study-extract", "#BSUB -n 4", '#BSUB -R "span[hosts=1]"', "#BSUB -W 04:00"],
@@ -337,7 +333,7 @@ def test_the_script_of_every_queue_makes_a_worker_with_the_cores_asked_for(
     with deploy(queue, overrides=changed, log_directory=tmp_path / "logs") as client:
         assert client.scheduler.address.startswith("tls://127.0.0.1:")
         assert list(client.run(blas_threads).values()) == [{"blas": 2, "told": 2}]
-        (one,) = client.run(whereabouts).values()
+        (one,) = client.run(process_info).values()
     until(lambda: not Path(f"/proc/{one['pid']}").exists())
     assert os.environ["OMP_NUM_THREADS"] == "7"
 
@@ -347,7 +343,7 @@ def test_the_script_of_every_queue_makes_a_worker_with_the_cores_asked_for(
 
 def test_certificates_of_dead_runs_are_swept_and_others_left(tmp_path):
     hold = (
-        "import sys, time; from pathlib import Path; from distspc.deploy.tls import certificate_folder\n"
+        "import sys, time; from pathlib import Path; from distspc.deployment.tls import certificate_folder\n"
         "with certificate_folder(Path(sys.argv[1])) as folder:\n"
         "    print(folder, flush=True); time.sleep(600)"
     )
@@ -376,7 +372,7 @@ def test_meeting_places_of_jobs_that_are_gone_are_swept(tmp_path, monkeypatch):
     for code, left in ((1, 2), (0, 1)):  # a queue that does not answer holds everything
         answer.write_text(f"#!/bin/sh\necho 42\nexit {code}\n")
         answer.chmod(0o755)
-        sweep(tmp_path / "logs")
+        remove_stale_rendezvous(tmp_path / "logs")
         assert len(list((tmp_path / "logs").iterdir())) == left
     assert (tmp_path / "logs" / ".runner-42.0").exists()
 
@@ -407,7 +403,7 @@ def test_threads_inside_a_worker_are_its_cores():
 def test_each_gpu_worker_sees_its_own_gpu(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     with deploy("local-gpu") as client:
-        assert sorted(one["gpus"] for one in client.run(whereabouts).values()) == ["4", "6"]
+        assert sorted(one["gpus"] for one in client.run(process_info).values()) == ["4", "6"]
         offers = [worker["resources"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
         assert offers == [{"GPU": 1}] * 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -431,7 +427,7 @@ def test_a_task_that_kills_its_workers_is_told_in_a_sentence():
 
     def run():
         with deploy("local", overrides=overrides) as client:
-            client.submit(die, pure=False).result(timeout=WAIT_S)
+            client.submit(crash, pure=False).result(timeout=WAIT_S)
 
     with pytest.raises(WorkerError, match=r"task die-.* lost its worker 1 times: it died without a word"):
         run()
@@ -561,11 +557,11 @@ def test_a_killed_worker_is_explained_by_its_log(tmp_path, log, words):
 
     from distributed.scheduler import KilledWorker
 
-    from distspc.deploy.jobqueue import Record
+    from distspc.deployment.batch.job_classes import JobHistory
 
     (tmp_path / "study-17.err").write_text(log)
     (tmp_path / "study-170.err").write_text("ModuleNotFoundError: not this one")
-    cluster = SimpleNamespace(distspc_record=Record(submitted=["17"]), distspc_logs=tmp_path)
+    cluster = SimpleNamespace(distspc_record=JobHistory(submitted=["17"]), distspc_logs=tmp_path)
     error = KilledWorker("distances:fc2-1", SimpleNamespace(address="tcp://x"), 20)
     said = str(explain_failure(error, SimpleNamespace(cluster=cluster)))
     assert words in said
@@ -574,7 +570,7 @@ def test_a_killed_worker_is_explained_by_its_log(tmp_path, log, words):
 
 
 def test_last_words_of_jobs_without_a_log():
-    assert last_words(None, ["3"]) == "they left no log"
+    assert last_log_error(None, ["3"]) == "they left no log"
 
 
 # ---------------------------------------------------------------- imports
@@ -599,7 +595,7 @@ def test_importing_dask_jobqueue_leaves_ctrl_c_as_it_was():
 def test_importing_dask_jobqueue_in_a_thread_loses_no_handler_that_the_main_thread_sets():
     code = """
 import builtins, signal, threading
-from distspc.deploy.signals import handlers_kept
+from distspc.deployment.shutdown import handlers_kept
 inside, done = threading.Event(), threading.Event()
 def load():
     with handlers_kept():

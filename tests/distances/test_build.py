@@ -13,13 +13,16 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from distspc import distance_plan, distance_search, distances
-from distspc import store as zarr_store
-from distspc.distance_plan import Problem, plan_distances, tiles_beside
-from distspc.distances import PROTOCOLS, nearest_distances
+from distspc.distances import finish
+from distspc.distances import plan as distance_plan
+from distspc.distances import whole_rows as distance_search
+from distspc.distances.build import nearest_distances
+from distspc.distances.options import PROTOCOLS
+from distspc.distances.plan import LayerSize, plan_distances, tiles_beside
 from distspc.errors import InputError, StoreMismatchError
-from distspc.kernels.distance import METRICS
-from distspc.testing import make_store, no_compute, relu_activations
+from distspc.kernels.distance.products import METRICS
+from distspc.store import group as zarr_store
+from distspc.testing.stores import make_store, no_compute, relu_activations
 
 N_TARGETS, N_IMAGES = 30, 90
 CHUNKS = {"image": 16, "feature": 512}
@@ -291,7 +294,7 @@ def test_dropped_duplicates_can_leave_fewer_neighbours(tmp_path, caplog):
     x[1] = x[2] = x[0]
     path = tmp_path / "s.zarr"
     make_store(path, n_targets=2, n_fillers=2, layers={"fc2": 600}, activations={"fc2": x})
-    with caplog.at_level(logging.WARNING, logger="distspc.distances"):
+    with caplog.at_level(logging.WARNING, logger="distspc.distances.build"):
         found = run(path, protocol="distinct", n_neighbours=2)
     assert found["neighbour_index"].tolist() == [[3, -1], [3, -1]]
     assert np.isnan(found["distance"][:, 1]).all()
@@ -353,8 +356,8 @@ def _run_cut(path: Path, reread: float, least: bool, **options: Any) -> dict[str
 def _least_memory(path: Path, protocol: str) -> int:
     sizes = zarr_store.sizes(path, "activations/fc2")
     chunk = zarr_store.chunks(path, "activations/fc2", "activation")
-    problem = Problem("fc2", 1, (0, sizes["image"]), sizes["feature"], chunk["image"], chunk["feature"])
-    return 2 * distance_plan._least(problem)
+    problem = LayerSize("fc2", 1, (0, sizes["image"]), sizes["feature"], chunk["image"], chunk["feature"])
+    return 2 * distance_plan._smallest_task_nbytes(problem)
 
 
 def test_same_on_threads(relu_store):
@@ -381,7 +384,7 @@ sizes = st.integers(1, 3000)
 )
 def test_plan_fits_and_covers_everything_once(n_targets, n_fillers, n_features, memory, n_workers, fillers_only):
     pool = (n_targets if fillers_only else 0, n_targets + n_fillers)
-    problem = Problem("fc2", n_targets, pool, n_features, 64, min(n_features, 25_088))
+    problem = LayerSize("fc2", n_targets, pool, n_features, 64, min(n_features, 25_088))
     try:
         plan = plan_distances(problem, memory_nbytes=memory, n_workers=n_workers)
     except InputError:
@@ -394,7 +397,7 @@ def test_plan_fits_and_covers_everything_once(n_targets, n_fillers, n_features, 
         assert all(a[1] == b[0] for a, b in pairwise(found))
 
 
-BLOCK1 = Problem("block1_pool", 2222, (0, 10_264), 802_816, 64, 25_088)
+BLOCK1 = LayerSize("block1_pool", 2222, (0, 10_264), 802_816, 64, 25_088)
 
 
 @pytest.mark.parametrize(("memory", "whole_rows"), [(12 * 2**30, True), (2 * 2**30, False)])
@@ -405,11 +408,11 @@ def test_classic_set_is_read_once_whatever_the_memory(memory, whole_rows):
 
 
 def test_a_million_images_are_more_tiles():
-    problem = Problem("fc2", 2222, (0, 1_000_000), 4096, 64, 4096)
+    problem = LayerSize("fc2", 2222, (0, 1_000_000), 4096, 64, 4096)
     plan = plan_distances(problem, memory_nbytes=2**30)
     assert plan.n_tasks == 62
     assert plan.read_nbytes < 1.2 * 1_000_000 * 4096 * 4
-    wide = plan_distances(Problem("block1_pool", 2222, (0, 1_000_000), 802_816, 64, 25_088), memory_nbytes=4 * 2**30)
+    wide = plan_distances(LayerSize("block1_pool", 2222, (0, 1_000_000), 802_816, 64, 25_088), memory_nbytes=4 * 2**30)
     assert wide.task_nbytes <= 4 * 2**30
     assert wide.read_nbytes < 1.2 * 1_000_000 * 802_816 * 4
 
@@ -565,5 +568,5 @@ def test_estimates_are_sharp_enough_to_stand(relu_store, cut):
     cut("feature tiles")
     found = run(path)
     assert found["n_rescored"] <= 12
-    assert distances.TOLERANCE <= 1e-9
+    assert finish.TOLERANCE <= 1e-9
     assert found["bytes_read"] < 1.3 * x.nbytes

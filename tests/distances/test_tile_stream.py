@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from distspc import distance_tasks
-from distspc.distance_stream import Tile, TileStream
-from distspc.distance_tasks import release, row_memory
-from distspc.kernels.rows import row_statistics
+from distspc.distances import reading
+from distspc.distances.reading import release, row_memory
+from distspc.distances.tile import Tile
+from distspc.distances.tile_stream import TileStream
+from distspc.kernels.distance.rows import row_statistics
 
 TILES = [(2 * i, 2 * i + 2) for i in range(9)]
 TIMEOUT_S = 30
@@ -118,7 +119,7 @@ def test_an_interrupt_ends_all_at_the_next_tile():
 import os, signal, sys, threading, time
 import numpy as np
 from distspc import distance_tasks
-from distspc.distance_stream import TileStream
+from distspc.distances.tile_stream import TileStream
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & ignores Ctrl-C
 stream = TileStream(lambda images, buffer: images, [(i, i + 1) for i in range(1000)], [np.zeros(1)] * 2, 2)
 threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
@@ -161,13 +162,13 @@ def test_memory_of_another_size_is_let_go():
     for n in (100, 10, 200):
         with row_memory([n], 8) as (rows,):
             assert rows.shape == (n, 8)
-    assert [memory.shape for memory in distance_tasks._spare] == [(200, 8)]
+    assert [memory.shape for memory in reading._spare] == [(200, 8)]
     release()
-    assert distance_tasks._spare == []
+    assert reading._spare == []
 
 
 def test_memory_of_a_task_that_failed_is_let_go():
     release()
     with pytest.raises(ValueError, match="no"), row_memory([3], 8):
         raise ValueError("no")
-    assert distance_tasks._spare == []
+    assert reading._spare == []

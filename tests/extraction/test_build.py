@@ -12,11 +12,14 @@ import skimage.data
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from distspc import activations, deploy, images, network
-from distspc import store as zarr_store
+from distspc.deployment.session import deploy
 from distspc.errors import InputError, StoreMismatchError
-from distspc.pipeline import Study
-from distspc.testing import no_compute
+from distspc.extraction import backend, forward, network, network_spec, npy_import
+from distspc.extraction import build as activations
+from distspc.images import inventory, listing
+from distspc.pipeline.run import Study
+from distspc.store import group as zarr_store
+from distspc.testing.stores import no_compute
 
 # Keras with TensorFlow, reading its own variables
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
@@ -41,7 +44,7 @@ def photographs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A small network in a file."""
-    keras = network._import_keras(2)
+    keras = backend.import_keras(2)
     inputs = keras.Input((12, 10, 3))
     x = keras.layers.Conv2D(4, 3, activation="relu", name="edges")(inputs)
     keras.layers.Dense(5, name="top")(keras.layers.Flatten()(x))
@@ -57,7 +60,9 @@ def study(tmp_path, photographs):
 
 
 def listed(study):
-    return images.list_images(study / "Images" / "Targets") + images.list_images(study / "Images" / "Fillers", "filler")
+    return listing.list_images(study / "Images" / "Targets") + listing.list_images(
+        study / "Images" / "Fillers", "filler"
+    )
 
 
 def run(tasks):
@@ -67,8 +72,8 @@ def run(tasks):
 def scan(study, **options):
     """Scan and write; returns the number of tasks."""
     store, sources = study / "s.zarr", listed(study)
-    tasks = activations.scan_images(store, sources, **options)
-    activations.write_images(store, sources, run(tasks), **options)
+    tasks = inventory.scan_images(store, sources, **options)
+    inventory.write_images(store, sources, run(tasks), **options)
     return len(tasks)
 
 
@@ -79,7 +84,7 @@ def extract(study, model, layers=LAYERS, **options):
 def expected(study, model, layer):
     """The layer of every image, one image at a time."""
     files = [s.file for s in listed(study)]
-    net = network.load_network(network.choose_network(model, layers=LAYERS))
+    net = network.load_network(network_spec.resolve_network(model, layers=LAYERS))
     return np.concatenate([net.activations(by_hand(file)[None])[layer].reshape(1, -1) for file in files])
 
 
@@ -106,7 +111,7 @@ def test_the_image_table(study):
     import hashlib
 
     assert row["digest"].item() == "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest()
-    assert activations.skipped_images(study / "s.zarr") == []
+    assert inventory.skipped_images(study / "s.zarr") == []
 
 
 def test_bad_images_are_named_and_left_out_and_numbers_stay(study):
@@ -115,7 +120,7 @@ def test_bad_images_are_named_and_left_out_and_numbers_stay(study):
     (targets / "70.jpg").symlink_to("nowhere")
     (targets / "71.gif").write_bytes(b"GIF89a")
     scan(study)
-    assert activations.skipped_images(study / "s.zarr") == [
+    assert inventory.skipped_images(study / "s.zarr") == [
         (str(targets / "2.jpg"), "is empty (0 bytes)"),
         (str(targets / "70.jpg"), "does not exist"),
         (str(targets / "71.gif"), "gif files are not read; save it as png"),
@@ -151,10 +156,10 @@ def test_strict_stops_at_the_first_bad_image(study):
 def test_no_usable_target_is_an_error(tmp_path):
     (tmp_path / "Images" / "Targets").mkdir(parents=True)
     (tmp_path / "Images" / "Targets" / "1.jpg").write_bytes(b"")
-    sources = images.list_images(tmp_path / "Images" / "Targets")
-    rows = run(activations.scan_images(tmp_path / "s.zarr", sources))
+    sources = listing.list_images(tmp_path / "Images" / "Targets")
+    rows = run(inventory.scan_images(tmp_path / "s.zarr", sources))
     with pytest.raises(InputError, match=r"none of the 1 images can be used as a target; the first: .*1\.jpg'"):
-        activations.write_images(tmp_path / "s.zarr", sources, rows)
+        inventory.write_images(tmp_path / "s.zarr", sources, rows)
 
 
 def _replace(folder):
@@ -203,8 +208,8 @@ def test_columns_of_a_table_come_along(study):
         "Images/Targets/2.jpg,target,sea,0.5,9,x\nImages/Targets/1.jpg,,land,0.25,8,y\n"
         "Images/Fillers/1.jpg,filler,land,,7,z\n"
     )
-    sources = images.read_image_table(table)
-    activations.write_images(study / "s.zarr", sources, run(activations.scan_images(study / "s.zarr", sources)))
+    sources = listing.read_image_table(table)
+    inventory.write_images(study / "s.zarr", sources, run(inventory.scan_images(study / "s.zarr", sources)))
     found = zarr_store.open_results(study / "s.zarr")["images"].to_dataset().load()
     assert found["image"].values.tolist() == ["targets/2", "targets/1", "fillers/1"]
     assert found["category"].values.tolist() == ["sea", "land", "land"]
@@ -212,9 +217,9 @@ def test_columns_of_a_table_come_along(study):
     assert found["table_width"].values.tolist() == ["9", "8", "7"]
     assert found["a_b"].values.tolist() == ["x", "y", "z"]
     table.write_text(table.read_text().replace("sea", "sky"))
-    sources = images.read_image_table(table)
+    sources = listing.read_image_table(table)
     with pytest.raises(StoreMismatchError, match="targets/2 has another category"):
-        activations.write_images(study / "s.zarr", sources, run(activations.scan_images(study / "s.zarr", sources)))
+        inventory.write_images(study / "s.zarr", sources, run(inventory.scan_images(study / "s.zarr", sources)))
 
 
 # ---------------------------------------------------------------- extract
@@ -243,7 +248,7 @@ def test_flattened_activations_take_their_layers_shape_again(study, model):
     run(extract(study, model))
     flat = zarr_store.read(study / "s.zarr", "activations/edges", "activation", image=3)
     shape = zarr_store.attributes(study / "s.zarr", "activations/edges")["shape"]
-    net = network.load_network(network.choose_network(model, layers=LAYERS))
+    net = network.load_network(network_spec.resolve_network(model, layers=LAYERS))
     wanted = net.activations(by_hand(study / "Images" / "Targets" / "4.jpg")[None])["edges"][0]
     np.testing.assert_allclose(activations.unflatten(flat, shape), wanted, rtol=1e-5, atol=1e-3)
 
@@ -251,7 +256,7 @@ def test_flattened_activations_take_their_layers_shape_again(study, model):
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batch_size=st.integers(1, 100), chunk=st.integers(1, 80))
 def test_no_batch_and_chunk_size_changes_a_value(study, model, monkeypatch, batch_size, chunk):
-    monkeypatch.setattr("distspc.tiles.IMAGES_PER_CHUNK", chunk)
+    monkeypatch.setattr("distspc.store.chunks.IMAGES_PER_CHUNK", chunk)
     shutil.rmtree(study / "s.zarr", ignore_errors=True)
     scan(study)
     run(extract(study, model, layers=("top",), batch_size=batch_size))
@@ -329,7 +334,7 @@ def test_other_seeds_are_refused_before_any_network_is_built(study):
 def test_what_extraction_keeps_is_given_back(study, model):
     scan(study)
     run(extract(study, model))
-    activations.release()
+    forward.release()
     assert network._cached_network.cache_info().currsize == 0
     (study / "s.zarr" / "activations" / "top" / "activation" / "c" / "1" / "0").unlink()
     assert run(extract(study, model)) == (7,)
@@ -360,7 +365,7 @@ def test_float16_storage_is_exact_rounding_and_refuses_what_it_cannot_hold(study
     found = zarr_store.read(study / "s.zarr", "activations/top", "activation")
     assert found.dtype == np.float16
     np.testing.assert_allclose(found, expected(study, model, "top"), rtol=1e-3)
-    keras = network._import_keras(2)
+    keras = backend.import_keras(2)
     inputs = keras.Input((12, 10, 3))
     large = tmp_path / "large.keras"
     keras.Model(inputs, keras.layers.Rescaling(1e6, name="large")(inputs)).save(large)
@@ -414,11 +419,11 @@ def write_npy(folder, layer, shape, n_targets=5, n_fillers=2, dtype=np.float32):
 
 
 def take(tmp_path, layers=("block5_pool", "fc2")):
-    return activations.import_activations(tmp_path / "s.zarr", directory=tmp_path / "Activations", layers=layers)
+    return npy_import.import_activations(tmp_path / "s.zarr", directory=tmp_path / "Activations", layers=layers)
 
 
 def test_the_authors_layout_is_taken_over(tmp_path, monkeypatch):
-    monkeypatch.setattr("distspc.tiles.IMAGES_PER_CHUNK", 3)
+    monkeypatch.setattr("distspc.store.chunks.IMAGES_PER_CHUNK", 3)
     pool = write_npy(tmp_path / "Activations", "block5_pool", (7, 7, 512))
     fc2 = write_npy(tmp_path / "Activations", "fc2", (4096,))
     tasks = take(tmp_path)

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 import skimage.data
 
-from distspc import network, weights
 from distspc.errors import InputError
-from distspc.images import resize_image
+from distspc.extraction import backend, network, weights
+from distspc.extraction.network import Network, layer_shapes, load_network
+from distspc.extraction.network_spec import resolve_network
+from distspc.images.decoding import resize_image
 from distspc.layers import LAYERS, VGG16_LAYERS
-from distspc.network import Network, choose_network, layer_shapes, load_network
 
 # Keras with TensorFlow, reading its own variables
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
@@ -83,7 +84,7 @@ def assert_close(found, wanted):
 EXTRACT = """
 import sys
 import numpy as np
-from distspc.network import choose_network, load_network
+from distspc.extraction.network import choose_network, load_network
 recipe = choose_network("random", layers={layers!r})
 np.savez(sys.argv[2], **load_network(recipe, 2).activations(np.load(sys.argv[1])))
 """
@@ -114,7 +115,7 @@ needs_tensorflow = pytest.mark.skipif(
 
 @functools.lru_cache(maxsize=1)
 def small_network():
-    return Network(choose_network("random", layers=("block1_conv2", "block1_pool")), 2)
+    return Network(resolve_network("random", layers=("block1_conv2", "block1_pool")), 2)
 
 
 @needs_tensorflow
@@ -132,13 +133,13 @@ def test_the_network_is_cut_at_the_deepest_asked_layer_and_is_not_pickled():
     assert names == ["image", "block1_conv1", "block1_conv2", "block1_pool"]
     with pytest.raises(TypeError, match="send its Recipe"):
         pickle.dumps(small_network())
-    recipe = choose_network("random", layers=("block1_pool",))
+    recipe = resolve_network("random", layers=("block1_pool",))
     assert load_network(pickle.loads(pickle.dumps(recipe)), 2) is load_network(recipe, 2)
 
 
 @pytest.mark.parametrize("layer", VGG16_LAYERS)
 def test_shapes_of_all_layers_are_known_without_keras(layer):
-    shape = layer_shapes(choose_network("random", layers=[layer]))[layer]
+    shape = layer_shapes(resolve_network("random", layers=[layer]))[layer]
     if layer in LAYERS:
         assert shape == LAYERS[layer].shape
     elif layer.startswith("block"):
@@ -151,7 +152,7 @@ def test_shapes_of_all_layers_are_known_without_keras(layer):
 @needs_tensorflow
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_lower_precision_is_close(precision, photographs, expected):
-    recipe = choose_network("random", layers=("block1_pool",), precision=precision)
+    recipe = resolve_network("random", layers=("block1_pool",), precision=precision)
     found = Network(recipe).activations(photographs)["block1_pool"]
     assert found.dtype.name == precision
     wanted = expected["block1_pool"]
@@ -242,7 +243,7 @@ LEGACY_SHAPES = _legacy_shapes()
 @pytest.mark.parametrize("old_names", [False, True])
 def test_a_keras_2_weight_file_loads_by_layer_name(tmp_path, legacy_content, photographs, nested, old_names):
     path = write_legacy(tmp_path / "w.h5", legacy_content, nested=nested, old_names=old_names)
-    recipe = choose_network(str(path), layers=("block1_conv1", "block1_pool"))
+    recipe = resolve_network(str(path), layers=("block1_conv1", "block1_pool"))
     assert recipe.digest == "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
     found = Network(recipe).activations(photographs)
     x = photographs[0].astype(np.float32)
@@ -260,7 +261,7 @@ def test_a_keras_2_weight_file_loads_by_layer_name(tmp_path, legacy_content, pho
 @needs_tensorflow
 def test_the_whole_hybrid1365_format_loads_and_its_top_has_1365_classes(tmp_path, legacy_content, photographs):
     path = write_legacy(tmp_path / "vgg16-hybrid1365.h5", legacy_content)
-    recipe = choose_network(str(path), layers=("fc2", "predictions"))
+    recipe = resolve_network(str(path), layers=("fc2", "predictions"))
     assert layer_shapes(recipe) == {"fc2": (4096,), "predictions": (1365,)}
     found = Network(recipe).activations(photographs[:1])
     assert found["fc2"].shape == (1, 4096)
@@ -284,7 +285,7 @@ def test_the_whole_hybrid1365_format_loads_and_its_top_has_1365_classes(tmp_path
 def test_wrong_weight_files_are_refused_by_layer(tmp_path, legacy_content, change, said):
     content = {k: v for k, v in {**legacy_content, **change}.items() if v is not None}
     path = write_legacy(tmp_path / "w.h5", content)
-    recipe = choose_network(str(path), layers=("block1_pool",))
+    recipe = resolve_network(str(path), layers=("block1_pool",))
     with pytest.raises(InputError, match=said):
         Network(recipe)
 
@@ -312,20 +313,20 @@ def test_truncated_weight_files_are_refused(tmp_path, legacy_content, share):
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(InputError, match=r"w\.h5' are not a whole HDF5 or \.keras file"):
-        choose_network(str(path), layers=("block1_pool",))
+        resolve_network(str(path), layers=("block1_pool",))
 
 
 def test_a_file_without_layer_names_is_refused(tmp_path):
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file["layers/conv/vars/0"] = np.zeros(3)
     with pytest.raises(InputError, match=r"do not name their layers .* wanted is a Keras-2 weight file"):
-        choose_network(str(tmp_path / "w.h5"), layers=("block1_pool",))
+        resolve_network(str(tmp_path / "w.h5"), layers=("block1_pool",))
 
 
 @needs_tensorflow
 def test_a_weight_file_that_changed_before_the_worker_reads_it_is_refused(tmp_path, legacy_content):
     path = write_legacy(tmp_path / "w.h5", legacy_content)
-    recipe = choose_network(str(path), layers=("block1_pool",))
+    recipe = resolve_network(str(path), layers=("block1_pool",))
     with h5py.File(path, "r+") as file:
         file["block1_conv1/block1_conv1/bias:0"][0] = 9
     os.utime(path, ns=(1, 1))
@@ -352,15 +353,15 @@ def test_a_weight_file_that_changed_before_the_worker_reads_it_is_refused(tmp_pa
 def test_wrong_settings_name_what_is_allowed(settings, said):
     settings = {"weights": "random", "layers": ["fc2"], **settings}
     if said is None:
-        assert choose_network(**settings).architecture == "best"  # Keras is asked for it when it is built
+        assert resolve_network(**settings).architecture == "best"  # Keras is asked for it when it is built
         return
     with pytest.raises(InputError, match=said):
-        choose_network(**settings)
+        resolve_network(**settings)
 
 
 def test_choosing_loads_no_keras():
     code = (
-        "import sys; from distspc.network import choose_network, layer_shapes;"
+        "import sys; from distspc.extraction.network import choose_network, layer_shapes;"
         "layer_shapes(choose_network('random', layers=['fc2']));"
         "assert not {'keras', 'tensorflow', 'torch', 'jax'} & set(sys.modules)"
     )
@@ -369,10 +370,10 @@ def test_choosing_loads_no_keras():
 
 def test_seeds_and_settings_are_in_the_description_and_paths_are_not(tmp_path, legacy_content):
     path = write_legacy(tmp_path / "w.h5", {"block1_conv1": legacy_content["block1_conv1"]})
-    told = choose_network(str(path), layers=["fc2"], preprocessing="caffe").described()
+    told = resolve_network(str(path), layers=["fc2"], preprocessing="caffe").described()
     assert str(tmp_path) not in json.dumps(told)
     assert told["preprocessing"] == "caffe"
-    assert choose_network("random", layers=["fc2"], seed=3).described()["weights"].endswith(":3")
+    assert resolve_network("random", layers=["fc2"], seed=3).described()["weights"].endswith(":3")
 
 
 # ---------------------------------------------------------------- downloads
@@ -431,7 +432,7 @@ def test_without_a_network_the_error_says_which_file_goes_where(tmp_path, monkey
     monkeypatch.setenv("DISTSPC_CACHE", str(tmp_path / "cache"))
     where = str(tmp_path / "cache" / "hybrid.h5")
     with pytest.raises(InputError, match=f"Download http://127.0.0.1:9/hybrid.h5 yourself and put it at '{where}'"):
-        choose_network("hybrid1365", layers=["fc2"])
+        resolve_network("hybrid1365", layers=["fc2"])
 
 
 # ---------------------------------------------------------------- any Keras model
@@ -441,7 +442,7 @@ def test_without_a_network_the_error_says_which_file_goes_where(tmp_path, monkey
 def small_model():
     if importlib.util.find_spec("tensorflow") is None:
         pytest.skip("TensorFlow, the default backend, is not installed")
-    keras = network._import_keras(2)
+    keras = backend.import_keras(2)
     inputs = keras.Input((8, 10, 3))
     x = keras.layers.Conv2D(4, 3, name="edges")(inputs)
     x = keras.layers.ReLU(name="rectified")(x)
@@ -455,7 +456,7 @@ def small_model():
 def test_a_whole_model_gives_any_of_its_layers(tmp_path, small_model, suffix, precision):
     path = tmp_path / f"model.{suffix}"
     small_model.save(path)
-    recipe = choose_network(str(path), layers=("flat", "edges"), precision=precision)
+    recipe = resolve_network(str(path), layers=("flat", "edges"), precision=precision)
     assert layer_shapes(recipe) == {"flat": (192,), "edges": (6, 8, 4)}
     net = Network(recipe)
     assert net.input_size == (8, 10)
@@ -468,7 +469,7 @@ def test_a_whole_model_gives_any_of_its_layers(tmp_path, small_model, suffix, pr
     np.testing.assert_allclose(found["edges"].astype(np.float32), wanted, atol=tolerance)
     np.testing.assert_allclose(found["flat"].astype(np.float32), np.maximum(wanted, 0).reshape(3, -1), atol=tolerance)
     with pytest.raises(InputError, match=r"has no layer 'fc2'; it has .*edges, rectified, flat, top"):
-        layer_shapes(choose_network(str(path), layers=("fc2",)))
+        layer_shapes(resolve_network(str(path), layers=("fc2",)))
 
 
 def test_a_truncated_keras_file_is_refused(tmp_path, small_model):
@@ -476,7 +477,7 @@ def test_a_truncated_keras_file_is_refused(tmp_path, small_model):
     small_model.save(path)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InputError, match=r"model\.keras' are not a whole HDF5 or \.keras file"):
-        choose_network(str(path), layers=("edges",))
+        resolve_network(str(path), layers=("edges",))
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
@@ -491,7 +492,7 @@ def test_a_lambda_layer_runs_no_code(tmp_path, small_model, suffix):
     keras.Model(inputs, keras.layers.Flatten(name="flat")(harm(inputs))).save(path)
     trace.unlink(missing_ok=True)
     with pytest.raises(InputError, match=r"holds code .*, which is never run"):
-        layer_shapes(choose_network(str(path), layers=("flat",)))
+        layer_shapes(resolve_network(str(path), layers=("flat",)))
     assert not trace.exists()
 
 
@@ -503,7 +504,7 @@ def test_foreign_classes_are_refused(tmp_path, part):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", json.dumps({"module": "keras", "config": {"layers": [part]}}))
     with pytest.raises(InputError, match=f"holds code .*{part['module']}"):
-        choose_network(str(path), layers=("flat",))
+        resolve_network(str(path), layers=("flat",))
 
 
 @pytest.mark.parametrize("text", ["{", "[" * 200_000, ""])
@@ -512,17 +513,17 @@ def test_damaged_descriptions_are_refused(tmp_path, text):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", text)
     with pytest.raises(InputError, match=r"model '.*model\.keras' is damaged"):
-        choose_network(str(path), layers=("flat",))
+        resolve_network(str(path), layers=("flat",))
 
 
 @needs_tensorflow
 def test_names_from_keras_applications_work_with_random_weights():
-    recipe = choose_network("mobilenetv2:random", layers=("Conv1_relu",))
+    recipe = resolve_network("mobilenetv2:random", layers=("Conv1_relu",))
     assert layer_shapes(recipe) == {"Conv1_relu": (112, 112, 32)}
     found = Network(recipe).activations(np.full((1, 224, 224, 3), 100, np.uint8))["Conv1_relu"]
     assert found.shape == (1, 112, 112, 32)
     with pytest.raises(InputError, match=r"weights 'best': wanted is .*known are .*resnet50"):
-        layer_shapes(choose_network("best", layers=("fc2",)))
+        layer_shapes(resolve_network("best", layers=("fc2",)))
 
 
 @needs_tensorflow
@@ -540,7 +541,7 @@ def test_models_that_take_no_single_image_are_refused(tmp_path, small_model, inp
     x = keras.layers.Concatenate()(given) if len(given) > 1 else given[0]
     keras.Model(given, keras.layers.Flatten(name="flat")(x)).save(tmp_path / "m.keras")
     with pytest.raises(InputError, match=said):
-        Network(choose_network(str(tmp_path / "m.keras"), layers=("flat",)))
+        Network(resolve_network(str(tmp_path / "m.keras"), layers=("flat",)))
 
 
 # ---------------------------------------------------------------- the network's own input, and precision
@@ -566,31 +567,31 @@ OWN = {
 @needs_tensorflow
 @pytest.mark.parametrize("name", OWN)
 def test_auto_is_the_function_that_keras_has_beside_the_network(name):
-    recipe = choose_network(f"{name.lower()}:random", layers=("any",))
+    recipe = resolve_network(f"{name.lower()}:random", layers=("any",))
     assert recipe.described()["preprocessing"] == "auto"
     assert not recipe.doubts()
     found = network._own_function(recipe)(np.array([[[[10, 20, 255]]]], np.float32), data_format="channels_last")
     np.testing.assert_allclose(found.ravel(), OWN[name], rtol=1e-5)
-    raw = choose_network(f"{name}:random", layers=("any",), preprocessing="raw").doubts()
+    raw = resolve_network(f"{name}:random", layers=("any",), preprocessing="raw").doubts()
     assert bool(raw) == (OWN[name] != (10, 20, 255))
-    (doubt,) = choose_network(name, layers=("any",), preprocessing="caffe").doubts()
+    (doubt,) = resolve_network(name, layers=("any",), preprocessing="caffe").doubts()
     assert doubt.startswith(f"{name} was made for images as its own function")
 
 
 @needs_tensorflow
 def test_every_network_of_keras_that_wants_another_input_is_known_to():
-    keras = network._import_keras(2)
+    keras = backend.import_keras(2)
     pixel = np.array([[[[10, 20, 255]]]], np.float32)
     for name in (n for n in dir(keras.applications) if n[0].isupper() and n != "VGG16"):
-        own = network._own_function(choose_network(name, layers=("any",)))(pixel.copy(), data_format="channels_last")
-        doubts = choose_network(name, layers=("any",), preprocessing="raw").doubts()
+        own = network._own_function(resolve_network(name, layers=("any",)))(pixel.copy(), data_format="channels_last")
+        doubts = resolve_network(name, layers=("any",), preprocessing="raw").doubts()
         assert bool(doubts) == (not np.array_equal(own, pixel)), name
 
 
 @needs_tensorflow
 def test_a_network_of_keras_gets_its_own_input_from_end_to_end():
     images = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3)).astype(np.uint8)
-    net = Network(choose_network("mobilenetv2:random", layers=("Conv1",)))
+    net = Network(resolve_network("mobilenetv2:random", layers=("Conv1",)))
     kernel = net._model.get_layer("Conv1").get_weights()[0]
     x = np.pad(images[0].astype(np.float64) / 127.5 - 1, ((0, 1), (0, 1), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(0, 1))[::2, ::2]
@@ -602,8 +603,8 @@ def test_a_network_of_keras_gets_its_own_input_from_end_to_end():
 @pytest.mark.parametrize("preprocessing", ["auto", "raw"])
 @pytest.mark.parametrize("weights", ["random", "vgg16:random"])
 def test_vgg16_keeps_the_raw_input_of_the_paper(weights, preprocessing):
-    recipe = choose_network(weights, layers=("fc2",), preprocessing=preprocessing)
-    assert recipe.described() == choose_network("random", layers=("fc2",), preprocessing="raw").described()
+    recipe = resolve_network(weights, layers=("fc2",), preprocessing=preprocessing)
+    assert recipe.described() == resolve_network("random", layers=("fc2",), preprocessing="raw").described()
     assert recipe.preprocessing == "raw"
     assert not recipe.doubts()
 
@@ -627,7 +628,7 @@ def model_with_normalisation(keras, policy):
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_a_model_saved_under_mixed_precision_computes_in_float32(tmp_path, policy, suffix):
-    keras = network._import_keras(2)
+    keras = backend.import_keras(2)
     mixed = model_with_normalisation(keras, policy)
     twin = model_with_normalisation(keras, "float32")
     twin.set_weights(mixed.get_weights())
@@ -635,7 +636,7 @@ def test_a_model_saved_under_mixed_precision_computes_in_float32(tmp_path, polic
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 10, 3)).astype(np.uint8)
     for name, model in (("mixed", mixed), ("twin", twin)):
         model.save(tmp_path / f"{name}.{suffix}")
-        recipe = choose_network(str(tmp_path / f"{name}.{suffix}"), layers=("edges", "attention", "top"))
+        recipe = resolve_network(str(tmp_path / f"{name}.{suffix}"), layers=("edges", "attention", "top"))
         found[name] = Network(recipe).activations(images)
     for layer, values in found["mixed"].items():
         assert values.dtype == np.float32
@@ -644,11 +645,11 @@ def test_a_model_saved_under_mixed_precision_computes_in_float32(tmp_path, polic
 
 @needs_tensorflow
 def test_a_policy_of_the_process_does_not_leak_in(photographs, tmp_path, small_model):
-    keras = network._import_keras(2)
+    keras = backend.import_keras(2)
     small_model.save(tmp_path / "m.keras")
-    file = choose_network(str(tmp_path / "m.keras"), layers=("edges",))
-    vgg16 = choose_network("random", layers=("block1_conv1",))
-    application = choose_network("mobilenetv2:random", layers=("Conv1",))
+    file = resolve_network(str(tmp_path / "m.keras"), layers=("edges",))
+    vgg16 = resolve_network("random", layers=("block1_conv1",))
+    application = resolve_network("mobilenetv2:random", layers=("Conv1",))
     small = photographs[:1, :8, :10]
     wanted = [Network(r).activations(x) for r, x in ((file, small), (vgg16, photographs), (application, photographs))]
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -668,12 +669,12 @@ def test_a_policy_of_the_process_does_not_leak_in(photographs, tmp_path, small_m
 
 @needs_tensorflow
 def test_an_overflow_names_the_precision(tmp_path):
-    keras = network._import_keras(2)
+    keras = backend.import_keras(2)
     inputs = keras.Input((8, 10, 3))
     big = keras.layers.Conv2D(1, 3, kernel_initializer=keras.initializers.Constant(100.0), name="big")(inputs)
     keras.Model(inputs, big).save(tmp_path / "m.keras")
     images = np.full((1, 8, 10, 3), 255, np.uint8)
-    recipe = choose_network(str(tmp_path / "m.keras"), layers=("big",), precision="float16")
+    recipe = resolve_network(str(tmp_path / "m.keras"), layers=("big",), precision="float16")
     with pytest.raises(InputError, match="activations of big are not finite when computed in float16; set `precision"):
         Network(recipe).activations(images)
 
@@ -684,7 +685,7 @@ def test_an_overflow_names_the_precision(tmp_path):
 @needs_tensorflow
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_keras_2_models_with_groups_and_slashes_load(tmp_path):
-    keras = network._import_keras(2)
+    keras = backend.import_keras(2)
     inputs = keras.Input((8, 10, 3))
     x = keras.layers.DepthwiseConv2D(3, name="block_depthwise")(inputs)
     keras.Model(inputs, keras.layers.ReLU(name="block_relu")(x)).save(tmp_path / "new.h5")
@@ -698,7 +699,7 @@ def test_keras_2_models_with_groups_and_slashes_load(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 10, 3)).astype(np.uint8)
     layers = ("block_depthwise", "block_relu")
     new, old = (
-        Network(choose_network(str(tmp_path / name), layers=layers)).activations(images)
+        Network(resolve_network(str(tmp_path / name), layers=layers)).activations(images)
         for name in ("new.h5", "old.h5")
     )
     for layer in layers:
@@ -713,7 +714,7 @@ def test_a_model_that_keras_cannot_use_is_named_in_one_sentence(tmp_path, small_
             content = archive.read(name)
             bad.writestr(name, content.replace(b'"filters"', b'"philters"') if name == "config.json" else content)
     with pytest.raises(InputError, match=r"cannot be loaded .*Save it as \.keras with a recent Keras 3") as caught:
-        layer_shapes(choose_network(str(tmp_path / "m.keras"), layers=("edges",)))
+        layer_shapes(resolve_network(str(tmp_path / "m.keras"), layers=("edges",)))
     assert len(str(caught.value)) < 600
     assert "\n" not in str(caught.value)
 
@@ -722,7 +723,7 @@ def test_a_model_that_keras_cannot_use_is_named_in_one_sentence(tmp_path, small_
 def test_weights_without_dense_layers_serve_the_blocks_and_fc1_is_named(tmp_path, legacy_content, photographs):
     path = write_legacy(tmp_path / "no.h5", {k: v for k, v in legacy_content.items() if k.startswith("block")})
     blocks = tuple(f"block{i}_pool" for i in range(1, 6))
-    found = Network(choose_network(str(path), layers=blocks)).activations(photographs[:1])
+    found = Network(resolve_network(str(path), layers=blocks)).activations(photographs[:1])
     assert {layer: found[layer].shape[1:] for layer in blocks} == {layer: LAYERS[layer].shape for layer in blocks}
     with pytest.raises(InputError, match="lack fc1; they have"):
-        Network(choose_network(str(path), layers=("fc1",)))
+        Network(resolve_network(str(path), layers=("fc1",)))

@@ -25,8 +25,8 @@ import psutil
 import yaml
 from PIL import Image
 
-from distspc.demo import patches
-from distspc.testing import relu_activations
+from distspc.datasets.demo import patches
+from distspc.testing.stores import relu_activations
 
 LAYERS = {"fc2": 3000, "block5_pool": 30_000}
 N_TARGETS, N_FILLERS = 80, 176

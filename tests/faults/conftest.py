@@ -14,8 +14,8 @@ import numpy as np
 import psutil
 import pytest
 
-from distspc.cli import main
-from distspc.testing import relu_activations
+from distspc.cli.main import main
+from distspc.testing.stores import relu_activations
 
 LAYERS = {"fc2": 3000, "block5_pool": 5000}
 N_TARGETS, N_FILLERS = 30, 50
@@ -150,9 +150,9 @@ def study(tmp_path, sources):
 @pytest.fixture
 def command(monkeypatch, capsys):
     """Give a function that runs a command in this process; all that it computes, it computes here."""
-    monkeypatch.setattr("distspc.console.Clusters.__call__", lambda self, stage: None)
+    monkeypatch.setattr("distspc.pipeline.connections.Clusters.__call__", lambda self, stage: None)
     monkeypatch.setattr(
-        "distspc.report.write_report",  # figures take seconds; the mark is what a study knows its page by
+        "distspc.report.page.write_report",  # figures take seconds; the mark is what a study knows its page by
         lambda store, path, *, mark, **_: path.write_text(f'content="{mark}"'),
     )
 
@@ -172,8 +172,8 @@ def command(monkeypatch, capsys):
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory, sources):
     """The study, run in this process; the last bits of sums depend on the number of threads."""
-    from distspc import pipeline
+    from distspc.pipeline import run
 
     study = Study.new(tmp_path_factory.mktemp("whole"), sources)
-    pipeline.Study.from_file(study.file).run(None, stages=("extract", "distances", "reconstruct", "relate"))
+    run.Study.from_file(study.file).run(None, stages=("extract", "distances", "reconstruct", "relate"))
     return study

@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 
 TASKS = {
-    "distspc.imported": ["_import"],
-    "distspc.distance_search": ["search_rows"],
-    "distspc.distance_features": ["search_products", "multiply_features", "add_partials"],
-    "distspc.distances": ["finish_layer"],
-    "distspc.reconstruction": ["gather_units", "fit_seed"],
+    "distspc.extraction.npy_import": ["_import"],
+    "distspc.distances.whole_rows": ["search_rows"],
+    "distspc.distances.feature_tiles": ["search_products", "multiply_features", "add_partials"],
+    "distspc.distances.build": ["finish_layer"],
+    "distspc.reconstruction.build": ["gather_units", "fit_seed"],
 }
 CALLS = itertools.count(1)
 

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from distspc import store as zarr_store
+from distspc.store import group as zarr_store
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distspc import images
-from distspc.decoding import decode_image, decode_picture
+from distspc import errors
+from distspc.images.decoding import decode_image, decode_picture
 
 
 def tiff(values, **options):
@@ -102,7 +102,7 @@ def test_a_tiff_gives_its_8_bit_twin_or_is_refused(seed, kind, channels, byteord
     }.get(channels, lambda: twin(eight))
     try:
         found = decode_picture(data)
-    except images.BadImageError as error:
+    except errors.BadImageError as error:
         refused = error.reason
     else:
         refused = None
@@ -162,7 +162,7 @@ def test_a_transparent_colour_of_8_bits_is_white_and_of_16_refused():
     clear = struct.pack(">HHH", *map(int, rgb[1, 1]))
     expected = np.where((rgb == rgb[1, 1]).all(axis=2, keepdims=True), 255, rgb)
     np.testing.assert_array_equal(decode_image(png(rgb, 8, 2, tRNS=clear)), expected)
-    with pytest.raises(images.BadImageError, match=r"16 bits a channel and one transparent colour.*8-bit PNG"):
+    with pytest.raises(errors.BadImageError, match=r"16 bits a channel and one transparent colour.*8-bit PNG"):
         decode_image(png(rgb.astype(int) * 257, 16, 2, tRNS=clear))
 
 
@@ -248,7 +248,7 @@ def test_subsampled_ycbcr_without_compression_is_refused():
     assert decode_picture(data).remarks == ("colours",)
     tag = struct.pack("<HHI", 530, 3, 2)
     at = data.index(tag) + len(tag)
-    with pytest.raises(images.BadImageError, match=r"subsampled colour.*8-bit PNG"):
+    with pytest.raises(errors.BadImageError, match=r"subsampled colour.*8-bit PNG"):
         decode_image(data[:at] + struct.pack("<HH", 2, 2) + data[at + 4 :])
 
 

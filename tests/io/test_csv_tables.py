@@ -5,9 +5,11 @@ import doctest
 import numpy as np
 import pytest
 
-from distspc import csv_tables, images, inventory, scores
 from distspc.errors import InputError
-from distspc.study import StudyFile
+from distspc.images import inventory, listing
+from distspc.io import csv_tables
+from distspc.memorability import scores
+from distspc.study.file import StudyFile
 
 
 def written(tmp_path, text, name="t.csv"):
@@ -106,7 +108,7 @@ def test_file_names_of_columns_are_safe_and_unique():
     ],
 )
 def test_tables_of_images_are_read_by_the_same_reader(tmp_path, text):
-    target, filler = images.read_image_table(written(tmp_path, text))
+    target, filler = listing.read_image_table(written(tmp_path, text))
     assert (target.file, filler.file) == (str(tmp_path / "x" / "1.png"), str(tmp_path / "x" / "2.png"))
     assert (target.role, filler.role) == ("target", "filler")
     assert (target.problem, filler.problem) == (None, None)
@@ -116,7 +118,7 @@ def test_tables_of_images_are_read_by_the_same_reader(tmp_path, text):
 def test_columns_of_a_table_of_images_keep_their_own_place_in_the_store(tmp_path):
     question = "Do you remember? " * 16
     text = f"path,rt<500,rt>500,a.b,image,{question},{question}!\nx.png,1,2,3,4,5,6\n"
-    columns = inventory.extra_columns(images.read_image_table(written(tmp_path, text)))
+    columns = inventory.extra_columns(listing.read_image_table(written(tmp_path, text)))
     assert sorted(values[0] for values in columns.values()) == ["1", "2", "3", "4", "5", "6"]
     assert (columns["a.b"], columns["table_image"]) == (["3"], ["4"])
     assert all(len(name) <= 80 for name in columns)

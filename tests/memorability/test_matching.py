@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distspc.errors import InputError
-from distspc.images import _sources
-from distspc.matching import match_notices, match_scores
-from distspc.two_tables import relate_tables
+from distspc.images.listing import _sources
+from distspc.memorability.matching import match_notices, match_scores
+from distspc.memorability.two_tables import relate_tables
 
 
 def listed(names):

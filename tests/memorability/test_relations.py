@@ -13,10 +13,14 @@ import pytest
 from scipy import stats
 
 import distspc
-from distspc import correlation, matching, memorability, notices, scores, tables, testing
-from distspc import store as zarr_store
+from distspc import layers
 from distspc.errors import InputError
-from distspc.kernels import statistics
+from distspc.kernels.statistics import correlations as statistics
+from distspc.memorability import correlation, matching, relations, scores, two_tables
+from distspc.results import measures, netcdf, stored_tables
+from distspc.store import group as zarr_store
+from distspc.store import notices
+from distspc.testing import stores
 
 LAYERS = ["block5_pool", "fc2"]
 N_TARGETS, N_FILLERS = 30, 10
@@ -32,9 +36,9 @@ def frame_of(n=60, seed=0):
 @pytest.fixture
 def store(tmp_path):
     path = tmp_path / "study.zarr"
-    ids = testing.image_ids(N_TARGETS, N_FILLERS)
-    testing.write_image_table(path, ids, N_TARGETS)
-    testing.write_measures(path, ids, N_TARGETS, LAYERS, seeds=(0, 1))
+    ids = stores.image_ids(N_TARGETS, N_FILLERS)
+    stores.write_image_table(path, ids, N_TARGETS)
+    stores.write_measures(path, ids, N_TARGETS, LAYERS, seeds=(0, 1))
     return path
 
 
@@ -144,18 +148,18 @@ def test_what_cannot_be_correlated_is_named(change, arguments, message):
 
 def test_two_measures_of_one_score_are_compared():
     frame = frame_of(200)
-    row = memorability.compare_correlations(frame, "m3", "m0", "corrected_hit", n_bootstrap=300).iloc[0]
+    row = correlation.compare_correlations(frame, "m3", "m0", "corrected_hit", n_bootstrap=300).iloc[0]
     assert row["difference"] == pytest.approx(row["r_first"] - row["r_second"])
     assert row["ci_low"] < row["difference"] < row["ci_high"]
     assert row["ci_low"] > 0
     assert max(row["williams_p"], row["meng_p"]) < 0.001
-    swapped = memorability.compare_correlations(frame, "m0", "m3", "corrected_hit", n_bootstrap=300).iloc[0]
+    swapped = correlation.compare_correlations(frame, "m0", "m3", "corrected_hit", n_bootstrap=300).iloc[0]
     assert swapped["williams_t"] == pytest.approx(-row["williams_t"])
 
 
 def test_a_joint_model_explains_more_in_its_own_images():
     frame = frame_of(100)
-    found = memorability.joint_model(frame, ["m0", "m1", "m2"], "corrected_hit")
+    found = correlation.joint_model(frame, ["m0", "m1", "m2"], "corrected_hit")
     x = np.column_stack([np.ones(100), frame[["m0", "m1", "m2"]]])
     fit = x @ np.linalg.lstsq(x, frame["corrected_hit"], rcond=None)[0]
     expected = np.corrcoef(fit, frame["corrected_hit"])[0, 1] ** 2
@@ -167,16 +171,16 @@ def test_a_joint_model_explains_more_in_its_own_images():
 def test_noise_predicts_nothing_new():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(60, 21)), columns=[f"c{i}" for i in range(21)])
-    found = memorability.joint_model(frame, [f"c{i}" for i in range(20)], "c20")
+    found = correlation.joint_model(frame, [f"c{i}" for i in range(20)], "c20")
     assert found["r2"] > 0.2
     assert found["r2_cv"] < 0
 
 
 def test_too_few_images_for_a_joint_model():
-    found = memorability.joint_model(frame_of(10), ["m0", "m1", "m2", "m3"], "hit", n_folds=10)
+    found = correlation.joint_model(frame_of(10), ["m0", "m1", "m2", "m3"], "hit", n_folds=10)
     assert found["n"] == 10
     assert np.isfinite(found["r2"])
-    found = memorability.joint_model(frame_of(6), ["m0", "m1", "m2", "m3"], "hit")
+    found = correlation.joint_model(frame_of(6), ["m0", "m1", "m2", "m3"], "hit")
     assert np.isnan(found["r2"])
 
 
@@ -291,7 +295,7 @@ def test_tidy_table_has_a_row_per_target_and_layer(store):
     errors = zarr_store.read(store, "reconstruction", "error")[1, :, :N_TARGETS]
     np.testing.assert_allclose(second["reconstruction_error"], errors.mean(axis=0))
     np.testing.assert_allclose(second["reconstruction_error_sd"], errors.std(axis=0, ddof=1))
-    ids = np.array(testing.image_ids(N_TARGETS, N_FILLERS))
+    ids = np.array(stores.image_ids(N_TARGETS, N_FILLERS))
     nearest = zarr_store.read(store, "distances", "neighbour_index")[1, :, 0]
     assert list(second["neighbour"]) == list(ids[nearest])
     assert list(second["norm"]) == list(zarr_store.read(store, "distances", "norm")[1, :N_TARGETS])
@@ -301,8 +305,8 @@ def test_tidy_table_of_what_is_there(tmp_path):
     path = tmp_path / "study.zarr"
     with pytest.raises(InputError, match="holds no images yet: run `distspc extract`"):
         distspc.tidy_table(path)
-    ids = testing.image_ids(4, 2)
-    testing.write_image_table(path, ids, 4)
+    ids = stores.image_ids(4, 2)
+    stores.write_image_table(path, ids, 4)
     assert distspc.tidy_table(path).empty
     coords = {"layer": ["fc1"], "target": ids[:4], "image": ids, "neighbour": 1}
     zarr_store.allocate(path, "distances", coords=coords, chunks={}, recipe={})
@@ -312,7 +316,7 @@ def test_tidy_table_of_what_is_there(tmp_path):
 
 
 def test_layers_go_from_the_image_upward():
-    assert tables.layer_order(["fc2", "mine", "flatten", "block5_pool", "block1_conv2", "fc1", "block1_pool"]) == [
+    assert layers.layer_order(["fc2", "mine", "flatten", "block5_pool", "block1_conv2", "fc1", "block1_pool"]) == [
         "block1_conv2", "block1_pool", "block5_pool", "flatten", "fc1", "fc2", "mine",
     ]  # fmt: skip
 
@@ -321,11 +325,11 @@ def test_layers_go_from_the_image_upward():
 
 
 def test_relate_keeps_its_tables_in_the_store(store, scores_file):
-    found = memorability.relate(
+    found = relations.relate(
         store, scores_file=scores_file, image_column="im_ind", n_bootstrap=50, score_reliability={"hit": 0.64}
     )
     pd.testing.assert_frame_equal(
-        tables.read_table_of(store, "relations"),
+        stored_tables.read_table_of(store, "relations"),
         found.drop(columns="interval"),
         check_dtype=False,
         check_column_type=False,
@@ -339,17 +343,17 @@ def test_relate_keeps_its_tables_in_the_store(store, scores_file):
     part = tidy[tidy["layer"] == "fc2"]
     assert row["r"] == pytest.approx(stats.pearsonr(part["norm"], part["hit"])[0])
     assert row["ceiling"] == pytest.approx(0.8)
-    assert set(tables.read_table_of(store, "models")["layer"]) == {"block5_pool", "fc2", "all"}
-    assert len(tables.read_table_of(store, "comparisons")) == 2 * 3
+    assert set(stored_tables.read_table_of(store, "models")["layer"]) == {"block5_pool", "fc2", "all"}
+    assert len(stored_tables.read_table_of(store, "comparisons")) == 2 * 3
     assert zarr_store.attributes(store, "scores")["key"] == "stem"
 
 
 def test_partial_correlations_within_a_layer_and_across(store, scores_file):
-    found = memorability.relate(
+    found = relations.relate(
         store, scores_file=scores_file, image_column="im_ind", columns=["hit"], n_bootstrap=50,
         given=["distinctiveness:block5_pool"], methods=["pearson"],
     )  # fmt: skip
-    tidy = tables.wide_table(distspc.tidy_table(store)).assign(hit=pd.read_csv(scores_file)["hit"].to_numpy())
+    tidy = measures.wide_table(distspc.tidy_table(store)).assign(hit=pd.read_csv(scores_file)["hit"].to_numpy())
     for measure in ("reconstruction_error:fc2", "distinctiveness:fc2"):
         name, layer = measure.split(":")
         row = found[(found["measure"] == name) & (found["layer"] == layer)]
@@ -361,18 +365,18 @@ def test_partial_correlations_within_a_layer_and_across(store, scores_file):
 
 
 def test_relate_again_replaces_the_tables(store, scores_file):
-    memorability.relate(store, scores_file=scores_file, image_column="im_ind", columns=["hit"], n_bootstrap=20)
-    found = memorability.relate(
+    relations.relate(store, scores_file=scores_file, image_column="im_ind", columns=["hit"], n_bootstrap=20)
+    found = relations.relate(
         store, scores_file=scores_file, image_column="im_ind", columns=["fa"], n_bootstrap=20, recipe={"a": 1}
     )
-    assert set(tables.read_table_of(store, "relations")["score"]) == set(found["score"]) == {"fa"}
+    assert set(stored_tables.read_table_of(store, "relations")["score"]) == set(found["score"]) == {"fa"}
     assert zarr_store.attributes(store, "relations")["recipe"] == {"a": 1}
     assert list(distspc.tidy_table(store).columns[-1:]) == ["fa"]
 
 
 def test_a_measure_that_is_the_same_everywhere_is_left_out(store, scores_file, caplog):
     zarr_store.write(store, "distances", "distance", np.zeros((1, N_TARGETS, 1)), layer=slice(0, 1))
-    found = memorability.relate(store, scores_file=scores_file, image_column="im_ind", columns=["hit"], n_bootstrap=20)
+    found = relations.relate(store, scores_file=scores_file, image_column="im_ind", columns=["hit"], n_bootstrap=20)
     assert "the same for all images, left out: distinctiveness:block5_pool" in caplog.text
     here = found[(found["layer"] == "block5_pool")]
     assert "distinctiveness" not in set(here["measure"])
@@ -380,14 +384,14 @@ def test_a_measure_that_is_the_same_everywhere_is_left_out(store, scores_file, c
 
 def test_what_stops_relate(store, scores_file, tmp_path):
     with pytest.raises(InputError, match=r"no measure distinctiveness:fc1 to control for"):
-        memorability.relate(store, scores_file=scores_file, image_column="im_ind", given=["distinctiveness:fc1"])
+        relations.relate(store, scores_file=scores_file, image_column="im_ind", given=["distinctiveness:fc1"])
     other = written(tmp_path, "im_ind,hit\n901,0.5\n902,0.6\n", "other.csv")
     with pytest.raises(InputError, match="nothing in common: column 'im_ind' holds 901, 902; the images are number 1"):
-        memorability.relate(store, scores_file=other, image_column="im_ind")
+        relations.relate(store, scores_file=other, image_column="im_ind")
     empty = tmp_path / "empty.zarr"
-    testing.write_image_table(empty, testing.image_ids(3, 1), 3)
+    stores.write_image_table(empty, stores.image_ids(3, 1), 3)
     with pytest.raises(InputError, match="holds no measures yet"):
-        memorability.relate(empty, scores_file=scores_file, image_column="im_ind")
+        relations.relate(empty, scores_file=scores_file, image_column="im_ind")
 
 
 # ---------------------------------------------------------------- two tables
@@ -397,27 +401,25 @@ def test_anybodys_tables(tmp_path):
     frame = frame_of(40).rename(columns={"hit": "memory"}).assign(picture=[f"p{i:02d}" for i in range(40)])
     frame[["picture", "m1", "m2"]].to_csv(tmp_path / "measures.csv", index=False)
     frame[["memory", "picture"]][::-1].iloc[:30].to_csv(tmp_path / "scores.csv", index=False)
-    found = memorability.relate_tables(tmp_path / "measures.csv", tmp_path / "scores.csv", by="picture", n_bootstrap=50)
+    found = two_tables.relate_tables(tmp_path / "measures.csv", tmp_path / "scores.csv", by="picture", n_bootstrap=50)
     expected = distspc.correlate(frame.iloc[10:], ["m1", "m2"], "memory", n_bootstrap=50)
     np.testing.assert_allclose(found["r"], expected["r"])
     assert found.attrs[f"only in measures {tmp_path / 'measures.csv'}"] == [f"p{i:02d}" for i in range(10)]
 
 
 def test_an_exported_table_is_taken_layer_by_layer(store, scores_file, tmp_path):
-    related = memorability.relate(
-        store, scores_file=scores_file, image_column="im_ind", columns=["hit"], n_bootstrap=30
-    )
+    related = relations.relate(store, scores_file=scores_file, image_column="im_ind", columns=["hit"], n_bootstrap=30)
     tidy = distspc.tidy_table(store)
     tidy["number"] = tidy["image"].str.split("/").str[1]
     tidy.to_csv(tmp_path / "results.csv", index=False)
-    found = memorability.relate_tables(
+    found = two_tables.relate_tables(
         tmp_path / "results.csv", scores_file, by="number=im_ind", scores=["hit"], n_bootstrap=30,
         measures=["distinctiveness", "norm:fc2"],
     )  # fmt: skip
     assert list(found["measure"]) == ["distinctiveness:block5_pool", "distinctiveness:fc2", "norm:fc2"]
     row = related[(related["measure"] == "norm") & (related["layer"] == "fc2") & (related["score"] == "hit")].iloc[0]
     assert found.iloc[2]["r"] == pytest.approx(row["r"])
-    everything = memorability.relate_tables(tmp_path / "results.csv", scores_file, by="number=im_ind", n_bootstrap=30)
+    everything = two_tables.relate_tables(tmp_path / "results.csv", scores_file, by="number=im_ind", n_bootstrap=30)
     assert not everything["measure"].str.startswith("hit").any()
 
 
@@ -438,7 +440,7 @@ def test_tables_that_cannot_be_related(tmp_path, measures, arguments, message):
     path = written(tmp_path, measures, "measures.csv")
     other = written(tmp_path, "id,hit\na,0.1\nb,0.5\nc,0.3\n")
     with pytest.raises(InputError, match=message):
-        memorability.relate_tables(path, other, **arguments)
+        two_tables.relate_tables(path, other, **arguments)
 
 
 def rated(tmp_path, score, name="scores.csv", measure="dist", **columns):
@@ -454,30 +456,30 @@ def rated(tmp_path, score, name="scores.csv", measure="dist", **columns):
 
 def test_a_constant_column_that_nobody_named_is_left_out(tmp_path):
     files, r = rated(tmp_path, "mem", n=80, tenth=[0.3, 0.1 + 0.2] * 20)
-    found = memorability.relate_tables(**files, by="image", n_bootstrap=20)
+    found = two_tables.relate_tables(**files, by="image", n_bootstrap=20)
     assert list(found["score"]) == ["mem"]
     assert found["r"][0] == pytest.approx(r)
     assert found["n_tests"][0] == 1
     assert any("the same for all images, or without values: column n, tenth" in s for s in found.attrs["notices"])
     for name in ("n", "tenth"):
         with pytest.raises(InputError, match=f"constant columns .*{name} is"):
-            memorability.relate_tables(**files, by="image", scores=[name], n_bootstrap=20)
+            two_tables.relate_tables(**files, by="image", scores=[name], n_bootstrap=20)
 
 
 def test_a_measure_and_a_score_may_have_one_name(tmp_path):
     files, r = rated(tmp_path, "distinctiveness", measure="distinctiveness")
     for names in ({}, {"measures": "distinctiveness", "scores": "distinctiveness"}):
-        found = memorability.relate_tables(**files, by="image", n_bootstrap=20, **names)
+        found = two_tables.relate_tables(**files, by="image", n_bootstrap=20, **names)
         assert found[["measure", "score"]].to_numpy().tolist() == [["distinctiveness", "distinctiveness"]]
         assert found["r"][0] == pytest.approx(r)
 
 
 def test_row_numbers_of_pandas_are_no_measure_and_no_score(tmp_path):
     files, r = rated(tmp_path, "mem")
-    plain = memorability.relate_tables(**files, by="image", n_bootstrap=20)
+    plain = two_tables.relate_tables(**files, by="image", n_bootstrap=20)
     for file in files.values():
         pd.read_csv(file).to_csv(file)
-    found = memorability.relate_tables(**files, by="image", n_bootstrap=20)
+    found = two_tables.relate_tables(**files, by="image", n_bootstrap=20)
     pd.testing.assert_frame_equal(found, plain)
     assert found["r"][0] == pytest.approx(r)
     assert sum("row numbers: column without a name" in sentence for sentence in found.attrs["notices"]) == 2
@@ -490,22 +492,22 @@ def test_scores_called_as_measures_have_names_of_their_own(store, scores_file, t
     rng = np.random.default_rng(5)
     table = pd.read_csv(scores_file)[["im_ind", "hit"]].assign(**{name: rng.random(N_TARGETS) for name in NAMES})
     table.to_csv(scores_file, index=False)
-    tidy = tables.wide_table(distspc.tidy_table(store))
-    found = memorability.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=20)
+    tidy = measures.wide_table(distspc.tidy_table(store))
+    found = relations.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=20)
     assert set(found["score"]) == {"hit", *NAMES}
     plain = found[(found["given"] == "") & (found["method"] == "pearson") & (found["layer"] == "fc2")]
     for row in plain.itertuples():
         expected = stats.pearsonr(tidy[f"{row.measure}:fc2"], table[row.score])[0]
         assert row.r == pytest.approx(expected), (row.measure, row.score)
-    assert set(tables.read_table_of(store, "models")["score"]) == {"hit", *NAMES}
-    assert set(tables.read_table_of(store, "comparisons")["score"]) == {"hit", *NAMES}
+    assert set(stored_tables.read_table_of(store, "models")["score"]) == {"hit", *NAMES}
+    assert set(stored_tables.read_table_of(store, "comparisons")["score"]) == {"hit", *NAMES}
     after = distspc.tidy_table(store)
-    pd.testing.assert_frame_equal(tables.wide_table(after), tidy)
+    pd.testing.assert_frame_equal(measures.wide_table(after), tidy)
     assert list(after.columns[-8:]) == ["hit", *(f"score:{name}" for name in NAMES)]
     np.testing.assert_array_equal(after["score:norm"][:N_TARGETS], table["norm"])
     distspc.write_report(store, tmp_path / "report.html")
     after.to_csv(tmp_path / "results.csv", index=False)  # as an export has it: no score of it is a measure
-    again = memorability.relate_tables(
+    again = two_tables.relate_tables(
         tmp_path / "results.csv", scores_file, by="image=im_ind", scores=["norm"], n_bootstrap=20
     )
     assert {name.split(":")[0] for name in again["measure"]} == {*plain["measure"], "reconstruction_error_sd"}
@@ -515,11 +517,11 @@ def test_one_table_of_measures_and_scores(tmp_path):
     frame = frame_of(40)[["m1", "m2", "hit"]].assign(image=[f"p{i:02d}" for i in range(40)])
     frame.to_csv(tmp_path / "all.csv", index=False)
     files = {"measures_file": tmp_path / "all.csv", "scores_file": tmp_path / "all.csv"}
-    found = memorability.relate_tables(**files, by="image", scores="hit", n_bootstrap=20)
+    found = two_tables.relate_tables(**files, by="image", scores="hit", n_bootstrap=20)
     assert list(found["measure"]) == ["m1", "m2"]
     assert any("they are the scores: column hit" in sentence for sentence in found.attrs["notices"])
     with pytest.raises(InputError, match="its columns of numbers are the scores themselves"):
-        memorability.relate_tables(**files, by="image", n_bootstrap=20)
+        two_tables.relate_tables(**files, by="image", n_bootstrap=20)
 
 
 # ---------------------------------------------------------------- degenerate bootstraps
@@ -559,10 +561,10 @@ def test_constant_but_for_rounding_is_constant(values):
 def test_undefined_resamples_are_kept_as_a_notice(store, scores_file, tmp_path):
     table = pd.read_csv(scores_file)[["im_ind"]].assign(rare=[1.0] + [0.0] * (N_TARGETS - 1))
     table.to_csv(scores_file, index=False)
-    memorability.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=200)
+    relations.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=200)
     told = [notice.text for notice in notices.stored_notices(store, ["relations"]) if notice.warning]
     assert any("no bootstrap p" in sentence and "with rare" in sentence for sentence in told)
-    assert (tables.read_table_of(store, "relations")["undefined"] > 0.2).all()
+    assert (stored_tables.read_table_of(store, "relations")["undefined"] > 0.2).all()
     page = distspc.write_report(store, tmp_path / "report.html").read_text("utf-8")
     assert "no 95\N{NO-BREAK SPACE}% interval" in page
 
@@ -574,9 +576,9 @@ def test_netcdf_holds_the_results_without_activations(store, scores_file, tmp_pa
     pytest.importorskip("h5netcdf")
     import xarray as xr
 
-    testing.write_activations(store, "fc2", np.ones((40, 3), np.float32), testing.image_ids(N_TARGETS, N_FILLERS))
-    memorability.relate(store, scores_file=scores_file, image_column="im_ind", columns=["hit"], n_bootstrap=20)
-    path = memorability.to_netcdf(store, tmp_path / "out" / "results.nc")
+    stores.write_activations(store, "fc2", np.ones((40, 3), np.float32), stores.image_ids(N_TARGETS, N_FILLERS))
+    relations.relate(store, scores_file=scores_file, image_column="im_ind", columns=["hit"], n_bootstrap=20)
+    path = netcdf.to_netcdf(store, tmp_path / "out" / "results.nc")
     with xr.open_datatree(path, engine="h5netcdf") as tree:
         assert "activations" not in tree
         distance = tree["distances/distance"]
@@ -591,7 +593,7 @@ def test_netcdf_holds_the_results_without_activations(store, scores_file, tmp_pa
 
 def reference_folder():
     named = os.environ.get("DISTSPC_REFERENCE_DATA")
-    for folder in (Path(named) if named else None, Path(__file__).parents[2] / "shared" / "data" / "isola"):
+    for folder in (Path(named) if named else None, Path(__file__).parents[3] / "shared" / "data" / "isola"):
         if folder is not None and (folder / "target_info_IsolaEtAl.csv").exists():
             return folder
     pytest.skip("the authors' published files are not here: name their folder in DISTSPC_REFERENCE_DATA")
@@ -611,7 +613,7 @@ def test_the_published_figures_come_out():
 
 
 def test_the_example_prints_them():
-    folder, root = reference_folder(), Path(__file__).parents[1]
+    folder, root = reference_folder(), Path(__file__).parents[2]
     script = [sys.executable, str(root / "examples" / "reproduce_published.py"), str(folder)]
     found = subprocess.run(script, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from distspc.check import brief
-from distspc.cli import main
-from distspc.pipeline import Study
-from distspc.provenance import left_out
+from distspc.cli.main import main
+from distspc.pipeline.check import brief
+from distspc.pipeline.run import Study
+from distspc.report.problems import left_out
 
 N = 12
 

@@ -10,17 +10,21 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from distspc import distance_search, distances, imported, reconstruction
-from distspc import store as zarr_store
-from distspc.cli import main
-from distspc.compute import compute, compute_parts, refusals_as_values, task
-from distspc.deploy import deploy
-from distspc.deploy.inside import die_once, refuse, whereabouts
+from distspc.cli.main import main
+from distspc.deployment.session import deploy
+from distspc.distances import build as distances
+from distspc.distances import whole_rows as distance_search
 from distspc.errors import InputError, StoreMismatchError
-from distspc.failures import Failure, keep_failures, stored_failures
-from distspc.pipeline import Study, run_stages
-from distspc.tables import tidy_table
-from distspc.testing import image_ids, make_store, one_direction_activations, relu_activations, write_activations
+from distspc.extraction import npy_import as imported
+from distspc.pipeline.compute import compute, compute_parts
+from distspc.pipeline.run import Study, run_stages
+from distspc.reconstruction import build as reconstruction
+from distspc.results.tidy import tidy_table
+from distspc.store import group as zarr_store
+from distspc.store.failures import Failure, keep_failures, stored_failures
+from distspc.tasks import refusals_as_values, task
+from distspc.testing.stores import image_ids, make_store, one_direction_activations, relu_activations, write_activations
+from distspc.testing.workers import crash_once, process_info, refuse
 
 N_TARGETS, N_IMAGES = 16, 40
 GOOD = {"fc2": relu_activations(N_IMAGES, 60, seed=1), "block5_pool": relu_activations(N_IMAGES, 50, seed=2)}
@@ -142,8 +146,8 @@ def test_a_refusing_task_is_executed_once_and_a_lost_worker_s_task_again(tmp_pat
     with deploy("local", overrides=("distspc.workers=1",)) as client:
         with refusals_as_values():
             bad = task(refuse)(str(refused))
-            parts = {"bad": [bad, task(whereabouts)(bad)], "good": [task(whereabouts)(0.0)]}
-            dying = {"lost": [task(die_once)(str(lost))]}
+            parts = {"bad": [bad, task(process_info)(bad)], "good": [task(process_info)(0.0)]}
+            dying = {"lost": [task(crash_once)(str(lost))]}
         found = compute_parts(parts, client, label="two parts")
         assert compute_parts(dying, client, label="a part that loses its worker") == {}  # and what that worker held
         with refusals_as_values():
@@ -159,7 +163,7 @@ def test_tasks_in_this_process_refuse_their_part_alone(tmp_path):
     log = tmp_path / "refused"
     with refusals_as_values():
         bad = task(refuse)(str(log))
-        parts = {"bad": [bad, task(whereabouts)([bad])], "good": [task(whereabouts)(0.0)]}
+        parts = {"bad": [bad, task(process_info)([bad])], "good": [task(process_info)(0.0)]}
     assert list(compute_parts(parts, None, label="here")) == ["bad"]
     assert len(log.read_text().splitlines()) == 1
     with pytest.raises(InputError, match="no input is good enough"):
@@ -299,7 +303,7 @@ def test_a_control_that_failed_is_left_out_and_said(copied, client):
 
 def test_python_warns_and_does_not_raise(tmp_path, caplog):
     study = make_study(tmp_path, {name: (GOOD | BAD)[name] for name in ("fc2", "fc1")})
-    with caplog.at_level(logging.WARNING, logger="distspc.pipeline"):
+    with caplog.at_level(logging.WARNING, logger="distspc.pipeline.run"):
         tree = study.run(stages=STAGES)
     assert len(tree.attrs["failures"]) == 3
     assert "reconstruction of layer fc1, seed 1 failed: the 95% quantile" in caplog.text
@@ -406,7 +410,7 @@ def test_the_command_line_says_what_failed_and_ends_with_2(folder, capsys, monke
 
 def test_the_command_line_after_mending_ends_with_0(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("distspc.console.Clusters.__call__", lambda self, stage: None)
+    monkeypatch.setattr("distspc.pipeline.connections.Clusters.__call__", lambda self, stage: None)
     assert command(capsys, "run", "study.yaml")[0] == 2
     code, _, err = command(capsys, "distances", "study.yaml", "--redo")
     assert code == 2

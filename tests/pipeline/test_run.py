@@ -6,15 +6,15 @@ import shutil
 import numpy as np
 import pytest
 
-from distspc import distances
-from distspc import store as zarr_store
-from distspc.compute import task_memory
+from distspc.distances import build as distances
 from distspc.errors import InputError, StoreMismatchError, WorkerError
-from distspc.export import export_results
-from distspc.pipeline import RELATED, Study, run_stages
-from distspc.sources import count_images
-from distspc.status import fingerprint
-from distspc.testing import relu_activations
+from distspc.pipeline.compute import task_memory
+from distspc.pipeline.run import Study, run_stages
+from distspc.pipeline.status import RELATED, fingerprint
+from distspc.results.authors_layout import export_results
+from distspc.store import group as zarr_store
+from distspc.study.images import count_images
+from distspc.testing.stores import relu_activations
 
 N_TARGETS, N_FILLERS = 30, 50
 LAYERS = {"fc2": 300, "block5_pool": 500}
@@ -97,7 +97,7 @@ def test_second_run_computes_nothing(finished):
 
 
 def test_two_worker_processes_give_the_same_numbers(finished, authors_layout, tmp_path):
-    from distspc.deploy import deploy
+    from distspc.deployment.session import deploy
 
     study = make_study(authors_layout, tmp_path / "s.zarr")
     with deploy("local", overrides=("distspc.workers=2",)) as client:

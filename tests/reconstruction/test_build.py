@@ -15,19 +15,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from distspc import findings, provenance, reconstruction
-from distspc import store as zarr_store
 from distspc.errors import InputError, StoreMismatchError
-from distspc.kernels.models import Settings
-from distspc.reconstruction import fit_sparse_code, seed_reliability
-from distspc.testing import make_store, no_compute, one_direction_activations, relu_activations
+from distspc.kernels.sparse_coding.inner_loop import Rule
+from distspc.kernels.statistics.reliability import seed_reliability
+from distspc.reconstruction.build import fit_sparse_code
+from distspc.reconstruction.options import ReconstructionOptions
+from distspc.report import problems, sentences
+from distspc.store import group as zarr_store
+from distspc.testing.stores import make_store, no_compute, one_direction_activations, relu_activations
 
 N_TARGETS, N_IMAGES, N_FEATURES = 50, 150, 300
 MODEL = {"n_units": 60, "n_codewords": 30, "n_batches": 8, "batch_size": 40}
 
 
 def load_oracle():
-    path = Path(__file__).parent / "oracles" / "sparse_coding.py"
+    path = Path(__file__).parents[1] / "oracles" / "sparse_coding.py"
     spec = importlib.util.spec_from_file_location("oracle_sparse_coding", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -105,7 +107,7 @@ def test_units_dictionary_and_training_are_stored(store, values):
 @pytest.mark.parametrize("solver", ["paper", "converged", "pca"])
 def test_a_task_short_of_memory_spills_to_disk_and_gives_the_same(tmp_path, solver):
     found = []
-    settings = Settings(**MODEL, sparsity=1e-3, train_on="all", precision="float64", solver=solver)
+    settings = ReconstructionOptions(**MODEL, sparsity=1e-3, train_on="all", precision="float64", solver=solver)
     for i, memory in enumerate([None, settings.task_nbytes + 1000]):
         path = tmp_path / f"{i}.zarr"
         new_store(path)
@@ -246,8 +248,8 @@ def test_activations_that_cannot_be_used_name_layer_and_seed(tmp_path, bad, told
 
 
 def test_batches_that_do_not_converge_are_stored_and_said(store, monkeypatch, caplog):
-    rule = reconstruction.kernel.Rule(max_steps=2)
-    monkeypatch.setattr(Settings, "rule", rule)
+    rule = Rule(max_steps=2)
+    monkeypatch.setattr(ReconstructionOptions, "rule", rule)
     with caplog.at_level(logging.WARNING):
         (summary,) = compute(fit_sparse_code(store, layer="fc2", seeds=[0], **MODEL))
     assert summary["n_not_converged"] == 8
@@ -257,7 +259,7 @@ def test_batches_that_do_not_converge_are_stored_and_said(store, monkeypatch, ca
 
 
 def test_a_code_that_diverges_names_layer_seed_and_batch(store, monkeypatch):
-    monkeypatch.setattr(Settings, "rule", reconstruction.kernel.Rule(step=100.0))
+    monkeypatch.setattr(ReconstructionOptions, "rule", Rule(step=100.0))
     with pytest.raises(
         InputError, match=r"layer fc2, seed 2: training batch 1 of 8: the code diverged .*`step: stable`"
     ):
@@ -295,10 +297,10 @@ def test_the_stable_step_is_the_default_and_stores_what_it_shortened(tmp_path):
     assert read(path, "smallest_step", **at) == pytest.approx(0.01 * shares.min(), rel=1e-8)
     np.testing.assert_array_equal(read(path, "n_steps", **at), n_steps)
     np.testing.assert_allclose(read(path, "training_error", **at), training_error, rtol=1e-7)
-    counted = provenance.shortened(path, ["fc2"])
+    counted = problems.shortened(path, ["fc2"])
     assert counted == {"fc2": ((shares < 1).sum(), 4, pytest.approx(0.01 * shares.min()))}
     said = r"At fc2, the step of \d of 4 training batches was shortened, to 0\.00\d+ at least: 0\.01 diverges there\."
-    assert re.fullmatch(said, findings.step_sentence(counted))
+    assert re.fullmatch(said, sentences.step_sentence(counted))
     f = oracle.share(dictionary)
     _, e, _, n = oracle.encode_shortened(X - X.mean(), dictionary, f)
     assert read(path, "encode_steps", **at) == n
@@ -338,7 +340,7 @@ def test_a_store_from_before_the_step_could_be_chosen_is_complete_and_grows(stor
     before = read(store, "error", layer=0, seed=0)
 
     assert fit_sparse_code(store, layer="fc2", seeds=[0], **MODEL) == []
-    assert provenance.shortened(store, ["fc2"]) == {}
+    assert problems.shortened(store, ["fc2"]) == {}
     assert not (group / "n_shortened").exists()
     compute(fit_sparse_code(store, layer="fc2", seeds=[0, 1], **MODEL))
     assert fit_sparse_code(store, layer="fc2", seeds=[0, 1], **MODEL) == []

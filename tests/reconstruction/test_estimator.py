@@ -14,7 +14,7 @@ from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from distspc import OlshausenField
-from distspc.testing import one_direction_activations, relu_activations
+from distspc.testing.stores import one_direction_activations, relu_activations
 
 SMALL = {"n_codewords": 6, "n_batches": 5, "batch_size": 20, "n_jobs": 1}
 TOGETHER = "by definition of the method, rows are encoded together: one mean of all rows, one stop"
@@ -38,7 +38,7 @@ def test_scikit_learn_checks(estimator, check):
 
 
 def oracle():
-    path = Path(__file__).parent / "oracles" / "sparse_coding.py"
+    path = Path(__file__).parents[1] / "oracles" / "sparse_coding.py"
     spec = importlib.util.spec_from_file_location("oracle_sparse_coding", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

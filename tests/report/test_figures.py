@@ -11,7 +11,7 @@ import pytest
 from matplotlib import colors
 from PIL import Image
 
-from distspc import figures
+from distspc.report import figures, style
 
 LAYERS = ["block1_pool", "block5_pool", "fc2"]
 
@@ -50,13 +50,15 @@ DRAW = {
     "reliability": lambda: figures.reliability_over_seeds({"fc2": [0.9, 0.95, 0.93]}, n_seeds=3, n=2222),
     "training": lambda: figures.training_curves({"fc2": 1 / np.arange(1, 41).reshape(2, 20), "fc1": np.ones((2, 20))}),
     "distribution": lambda: figures.distributions(tidy(), "distinctiveness"),
-    "gallery": lambda: figures.gallery([[figures.Picture(PIXELS, "1"), figures.Picture(None, "2")]], title="ends"),
+    "gallery": lambda: figures.gallery(
+        [[figures.GalleryImage(PIXELS, "1"), figures.GalleryImage(None, "2")]], title="ends"
+    ),
 }
 
 
 @pytest.mark.parametrize("name", DRAW)
 def test_every_figure_becomes_png_and_svg(name, tmp_path):
-    png, svg = figures.save_figure(DRAW[name](), tmp_path / "new", name)
+    png, svg = style.save_figure(DRAW[name](), tmp_path / "new", name)
     with Image.open(png) as image:
         assert image.width >= 1000
         assert np.asarray(image.convert("L")).std() > 5  # something is drawn
@@ -66,8 +68,8 @@ def test_every_figure_becomes_png_and_svg(name, tmp_path):
 
 
 def test_the_same_figure_is_the_same_file(tmp_path):
-    first = [path.read_bytes() for path in figures.save_figure(DRAW["correlation"](), tmp_path / "a", "x")]
-    assert first == [path.read_bytes() for path in figures.save_figure(DRAW["correlation"](), tmp_path / "b", "x")]
+    first = [path.read_bytes() for path in style.save_figure(DRAW["correlation"](), tmp_path / "a", "x")]
+    assert first == [path.read_bytes() for path in style.save_figure(DRAW["correlation"](), tmp_path / "b", "x")]
 
 
 def test_nobodys_settings_are_touched_or_used():
@@ -91,7 +93,7 @@ def test_labels_have_units_and_n():
 
 
 def test_measures_differ_by_more_than_colour():
-    looks = list(figures.LOOKS.values())
+    looks = list(style.STYLES.values())
     assert len({look.marker for look in looks}) == len({str(look.dash) for look in looks}) == len(looks)
     assert len({colors.to_hex(look.color) for look in looks}) == len(looks)
 
@@ -104,17 +106,17 @@ def test_missing_scores_are_left_out_of_a_scatter():
 
 def test_names_are_taken_as_they_are(tmp_path):
     odd = relations().assign(score="a_$x^{")
-    figures.save_figure(figures.correlation_by_layer(odd, "a_$x^{"), tmp_path, "odd")
-    figures.save_figure(
+    style.save_figure(figures.correlation_by_layer(odd, "a_$x^{"), tmp_path, "odd")
+    style.save_figure(
         figures.scatter(tidy().rename(columns={"hit": "$\\frac$"}), "distinctiveness", "$\\frac$"), tmp_path, "x"
     )
 
 
 def test_a_long_name_is_broken_into_lines(tmp_path):
     question = "How well would you remember this? " * 8
-    figures.save_figure(figures.correlation_by_layer(relations().assign(score=question), question), tmp_path, "long")
+    style.save_figure(figures.correlation_by_layer(relations().assign(score=question), question), tmp_path, "long")
     drawn = figures.scatter(tidy().rename(columns={"hit": question}), "distinctiveness", question)
-    figures.save_figure(drawn, tmp_path, "x")
+    style.save_figure(drawn, tmp_path, "x")
     label = drawn.axes[0].get_ylabel()
     assert label.split() == question.split()
     assert max(map(len, label.split("\n"))) <= 62
@@ -123,5 +125,5 @@ def test_a_long_name_is_broken_into_lines(tmp_path):
 def test_importing_the_package_loads_no_matplotlib():
     code = "import sys, distspc; sys.exit('matplotlib' in sys.modules or 'pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    code = "import sys, distspc.report; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, distspc.report.page; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,9 +10,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from distspc import findings, galleries, memorability, provenance, report, tables, testing
-from distspc import store as zarr_store
 from distspc.errors import InputError
+from distspc.memorability import relations
+from distspc.report import galleries, numbers, provenance, sentences
+from distspc.report.page import write_report
+from distspc.results import stored_tables
+from distspc.results.tidy import image_table, tidy_table
+from distspc.store import group as zarr_store
+from distspc.testing import stores
 
 LAYERS = ["block5_pool", "fc2"]
 N_TARGETS, N_FILLERS = 24, 6
@@ -21,10 +26,10 @@ SPACE = "\N{NO-BREAK SPACE}"
 
 def make_study(folder, *, pictures=True, scores=True, weights="sha256:" + "ab" * 32):
     """A finished study with random measures."""
-    ids, path = testing.image_ids(N_TARGETS, N_FILLERS), folder / "study.zarr"
-    testing.write_image_table(path, ids, N_TARGETS)
+    ids, path = stores.image_ids(N_TARGETS, N_FILLERS), folder / "study.zarr"
+    stores.write_image_table(path, ids, N_TARGETS)
     zarr_store.write(path, "images", "file", [str(folder / f"{name}.jpg") for name in ids])
-    testing.write_measures(path, ids, N_TARGETS, LAYERS, seeds=(0, 1))
+    stores.write_measures(path, ids, N_TARGETS, LAYERS, seeds=(0, 1))
     recipe = {"architecture": "vgg16", "weights": weights, "preprocessing": "raw"}
     coords = {"image": ids, "feature": 2}
     zarr_store.allocate(path, "activations/fc2", coords=coords, chunks={}, recipe=recipe)
@@ -35,19 +40,19 @@ def make_study(folder, *, pictures=True, scores=True, weights="sha256:" + "ab" *
             Image.fromarray(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)).save(folder / f"{name}.jpg")
     if scores:
         table = pd.DataFrame({"im": range(1, N_TARGETS + 1)})
-        tidy = memorability.tidy_table(path)
+        tidy = tidy_table(path)
         strength = tidy.loc[tidy["layer"] == "fc2", "reconstruction_error"].rank(pct=True).to_numpy()
         table["corrected_hit"] = 0.2 + strength / 2
         table["fa"] = np.random.default_rng(1).random(N_TARGETS) / 5
         table.to_csv(folder / "scores.csv", index=False)
-        memorability.relate(path, scores_file=folder / "scores.csv", image_column="im", n_bootstrap=100)
+        relations.relate(path, scores_file=folder / "scores.csv", image_column="im", n_bootstrap=100)
     return path
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    return report.write_report(make_study(folder, weights="random:he-uniform:0"), folder / "out" / "report.html")
+    return write_report(make_study(folder, weights="random:he-uniform:0"), folder / "out" / "report.html")
 
 
 def text_of(page):
@@ -121,7 +126,7 @@ def test_the_page_says_what_came_out_and_how(page):
 
 def test_random_weights_are_said_first(page, tmp_path):
     assert "Random weights: these are not trained." in text_of(page)
-    trained = report.write_report(make_study(tmp_path, pictures=False, scores=False), tmp_path / "report.html")
+    trained = write_report(make_study(tmp_path, pictures=False, scores=False), tmp_path / "report.html")
     assert "not trained" not in text_of(trained)
     assert "This study has no scores" in text_of(trained)
     assert "The image files are not at hand" in text_of(trained)
@@ -136,11 +141,11 @@ def test_what_went_wrong_is_said(tmp_path):
     flags = np.array([[[True] * 17 + [False] * 3]])
     zarr_store.write(store, "reconstruction", "converged", flags, layer=slice(1, 2), seed=slice(0, 1))
     skipped = pd.DataFrame({"file": ["/a/<b>.jpg"], "role": ["target"], "reason": ["cut short"], "number": [25]})
-    tables.write_table(store, "skipped", skipped, recipe={})
+    stored_tables.write_table(store, "skipped", skipped, recipe={})
     lines = "\n".join(f"{i},{i / 100}" for i in range(3, 30))
     (tmp_path / "scores.csv").write_text(f"im,hit\n{lines}\n")
-    memorability.relate(store, scores_file=tmp_path / "scores.csv", image_column="im", n_bootstrap=20)
-    page = report.write_report(store, tmp_path / "report.html")
+    relations.relate(store, scores_file=tmp_path / "scores.csv", image_column="im", n_bootstrap=20)
+    page = write_report(store, tmp_path / "report.html")
     text = text_of(page)
     for wanted in (
         "1 of 31 image files could not be used", "1 targets have an exact duplicate", "targets/1 = ",
@@ -154,7 +159,7 @@ def test_what_went_wrong_is_said(tmp_path):
 
 def test_only_asked_layers_are_reported(tmp_path):
     store = make_study(tmp_path, pictures=False, scores=False)
-    page = report.write_report(store, tmp_path / "report.html", layers=["fc2"], title="One <layer>")
+    page = write_report(store, tmp_path / "report.html", layers=["fc2"], title="One <layer>")
     assert "One &lt;layer&gt;" in page.read_text("utf-8")
     assert "1 layer" in text_of(page)
     known = re.findall(r"<td[^>]*>(block5_pool|fc\d)</td>", page.read_text("utf-8"))
@@ -163,10 +168,10 @@ def test_only_asked_layers_are_reported(tmp_path):
 
 def test_a_report_of_nothing_yet(tmp_path):
     with pytest.raises(InputError, match="holds no images yet"):
-        report.write_report(tmp_path / "none.zarr", tmp_path / "report.html")
-    ids = testing.image_ids(3, 1)
-    testing.write_image_table(tmp_path / "study.zarr", ids, 3)
-    assert "Nothing is measured yet" in text_of(report.write_report(tmp_path / "study.zarr", tmp_path / "report.html"))
+        write_report(tmp_path / "none.zarr", tmp_path / "report.html")
+    ids = stores.image_ids(3, 1)
+    stores.write_image_table(tmp_path / "study.zarr", ids, 3)
+    assert "Nothing is measured yet" in text_of(write_report(tmp_path / "study.zarr", tmp_path / "report.html"))
 
 
 QUESTION = "How well would you remember this picture if you saw it for a second only? " * 4
@@ -178,8 +183,8 @@ def test_names_of_scores_are_shown_whole_each_with_its_own_figures(tmp_path):
     rng = np.random.default_rng(2)
     table = pd.DataFrame({"im": range(1, N_TARGETS + 1)}).assign(**{name: rng.random(N_TARGETS) for name in NAMES})
     table.to_csv(tmp_path / "scores.csv", index=False)
-    memorability.relate(store, scores_file=tmp_path / "scores.csv", image_column="im", n_bootstrap=10)
-    page = report.write_report(store, tmp_path / "out" / "report.html")
+    relations.relate(store, scores_file=tmp_path / "scores.csv", image_column="im", n_bootstrap=10)
+    page = write_report(store, tmp_path / "out" / "report.html")
     content = page.read_text("utf-8")
     assert all(f"Relation to {html.escape(name, quote=False)}<" in content for name in NAMES)
     assert "<script>&amp;" not in content
@@ -193,7 +198,7 @@ def test_names_of_scores_are_shown_whole_each_with_its_own_figures(tmp_path):
 def test_distances_alone_make_a_report(tmp_path):
     store = make_study(tmp_path, pictures=False, scores=False)
     zarr_store.remove(store, "reconstruction")
-    text = text_of(report.write_report(store, tmp_path / "report.html"))
+    text = text_of(write_report(store, tmp_path / "report.html"))
     assert "Sparse coding" not in text
     assert "Hardest" not in text
 
@@ -217,7 +222,7 @@ def plain(sentence):
 
 
 def test_a_finding_that_holds():
-    said = plain(findings.correlation_sentence(relations_of([0.1, 0.36], [0.2, 0.001]), "hit", "distinctiveness"))
+    said = plain(sentences.correlation_sentence(relations_of([0.1, 0.36], [0.2, 0.001]), "hit", "distinctiveness"))
     assert said == (
         "Distinctiveness correlates with hit at 1 of 2 layers after Holm's correction for 14 tests, most strongly at "
         "fc2: r = .36, 95 % interval .32 to .40, n = 2,222. Images farther from their nearest neighbour have larger "
@@ -226,23 +231,23 @@ def test_a_finding_that_holds():
 
 
 def test_a_finding_that_does_not_hold_is_not_one():
-    said = plain(findings.correlation_sentence(relations_of([0.02, -0.03], [1.0, 0.6]), "hit", "distinctiveness"))
+    said = plain(sentences.correlation_sentence(relations_of([0.02, -0.03], [1.0, 0.6]), "hit", "distinctiveness"))
     assert said.startswith("Distinctiveness is not reliably related to hit at any of the 2 layers: the largest")
     assert "r = −.03, 95 % interval −.07 to .01" in said
     assert "does not hold after Holm's correction for 14 tests (p = .60)" in said
-    said = findings.correlation_sentence(relations_of([0.3, -0.3], [0.01, 0.01]), "hit", "distinctiveness")
+    said = sentences.correlation_sentence(relations_of([0.3, -0.3], [0.01, 0.01]), "hit", "distinctiveness")
     assert "The sign changes: positive at fc1, negative at fc2." in said
-    assert findings.correlation_sentence(relations_of([0.3, -0.3], [0.01, 0.01]), "fa", "distinctiveness") == ""
+    assert sentences.correlation_sentence(relations_of([0.3, -0.3], [0.01, 0.01]), "fa", "distinctiveness") == ""
 
 
 def test_partial_findings_within_and_across_layers():
     within = relations_of([0.2, 0.1], [0.01, 0.9], measure="reconstruction_error", given="distinctiveness:fc1")
-    said = plain(findings.partial_sentence(within, "hit", "reconstruction_error", "distinctiveness"))
+    said = plain(sentences.partial_sentence(within, "hit", "reconstruction_error", "distinctiveness"))
     assert said == (
         "With distinctiveness of the same layer held constant, reconstruction error correlates with hit at fc1 "
         "(partial r = .20, 95 % interval .16 to .24, n = 2,222)."
     )
-    (across,) = findings.across_sentences(within, "hit")
+    (across,) = sentences.across_sentences(within, "hit")
     assert plain(across) == (
         "With distinctiveness at fc1 held constant, reconstruction error is not reliably related to hit at fc2 "
         "(partial r = .10, 95 % interval .06 to .14, n = 2,222; p = .90 after Holm's correction)."
@@ -253,17 +258,17 @@ def test_scores_that_differ_are_named():
     both = pd.concat(
         [relations_of([0.0, 0.02], [1, 0.9]), relations_of([0.01, -0.33], [0.9, 0.001], score="fa")], ignore_index=True
     )
-    said = plain(findings.contrast_sentence(both))
+    said = plain(sentences.contrast_sentence(both))
     assert "distinctiveness at fc2 goes with fa (r = −.33" in said
     assert "not reliably with hit (r = .02" in said
-    assert findings.contrast_sentence(relations_of([0.3, 0.3], [0.01, 0.01])) == ""
+    assert sentences.contrast_sentence(relations_of([0.3, 0.3], [0.01, 0.01])) == ""
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(0.357, ".36"), (-0.04, "−.04"), (-0.001, ".00"), (1.0, "1.00"), (np.nan, "unknown")]
 )
 def test_correlations_as_text(value, text):
-    assert findings.short(value) == text
+    assert numbers.format_r(value) == text
 
 
 @pytest.mark.parametrize(
@@ -277,7 +282,7 @@ def test_correlations_as_text(value, text):
     ],
 )
 def test_p_values_as_text_never_claim_more_than_the_bootstrap_knows(p, n_bootstrap, text):
-    assert plain(findings.p_text(p, n_bootstrap=n_bootstrap)) == text
+    assert plain(numbers.p_text(p, n_bootstrap=n_bootstrap)) == text
 
 
 @pytest.mark.parametrize(
@@ -285,25 +290,25 @@ def test_p_values_as_text_never_claim_more_than_the_bootstrap_knows(p, n_bootstr
     [(0.999999, "99.9 %"), (1, "100 %"), (0.5, "50 %"), (0.031, "3.1 %"), (-0.2, "−20 %"), (0.996, "99.6 %")],
 )
 def test_shares_as_text(share, text):
-    assert plain(findings.percent(share)) == text
+    assert plain(numbers.percent(share)) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(11538.7, "11,539"), (0.0234567, "0.02346"), (-3.0, "−3"), (2e12, "2e+12"), (np.nan, "")]
 )
 def test_amounts_as_text(value, text):
-    assert findings.amount(value) == text
+    assert numbers.format_quantity(value) == text
 
 
 def test_joint_models_that_predict_nothing_say_so():
     models = pd.DataFrame(
         {"layer": ["fc1", "fc2", "all"], "score": "hit", "r2_cv": [-0.1, -0.02, -0.4], "n_measures": [3, 3, 6]}
     )
-    said = plain(findings.model_sentence(models, "hit"))
+    said = plain(sentences.model_sentence(models, "hit"))
     assert said.startswith("No layer's measures together predict hit")
     assert "predict worse than the mean (R² −.40)" in said
     models["r2_cv"] = [0.1, 0.17, 0.19]
-    said = plain(findings.model_sentence(models, "hit"))
+    said = plain(sentences.model_sentence(models, "hit"))
     assert said.startswith("Together, the measures of fc2 explain 17 % of the variance of hit")
     assert said.endswith("All 6 measures of all layers explain 19 %.")
 
@@ -312,11 +317,11 @@ def test_comparisons_in_words():
     table = pd.DataFrame(
         {"layer": ["fc1", "fc2"], "score": "hit", "difference": [0.2, -0.1], "williams_p": [0.001, 0.002]}
     )
-    assert findings.comparison_sentence(table, "hit") == (
+    assert sentences.comparison_sentence(table, "hit") == (
         "Distinctiveness has the higher correlation with hit at fc1; reconstruction error at fc2 (Williams' t of two "
         "dependent correlations, Holm)."
     )
-    assert "do not differ reliably" in findings.comparison_sentence(table.assign(williams_p=0.4), "hit")
+    assert "do not differ reliably" in sentences.comparison_sentence(table.assign(williams_p=0.4), "hit")
 
 
 def test_durations_and_recipes_as_text():
@@ -333,8 +338,8 @@ def test_galleries_show_the_ends(tmp_path):
     store = make_study(tmp_path, scores=False)
     (tmp_path / "targets" / "1.jpg").unlink()
     (tmp_path / "targets" / "2.jpg").write_bytes(b"no image")
-    table = memorability.tidy_table(store)
-    most, least, hard, easy = galleries.find_extremes(table, tables.image_table(store))
+    table = tidy_table(store)
+    most, least, hard, easy = galleries.find_extremes(table, image_table(store))
     part = table[table["layer"] == "block5_pool"].sort_values("distinctiveness")
     assert [target.name for target, _ in most.rows] == list(part["image"][::-1][:6])
     assert [target.name for target, _ in least.rows] == list(part["image"][:6])

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distspc import store as zarr_store
 from distspc.errors import InputError
-from distspc.export import export_results
-from distspc.testing import image_ids, make_store
+from distspc.results.authors_layout import export_results
+from distspc.store import group as zarr_store
+from distspc.testing.stores import image_ids, make_store
 
 
 @pytest.fixture

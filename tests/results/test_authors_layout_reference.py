@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distspc.export import export_results
-from distspc.pipeline import Study
-from distspc.testing import relu_activations
+from distspc.pipeline.run import Study
+from distspc.results.authors_layout import export_results
+from distspc.testing.stores import relu_activations
 
 N_TARGETS, N_FILLERS, N_FEATURES = 120, 380, 4096
 SETTINGS = {"units": 200, "codewords": 60, "batches": 8, "batch-size": 40, "seeds": [4]}
@@ -16,7 +16,7 @@ DUPLICATES = ((3, 50), (7, 200), (300, 400))  # target-target, target-filler, fi
 
 
 def literal():
-    path = Path(__file__).parent / "oracles" / "sparse_coding.py"
+    path = Path(__file__).parents[1] / "oracles" / "sparse_coding.py"
     spec = importlib.util.spec_from_file_location("literal_sparse_coding", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -3,7 +3,7 @@ import xarray as xr
 
 import distspc
 from distspc.errors import InputError
-from distspc.testing import image_ids, make_store, write_measures
+from distspc.testing.stores import image_ids, make_store, write_measures
 
 
 def test_results_are_a_lazy_datatree_with_units(tmp_path):
@@ -37,8 +37,8 @@ def test_tidy_table_and_netcdf(tmp_path):
 
 
 def test_reliability_over_seeds_is_in_the_table_and_on_the_page(tmp_path):
-    from distspc.kernels.reliability import seed_reliability
-    from distspc.report import write_report
+    from distspc.kernels.statistics.reliability import seed_reliability
+    from distspc.report.page import write_report
 
     make_store(tmp_path / "s.zarr", n_targets=20, n_fillers=9, layers={"fc2": 6})
     write_measures(tmp_path / "s.zarr", image_ids(20, 9), 20, ["fc2"], seeds=(0, 1, 2))
@@ -51,7 +51,7 @@ def test_reliability_over_seeds_is_in_the_table_and_on_the_page(tmp_path):
 
 
 def test_deploy_is_the_function_even_after_its_package_was_imported():
-    import distspc.deploy.profiles
+    import distspc.deployment.profile.reading
 
     assert callable(distspc.deploy)
     with distspc.deploy("local", overrides=("workers=1", "processes=false")) as client:

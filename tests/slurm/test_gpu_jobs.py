@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from distspc.deploy import deploy
-from distspc.deploy.inside import blas_threads, threads_in_use, whereabouts
+from distspc.deployment.session import deploy
 from distspc.errors import InputError
+from distspc.testing.workers import blas_threads, process_info, threads_in_use
 
 pytestmark = pytest.mark.slurm
 
@@ -39,7 +39,7 @@ def client(folder):
 
 
 def test_each_job_has_its_gpu_its_cores_and_its_name(client):
-    seen = client.gather(client.map(whereabouts, [0.3] * 4, pure=False, resources={"GPU": 1}))
+    seen = client.gather(client.map(process_info, [0.3] * 4, pure=False, resources={"GPU": 1}))
     assert len({one["job"] for one in seen}) == 2
     assert {one["gpus"] for one in seen} <= {"0", "1"}
     assert {one["cores"] for one in seen} == {"2"}
@@ -75,13 +75,13 @@ def test_certificates_are_for_the_user_only(client, folder):
 
 
 def test_nothing_listens_beyond_this_machine(client):
-    pids = {one["pid"] for one in client.run(whereabouts).values()} | {os.getpid()}
+    pids = {one["pid"] for one in client.run(process_info).values()} | {os.getpid()}
     addresses = {address for pid in pids for address in listening(pid)}
     assert addresses == {"0100007F"}
 
 
 def test_logs_lie_in_one_folder_by_job(client, folder):
-    jobs = {one["job"] for one in client.run(whereabouts).values()}
+    jobs = {one["job"] for one in client.run(process_info).values()}
     assert {folder / f"a-study-extract-{job}.err" for job in jobs} <= set(folder.iterdir())
 
 

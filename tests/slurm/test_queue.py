@@ -11,9 +11,10 @@ import time
 
 import pytest
 
-from distspc.deploy import deploy, explain_failure
-from distspc.deploy.inside import die, import_module, whereabouts
+from distspc.deployment.failures import explain_failure
+from distspc.deployment.session import deploy
 from distspc.errors import InputError, WorkerError
+from distspc.testing.workers import crash, import_module, process_info
 
 pytestmark = pytest.mark.slurm
 
@@ -36,18 +37,18 @@ def collect(futures):
 def test_a_killed_worker_a_cancelled_job_and_a_dead_node_are_replaced(queue, logs):
     with deploy("testbed", overrides=ONE, log_directory=logs) as client:
         client.wait_for_workers(1, timeout=RESULT_S)
-        (first,) = client.run(whereabouts).values()
-        early = client.map(whereabouts, [0.3] * 3, pure=False)
+        (first,) = client.run(process_info).values()
+        early = client.map(process_info, [0.3] * 3, pure=False)
         os.kill(first["pid"], signal.SIGKILL)
         assert first["pid"] not in {one["pid"] for one in collect(early)}
-        (second,) = client.run(whereabouts).values()
-        late = client.map(whereabouts, [0.3] * 3, pure=False)
+        (second,) = client.run(process_info).values()
+        late = client.map(process_info, [0.3] * 3, pure=False)
         subprocess.run(["scancel", second["job"]], check=True)
         seen = collect(late)
         assert len(seen) == 3
         third = seen[-1]["job"]
         assert third != second["job"]
-        last = client.map(whereabouts, [0.3] * 3, pure=False)
+        last = client.map(process_info, [0.3] * 3, pure=False)
         fail_node_of(third)
         assert collect(last)[-1]["job"] != third
 
@@ -113,7 +114,7 @@ def test_failures_of_workers_are_a_sentence_with_the_log(queue, logs):
             said = str(explain_failure(missing.value, client))
             assert "a worker has no module 'nowhere'" in said
             assert f"log: {logs}/distspc-" in said
-            client.submit(die, pure=False).result(timeout=RESULT_S)
+            client.submit(crash, pure=False).result(timeout=RESULT_S)
 
     with pytest.raises(WorkerError, match=r"lost its worker 1 times: .*; log: /.*distspc-\d+\.err"):
         run()
@@ -123,7 +124,7 @@ def test_adapt_follows_the_work_down_to_none(queue, logs, until):
     overrides = ("adapt={minimum: 0, maximum: 1}", "distributed.adaptive.interval=300ms")
     with deploy("testbed", overrides=overrides, log_directory=logs) as client:
         assert queue() == []
-        future = client.submit(whereabouts, 0.1, pure=False)
+        future = client.submit(process_info, 0.1, pure=False)
         job = future.result(timeout=RESULT_S)["job"]
         assert queue() == [job]
         del future
@@ -168,7 +169,7 @@ def test_an_interrupted_run_leaves_no_job(queue, logs, tmp_path, until, number):
 OWN = """
 import sys
 from distspc.deploy import deploy
-from distspc.deploy.inside import blas_threads
+from distspc.testing.workers import blas_threads
 if __name__ == "__main__":
     own = ["workers=1", "cores=2", "interface=lo"]
     with deploy("slurm-runner", overrides=own, log_directory=sys.argv[1]) as client:

@@ -16,11 +16,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from distspc import store as zarr_store
-from distspc.demo import patches
-from distspc.deploy import deploy, submit_driver
-from distspc.pipeline import Study
-from distspc.testing import relu_activations
+from distspc.datasets.demo import patches
+from distspc.deployment.batch.driver import submit_driver
+from distspc.deployment.session import deploy
+from distspc.pipeline.run import Study
+from distspc.store import group as zarr_store
+from distspc.testing.stores import relu_activations
 
 pytestmark = pytest.mark.slurm
 

@@ -1,18 +1,19 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distspc import layers, schema, tiles
+from distspc import layers, messages, tasks
+from distspc.store import chunks, schema
 
 
 @given(st.integers(0, 500), st.integers(1, 60))
 def test_ranges_cover_everything_once(n, size):
-    covered = [i for start, stop in tiles.ranges(n, size) for i in range(start, stop)]
+    covered = [i for start, stop in tasks.ranges(n, size) for i in range(start, stop)]
     assert covered == list(range(n))
 
 
 def test_convolutional_layers_split_into_even_chunks():
     for layer in layers.LAYERS.values():
-        chunk = tiles.activation_chunks(10_264, layer.n_features)["feature"]
+        chunk = chunks.activation_chunks(10_264, layer.n_features)["feature"]
         assert layer.n_features % chunk == 0
         assert layer.n_features == {"fc1": 4096, "fc2": 4096}.get(layer.name, layer.n_features)
 
@@ -27,4 +28,4 @@ def test_every_variable_has_a_line_of_prose():
 
 
 def test_sizes_in_words():
-    assert [tiles.gib(n) for n in (5, 2048, 3 * 2**20, 2**31)] == ["5 B", "2.0 KiB", "3.0 MiB", "2.0 GiB"]
+    assert [messages.format_nbytes(n) for n in (5, 2048, 3 * 2**20, 2**31)] == ["5 B", "2.0 KiB", "3.0 MiB", "2.0 GiB"]

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distspc import provenance
-from distspc import store as zarr_store
 from distspc.errors import InputError, StoreBusyError, StoreMismatchError
-from distspc.integrity import damaged_chunks, lock, remove_damaged, sweep
-from distspc.testing import make_store
+from distspc.report import provenance
+from distspc.store import group as zarr_store
+from distspc.store.access import lock
+from distspc.store.verify import damaged_chunks, remove_damaged, remove_partial_chunks
+from distspc.testing.stores import make_store
 
 IDS = ["targets/1", "targets/2", "fillers/1"]
 
@@ -96,7 +97,7 @@ def test_sweep_removes_unfinished_chunks(tmp_path):
     make_store(tmp_path / "s.zarr", n_targets=2, n_fillers=0, layers={"fc2": 4})
     left = tmp_path / "s.zarr/activations/fc2/activation/c/0/0.abc.partial"
     left.write_bytes(b"half")
-    assert sweep(tmp_path / "s.zarr") == 1
+    assert remove_partial_chunks(tmp_path / "s.zarr") == 1
     assert not left.exists()
 
 
@@ -113,7 +114,7 @@ def test_second_run_on_a_store_is_refused_and_told_who_holds_it(tmp_path):
 
 def test_lock_left_by_a_dead_process_does_not_block(tmp_path):
     path = tmp_path / "s.zarr"
-    code = f"import os\nfrom distspc.integrity import lock\nwith lock({str(path)!r}):\n    os._exit(9)"
+    code = f"import os\nfrom distspc.store.access import lock\nwith lock({str(path)!r}):\n    os._exit(9)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
     assert (tmp_path / "s.zarr.lock").exists()
     with lock(path):

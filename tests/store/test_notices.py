@@ -1,5 +1,5 @@
-from distspc import store as zarr_store
-from distspc.notices import Notice, keep_notices, stored_notices
+from distspc.store import group as zarr_store
+from distspc.store.notices import Notice, keep_notices, stored_notices
 
 
 def test_notices_are_kept_replaced_and_cleared_with_their_group(tmp_path):

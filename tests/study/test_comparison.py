@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from distspc import Study
-from distspc.cli import main
+from distspc.cli.main import main
 from distspc.errors import StoreMismatchError
-from distspc.export import export_results
-from distspc.pipeline import run_stages
-from distspc.tables import tidy_table
+from distspc.pipeline.run import run_stages
+from distspc.results.authors_layout import export_results
+from distspc.results.tidy import tidy_table
 
 
 def _study(folder, **changes):

@@ -2,7 +2,7 @@ import pytest
 
 from distspc.errors import InputError
 from distspc.layers import LAYERS
-from distspc.study import StudyFile
+from distspc.study.file import StudyFile
 
 FULL = """
 store: study.zarr

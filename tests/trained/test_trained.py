@@ -6,12 +6,13 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from distspc.demo import photographs
+from distspc.datasets.demo import photographs
 from distspc.errors import InputError
-from distspc.images import resize_image
-from distspc.network import choose_network, load_network
-from distspc.pipeline import Study
-from distspc.tables import reconstruction_errors, tidy_table
+from distspc.extraction.network import load_network
+from distspc.extraction.network_spec import resolve_network
+from distspc.images.decoding import resize_image
+from distspc.pipeline.run import Study
+from distspc.results.tidy import reconstruction_errors, tidy_table
 
 pytestmark = pytest.mark.trained
 
@@ -33,7 +34,7 @@ def in_another_engine(onnx_file, trained_vgg16, inputs):
 
 @pytest.mark.parametrize("preprocessing", ["raw", "caffe"])
 def test_activations_are_those_of_another_engine(onnx_file, trained_vgg16, weights, images, preprocessing):
-    spec = choose_network(str(weights), layers=POOLS, preprocessing=preprocessing)
+    spec = resolve_network(str(weights), layers=POOLS, preprocessing=preprocessing)
     found = load_network(spec, 2).activations(images)
     inputs = images.astype(np.float32)
     if preprocessing == "caffe":
@@ -59,7 +60,7 @@ def test_the_weights_are_the_published_ones(weights):
 
 def test_layers_that_the_file_lacks_are_refused_by_name(weights):
     with pytest.raises(InputError, match="fc1"):
-        load_network(choose_network(str(weights), layers=["fc1"]), 1)
+        load_network(resolve_network(str(weights), layers=["fc1"]), 1)
 
 
 def test_a_damaged_wheel_is_an_error_and_no_skip(trained_vgg16, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import subprocess
 import time
@@ -12,17 +11,20 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distspc.deploy.jobqueue import Record, make_cluster, script_text
-from distspc.deploy.jobs import SUBMIT_COMMANDS, checked_folder, clean_environment
-from distspc.deploy.local import cluster_closed, port_may_be_taken
-from distspc.deploy.profiles import Profile
-from distspc.deploy.signals import shielded
-from distspc.deploy.tls import certificate_folder, write_certificates
-from distspc.deploy.watch import Watch
+from distspc.deployment.batch.job_classes import JobHistory, make_cluster, script_text
+from distspc.deployment.batch.jobs import checked_folder
+from distspc.deployment.batch.slurm import COMMAND_S, clean_environment, run_squeue, sbatch_error
+from distspc.deployment.batch.watch import Watch
+from distspc.deployment.dashboard import port_may_be_taken
+from distspc.deployment.profile.queues import SUBMIT_COMMANDS
+from distspc.deployment.profile.settings import Profile
+from distspc.deployment.shutdown import cluster_closed, defer_signals
+from distspc.deployment.tls import certificate_folder, write_certificates
 from distspc.errors import InputError, WorkerError
 
 if TYPE_CHECKING:
     from distributed import Client
+
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,6 @@ SUBMIT_S = 60.0
 """Seconds for the queue to take or refuse the first job."""
 TELL_S = 30.0
 """Seconds between two words about jobs that wait."""
-COMMAND_S = 60.0
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def queue_client(profile: Profile, *, name: str, log_directory: Path) -> Iterato
     from distributed import Client
 
     check_queue(profile, name=name, log_directory=log_directory)
-    record = Record()
+    record = JobHistory()
     with ExitStack() as stack:
         security = None
         if profile.tls:
@@ -56,19 +57,19 @@ def queue_client(profile: Profile, *, name: str, log_directory: Path) -> Iterato
         stack.enter_context(_queue_left_empty(profile, record))
         with port_may_be_taken():
             cluster = make_cluster(profile, record, name=name, log_directory=log_directory, security=security)
-        stack.enter_context(cluster_closed(cluster, profile))
+        stack.enter_context(cluster_closed(cluster, profile.settings.timeouts.close))
         cluster.distspc_record, cluster.distspc_logs = record, log_directory
         client = stack.enter_context(Client(cluster))
         if profile.kind == "slurm":
             watch = Watch(cluster, record, poll_s=profile.settings.timeouts.poll, log_directory=log_directory)
             watch.start()
             stack.callback(watch.stop)
-        keep(cluster, profile)
+        maintain_jobs(cluster, profile)
         _wait(profile, client, record)
         yield client
 
 
-def keep(cluster: Any, profile: Profile) -> None:
+def maintain_jobs(cluster: Any, profile: Profile) -> None:
     """Ask for the profile's jobs: between its bounds, or as many as it says, each replaced when it is lost."""
     adapt = profile.settings.adapt
     # Equal bounds, for a plain scale() never replaces a lost job.
@@ -91,34 +92,15 @@ def check_queue(profile: Profile, *, name: str, log_directory: Path) -> None:
             "commands are (a login node), or take --profile local"
         )
     if profile.kind == "slurm":
-        said = slurm_objection(script_text(profile, name=name, log_directory=log_directory))
+        said = sbatch_error(script_text(profile, name=name, log_directory=log_directory))
         if said:
             raise InputError(f"SLURM refuses the job of profile {profile.name}: {said}")
-
-
-def slurm_objection(script: str) -> str | None:
-    """SLURM's words against a job script; None where it would take it."""
-    try:
-        answer = subprocess.run(
-            ["sbatch", "--test-only"],
-            input=script,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_S,
-            env=clean_environment(),
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"sbatch did not answer within {COMMAND_S:.0f} s"
-    return (
-        None if answer.returncode == 0 else " ".join(answer.stderr.split()) or f"sbatch ended with {answer.returncode}"
-    )
 
 
 # ---------------------------------------------------------------- waiting
 
 
-def _wait(profile: Profile, client: Client, record: Record) -> None:
+def _wait(profile: Profile, client: Client, record: JobHistory) -> None:
     """Wait until the queue has taken a job, and until a worker is there (unless none need be)."""
     settings = profile.settings
     begun = told = time.monotonic()
@@ -141,7 +123,7 @@ def _workers(client: Client) -> int:
     return len(client.cluster.scheduler.workers)
 
 
-def _raise_trouble(profile: Profile, record: Record, *, waited_s: float) -> None:
+def _raise_trouble(profile: Profile, record: JobHistory, *, waited_s: float) -> None:
     if record.failure:
         raise WorkerError(record.failure)
     if record.submitted:
@@ -152,48 +134,32 @@ def _raise_trouble(profile: Profile, record: Record, *, waited_s: float) -> None
         raise WorkerError(f"{SUBMIT_COMMANDS[profile.kind]} has not answered for {SUBMIT_S:.0f} s")
 
 
-def waiting_jobs(profile: Profile, record: Record) -> str:
+def waiting_jobs(profile: Profile, record: JobHistory) -> str:
     """What the queue says about these jobs, in one line."""
     if profile.kind != "slurm":
         return f"jobs submitted: {', '.join(record.submitted) or 'none'}"
-    lines = _squeue("%A %T (%r)", record)
+    lines = run_squeue("%A %T (%r)", record.submitted)
     return "jobs in the queue: " + (", ".join(lines) if lines else "none")
-
-
-def _squeue(fmt: str, record: Record) -> list[str]:
-    try:
-        answer = subprocess.run(
-            ["squeue", "--noheader", "--user", str(os.getuid()), "--format", fmt],
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_S,
-            env=clean_environment(),
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    ours = set(record.submitted)
-    return [line for line in answer.stdout.splitlines() if line.split()[:1] and line.split()[0] in ours]
 
 
 # ---------------------------------------------------------------- the end
 
 
 @contextmanager
-def _queue_left_empty(profile: Profile, record: Record) -> Iterator[None]:
+def _queue_left_empty(profile: Profile, record: JobHistory) -> Iterator[None]:
     """At the end of the block cancel every job that was ever submitted in it, and wait until they are gone."""
     try:
         yield
     finally:
-        with shielded("taking the jobs out of the queue"):
+        with defer_signals("taking the jobs out of the queue"):
             _cancel(profile, record)
 
 
-def _cancel(profile: Profile, record: Record) -> None:
+def _cancel(profile: Profile, record: JobHistory) -> None:
     if profile.kind != "slurm" or not record.submitted:
         return  # the other queues' jobs are cancelled one by one when the cluster closes
     deadline = time.monotonic() + profile.settings.timeouts.close
-    while (left := _squeue("%A", record)) and time.monotonic() < deadline:
+    while (left := run_squeue("%A", record.submitted)) and time.monotonic() < deadline:
         subprocess.run(["scancel", *left], capture_output=True, env=clean_environment(), check=False, timeout=COMMAND_S)
         time.sleep(0.3)
     if left:

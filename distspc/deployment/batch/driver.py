@@ -12,18 +12,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from distspc.deploy.checks import queue_section
-from distspc.deploy.config import dask_config, flatten
-from distspc.deploy.jobs import (
-    SUBMIT_COMMANDS,
-    checked_folder,
-    clean_environment,
-    job_memory_mib,
-    job_name,
-    thread_exports,
-)
-from distspc.deploy.profiles import Profile, load_profile
-from distspc.deploy.quantities import memory_nbytes
+from distspc.deployment.batch.jobs import checked_folder, job_name, thread_exports
+from distspc.deployment.batch.slurm import clean_environment
+from distspc.deployment.profile.dask_config import dask_config, flatten
+from distspc.deployment.profile.quantities import memory_nbytes
+from distspc.deployment.profile.queues import SUBMIT_COMMANDS, job_memory_mib, queue_section
+from distspc.deployment.profile.reading import load_profile
+from distspc.deployment.profile.settings import Profile
 from distspc.errors import InputError
 
 COMMAND_S = 60.0
@@ -32,7 +27,7 @@ BEFORE_THE_END_S = 120
 
 
 @dataclass(frozen=True)
-class Submitted:
+class SubmittedJob:
     """A job that the queue took: its id, its log, the script."""
 
     job_id: str
@@ -58,7 +53,7 @@ def job_script(
     logs = _logs(loaded, log_directory, Path.cwd())
     if loaded.kind == "slurm-runner":
         return driver_script("<study.yaml>", loaded, name=name, log_directory=logs)
-    from distspc.deploy.jobqueue import script_text
+    from distspc.deployment.batch.job_classes import script_text
 
     with _configured(loaded):
         return script_text(loaded, name=name, log_directory=logs)
@@ -67,7 +62,7 @@ def job_script(
 def _configured(profile: Profile) -> Any:
     import dask
 
-    from distspc.deploy.jobqueue import cluster_class
+    from distspc.deployment.batch.job_classes import cluster_class
 
     cluster_class(queue_section(profile.kind) or "")  # its import sets Dask's defaults: before the profile does
     return dask.config.set(flatten(dask_config(profile)))
@@ -95,7 +90,7 @@ def submit_driver(
     overrides: Sequence[str] = (),
     arguments: Sequence[str] = (),
     log_directory: str | Path | None = None,
-) -> Submitted:
+) -> SubmittedJob:
     """Submit one small job that runs ``distspc run STUDY --profile PROFILE``.
 
     Parameters
@@ -126,7 +121,7 @@ def submit_driver(
     script = driver_script(path, loaded, name=name, log_directory=logs, arguments=options)
     logs.mkdir(parents=True, exist_ok=True)
     job_id = _submit(script, queue_section(loaded.kind) or "")
-    return Submitted(job_id=job_id, log=_log_path(loaded, logs, name, job_id), script=script)
+    return SubmittedJob(job_id=job_id, log=_log_path(loaded, logs, name, job_id), script=script)
 
 
 def _log_path(profile: Profile, logs: Path, name: str, job_id: str) -> Path:
@@ -134,7 +129,7 @@ def _log_path(profile: Profile, logs: Path, name: str, job_id: str) -> Path:
 
 
 def _submit(script: str, queue: str) -> str:
-    from distspc.deploy.jobqueue import job_class
+    from distspc.deployment.batch.job_classes import job_class
 
     command = SUBMIT_COMMANDS[queue]
     with tempfile.NamedTemporaryFile("w", prefix="distspc-", suffix=".sh") as file:
@@ -166,7 +161,7 @@ def driver_script(
     arguments: Sequence[str] = (),
 ) -> str:
     """Text of the job that runs a study: for `slurm-runner` scheduler and workers too, else only the study."""
-    from distspc.deploy.jobqueue import job_class
+    from distspc.deployment.batch.job_classes import job_class
 
     queue = queue_section(profile.kind) or ""
     existed = log_directory.exists()
@@ -199,7 +194,7 @@ def _runner_command(study: str | Path, profile: Profile, logs: Path, arguments: 
     place = run[-1]
     plain = [part for part in arguments if part not in _overrides(arguments) and part != "--set"]
     chosen = [part for override in _overrides(arguments) for part in ("--set", override)]
-    served = [sys.executable, "-m", "distspc.deploy.runner", "--profile", place, *chosen, "--logs", str(logs)]
+    served = [sys.executable, "-m", "distspc.deployment.launch", "--profile", place, *chosen, "--logs", str(logs)]
     # Newer versions of srun do not take the job's own value.
     return ["srun", f"--cpus-per-task={profile.shape[1]}", *served, "--", "run", str(study), *plain]
 
@@ -209,7 +204,7 @@ def _overrides(arguments: Sequence[str]) -> list[str]:
 
 
 def _distspc() -> list[str]:
-    return [sys.executable, "-c", "from distspc.cli import main; main()"]
+    return [sys.executable, "-c", "from distspc.cli.app import main; main()"]
 
 
 def _keywords(profile: Profile, queue: str, *, name: str, log_directory: Path) -> dict[str, Any]:

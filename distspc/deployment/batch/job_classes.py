@@ -8,18 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distspc.deploy import tls
-from distspc.deploy.checks import queue_section
-from distspc.deploy.jobs import clean_environment, job_keywords, job_name
-from distspc.deploy.local import free_dashboard
-from distspc.deploy.profiles import Profile
-from distspc.deploy.signals import handlers_kept
+from distspc.deployment import tls
+from distspc.deployment.batch.jobs import job_keywords, job_name
+from distspc.deployment.batch.slurm import clean_environment
+from distspc.deployment.dashboard import free_dashboard
+from distspc.deployment.profile.queues import queue_section
+from distspc.deployment.profile.settings import Profile
+from distspc.deployment.shutdown import preserve_signal_handlers
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Record:
+class JobHistory:
     """What has become of the jobs of a cluster.
 
     Attributes
@@ -51,7 +52,7 @@ class Record:
             logger.warning("the queue refuses a job, going on with those it took: %s", words)
 
 
-def queue_words(error: Exception) -> str:
+def submission_error(error: Exception) -> str:
     """What the queue's own command said, out of dask-jobqueue's account of the call."""
     text = str(error)
     found = re.search(r"stderr:\n(.*)", text, re.DOTALL)
@@ -61,7 +62,7 @@ def queue_words(error: Exception) -> str:
     return " ".join(said.split()) or text
 
 
-def job_class(kind: str, record: Record | None = None) -> Any:
+def job_class(kind: str, record: JobHistory | None = None) -> Any:
     """dask-jobqueue's job class for a kind, with its shortcomings made good.
 
     Jobs are submitted from an environment without the surrounding allocation's variables and in a session of
@@ -71,7 +72,7 @@ def job_class(kind: str, record: Record | None = None) -> Any:
     from distributed.core import Status
 
     base: Any = cluster_class(kind).job_cls
-    notes = record if record is not None else Record()
+    notes = record if record is not None else JobHistory()
 
     class KeptJob(base):
         """A job that reports how its submission went."""
@@ -89,7 +90,7 @@ def job_class(kind: str, record: Record | None = None) -> Any:
                 await super().start()
             except (RuntimeError, OSError, ValueError) as error:
                 self.refused = True
-                notes.refuse(queue_words(error))
+                notes.refuse(submission_error(error))
                 raise
             finally:
                 notes.in_flight -= 1
@@ -111,13 +112,13 @@ def job_class(kind: str, record: Record | None = None) -> Any:
 def cluster_class(kind: str) -> Any:
     """dask-jobqueue's cluster class for a kind of queue."""
     # Importing dask_jobqueue makes Ctrl-C a silent exit of the process.
-    with handlers_kept():
+    with preserve_signal_handlers():
         import dask_jobqueue
     names = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
     return getattr(dask_jobqueue, names[kind])
 
 
-def make_cluster(profile: Profile, record: Record, *, name: str, log_directory: Path, security: Any) -> Any:
+def make_cluster(profile: Profile, record: JobHistory, *, name: str, log_directory: Path, security: Any) -> Any:
     """Start a scheduler here for workers that are jobs; no job is submitted yet.
 
     The configuration of the profile must be set in Dask already.

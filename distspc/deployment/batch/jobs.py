@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distspc.deploy.checks import queue_section, walltime_reader
-from distspc.deploy.machine import worker_environment
-from distspc.deploy.profiles import Profile
-from distspc.deploy.quantities import seconds
+from distspc.deployment.profile.quantities import seconds
+from distspc.deployment.profile.queues import memory_keyword, queue_section, walltime_reader
+from distspc.deployment.profile.settings import Profile
+from distspc.deployment.profile.shape import worker_environment
 from distspc.errors import InputError
 
-SUBMIT_COMMANDS = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub", "sge": "qsub"}
 TOLD_TO_WORKERS = ("worker", "comm")
 """Sections of `distributed` that a worker in a job has to be told; the others are for the scheduler."""
 _UNSAFE = re.compile(r"[^\w./+,:@=-]")
@@ -104,7 +101,7 @@ def _inherited_environment() -> dict[str, str]:
 
 
 def _told(profile: Profile) -> dict[str, Any]:
-    from distspc.deploy.config import canonical, flatten
+    from distspc.deployment.profile.dask_config import canonical, flatten
 
     section = canonical(profile.config.get("distributed") or {})
     return flatten({key: section[key] for key in TOLD_TO_WORKERS if key in section}, "distributed.")
@@ -119,11 +116,6 @@ def _value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value) if isinstance(value, dict) else repr(value)
 
 
-def job_memory_mib(nbytes: int) -> int:
-    """Memory to ask the queue for, in MiB: above the worker's own limit, so that its nanny acts first."""
-    return -(-(nbytes + max(nbytes // 10, 2**29)) // 2**20)
-
-
 def job_keywords(profile: Profile, *, name: str, log_directory: Path) -> dict[str, Any]:
     """Keywords for the job class of dask-jobqueue that reads this profile's section."""
     queue = profile.queue
@@ -136,27 +128,5 @@ def job_keywords(profile: Profile, *, name: str, log_directory: Path) -> dict[st
         "log_directory": str(checked_folder(log_directory)),
         "worker_extra_args": worker_arguments(profile),
         "job_script_prologue": prologue(profile),
-        **_memory_keyword(queue_section(profile.kind) or "", queue, cores, nbytes),
-    }
-
-
-def _memory_keyword(kind: str, queue: Mapping[str, Any], cores: int, nbytes: int) -> dict[str, Any]:
-    mib = job_memory_mib(nbytes)
-    if kind == "slurm":
-        return {"job_mem": queue.get("job-mem") or f"{mib}M"}
-    if kind == "pbs" and not queue.get("resource-spec"):
-        return {"resource_spec": f"select=1:ncpus={cores}:mem={mib}mb"}
-    if kind == "lsf" and not queue.get("mem"):
-        return {"mem": mib * 2**20}
-    if kind == "sge" and not queue.get("resource-spec"):
-        return {"resource_spec": f"h_vmem={-(-mib // cores)}M"}  # of each slot
-    return {}
-
-
-def clean_environment() -> dict[str, str]:
-    """The environment to submit from: without what an allocation around this process says of itself."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("SLURM_", "SLURMD_", "PBS_", "LSB_")) or name == "SLURM_CONF" or name == "PBS_CONF_FILE"
+        **memory_keyword(queue_section(profile.kind) or "", queue, cores, nbytes),
     }

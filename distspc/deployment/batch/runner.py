@@ -1,6 +1,6 @@
 """One job of many tasks that is a whole cluster: scheduler, client and workers by their rank (SLURMRunner).
 
-    srun python -m distspc.deploy.runner --profile slurm-runner -- run study.yaml
+    srun python -m distspc.deployment.launch --profile slurm-runner -- run study.yaml
 
 Rank 0 becomes the scheduler, rank 1 runs ``distspc run study.yaml`` at it, all others are workers. In a script of
 one's own that srun starts, ``with deploy("slurm-runner") as client`` does the same: only rank 1 enters the block.
@@ -9,7 +9,6 @@ Such a script needs ``if __name__ == "__main__":``, for worker processes import 
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import shutil
@@ -17,22 +16,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distspc.deploy import tls
-from distspc.deploy.profiles import Profile, load_profile
-from distspc.deploy.signals import handlers_kept
+from distspc.deployment import tls
+from distspc.deployment.profile.settings import Profile
+from distspc.deployment.shutdown import preserve_signal_handlers
 from distspc.errors import InputError, WorkerError
 
 if TYPE_CHECKING:
     from distributed import Client
 
+
 logger = logging.getLogger(__name__)
 
-MEET_S = 120.0
+RENDEZVOUS_TIMEOUT_S = 120.0
 COMMAND_S = 60.0
 
 
@@ -49,12 +49,12 @@ def runner_client(profile: Profile, *, log_directory: Path) -> Iterator[Client]:
     """
     from distributed import Client
 
-    folder = _meeting_place(log_directory)
-    security = _meet(folder, profile)
+    folder = rendezvous_folder(log_directory)
+    security = _exchange_certificates(folder, profile)
     runner = _runner(profile, folder, security)
     try:
         with Client(scheduler_file=str(folder / "scheduler.json"), security=security) as client:
-            n_workers, timeout = profile.n_workers, profile.settings.timeouts.start or MEET_S
+            n_workers, timeout = profile.n_workers, profile.settings.timeouts.start or RENDEZVOUS_TIMEOUT_S
             try:
                 client.wait_for_workers(1, timeout=timeout)
             except TimeoutError:
@@ -77,17 +77,18 @@ def _rank() -> int:
         ) from None
 
 
-def _meeting_place(log_directory: Path) -> Path:
+def rendezvous_folder(log_directory: Path) -> Path:
+    """Folder in which the ranks of one run find each other: scheduler file and certificates."""
     rank = _rank()
     step = os.environ.get("SLURM_STEP_ID", "0")
     folder = log_directory / f".runner-{os.environ.get('SLURM_JOB_ID', 'x')}.{step}"
     if rank == 0:
-        sweep(log_directory)
+        remove_stale_rendezvous(log_directory)
         folder.mkdir(parents=True, mode=0o700)
     return folder
 
 
-def sweep(log_directory: Path) -> None:
+def remove_stale_rendezvous(log_directory: Path) -> None:
     """Remove the meeting places of jobs that were killed: those that SLURM no longer holds."""
     left = list(log_directory.glob(".runner-*.*"))
     if not left:
@@ -104,16 +105,16 @@ def sweep(log_directory: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _meet(folder: Path, profile: Profile) -> Any:
+def _exchange_certificates(folder: Path, profile: Profile) -> Any:
     """Rank 0 writes the certificates, the others wait for them."""
     if not profile.tls:
         return None
     if _rank() == 0:
         return tls.write_certificates(folder)
-    deadline = time.monotonic() + MEET_S
+    deadline = time.monotonic() + RENDEZVOUS_TIMEOUT_S
     while not (folder / tls.READY).exists():
         if time.monotonic() > deadline:
-            raise WorkerError(f"rank 0 has written no certificates to {folder} within {MEET_S:.0f} s")
+            raise WorkerError(f"rank 0 has written no certificates to {folder} within {RENDEZVOUS_TIMEOUT_S:.0f} s")
         time.sleep(0.1)
     return tls.security(folder)
 
@@ -121,7 +122,7 @@ def _meet(folder: Path, profile: Profile) -> Any:
 def _runner(profile: Profile, folder: Path, security: Any) -> Any:
     from distributed.core import rpc
 
-    with handlers_kept():
+    with preserve_signal_handlers():
         from dask_jobqueue.slurm import SLURMRunner
 
     class Runner(SLURMRunner):
@@ -152,44 +153,3 @@ def _runner(profile: Profile, folder: Path, security: Any) -> Any:
             "dashboard_address": "127.0.0.1:0",
         },
     )
-
-
-# ---------------------------------------------------------------- srun python -m distspc.deploy.runner
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Be the scheduler or a worker, or run a ``distspc`` command at them, by rank."""
-    from distspc.deploy.session import deploy
-
-    parser = argparse.ArgumentParser(prog="distspc.deploy.runner", description=__doc__)
-    parser.add_argument("--profile", required=True)
-    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
-    parser.add_argument("--logs", type=Path, required=True)
-    parser.add_argument("command", nargs=argparse.REMAINDER)
-    wanted = parser.parse_args(arguments)
-    profile = load_profile(wanted.profile, wanted.overrides)
-    with deploy(profile, log_directory=wanted.logs):
-        folder = _meeting_place(wanted.logs.expanduser().absolute())
-        command = [part for part in wanted.command if part != "--"]
-        code = "from distspc.cli import main; main()"
-        return subprocess.run(
-            [sys.executable, "-c", code, *command, "--profile", str(folder / "scheduler.json")],
-            env={**os.environ, **_certificate_environment(folder, profile)},
-            check=False,
-        ).returncode
-
-
-def _certificate_environment(folder: Path, profile: Profile) -> dict[str, str]:
-    if not profile.tls:
-        return {}
-    certificate, key = str(folder / tls.CERTIFICATE), str(folder / tls.KEY)
-    return {
-        "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True",
-        "DASK_DISTRIBUTED__COMM__TLS__CA_FILE": certificate,
-        "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT": certificate,
-        "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY": key,
-    }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

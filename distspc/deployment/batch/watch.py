@@ -9,13 +9,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from distspc.deploy.failures import last_words
-from distspc.deploy.jobqueue import Record
-from distspc.deploy.jobs import clean_environment
+from distspc.deployment.batch.job_classes import JobHistory
+from distspc.deployment.batch.slurm import clean_environment
+from distspc.deployment.failures import last_log_error
 
 logger = logging.getLogger(__name__)
 
-STRIKES = 2
+MAX_MISSES = 2
 """Looks at the queue in a row that must miss a job before it counts as gone."""
 REFUSALS = 3
 """Refusals in a row, with no job left, after which the cluster is given up."""
@@ -28,7 +28,7 @@ class Watch:
     connects, nor one that the queue refuses; this does, and gives up with a reason where replacing is no cure.
     """
 
-    def __init__(self, cluster: Any, record: Record, *, poll_s: float, log_directory: Path) -> None:
+    def __init__(self, cluster: Any, record: JobHistory, *, poll_s: float, log_directory: Path) -> None:
         self.cluster, self.record = cluster, record
         self.poll_s, self.log_directory = poll_s, log_directory
         self._strikes: Counter[Any] = Counter()
@@ -64,7 +64,7 @@ class Watch:
                 self._strikes.pop(name, None)
                 continue
             self._strikes[name] += 1
-            if self._strikes[name] >= (1 if job.refused else STRIKES):
+            if self._strikes[name] >= (1 if job.refused else MAX_MISSES):
                 await self._drop(name, job)
         reason = self._hopeless(connected, queued)
         if reason and self.record.failure is None:
@@ -86,7 +86,7 @@ class Watch:
         if len(record.refusals) >= REFUSALS:
             return f"the queue refuses the jobs: {record.refusals[-1]}"
         if len(record.vanished) >= max(3, len(self.cluster.worker_spec) + 1):
-            said = last_words(self.log_directory, record.vanished)
+            said = last_log_error(self.log_directory, record.vanished)
             return f"{len(record.vanished)} jobs ended before their workers connected; {said}"
         return None
 

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from distspc.deploy.quantities import lsf_seconds, memory_nbytes, walltime_seconds
+from distspc.deployment.profile.quantities import memory_nbytes
+from distspc.deployment.profile.queues import QUEUES, queue_section, walltime_reader
 from distspc.errors import InputError
+from distspc.messages import unknown_key
 
-QUEUES = ("slurm", "pbs", "lsf", "sge")
 SECTIONS = ("distspc", "distributed", "jobqueue", "logging")
 RENAMED = {"extra", "env-extra", "job-extra", "header-skip", "project"}
 """Keys that dask-jobqueue has renamed and warns about (`project` still stands for LSF and SGE)."""
 LEAST_MEMORY_NBYTES = 2**28
 MOST_MEMORY_NBYTES = 2**46
-
-
-def queue_section(kind: str) -> str | None:
-    """Which section of `jobqueue` a kind of cluster reads; None where it reads none."""
-    return "slurm" if kind == "slurm-runner" else kind if kind in QUEUES else None
-
-
-def walltime_reader(queue: str) -> Callable[[Any], int]:
-    """Return the function that reads a walltime as this queue does, in seconds."""
-    return lsf_seconds if queue == "lsf" else partial(walltime_seconds, days=queue not in ("pbs", "sge"))
-
-
-def unknown_key(key: str, allowed: Sequence[str]) -> str:
-    """Say that a key is unknown, which one may be meant and which are allowed."""
-    close = difflib.get_close_matches(key.rpartition(".")[2], allowed, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{key}: unknown key; {hint}allowed are {', '.join(allowed)}"
 
 
 def plausible_memory(value: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from distspc.deploy.checks import queue_section
-from distspc.deploy.machine import worker_environment
+from distspc.deployment.profile.queues import queue_section
+from distspc.deployment.profile.shape import worker_environment
 
 if TYPE_CHECKING:
-    from distspc.deploy.profiles import Profile
+    from distspc.deployment.profile.settings import Profile
+
 
 QUEUE_FAILURES, LOCAL_FAILURES = 20, 5
 """Workers lost under a task before it counts as the culprit: jobs end for many reasons, local processes for few."""

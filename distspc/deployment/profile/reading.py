@@ -12,167 +12,40 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Any, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from distspc.deploy.checks import (
+from distspc.deployment.profile.checks import (
     SECTIONS,
     driver_problems,
-    plausible_memory,
     queue_keys,
     queue_problems,
-    queue_section,
     unknown_distributed,
-    unknown_key,
     unknown_sections,
 )
-from distspc.deploy.quantities import memory_nbytes, seconds
+from distspc.deployment.profile.queues import queue_section
+from distspc.deployment.profile.settings import (
+    ADDRESS,
+    Adapt,
+    Driver,
+    Kind,
+    Profile,
+    ProfileSettings,
+    Section,
+    Timeouts,
+)
 from distspc.errors import InputError
-
-Kind = Literal["local", "slurm", "pbs", "lsf", "sge", "slurm-runner", "address"]
-ADDRESS = re.compile(r"^(tcp|tls|ws|wss|ucx|inproc)://.+")
-MAX_FILE_NBYTES = 1_000_000
-
-
-def _duration(value: str) -> str:
-    seconds(value)
-    return value
-
-
-Memory = Annotated[str, AfterValidator(plausible_memory)]
-Duration = Annotated[str, AfterValidator(_duration)]
-Count = Annotated[int, Field(strict=True, ge=1, le=100_000)]
-Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, alias_generator=lambda name: name.replace("_", "-")
-    )
-
-
-class Adapt(_Section):
-    """Bounds between which the number of workers follows the work."""
-
-    minimum: int = Field(default=1, strict=True, ge=0, le=100_000)
-    maximum: Count
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.minimum > self.maximum:
-            raise ValueError(f"`minimum` ({self.minimum}) is above `maximum` ({self.maximum})")
-        return self
-
-
-class Timeouts(_Section):
-    """Seconds to wait: for the first worker (null: for ever), for the end, between looks at the queue."""
-
-    start: Seconds | None = None
-    close: Seconds = 30.0
-    poll: Seconds = 10.0
-
-
-class Driver(_Section):
-    """What the job that runs the study itself asks for (`distspc submit`)."""
-
-    cores: Count = 1
-    memory: Memory = "4 GiB"
-    walltime: str | None = None
-    directives: tuple[str, ...] = ()
-
-
-class Settings(_Section):
-    """The section `distspc` of a profile."""
-
-    kind: Kind
-    workers: Count | Literal["auto"] = "auto"
-    cores_per_worker: Count | Literal["auto"] = "auto"
-    memory_per_worker: Memory | Literal["auto"] = "auto"
-    processes: bool = Field(default=True, strict=True)
-    adapt: Adapt | None = None
-    resources: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
-    security: Literal["auto", "tls", "none"] = "auto"
-    dashboard_address: str = Field(default="127.0.0.1:8787", pattern=r"^[\w.-]*:\d{1,5}$")
-    address: str | None = Field(default=None, pattern=ADDRESS.pattern)
-    scheduler_file: Path | None = None
-    log_directory: Path | None = None
-    lifetime: Duration | Literal["auto"] | None = "auto"
-    timeouts: Timeouts = Timeouts()
-    driver: Driver = Driver()
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        queue = queue_section(self.kind)
-        if queue:
-            for key, home in (("cores_per_worker", "cores"), ("memory_per_worker", "memory")):
-                if getattr(self, key) != "auto":
-                    name = key.replace("_", "-")
-                    raise ValueError(f"`{name}` goes with kind local; here set `jobqueue.{queue}.{home}`")
-            if self.workers == "auto":
-                raise ValueError("`workers`: say how many jobs to keep in the queue, such as 4")
-        if (self.kind == "address") != (self.address is not None or self.scheduler_file is not None):
-            raise ValueError("kind `address` goes with `address` or `scheduler-file`, and no other kind does")
-        return self
-
-
-class Profile(BaseModel):
-    """A validated profile.
-
-    Attributes
-    ----------
-    name
-        Name or path it was asked for by.
-    settings
-        Its section `distspc`.
-    config
-        All its other sections, as Dask's configuration wants them.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    settings: Settings
-    config: dict[str, Any]
-
-    @property
-    def kind(self) -> Kind:
-        """Kind of cluster."""
-        return self.settings.kind
-
-    @property
-    def queue(self) -> dict[str, Any]:
-        """The section of `jobqueue` that this kind reads; empty for others."""
-        return dict(self.config.get("jobqueue", {}).get(queue_section(self.kind)) or {})
-
-    @property
-    def tls(self) -> bool:
-        """Whether scheduler and workers talk TLS with certificates made for the run."""
-        wanted = self.settings.security
-        return wanted == "tls" or (wanted == "auto" and self.kind not in ("local", "address"))
-
-    @property
-    def n_workers(self) -> int:
-        """Workers (a process each; for queues a job each)."""
-        return self.shape[0]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Number of workers, cores of each, memory of each in bytes; what is `auto` follows this machine."""
-        if queue_section(self.kind):
-            return int(self.settings.workers), int(self.queue["cores"]), memory_nbytes(self.queue["memory"])
-        from distspc.deploy.machine import local_shape
-
-        return local_shape(self.settings)
-
+from distspc.io.yaml_files import PlainLoader, read_yaml
+from distspc.messages import unknown_key
 
 # ---------------------------------------------------------------- finding and reading
 
 
 def profile_folder() -> Path:
     """Folder of the shipped profiles: in the installed package, or `cluster/` of a checkout."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[2]
     installed = package / "profiles"
     return installed if installed.is_dir() else package.parent / "cluster"
 
@@ -221,7 +94,7 @@ def _content(name: str) -> dict[str, Any]:
         path = profile_folder() / f"{name}.yaml"
         if not path.is_file():
             raise InputError(_no_profile(name))
-    return read_config(path)
+    return read_yaml(path, what="profile")
 
 
 def _no_profile(name: str) -> str:
@@ -234,53 +107,12 @@ def _no_profile(name: str) -> str:
     )
 
 
-class _Loader(yaml.SafeLoader):
-    """Plain data; 10:00:00 stays text (YAML 1.1 reads it as a number in base 60)."""
-
-
-_INTEGER = re.compile(r"^[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0o?[0-7_]+)$")
-_FLOAT = re.compile(r"^[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9_]+)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.nan$")
-_RULES = {"tag:yaml.org,2002:int": _INTEGER, "tag:yaml.org,2002:float": _FLOAT}
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, _RULES.get(tag, rule)) for tag, rule in rules]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Read a YAML file of plain data.
-
-    Raises
-    ------
-    InputError
-        If it is missing, too large, not YAML or not a mapping.
-    """
-    try:
-        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a device would never end
-            raise InputError(f"{path} is not a regular file; a profile is a page of YAML")
-        if path.stat().st_size > MAX_FILE_NBYTES:
-            raise InputError(f"{path} has {path.stat().st_size:,} bytes; a profile is a page of YAML")
-        text = path.read_text(encoding="utf-8")
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise InputError(f"{path}: aliases (*name) are not allowed; write the value out")
-        content = yaml.load(text, Loader=_Loader)
-    except FileNotFoundError:
-        raise InputError(f"there is no profile file {path}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} cannot be read as YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} must be a mapping of keys to values, not {type(content).__name__}")
-    return content
-
-
 def _override(content: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise InputError(f"cannot read the override {override!r}; write key=value, such as workers=4")
     try:
-        value = yaml.load(text, Loader=_Loader)
+        value = yaml.load(text, Loader=PlainLoader)
     except yaml.YAMLError:
         value = text
     path = _path(content, key.strip().replace("_", "-"))
@@ -298,7 +130,7 @@ def _path(content: Mapping[str, Any], key: str) -> list[str]:
     if parts[0] in SECTIONS:
         return parts
     queue = queue_section(str(kind))
-    if queue and parts[0] not in _keys(Settings) and parts[0] in queue_keys(queue):
+    if queue and parts[0] not in _keys(ProfileSettings) and parts[0] in queue_keys(queue):
         return ["jobqueue", queue, *parts]
     return ["distspc", *parts]
 
@@ -310,7 +142,7 @@ def _validate(name: str, content: Mapping[str, Any]) -> Profile:
     problems = list(unknown_sections(content))
     settings = None
     try:
-        settings = Settings.model_validate(content.get("distspc") or {})
+        settings = ProfileSettings.model_validate(content.get("distspc") or {})
     except ValidationError as error:
         problems += _explain(error)
     config = {key: value for key, value in content.items() if key != "distspc"}
@@ -341,10 +173,10 @@ def _choices(loc: Sequence[str]) -> str:
     return f"; it is one of {', '.join(get_args(Kind))}" if loc == ["kind"] else ""
 
 
-def _section_at(loc: Sequence[str]) -> type[_Section]:
-    sections: dict[str, type[_Section]] = {"adapt": Adapt, "timeouts": Timeouts, "driver": Driver}
-    return sections.get(loc[0], Settings) if loc else Settings
+def _section_at(loc: Sequence[str]) -> type[Section]:
+    sections: dict[str, type[Section]] = {"adapt": Adapt, "timeouts": Timeouts, "driver": Driver}
+    return sections.get(loc[0], ProfileSettings) if loc else ProfileSettings
 
 
-def _keys(section: type[_Section]) -> list[str]:
+def _keys(section: type[Section]) -> list[str]:
     return [name.replace("_", "-") for name in section.model_fields]

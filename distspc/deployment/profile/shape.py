@@ -8,12 +8,13 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from distspc.deploy.quantities import memory_nbytes
+from distspc.deployment.profile.quantities import memory_nbytes
 from distspc.errors import InputError
-from distspc.tiles import gib
+from distspc.messages import format_nbytes
 
 if TYPE_CHECKING:
-    from distspc.deploy.profiles import Settings
+    from distspc.deployment.profile.settings import ProfileSettings
+
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def gpu_ids() -> list[str]:
     return [str(i) for i in range(len(lines))] if found.returncode == 0 else []
 
 
-def local_shape(settings: Settings) -> tuple[int, int, int]:
+def local_shape(settings: ProfileSettings) -> tuple[int, int, int]:
     """Number of workers, cores and bytes of memory of each, for a cluster on this machine.
 
     Raises
@@ -83,15 +84,16 @@ def local_shape(settings: Settings) -> tuple[int, int, int]:
     memory = share if settings.memory_per_worker == "auto" else memory_nbytes(settings.memory_per_worker)
     if memory * workers > MEMORY_LIMIT:
         raise InputError(
-            f"{workers} workers with memory-per-worker {settings.memory_per_worker} need {gib(memory * workers)}; "
-            f"this machine has {gib(MEMORY_LIMIT)}: lower `workers` or `memory-per-worker`"
+            f"{workers} workers with memory-per-worker {settings.memory_per_worker} need "
+            f"{format_nbytes(memory * workers)}; this machine has {format_nbytes(MEMORY_LIMIT)}: lower `workers` or "
+            "`memory-per-worker`"
         )
     if workers * cores > CPU_COUNT:
         logger.warning("%d workers x %d cores on a machine with %d", workers, cores, CPU_COUNT)
     return workers, cores, memory
 
 
-def _auto_workers(settings: Settings, n_cores: int, nbytes: int) -> int:
+def _auto_workers(settings: ProfileSettings, n_cores: int, nbytes: int) -> int:
     if "GPU" in settings.resources:
         n_gpus = len(gpu_ids())
         if n_gpus == 0:

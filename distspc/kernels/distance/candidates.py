@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distspc.kernels.distance import Bound
-from distspc.kernels.rows import RowStatistics
+from distspc.kernels.distance.bounds import Bound
+from distspc.kernels.distance.rows import RowStatistics
 
 TIE = 1 + 1e-12
 """Limits are widened by this factor: more than the rounding of a distance in float64, so that it decides no tie."""
-VAGUE = 0.02
+CANCELLATION = 0.02
 """Share of the squared norms below which mean squared distances are not left to float32: it rounds the norms to some
 3e-8, which is 1e-6 of such a distance."""
 _ENTRIES = 2**17
@@ -54,7 +54,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Sieved:
+class Selection:
     """What one tile of estimates leaves.
 
     Attributes
@@ -126,10 +126,10 @@ def estimates(
         square /= scales(left, metric)[:, None]
         square /= scales(right, metric)
         square += 2
-    return square, _slack(left, bound, metric), _slack(right, bound, metric)
+    return square, _max_error(left, bound, metric), _max_error(right, bound, metric)
 
 
-def _slack(rows: RowStatistics, bound: Bound, metric: str) -> np.ndarray:
+def _max_error(rows: RowStatistics, bound: Bound, metric: str) -> np.ndarray:
     if metric == "euclidean":
         return (bound.product + bound.forming + bound.sums) * rows.centred + bound.tiny
     scale = scales(rows, metric)
@@ -139,7 +139,7 @@ def _slack(rows: RowStatistics, bound: Bound, metric: str) -> np.ndarray:
     return np.asarray(error + bound.sums * (4 + 4 * rows.square / scale**2))
 
 
-def sieve(
+def select_candidates(
     product: np.ndarray,
     left: RowStatistics,
     right: RowStatistics,
@@ -151,7 +151,7 @@ def sieve(
     drop_zero: bool,
     own: np.ndarray,
     groups: tuple[np.ndarray, np.ndarray] | None = None,
-) -> Sieved:
+) -> Selection:
     """Pairs of one tile whose distance may be among the `n_neighbours` smallest of their target.
 
     A pair stays when its lower bound is not above the least value that the target's k-th distance is sure not to
@@ -191,9 +191,9 @@ def sieve(
         n_summed = pool_count[rows] - np.bincount(near.target, minlength=len(square))
         mean = pool_sum[rows] / np.maximum(n_summed, 1)
         parts = (left_slack + right_slack.mean()) / bound.product
-        vague |= bool(((n_summed > 0) & (_as_square(mean, metric) < VAGUE * parts)).any())
+        vague |= bool(((n_summed > 0) & (_as_square(mean, metric) < CANCELLATION * parts)).any())
         found.append(near.shifted(a, 0))
-    return Sieved(Pairs.joined(found), pool_sum, pool_count, vague)
+    return Selection(Pairs.joined(found), pool_sum, pool_count, vague)
 
 
 def _excluded(own: np.ndarray, groups: tuple[np.ndarray, np.ndarray] | None, n_cols: int) -> np.ndarray | None:
@@ -296,7 +296,7 @@ class Nearest:
         self.distance[touched], self.image[touched] = distances[best], images[best]
 
 
-def unsettled(pairs: Pairs, n_neighbours: int, *, drop_zero: bool, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+def undecided(pairs: Pairs, n_neighbours: int, *, drop_zero: bool, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
     """Positions of pairs that may still be among the nearest, and which of them must be computed again.
 
     A target's estimates stand as they are when each is certain to `tolerance` and no two overlap.

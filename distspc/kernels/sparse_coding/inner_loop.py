@@ -24,9 +24,9 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from distspc.kernels import spectral
-from distspc.kernels.stability import largest_stable_norm, stable_share
-from distspc.kernels.stopping import (
+from distspc.kernels.sparse_coding import spectral
+from distspc.kernels.sparse_coding.stability import largest_stable_norm, stable_share
+from distspc.kernels.sparse_coding.stopping import (
     PassSums,
     end_products,
     first_subspace,

@@ -30,7 +30,7 @@ import math
 
 import numpy as np
 
-from distspc.kernels import spectral
+from distspc.kernels.sparse_coding import spectral
 
 SAFE = 1.5
 """Step times ||Phi||^2 where the step is shortened, below 2: the distance from a minimum is halved at each step along

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distspc.kernels import spectral
+from distspc.kernels.sparse_coding import spectral
 
 SUBSPACE = 8
 """Number p of vectors in V."""

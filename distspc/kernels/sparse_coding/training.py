@@ -6,39 +6,21 @@ Olshausen & Field (1996). Symbols are the paper's: Phi (units, codewords) the di
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from distspc.kernels.baselines import first_component_share
-from distspc.kernels.shrinkage import DivergedError, InnerLoop, Rule, Stop
-from distspc.kernels.threads import Threads, allowed_threads
-
-__all__ = [
-    "PAPER",
-    "STABLE",
-    "DivergedError",
-    "Rule",
-    "Stop",
-    "Trained",
-    "absolute_quantile",
-    "allowed_threads",
-    "draw_dictionary",
-    "draw_units",
-    "encode",
-    "scale_quantile",
-    "train",
-]
+from distspc.kernels.sparse_coding.inner_loop import DivergedError, InnerLoop, Rule, Stop
+from distspc.kernels.sparse_coding.principal_components import first_component_share
+from distspc.kernels.threads import Threads
 
 Precision = Literal["float64", "float32"]
 Allocate = Callable[[tuple[int, ...], str], np.ndarray]
 
 PAPER = Rule()
 STABLE = Rule(shorten=True)
-SCALE_QUANTILE = 0.95
 LEARNING_STEP = 1e-2
 NORM_FLOOR = 1e-8
 PART_ROWS = 256
@@ -73,57 +55,6 @@ def draw_units(rng: np.random.RandomState, n_features: int, n_units: int) -> np.
 def draw_dictionary(rng: np.random.RandomState, n_units: int, n_codewords: int) -> np.ndarray:
     """Random first dictionary (n_units, n_codewords), drawn in float32, then float64: the second draw of a seed."""
     return rng.randn(n_units, n_codewords).astype(np.float32) * np.float64(np.sqrt(1 / n_codewords))
-
-
-def absolute_quantile(x: np.ndarray, q: float, *, chunk: int = 1 << 22) -> np.float32:
-    """Quantile `q` of |x| over all entries of a float32 array, as `numpy.quantile` gives it, without a copy of `x`.
-
-    The bits of non-negative floats order like integers: one pass counts their upper halves, one pass the lower halves
-    of those in question. `x` may be a memory map of any size.
-    """
-    flat = x.reshape(-1)
-    position = q * (flat.size - 1)
-    ranks = sorted({math.floor(position), math.ceil(position)})
-    values = [_absolute_order_statistic(flat, rank, chunk) for rank in ranks]
-    weight = position - math.floor(position)
-    return np.float32(np.quantile(np.array([values[0], values[-1]], np.float32), weight))
-
-
-def _absolute_order_statistic(flat: np.ndarray, rank: int, chunk: int) -> np.float32:
-    def bits(start: int) -> np.ndarray:
-        return np.abs(flat[start : start + chunk]).view(np.uint32)
-
-    starts = range(0, flat.size, chunk)
-    upper = sum((np.bincount(bits(s) >> 16, minlength=1 << 16) for s in starts), start=np.zeros(1 << 16, np.int64))
-    high = int(np.searchsorted(np.cumsum(upper), rank, side="right"))
-    rank -= int(upper[:high].sum())
-    lower = np.zeros(1 << 16, np.int64)
-    for s in starts:
-        part = bits(s)
-        lower += np.bincount(part[part >> 16 == high] & 0xFFFF, minlength=1 << 16)
-    low = int(np.searchsorted(np.cumsum(lower), rank, side="right"))
-    return np.uint32(high << 16 | low).view(np.float32)
-
-
-def scale_quantile(x: np.ndarray) -> np.float32:
-    """The 95 % quantile of |x| over all entries, by which the method divides the sampled units.
-
-    Raises
-    ------
-    ValueError
-        If `x` holds NaN or infinity, or the quantile is 0 because more than 95 % of the entries are zero.
-    """
-    # A sum is not finite if any entry is not: one pass without a temporary of x's size.
-    if not math.isfinite(float(np.sum(x, dtype=np.float64))):
-        raise ValueError("the activations hold NaN or infinity; extract them again or leave the layer out")
-    quantile = absolute_quantile(x, SCALE_QUANTILE)
-    if quantile == 0:
-        zeros = 1 - np.count_nonzero(x) / x.size
-        raise ValueError(
-            f"the {SCALE_QUANTILE:.0%} quantile of the sampled activations is 0 ({zeros:.1%} of them are zero), so "
-            "they cannot be scaled by it; leave the layer out or sample more units of a layer that is less sparse"
-        )
-    return quantile
 
 
 # ---------------------------------------------------------------- train

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from distspc.errors import InputError
+from distspc.kernels.statistics.correlations import Floats
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def seed_reliability(errors: np.ndarray) -> Reliability:
 
     Raises
     ------
-    InputError
+    ValueError
         If there are fewer than two seeds or two images.
 
     Examples
@@ -48,9 +49,9 @@ def seed_reliability(errors: np.ndarray) -> Reliability:
     errors = np.asarray(errors, dtype=np.float64)
     errors = errors[:, ~np.isnan(errors).any(axis=0)] if errors.ndim == 2 else errors
     if errors.ndim != 2 or min(errors.shape) < 2:
-        raise InputError(
+        raise ValueError(
             f"reliability needs the measure of at least 2 seeds for at least 2 images; got an array of {errors.shape} "
-            "(seed, image) without missing values. Add seeds under `reconstruction:`"
+            "(seed, image) without missing values"
         )
     k, n = errors.shape
     centred = errors - errors.mean()
@@ -61,3 +62,34 @@ def seed_reliability(errors: np.ndarray) -> Reliability:
     icc = (ms_images - ms_residual) / total if total > 0 else float("nan")
     mean_icc = (ms_images - ms_residual) / ms_images if ms_images > 0 else float("nan")
     return Reliability(icc, mean_icc, k, n)
+
+
+def mean_correlation(repeats: Floats) -> float:
+    """Mean Pearson correlation between the columns of (images, repeats): the reliability of a single repeat."""
+    n = repeats.shape[1]
+    if n < 2:
+        return float("nan")
+    table = np.asarray(np.corrcoef(repeats, rowvar=False))
+    return float(table[np.triu_indices(n, 1)].mean())
+
+
+def spearman_brown(reliability: float, n_repeats: float) -> float:
+    """Reliability of the mean of `n_repeats` repeats, each of the given reliability.
+
+    Examples
+    --------
+    >>> spearman_brown(0.5, 2)
+    0.6666666666666666
+    """
+    return n_repeats * reliability / (1 + (n_repeats - 1) * reliability)
+
+
+def attenuation_ceiling(reliabilities: Sequence[float]) -> float:
+    """Largest correlation that two noisy variables can reach: the root of the product of their reliabilities.
+
+    Unknown reliabilities (NaN) count as 1, so that the ceiling is then an upper bound.
+    Source: Spearman (1904), The proof and measurement of association between two things, Am. J. Psychol. 15, 72-101.
+    """
+    known = np.asarray(reliabilities, dtype=float)
+    known = np.clip(known[np.isfinite(known)], 0.0, 1.0)
+    return float(np.sqrt(np.prod(known))) if known.size else float("nan")

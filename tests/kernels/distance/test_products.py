@@ -7,10 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distspc.kernels import candidates, distance
-from distspc.kernels.candidates import Nearest, Pairs, unsettled
-from distspc.kernels.distance import METRICS, error_bound, pair_distances, products
-from distspc.kernels.rows import row_statistics
+from distspc.kernels.distance import bounds, candidates
+from distspc.kernels.distance.bounds import error_bound
+from distspc.kernels.distance.candidates import Nearest, Pairs, undecided
+from distspc.kernels.distance.products import (
+    METRICS,
+    _triangle,
+    choose_centre,
+    pair_distances,
+    products,
+    symmetric_products,
+)
+from distspc.kernels.distance.rows import row_statistics
 from distspc.kernels.threads import thread_parts
 
 
@@ -64,7 +72,7 @@ def test_true_distance_lies_within_the_bound(kind: str, metric: str) -> None:
     y[3] = x[2]
     for centre in (None, x.mean(axis=0, dtype=np.float64).astype(np.float32)):
         left, right = (row_statistics(rows, centre=centre) for rows in (x, y))
-        for dtype in {distance.product_dtype(left, right, error_bound(1100, "float32")), np.float64}:
+        for dtype in {bounds.product_dtype(left, right, error_bound(1100, "float32")), np.float64}:
             bound = error_bound(1100, dtype)
             product = products(x, y, centre=centre, dtype=dtype)
             square, left_slack, right_slack = candidates.estimates(product, left, right, bound, metric)
@@ -97,7 +105,7 @@ def test_product_is_within_the_bound(n_features: int, exponent: int, offset: flo
 def test_symmetric_products_are_products(n: int, n_threads: int, centred: bool, dtype: str, seed: int) -> None:
     x = rows_of_kind("whole numbers", n, 1100, seed)
     options = {"centre": np.ones(1100, np.float32) if centred else None, "dtype": np.dtype(dtype)}
-    found = distance.symmetric_products(x, n_threads=n_threads, **options)
+    found = symmetric_products(x, n_threads=n_threads, **options)
     assert found.dtype == options["dtype"]
     # Whole numbers: exact in either type, whatever the order of adding up.
     np.testing.assert_array_equal(found, products(x, x, **options))
@@ -106,7 +114,7 @@ def test_symmetric_products_are_products(n: int, n_threads: int, centred: bool, 
 @given(n=st.integers(1, 40), n_threads=st.integers(1, 12))
 def test_triangle_has_every_pair_once(n: int, n_threads: int) -> None:
     parts = thread_parts(n, n_threads)
-    shares = distance._triangle(parts)
+    shares = _triangle(parts)
     assert len(shares) == len(parts) <= n_threads
     times = np.zeros((n, n), dtype=int)
     for rows, cols in (block for share in shares for block in share):
@@ -132,7 +140,7 @@ def test_bound_counts_panels_not_features() -> None:
 
 
 def test_gamma_without_meaning_is_infinite() -> None:
-    assert distance.gamma(2**24, "float32") == np.inf
+    assert bounds.gamma(2**24, "float32") == np.inf
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -169,8 +177,8 @@ def test_a_pair_has_one_distance_however_called(seed: int, n_threads: int, data:
 
 def test_centre_is_chosen_where_it_helps() -> None:
     relu, far = rows_of_kind("relu", 20, 300, 0), rows_of_kind("far from the origin", 20, 300, 0)
-    assert distance.choose_centre(relu, row_statistics(relu).square) is None
-    centre = distance.choose_centre(far, row_statistics(far).square)
+    assert choose_centre(relu, row_statistics(relu).square) is None
+    centre = choose_centre(far, row_statistics(far).square)
     assert centre is not None
     assert np.abs(centre - 1e5).max() < 2
 
@@ -178,12 +186,12 @@ def test_centre_is_chosen_where_it_helps() -> None:
 @pytest.mark.parametrize(("kind", "dtype"), [("relu", np.float32), ("small", np.float64), ("large", np.float64)])
 def test_products_go_to_float64_where_float32_ends(kind: str, dtype: type) -> None:
     statistics = row_statistics(rows_of_kind(kind, 5, 600, 0))
-    assert distance.product_dtype(statistics, statistics, error_bound(600, np.float32)) is dtype
+    assert bounds.product_dtype(statistics, statistics, error_bound(600, np.float32)) is dtype
 
 
 def test_a_centre_shortens_the_panel_and_the_bound() -> None:
-    assert error_bound(25_088, "float32", centred=True).product == distance.gamma(2048 + 13 + 2 + 6, "float32")
-    assert error_bound(25_088, "float32").product == distance.gamma(25_088 + 1 + 2 + 6, "float32")
+    assert error_bound(25_088, "float32", centred=True).product == bounds.gamma(2048 + 13 + 2 + 6, "float32")
+    assert error_bound(25_088, "float32").product == bounds.gamma(25_088 + 1 + 2 + 6, "float32")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -195,7 +203,7 @@ def test_slack_is_the_derivation_s(dtype: str) -> None:
     beta, delta = roundings(700 + 1 + 2 + 6, unit), roundings(512 + 1 + 1 + 6, 2.0**-53)
     phi, tiny = roundings(6, unit), 702 * 2 * float(np.finfo(dtype).tiny)
     square = (x.astype(np.longdouble) ** 2).sum(axis=1).astype(float)
-    found = candidates._slack(rows, error_bound(700, dtype), "euclidean")
+    found = candidates._max_error(rows, error_bound(700, dtype), "euclidean")
     if dtype == "float64":
         beta = roundings(700 + 1 + 2 + 6, unit)
     np.testing.assert_allclose(found, (beta + phi + delta) * square + tiny, rtol=1e-9)
@@ -203,7 +211,7 @@ def test_slack_is_the_derivation_s(dtype: str) -> None:
 
 def test_a_squared_norm_alone_can_end_float32() -> None:
     large, small = (row_statistics(np.float32(size) * rows_of_kind("relu", 5, 600, 0)) for size in (1e20, 1e-20))
-    assert distance.product_dtype(large, small, error_bound(600, np.float32)) is np.float64
+    assert bounds.product_dtype(large, small, error_bound(600, np.float32)) is np.float64
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -223,7 +231,7 @@ def test_no_neighbour_is_sieved_out(kind: str, n_neighbours: int) -> None:
     x, y = (rows_of_kind(kind, n, 700, seed) for n, seed in ((20, 1), (200, 2)))
     y[7] = x[3]
     left, right = row_statistics(x), row_statistics(y)
-    sieved = candidates.sieve(
+    sieved = candidates.select_candidates(
         products(x, y, centre=None, dtype=np.float32), left, right, bound=error_bound(700, np.float32),
         metric="euclidean", n_neighbours=n_neighbours, limit=np.full(20, np.inf), drop_zero=False, own=np.full(20, -1),
     )  # fmt: skip
@@ -274,7 +282,7 @@ def test_nearest_is_the_sorted_beginning_in_any_order_of_arrival(data: st.DataOb
 
 def test_estimates_that_are_apart_stand() -> None:
     pairs = Pairs(np.array([0, 0, 0]), np.array([5, 6, 7]), np.array([1.0, 2.0, 9.0]), np.full(3, 1e-12))
-    which, again = unsettled(pairs, 2, drop_zero=False, tolerance=1e-9)
+    which, again = undecided(pairs, 2, drop_zero=False, tolerance=1e-9)
     assert pairs.image[which].tolist() == [5, 6]
     assert not again.any()
 
@@ -290,11 +298,11 @@ def test_estimates_that_are_apart_stand() -> None:
 )
 def test_estimates_in_doubt_are_computed_again(square: list[float], slack: float, why: str) -> None:
     pairs = Pairs(np.zeros(2, int), np.arange(2), np.array(square), np.full(2, slack))
-    _, again = unsettled(pairs, 1, drop_zero=False, tolerance=1e-9)
+    _, again = undecided(pairs, 1, drop_zero=False, tolerance=1e-9)
     assert again[0], why
 
 
 def test_what_may_be_dropped_limits_nothing() -> None:
     pairs = Pairs(np.zeros(3, int), np.arange(3), np.array([1e-13, 1.0, 2.0]), np.full(3, 1e-12))
-    assert unsettled(pairs, 1, drop_zero=True, tolerance=1e-9)[0].tolist() == [0, 1]
-    assert unsettled(pairs, 1, drop_zero=False, tolerance=1e-9)[0].tolist() == [0]
+    assert undecided(pairs, 1, drop_zero=True, tolerance=1e-9)[0].tolist() == [0, 1]
+    assert undecided(pairs, 1, drop_zero=False, tolerance=1e-9)[0].tolist() == [0]

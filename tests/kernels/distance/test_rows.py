@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from distspc.kernels.rows import row_statistics
+from distspc.kernels.distance.rows import row_statistics
 
 
 def noise(n: int, n_features: int, seed: int = 0) -> np.ndarray:

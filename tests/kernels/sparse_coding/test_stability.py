@@ -12,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from distspc.kernels import sparse_coding as kernel
-from distspc.kernels import stability
-from distspc.kernels.baselines import first_component_share, lasso_code
-from distspc.testing import one_direction_activations, relu_activations
+from distspc.kernels.sparse_coding import inner_loop, stability
+from distspc.kernels.sparse_coding import training as kernel
+from distspc.kernels.sparse_coding.lasso import lasso_code
+from distspc.kernels.sparse_coding.principal_components import first_component_share
+from distspc.testing.stores import one_direction_activations, relu_activations
 
 
 def load_oracle():
-    path = Path(__file__).parents[1] / "oracles" / "sparse_coding.py"
+    path = Path(__file__).parents[2] / "oracles" / "sparse_coding.py"
     spec = importlib.util.spec_from_file_location("oracle_sparse_coding", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -64,7 +65,7 @@ def test_the_papers_step_diverges_on_activations_of_one_direction_and_says_why()
     share = first_component_share(X)
     assert share > 0.9
     what = rf"training batch 2 of 9: the code diverged after \d+ steps: .* only below 200 \(.* holds {share:.0%}"
-    with pytest.raises(kernel.DivergedError, match=what) as caught:
+    with pytest.raises(inner_loop.DivergedError, match=what) as caught:
         kernel.train(X, phi, rng, n_batches=9, batch_size=250)
     assert caught.value.step_too_long
 
@@ -132,7 +133,7 @@ def test_the_share_is_the_definition(norm_squared, k, dtype):
 def test_input_that_is_not_finite_is_named_as_such():
     rng, X, phi = drawn(LEANING)
     X[:] = np.nan
-    with pytest.raises(kernel.DivergedError, match=r"training batch 1 of 2: .* the input holds NaN or infinity"):
+    with pytest.raises(inner_loop.DivergedError, match=r"training batch 1 of 2: .* the input holds NaN or infinity"):
         kernel.train(X, phi, rng, n_batches=2, batch_size=20, rule=kernel.STABLE)
 
 

@@ -13,17 +13,18 @@ from hypothesis.extra import numpy as hnp
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
-from distspc.kernels import sparse_coding as kernel
-from distspc.kernels import spectral, stopping
-from distspc.kernels.baselines import lasso_code, principal_components
-from distspc.kernels.reliability import seed_reliability
-from distspc.kernels.shrinkage import InnerLoop, soft_threshold
+from distspc.kernels.sparse_coding import inner_loop, scaling, spectral, stopping
+from distspc.kernels.sparse_coding import training as kernel
+from distspc.kernels.sparse_coding.inner_loop import InnerLoop, soft_threshold
+from distspc.kernels.sparse_coding.lasso import lasso_code
+from distspc.kernels.sparse_coding.principal_components import principal_components
+from distspc.kernels.statistics.reliability import seed_reliability
 from distspc.kernels.threads import Threads
-from distspc.testing import relu_activations
+from distspc.testing.stores import relu_activations
 
 
 def load_oracle():
-    path = Path(__file__).parents[1] / "oracles" / "sparse_coding.py"
+    path = Path(__file__).parents[2] / "oracles" / "sparse_coding.py"
     spec = importlib.util.spec_from_file_location("oracle_sparse_coding", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -119,7 +120,7 @@ def test_batches_that_do_not_converge_leave_the_dictionary_alone(monkeypatch):
     rng, _, X, phi = drawn()
     expected = oracle.train(X, phi, rng, 3, 20)
     rng, _, X, phi = drawn()
-    found = kernel.train(X, phi, rng, n_batches=3, batch_size=20, rule=kernel.Rule(tolerance=1e-9))
+    found = kernel.train(X, phi, rng, n_batches=3, batch_size=20, rule=inner_loop.Rule(tolerance=1e-9))
     assert not found.converged.any()
     np.testing.assert_array_equal(found.n_steps, expected[2])
     np.testing.assert_allclose(found.training_error, expected[1], rtol=1e-9)
@@ -253,18 +254,18 @@ def test_draws_are_in_the_order_of_the_method():
     chunk=st.sampled_from([7, 64, 1000]),
 )
 def test_quantile_in_chunks_is_that_of_numpy(x, q, chunk):
-    np.testing.assert_array_max_ulp(kernel.absolute_quantile(x, q, chunk=chunk), np.quantile(np.abs(x), q), 1)
+    np.testing.assert_array_max_ulp(scaling.absolute_quantile(x, q, chunk=chunk), np.quantile(np.abs(x), q), 1)
 
 
 def test_scale_is_the_quantile_of_all_entries_bit_by_bit():
-    assert kernel.scale_quantile(ACTIVATIONS) == np.quantile(np.abs(ACTIVATIONS), 0.95)
+    assert scaling.scale_quantile(ACTIVATIONS) == np.quantile(np.abs(ACTIVATIONS), 0.95)
 
 
 def test_nearly_all_zeros_cannot_be_scaled():
     x = np.zeros((100, 10), np.float32)
     x[:4] = 1
     with pytest.raises(ValueError, match=r"quantile .* is 0 \(96.0% of them are zero\).* leave the layer out"):
-        kernel.scale_quantile(x)
+        scaling.scale_quantile(x)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -272,14 +273,14 @@ def test_activations_that_are_not_finite_are_refused(bad):
     x = np.ones((4, 4), np.float32)
     x[1, 2] = bad
     with pytest.raises(ValueError, match="NaN or infinity"):
-        kernel.scale_quantile(x)
+        scaling.scale_quantile(x)
 
 
 def test_a_code_that_diverges_names_the_batch():
     rng, _, X, phi = drawn()
     what = r"training batch 1 of 3: the code diverged after \d+ steps: .* only below 0\.04 \(.* holds \d+% of"
-    with pytest.raises(kernel.DivergedError, match=what):
-        kernel.train(X, phi, rng, n_batches=3, batch_size=20, rule=kernel.Rule(step=50.0))
+    with pytest.raises(inner_loop.DivergedError, match=what):
+        kernel.train(X, phi, rng, n_batches=3, batch_size=20, rule=inner_loop.Rule(step=50.0))
 
 
 # ---------------------------------------------------------------- beside the paper's model

@@ -1,0 +1,51 @@
+"""Commands of clusters: profiles, job scripts, submission."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from distspc.cli.options import SetOption, StrictOption, StudyArgument, echo_text
+
+commands = typer.Typer()
+
+
+@commands.command()
+def profiles() -> None:
+    """List the profiles that come with distspc, and where they are."""
+    from distspc.deployment.profile.reading import list_profiles, profile_folder
+
+    found = list_profiles()
+    width = max(map(len, found))
+    for name, text in found.items():
+        echo_text(f"{name:<{width}}  {text}")
+    echo_text(f"Files: {profile_folder()}. Copy one, change it, and give its path to --profile.")
+
+
+@commands.command("job-script")
+def job_script(
+    profile: Annotated[str, typer.Option("--profile", "-p", metavar="PROFILE", help="A profile of a batch queue.")],
+    overrides: SetOption = None,
+) -> None:
+    """Print the exact text of the job that would be submitted for one worker."""
+    from distspc.deployment.batch.driver import job_script as script
+
+    echo_text(script(profile, overrides=tuple(overrides or ())))
+
+
+@commands.command()
+def submit(
+    study: StudyArgument,
+    profile: Annotated[str, typer.Option("--profile", "-p", metavar="PROFILE", help="A profile of a batch queue.")],
+    overrides: SetOption = None,
+    strict: StrictOption = False,
+) -> None:
+    """Submit one small job that runs the study, so that no login session has to stay open."""
+    from distspc.deployment.batch.driver import submit_driver
+    from distspc.pipeline.run import Study
+
+    Study.from_file(study)  # what is wrong with it shows now, not in the queue
+    job = submit_driver(study, profile, overrides=tuple(overrides or ()), arguments=["--strict"] if strict else [])
+    echo_text(f"job {job.job_id} runs the study; its log: {job.log}")
+    echo_text(f"follow it with: distspc status {study}")

@@ -1,0 +1,38 @@
+"""The command line: commands only; everything they do can be done from Python too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Distinctiveness and sparse-coding reconstruction error of images, related to their memorability.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile", "-p", metavar="PROFILE", help="Where to compute: a profile's name or file, or an address."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the profile; repeatable.")
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first image that cannot be used.")]
+RedoOption = Annotated[bool, typer.Option("--redo", help="Throw away what this makes, and what rests on it, first.")]
+PerformanceOption = Annotated[
+    Path | None,
+    typer.Option("--performance-report", metavar="FILE.html", help="Keep Dask's own report, one of each cluster."),
+]
+
+
+def echo_text(text: str = "") -> None:
+    """Print text on standard output."""
+    typer.echo(text)

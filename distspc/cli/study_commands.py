@@ -1,0 +1,301 @@
+"""Commands of a study: run it, look at it, take its results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from distspc.cli.options import (
+    PerformanceOption,
+    ProfileOption,
+    RedoOption,
+    SetOption,
+    StrictOption,
+    StudyArgument,
+    echo_text,
+)
+from distspc.errors import InputError
+
+if TYPE_CHECKING:
+    from distspc.pipeline.run import Outcome
+    from distspc.study.file import StageName
+
+commands = typer.Typer()
+
+
+def _run(
+    path: Path,
+    stages: Sequence[StageName],
+    *,
+    profile: str | None,
+    overrides: Sequence[str] | None,
+    strict: bool,
+    redo: bool,
+    performance_report: Path | None,
+) -> None:
+    from distspc.cli.output import summary
+    from distspc.cli.progress import progress_bars
+    from distspc.pipeline.check import brief
+    from distspc.pipeline.connections import Clusters
+    from distspc.pipeline.run import Study, run_stages
+    from distspc.study.file import STAGES
+
+    _refuse_idle_options(
+        stages,
+        {"--profile": profile, "--set": overrides, "--performance-report": performance_report},
+        {"--strict": strict},
+    )
+    study = Study.from_file(path)
+    if performance_report is not None and not performance_report.absolute().parent.is_dir():
+        raise InputError(f"there is no folder for the performance report {performance_report}; make it first")
+    with (
+        Clusters(
+            study, profile, tuple(overrides or ()), name=path.stem, performance_report=performance_report
+        ) as clusters,
+        progress_bars() as progress,
+    ):
+        if len(stages) == len(STAGES):
+            for line in brief(study):
+                typer.echo(line, err=True)
+        outcome = run_stages(study, clusters, stages=stages, strict=strict, redo=redo, progress=progress)
+    echo_text(summary(study, outcome))
+    _finish(outcome)
+
+
+def _refuse_idle_options(
+    stages: Sequence[StageName], of_clusters: Mapping[str, object], of_images: Mapping[str, object]
+) -> None:
+    """Refuse options that would do nothing: a stage without a cluster, or one that reads no images."""
+    computing = {"extract", "distances", "reconstruct"} & set(stages)
+    idle = [name for name, value in of_clusters.items() if value and not computing]
+    idle += [name for name, value in of_images.items() if value and "extract" not in stages]
+    if idle:
+        raise InputError(f"{', '.join(idle)} has no effect on `distspc {' '.join(stages)}`: leave it out")
+
+
+def _finish(outcome: Outcome) -> None:
+    from distspc.cli.output import printable
+
+    for file, reason in outcome.skipped[:20]:
+        typer.echo(f"left out: {printable(file)}: {reason}", err=True)
+    if len(outcome.skipped) > 20:
+        typer.echo(f"... and {len(outcome.skipped) - 20} more", err=True)
+    if outcome.skipped:
+        typer.echo(
+            f"{len(outcome.skipped)} images could not be used; everything else is done. "
+            "Mend or remove these files and run again with --redo to take them in.",
+            err=True,
+        )
+    for failure in outcome.failures:
+        typer.echo(f"failed: {failure.title}: {failure.reason}", err=True)
+    if outcome.failures:
+        n = len(outcome.failures)
+        typer.echo(
+            f"{n} {'part' if n == 1 else 'parts'} of the study could not be computed; everything else is done. "
+            "Run the same command again once this is mended: it tries only what failed.",
+            err=True,
+        )
+    if outcome.skipped or outcome.failures:
+        raise typer.Exit(2)
+
+
+@commands.command()
+def run(
+    study: StudyArgument,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    strict: StrictOption = False,
+    redo: RedoOption = False,
+    performance_report: PerformanceOption = None,
+) -> None:
+    """Run the whole study: extract, distances, reconstruct, relate, report. What is done already is left alone."""
+    from distspc.study.file import STAGES
+
+    _run(
+        study,
+        STAGES,
+        profile=profile,
+        overrides=overrides,
+        strict=strict,
+        redo=redo,
+        performance_report=performance_report,
+    )
+
+
+def _stage_command(stage: StageName, text: str) -> None:
+    def command(
+        study: StudyArgument,
+        profile: ProfileOption = None,
+        overrides: SetOption = None,
+        strict: StrictOption = False,
+        redo: RedoOption = False,
+        performance_report: PerformanceOption = None,
+    ) -> None:
+        _run(
+            study,
+            [stage],
+            profile=profile,
+            overrides=overrides,
+            strict=strict,
+            redo=redo,
+            performance_report=performance_report,
+        )
+
+    commands.command(stage, help=text)(command)
+
+
+_stage_command("extract", "Pass the images through the network; all asked layers in one pass.")
+_stage_command("distances", "Find every target's nearest neighbour, layer by layer.")
+_stage_command("reconstruct", "Fit sparse codes; give every image's reconstruction error.")
+_stage_command("report", "Write the figures and the page.")
+
+
+@commands.command()
+def relate(
+    context: typer.Context,
+    study: Annotated[Path | None, typer.Argument(metavar="[STUDY.yaml]", help="The study file.")] = None,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    redo: RedoOption = False,
+    measures: Annotated[Path | None, typer.Option("--measures", metavar="CSV", help="Table of measures.")] = None,
+    scores: Annotated[Path | None, typer.Option("--scores", metavar="CSV", help="Table of scores.")] = None,
+    by: Annotated[str | None, typer.Option("--by", metavar="COLUMN", help="Column that names the image.")] = None,
+    score: Annotated[list[str] | None, typer.Option("--score", help="Score column; repeatable.")] = None,
+    measure: Annotated[list[str] | None, typer.Option("--measure", help="Measure column; repeatable.")] = None,
+    given: Annotated[list[str] | None, typer.Option("--given", help="Control measure; repeatable.")] = None,
+    method: Annotated[Literal["pearson", "spearman"], typer.Option("--method")] = "pearson",
+    bootstrap: Annotated[int, typer.Option("--bootstrap", min=10, help="Bootstrap resamples.")] = 1000,
+    interval: Annotated[Literal["percentile", "bca"], typer.Option("--interval")] = "percentile",
+    missing: Annotated[
+        list[str] | None,
+        typer.Option("--missing", metavar="ENTRY", help="Entry that means a missing value; repeatable."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", metavar="CSV", help="Keep the table as a file.")] = None,
+) -> None:
+    """Relate the measures to the scores: of a study, or of any two tables (--measures, --scores, --by)."""
+    _refuse_mixture(context, of_study=study is not None)
+    if study is not None:
+        _run(study, ["relate"], profile=profile, overrides=overrides, strict=False, redo=redo, performance_report=None)
+        return
+    if measures is None or scores is None or by is None:
+        raise InputError("give a study file, or --measures CSV --scores CSV --by COLUMN")
+    from distspc.cli.output import table
+    from distspc.memorability.two_tables import relate_tables
+
+    frame = relate_tables(
+        measures,
+        scores,
+        by=by,
+        scores=score or None,
+        measures=measure or None,
+        given=tuple(given or ()),
+        method=method,
+        n_bootstrap=bootstrap,
+        interval=interval,
+        missing=[entry for text in missing or () for entry in (part.strip() for part in text.split(",")) if entry],
+    )
+    for sentence in frame.attrs["notices"]:
+        typer.echo(sentence, err=True)
+    if output is not None:
+        frame.to_csv(output, index=False)
+    undefined = ["undefined"] if frame["undefined"].any() else []
+    columns = ["measure", "given", "score", "method", "n", "r", "ci_low", "ci_high", "p", "p_holm", *undefined]
+    echo_text(table(frame[columns]))
+
+
+_RELATE_OF_STUDY = ("profile", "overrides", "redo")
+
+
+def _refuse_mixture(context: typer.Context, *, of_study: bool) -> None:
+    """Refuse options of `relate` that belong to its other form, naming them."""
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name != "study"
+        and (parameter.name in _RELATE_OF_STUDY) != of_study
+        and str(getattr(context.get_parameter_source(str(parameter.name)), "name", "")) == "COMMANDLINE"
+    ]
+    if given and of_study:
+        raise InputError(
+            f"relate: {', '.join(given)} belong to two tables, not to a study; "
+            "set `scores:` and `relate:` in the study file, or leave the study out and give --measures, --scores, --by"
+        )
+    if given:
+        raise InputError(f"relate: {', '.join(given)} belong to a study, not to two tables; leave them out")
+
+
+@commands.command()
+def status(study: StudyArgument) -> None:
+    """Show what is done and what is left: a line per stage and layer."""
+    from distspc.cli.output import status_table
+    from distspc.pipeline.run import Study
+
+    echo_text(status_table(Study.from_file(study).status()))
+
+
+@commands.command()
+def check(study: StudyArgument, profile: ProfileOption = None, overrides: SetOption = None) -> None:
+    """Look at all that a run will need (images, scores, network, sizes, disk, memory, time); nothing is computed."""
+    from distspc.cli.output import table
+    from distspc.pipeline.check import as_table, check_study, profile_resources
+    from distspc.pipeline.connections import DEFAULT_PROFILE
+    from distspc.pipeline.run import Study
+
+    found = Study.from_file(study)
+    resources = profile_resources(found, profile, tuple(overrides or ()), DEFAULT_PROFILE)
+    findings = check_study(found, resources)
+    echo_text(table(as_table(findings)))
+    if any(finding.ends_run for finding in findings):
+        raise typer.Exit(2)
+
+
+@commands.command()
+def plan(study: StudyArgument, profile: ProfileOption = None, overrides: SetOption = None) -> None:
+    """Show what a study will cost on a profile (tasks, memory, bytes, time), and refuse what cannot fit."""
+    from distspc.cli.output import plan_text
+    from distspc.pipeline.run import Study
+
+    echo_text(plan_text(Study.from_file(study), profile, tuple(overrides or ())))
+
+
+@commands.command()
+def export(
+    study: StudyArgument,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write into.")],
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Whose reconstruction error; the first by default.")
+    ] = None,
+) -> None:
+    """Write the results as files: the authors' layout and a tidy table (results.csv)."""
+    from distspc.pipeline.run import Study
+    from distspc.pipeline.status import shown_results
+    from distspc.results.authors_layout import export_results
+    from distspc.study.comparison import refuse_other_results
+
+    loaded = Study.from_file(study)
+    refuse_other_results(loaded)
+    shown = shown_results(loaded)
+    if loaded.scores is not None and not shown["with_scores"]:
+        typer.echo("no correlations of these scores and settings yet: run `distspc relate` to have them", err=True)
+    for path in export_results(loaded.store, directory, seed=seed, **shown):
+        echo_text(str(path))
+
+
+@commands.command()
+def verify(study: StudyArgument) -> None:
+    """Read every chunk of the store against its checksum; damaged ones are named and removed, to be made again."""
+    from distspc.pipeline.run import Study
+    from distspc.store.access import lock
+    from distspc.store.verify import remove_damaged
+
+    path = Study.from_file(study).store
+    with lock(path):
+        bad = remove_damaged(path)
+    for file in bad:
+        echo_text(f"damaged, removed: {file}")
+    echo_text(f"{len(bad)} damaged chunks" + ("; run the study again to make them anew" if bad else ""))
+    if bad:
+        raise typer.Exit(1)

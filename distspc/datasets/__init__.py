@@ -1,0 +1,1 @@
+"""The field's data sets, and studies made of them."""

@@ -1,0 +1,1 @@
+"""From a profile to a Dask client: on this machine, through a batch queue, or at a scheduler that is there."""

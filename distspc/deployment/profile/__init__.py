@@ -1,0 +1,1 @@
+"""What a profile says, read and checked."""

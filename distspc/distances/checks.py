@@ -1,0 +1,143 @@
+"""What distances cannot be computed from is refused, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+
+from distspc.distances.options import PROTOCOLS, DistanceOptions
+from distspc.distances.plan import Range
+from distspc.errors import InputError
+from distspc.kernels.distance.candidates import scales
+from distspc.kernels.distance.products import METRICS
+from distspc.kernels.distance.rows import RowStatistics
+from distspc.store import group as zarr_store
+from distspc.store.schema import StorePath
+
+
+def check_distances(settings: DistanceOptions, protocol: str) -> tuple[LayerTable, tuple[int, int]]:
+    """Sizes of a layer and the range of its pool, for settings that can be used on it; see `nearest_distances`.
+
+    Raises
+    ------
+    InputError
+        If a setting is unknown, the pool has fewer images than neighbours, or activations are missing.
+    """
+    _check_settings(protocol, settings.metric, settings.n_neighbours)
+    table = LayerTable.of(settings.store, settings.layer)
+    pool = (table.n_targets if protocol == "spc-public" else 0, table.n_images)
+    _check_pool(settings, table, pool, protocol)
+    return table, pool
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """Sizes of the image table and of one layer's activations."""
+
+    n_targets: int
+    n_images: int
+    n_features: int
+    chunk_rows: int
+    chunk_features: int
+
+    @classmethod
+    def of(cls, store: StorePath, layer: str) -> LayerTable:
+        """Read the sizes of a layer from a store."""
+        group = f"activations/{layer}"
+        sizes, chunks = zarr_store.sizes(store, group), zarr_store.chunks(store, group, "activation")
+        role = zarr_store.read(store, "images", "role")
+        if len(role) != sizes["image"]:
+            raise InputError(
+                f"{layer}: activations of {sizes['image']} images, {len(role)} in the image table; "
+                "extract this layer again"
+            )
+        missing = int((~zarr_store.done(store, group, "activation")).sum())
+        if missing:
+            raise InputError(f"{layer}: {missing} chunks of activations are missing; run the stage extract first")
+        n_targets = int((role == "target").sum())
+        return cls(n_targets, sizes["image"], sizes["feature"], chunks["image"], chunks["feature"])
+
+
+def _check_settings(protocol: str, metric: str, n_neighbours: int) -> None:
+    for name, value, allowed in (("protocol", protocol, PROTOCOLS), ("metric", metric, METRICS)):
+        if value not in allowed:
+            raise InputError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
+    check_positive("n_neighbours", n_neighbours)
+
+
+def check_positive(name: str, value: int) -> None:
+    """Refuse what is no whole number from 1."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise InputError(f"{name} is {value!r}; it must be a whole number from 1")
+
+
+def _check_pool(settings: DistanceOptions, table: LayerTable, pool: tuple[int, int], protocol: str) -> None:
+    if table.n_targets == 0:
+        raise InputError(f"{settings.layer}: no targets in the image table, so there is nothing to find neighbours of")
+    if protocol == "spc-public" and pool[0] == pool[1]:
+        raise InputError(
+            f"{settings.layer}: protocol spc-public looks for neighbours among the fillers, and there are none; "
+            "add fillers, or use protocol paper or distinct"
+        )
+    n_others = pool[1] - pool[0] - (pool[0] == 0)
+    if n_others < settings.n_neighbours:
+        raise InputError(
+            f"{settings.layer}: {settings.n_neighbours} neighbours asked for, {n_others} images in the pool; "
+            "ask for fewer, or add images"
+        )
+    if settings.category is not None:
+        _check_categories(settings, table, pool)
+
+
+def _check_categories(settings: DistanceOptions, table: LayerTable, pool: tuple[int, int]) -> None:
+    column = zarr_store.read(settings.store, "images", str(settings.category))
+    ids = zarr_store.labels(settings.store, "images", "image")
+    unnamed = [ids[i] for i in range(table.n_targets) if column[i] == ""]
+    if unnamed:
+        raise InputError(
+            f"{settings.layer}: no {settings.category} is given for {len(unnamed)} targets "
+            f"({', '.join(unnamed[:10])}); "
+            "fill the column, or look for neighbours in all categories"
+        )
+    names, counts = np.unique(column[slice(*pool)], return_counts=True)
+    others = dict(zip(names.tolist(), (counts - (pool[0] == 0)).tolist(), strict=True))
+    few = {n: others.get(n, 0) for n in np.unique(column[: table.n_targets]).tolist()}
+    few = {n: c for n, c in few.items() if c < settings.n_neighbours}
+    if few:
+        told = ", ".join(f"{n} has {c}" for n, c in few.items())
+        raise InputError(
+            f"{settings.layer}: {settings.n_neighbours} neighbours within the same {settings.category} asked for, but "
+            f"{told} in the pool; ask for fewer, or look for neighbours in all categories"
+        )
+
+
+def check_rows(settings: DistanceOptions, statistics: RowStatistics, images: Range) -> None:
+    """Raise InputError naming images whose activations are not finite or cannot be scaled."""
+    bad = ~np.isfinite(statistics.square)
+    if bad.any():
+        raise InputError(
+            f"{settings.layer}: NaN or infinite activations of {_named(settings, images, bad)}; extract these images "
+            "again, or leave them out"
+        )
+    if settings.metric != "euclidean":
+        check_scales(settings, statistics, images)
+
+
+def check_scales(settings: DistanceOptions, statistics: RowStatistics, images: Range) -> None:
+    """Raise InputError naming images whose whole rows have no norm (cosine) or no variance (correlation)."""
+    bad = scales(statistics, settings.metric) == 0
+    if bad.any():
+        lacking = "are all 0" if settings.metric == "cosine" else "do not vary (or next to nothing, beside their mean)"
+        raise InputError(
+            f"{settings.layer}: the activations of {_named(settings, images, bad)} {lacking}, so that "
+            f"{settings.metric} distance is not defined; use metric euclidean, or leave these images out"
+        )
+
+
+def _named(settings: DistanceOptions, images: Range, bad: np.ndarray) -> str:
+    known = zarr_store.labels(settings.store, "images", "image")
+    names = [str(known[images[0] + i]) for i in np.flatnonzero(bad)]
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"image{'s' if len(names) > 1 else ''} {', '.join(names[:10])}{more}"

@@ -1,0 +1,131 @@
+"""A worker's side of the extraction: decode, forward pass, write."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from distspc.errors import InputError
+from distspc.extraction.network import load_network, release_network
+from distspc.extraction.network_spec import NetworkSpec
+from distspc.images.decoding import network_input
+from distspc.store import group as zarr_store
+from distspc.store.activations import images_of
+from distspc.tasks import ranges
+
+# ---------------------------------------------------------------- extract
+
+
+def extract_chunk(
+    store: str, recipe: NetworkSpec, layers: Sequence[str], chunk: int, batch_size: int, dtype: str
+) -> int:
+    """Task: one chunk of images through the network, into the store."""
+    images = images_of(store, layers[0], chunk)
+    network = load_network(recipe, _n_threads())
+    files = zarr_store.read(store, "images", "file", image=images).tolist()
+    digests = zarr_store.read(store, "images", "digest", image=images).tolist()
+    rooms = _acquire_buffers(store, layers, dtype)
+    _run(network, files, digests, rooms, batch_size)
+    for layer, room in rooms.items():
+        _write_layer(store, layer, images, room)
+    _buffer_pool.append(rooms)
+    return len(files)
+
+
+@dataclass(frozen=True)
+class _ChunkBuffer:
+    """Memory for a layer of a chunk of images: (chunk of features, image, feature), each as it goes into the store."""
+
+    blocks: np.ndarray
+    n_features: int
+
+    def parts(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Every chunk of features and its (image, feature)."""
+        for block, (start, stop) in zip(self.blocks, ranges(self.n_features, self.blocks.shape[2]), strict=True):
+            yield slice(start, stop), block[:, : stop - start]
+
+
+_buffer_pool: list[dict[str, _ChunkBuffer]] = []
+"""Rooms of the last task, for the next one: new ones are memory that the system clears first, 6 MB an image."""
+
+
+def _acquire_buffers(store: str, layers: Sequence[str], dtype: str) -> dict[str, _ChunkBuffer]:
+    """Rooms of all layers, those of the last task where they fit."""
+    spare = _buffer_pool.pop() if _buffer_pool else {}
+    rooms = {}
+    for layer in layers:
+        group = f"activations/{layer}"
+        size, n_features = zarr_store.chunks(store, group, "activation"), zarr_store.sizes(store, group)["feature"]
+        shape = (-(-n_features // size["feature"]), size["image"], size["feature"])
+        room = spare.pop(layer, None)
+        fits = room is not None and room.blocks.shape == shape and room.blocks.dtype == dtype
+        rooms[layer] = _ChunkBuffer(room.blocks if room is not None and fits else np.empty(shape, dtype), n_features)
+    return rooms
+
+
+def _run(
+    network: Any, files: Sequence[str], digests: Sequence[str], rooms: Mapping[str, _ChunkBuffer], batch_size: int
+) -> None:
+    """Put the activations of some files into the layers' rooms; files are decoded ahead of the device."""
+    pool = ThreadPoolExecutor(_n_decoders(), thread_name_prefix="decode")
+    try:
+        decode = partial(_decode, size=network.input_size)
+        inputs = pool.map(decode, files, digests)  # a chunk of inputs is small: 64 of 150 kB
+        for start, stop in ranges(len(files), batch_size):
+            outputs = network.activations(np.stack(list(itertools.islice(inputs, stop - start))))
+            for layer, room in rooms.items():
+                _put(outputs[layer].reshape(stop - start, -1), room, slice(start, stop), layer)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _put(values: np.ndarray, room: _ChunkBuffer, images: slice, layer: str) -> None:
+    """Copy a batch (image, feature) into its room, in the stored type."""
+    for features, part in room.parts():
+        with np.errstate(over="ignore"):  # named below, by layer
+            part[images] = values[:, features]
+        if part.dtype == np.float16 and np.isinf(part[images]).any():
+            raise InputError(
+                f"activations of {layer} exceed 65504, the largest number of float16: store them as float32"
+            )
+
+
+def _write_layer(store: str, layer: str, images: slice, room: _ChunkBuffer) -> None:
+    """Write a layer of a chunk of images, one chunk of the store at a time."""
+    write = zarr_store.writer(store, f"activations/{layer}", "activation")
+    for features, part in room.parts():
+        write(part[: images.stop - images.start], image=images, feature=features)
+
+
+def release() -> None:
+    """Give back what extraction keeps in this process between tasks: the network and the memory of a chunk."""
+    _buffer_pool.clear()
+    release_network()
+
+
+def _decode(file: str, digest: str, *, size: tuple[int, int]) -> np.ndarray:
+    return network_input(file, size=size, digest=digest)
+
+
+def _n_threads() -> int:
+    """Threads of the device: those set for the worker on purpose, else its own, else the cores of this process."""
+    for name in ("DISTSPC_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        if os.environ.get(name, "").isdigit():
+            return max(1, int(os.environ[name]))
+    from distributed import get_worker
+
+    try:
+        return int(get_worker().state.nthreads)
+    except ValueError:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _n_decoders() -> int:
+    return min(8, max(2, _n_threads()))

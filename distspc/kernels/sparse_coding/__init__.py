@@ -1,0 +1,1 @@
+"""Sparse coding and the models beside it."""

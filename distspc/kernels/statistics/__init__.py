@@ -1,0 +1,1 @@
+"""Correlations and what can be inferred from them."""

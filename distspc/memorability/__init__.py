@@ -1,0 +1,1 @@
+"""From measures and scores to correlations."""

@@ -1,0 +1,43 @@
+"""Lists, sizes, times and near misses in words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+def shorten(names: Iterable[object], *, most: int = 5) -> str:
+    """Return the first few names and how many more there are."""
+    texts = [str(name) for name in names]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
+
+
+def format_nbytes(nbytes: float) -> str:
+    """Bytes in words, in binary units.
+
+    >>> gib(3 * 2**30)
+    '3.0 GiB'
+    """
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if abs(nbytes) >= size:
+            return f"{nbytes / size:.1f} {unit}"
+    return f"{nbytes:.0f} B"
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds in words.
+
+    >>> duration(5), duration(300), duration(9000)
+    ('5 s', '5 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def unknown_key(key: str, allowed: Sequence[str]) -> str:
+    """Say that a key is unknown, which one may be meant and which are allowed."""
+    close = difflib.get_close_matches(key.rpartition(".")[2], allowed, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{key}: unknown key; {hint}allowed are {', '.join(allowed)}"

@@ -1,0 +1,1 @@
+"""From activations to reconstruction errors."""

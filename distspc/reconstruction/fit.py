@@ -1,0 +1,139 @@
+"""One layer and seed: trained, encoded, stored."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from distspc.errors import InputError
+from distspc.kernels.sparse_coding import inner_loop, scaling
+from distspc.kernels.sparse_coding import training as kernel
+from distspc.kernels.sparse_coding.principal_components import row_parts
+from distspc.reconstruction.gather import remove_folder, union_of_units
+from distspc.reconstruction.models import fit_model
+from distspc.reconstruction.options import ReconstructionOptions
+from distspc.store import group as zarr_store
+
+logger = logging.getLogger(__name__)
+
+GROUP = "reconstruction"
+
+
+def missing_seeds(store: str | Path, layer: str, seeds: Iterable[int]) -> list[int]:
+    """Those of some seeds whose results are not there."""
+    done = zarr_store.complete(store, GROUP, "layer", "seed")[zarr_store.position(store, GROUP, "layer", layer)]
+    return [seed for seed in seeds if not done[zarr_store.position(store, GROUP, "seed", seed)]]
+
+
+def fit_seed(
+    store: str,
+    folder: str,
+    layer: str,
+    *,
+    seed: int,
+    seeds: Sequence[int],
+    settings: dict[str, Any],
+    first_row: int,
+    memory_nbytes: int | None,
+    gathered: Sequence[str],
+) -> dict[str, Any]:
+    """Train one seed, encode all images and write the results; errors last: their presence says that all is there.
+
+    Returns
+    -------
+    Layer, seed, and how many batches did not converge.
+
+    Raises
+    ------
+    InputError
+        If the sampled units cannot be used, or the code diverges; names layer and seed.
+    """
+    s = ReconstructionOptions(**settings)
+    if missing_seeds(store, layer, [seed]):
+        try:
+            with ExitStack() as stack:
+                spilled = _spill_folder(s, gathered, memory_nbytes, folder, stack)
+                values = _fit(store, layer, seed, seeds, s, first_row, gathered, spilled)
+        except (ValueError, FloatingPointError) as problem:
+            way_out = _way_out(problem)
+            raise InputError(f"reconstruction of layer {layer}, seed {seed}: {problem}{way_out}") from problem
+        _write(store, layer, seed, values)
+    if not missing_seeds(store, layer, seeds):
+        remove_folder(Path(folder))
+    row = zarr_store.position(store, GROUP, "layer", layer), zarr_store.position(store, GROUP, "seed", seed)
+    converged = zarr_store.read(store, GROUP, "converged", layer=row[0], seed=row[1])
+    n_failed = int(converged.size - converged.sum())
+    if n_failed:
+        logger.warning("%s, seed %d: %d of %d batches did not converge", layer, seed, n_failed, converged.size)
+    return {"layer": layer, "seed": seed, "n_not_converged": n_failed}
+
+
+def _way_out(problem: Exception) -> str:
+    if isinstance(problem, inner_loop.DivergedError) and problem.step_too_long:
+        return "; set `step: stable` in `reconstruction`, which shortens the step where it has to"
+    return ""
+
+
+def _write(store: str, layer: str, seed: int, values: dict[str, Any]) -> None:
+    at = {
+        "layer": zarr_store.position(store, GROUP, "layer", layer),
+        "seed": zarr_store.position(store, GROUP, "seed", seed),
+    }
+    for name in sorted(values, key=lambda name: name == "error"):
+        zarr_store.write(store, GROUP, name, values[name], **at)
+
+
+def _spill_folder(
+    s: ReconstructionOptions, gathered: Sequence[str], memory_nbytes: int | None, folder: str, stack: ExitStack
+) -> Path | None:
+    """Folder for arrays that grow with the number of images, where they do not fit in memory; removed at the end."""
+    n_images = _shape_of(gathered)[0]
+    needed = s.task_nbytes + n_images * (4 * s.n_units + 2 * 8 * s.n_codewords)
+    if memory_nbytes is None or needed <= memory_nbytes:
+        return None
+    return Path(stack.enter_context(TemporaryDirectory(dir=Path(folder).parent, prefix="spilled-")))
+
+
+def _shape_of(gathered: Sequence[str]) -> tuple[int, int]:
+    shapes = [np.load(path, mmap_mode="r").shape for path in gathered]
+    return sum(shape[0] for shape in shapes), shapes[0][1]
+
+
+def _array(shape: tuple[int, ...], dtype: str, folder: Path | None) -> np.ndarray:
+    if folder is None:
+        return np.zeros(shape, dtype)
+    return np.lib.format.open_memmap(folder / f"{uuid.uuid4().hex}.npy", mode="w+", dtype=np.dtype(dtype), shape=shape)
+
+
+def _fit(
+    store: str,
+    layer: str,
+    seed: int,
+    seeds: Sequence[int],
+    s: ReconstructionOptions,
+    first_row: int,
+    gathered: Sequence[str],
+    spilled: Path | None,
+) -> dict[str, Any]:
+    rng = np.random.RandomState(seed)
+    n_features = zarr_store.sizes(store, f"activations/{layer}")["feature"]
+    units = kernel.draw_units(rng, n_features, s.n_units)
+    columns = np.searchsorted(union_of_units(seeds, n_features, s.n_units), units)
+    x = _array((_shape_of(gathered)[0], s.n_units), "float32", spilled)
+    start = 0
+    for path in gathered:
+        part = np.load(path)[:, columns]
+        x[start : start + len(part)] = part
+        start += len(part)
+    scale = scaling.scale_quantile(x)
+    for rows in row_parts(len(x), s.n_units):
+        x[rows] /= scale
+    values = fit_model(x, s, rng, first_row=first_row, allocate=lambda shape, dtype: _array(shape, dtype, spilled))
+    return {"sampled_unit": units, "scale": float(scale), **values}

@@ -1,0 +1,112 @@
+"""Units of a layer, gathered once for all seeds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from dask.delayed import Delayed
+
+from distspc.kernels.sparse_coding import training as kernel
+from distspc.reconstruction.options import ReconstructionOptions
+from distspc.store import group as zarr_store
+from distspc.tasks import ranges, task, task_key
+
+GATHER_NBYTES = 2**31
+"""Bytes of activations that one gathering task reads: seconds of work."""
+
+
+def units_folder(store: str | Path, layer: str, seeds: Sequence[int], settings: ReconstructionOptions) -> Path:
+    """Folder of the gathered units, named by what they depend on; folders of other units of this layer are removed."""
+    told = [list(seeds), settings.n_units, zarr_store.attributes(store, f"activations/{layer}").get("recipe")]
+    told += [zarr_store.labels(store, f"activations/{layer}", "image")]
+    token = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    parent = Path(f"{store}.units")
+    folder = parent / f"{layer}-{token}"
+    for other in parent.glob(f"{layer}-*"):
+        if other != folder or not seeds:
+            remove_folder(other)
+    return folder
+
+
+def remove_units(store: str | Path, layer: str) -> None:
+    """Remove the gathered units of a layer, which a seed that cannot be fitted leaves behind."""
+    for folder in list(Path(f"{store}.units").glob(f"{layer}-*")):
+        remove_folder(folder)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove the folder of one layer's units, and the folder of all where it is empty then."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # other layers still have theirs there
+        folder.parent.rmdir()
+
+
+def gather_rows(n_images: int, chunk_rows: int, n_features: int) -> int:
+    """Images of which one task gathers the units: whole chunks, of about `GATHER_NBYTES`.
+
+    >>> gather_rows(1_000_000, 64, 802_816), gather_rows(10_264, 64, 4096)
+    (640, 1280)
+    """
+    rows = chunk_rows * max(1, GATHER_NBYTES // (4 * chunk_rows * n_features))
+    return min(rows, max(chunk_rows, n_images // 8 // chunk_rows * chunk_rows))  # at least some tasks to share out
+
+
+def gather_range(
+    message: dict[str, str], token: str, seeds: Sequence[int], n_units: int, sizes: dict[str, int]
+) -> list[Delayed]:
+    """Tasks that gather units not gathered yet."""
+    chunk = zarr_store.chunks(message["store"], f"activations/{message['layer']}", "activation")["image"]
+    rows = gather_rows(sizes["image"], chunk, sizes["feature"])
+    return [
+        task(gather_units)(
+            **message,
+            start=start,
+            stop=stop,
+            seeds=seeds,
+            n_units=n_units,
+            dask_key_name=task_key("units", message["layer"], token, start),
+        )
+        for start, stop in ranges(sizes["image"], rows)
+    ]
+
+
+# ---------------------------------------------------------------- tasks
+
+
+def _units(seed: int, n_features: int, n_units: int) -> np.ndarray:
+    return kernel.draw_units(np.random.RandomState(seed), n_features, n_units)
+
+
+def union_of_units(seeds: Sequence[int], n_features: int, n_units: int) -> np.ndarray:
+    """Units that any of the seeds samples, in order."""
+    return np.unique(np.concatenate([_units(seed, n_features, n_units) for seed in seeds]))
+
+
+def gather_units(
+    store: str, folder: str, layer: str, *, start: int, stop: int, seeds: Sequence[int], n_units: int
+) -> str:
+    """Read images `start` to `stop` of a layer and keep the units that any of `seeds` samples, as one file."""
+    path = Path(folder) / f"{start:09d}-{stop:09d}.npy"
+    if path.exists():
+        return str(path)
+    group = f"activations/{layer}"
+    units = union_of_units(seeds, zarr_store.sizes(store, group)["feature"], n_units)
+    chunk = zarr_store.chunks(store, group, "activation")["image"]
+    values = np.empty((stop - start, len(units)), np.float32)
+    for a, b in ranges(stop - start, chunk):
+        rows = slice(start + a, start + b)
+        values[a:b] = zarr_store.read(store, group, "activation", image=rows, feature=units)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
+    with partial.open("wb") as file:
+        np.save(file, values)
+    os.replace(partial, path)
+    return str(path)

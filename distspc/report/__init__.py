@@ -1,0 +1,1 @@
+"""The report: sentences, figures and how they came about, in one page."""

@@ -1,0 +1,234 @@
+"""The sections of the report: what each shows, and with which figures."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from distspc.io.csv_tables import safe_names
+from distspc.report import galleries, numbers, problems, sentences
+from distspc.report.galleries import data_uri
+from distspc.results import measures, tidy
+from distspc.results.measures import MEASURES
+from distspc.store import group as zarr_store
+from distspc.store.notices import RULES, stored_notices
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+_SVG_NBYTES = 90_000  # beyond it a figure is embedded as pixels
+
+
+@dataclass
+class Plot:
+    """A figure of the page."""
+
+    name: str
+    caption: str
+    source: str
+    files: tuple[str, ...] = ()
+
+
+@dataclass
+class ReportData:
+    """What the page is about, read once."""
+
+    store: Path
+    table: pd.DataFrame
+    images: pd.DataFrame
+    relations: pd.DataFrame
+    models: pd.DataFrame
+    comparisons: pd.DataFrame
+    scores: list[str]
+    layers: list[str]
+    wide: pd.DataFrame = field(init=False)
+    n_bootstrap: int = 0
+    seeds: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        self.wide = measures.wide_table(self.table)
+
+    @property
+    def file_names(self) -> dict[str, str]:
+        """What the scores are called in the names of files."""
+        return safe_names(self.scores)
+
+    @property
+    def n_targets(self) -> int:
+        """Number of target images."""
+        return int((self.images["role"] == "target").sum())
+
+    def attributes(self, group: str) -> dict[str, Any]:
+        """Attributes of a group; none where it is not there."""
+        return zarr_store.attributes(self.store, group) if zarr_store.exists(self.store, group) else {}
+
+
+# ---------------------------------------------------------------------------------------------- findings and figures
+
+
+@dataclass
+class Section:
+    """A part of the page: sentences, then figures."""
+
+    title: str
+    sentences: list[str]
+    plots: list[Plot]
+
+
+def make_headlines(study: ReportData) -> list[str]:
+    """The few sentences that stand at the top: the first score alone."""
+    if not study.scores:
+        return [
+            text
+            for text in (sentences.distance_sentence(study.table), sentences.agreement_sentence(study.wide))
+            if text
+        ]
+    score = "corrected_hit" if "corrected_hit" in study.scores else study.scores[0]
+    said = [sentences.correlation_sentence(study.relations, score, measure) for measure in sentences.HEADLINE]
+    said.append(sentences.partial_sentence(study.relations, score, "reconstruction_error", "distinctiveness"))
+    said += sentences.across_sentences(study.relations, score)[:1]
+    said += [sentences.model_sentence(study.models, score), sentences.contrast_sentence(study.relations)]
+    return [text for text in said if text]
+
+
+def make_sections(study: ReportData, directory: Path) -> list[Section]:
+    """The sections that have something to show."""
+    made = [_score_section(study, score, directory) for score in study.scores]
+    made += [_measure_section(study, directory), _training_section(study, directory)]
+    return [section for section in made if section.plots or section.sentences]
+
+
+def _score_section(study: ReportData, score: str, directory: Path) -> Section:
+    from distspc.report import figures
+
+    def by_layer() -> Figure:
+        return figures.correlation_by_layer(study.relations, score)
+
+    step = f" from {study.n_bootstrap:,} resamples" if study.n_bootstrap else ""
+    caption = f"Pearson correlation of each measure with {score} by layer; bars are 95 % bootstrap intervals{step}."
+    plots = _plots(directory, (f"correlation_{study.file_names[score]}", caption, by_layer))
+    for measure in sentences.HEADLINE:
+        plots += _scatter(study, score, measure, directory)
+    said = sentences.score_sentences(study.relations, study.models, study.comparisons, score)
+    said.append(sentences.rank_sentence(study.relations, score))
+    said += [notice.text for notice in stored_notices(study.store, ["scores"], key=RULES)]
+    return Section(f"Relation to {score}", [text for text in said if text], plots)
+
+
+def _scatter(study: ReportData, score: str, measure: str, directory: Path) -> list[Plot]:
+    from distspc.report import figures
+
+    rows = sentences.plain_rows(study.relations, score, measure)
+    if rows.empty:
+        return []
+    layer = sentences.headline_layer(measure, list(rows["layer"]))
+    row = rows[rows["layer"] == layer].iloc[0]
+    part = study.table[study.table["layer"] == layer]
+    note = f"r = {numbers.format_r(row['r'])} [{numbers.format_r(row['ci_low'])}, {numbers.format_r(row['ci_high'])}]"
+
+    def draw() -> Figure:
+        return figures.scatter(
+            part, measure, tidy.score_columns(study.scores)[score], layer=layer, note=note, label=score
+        )
+
+    caption = (
+        f"{MEASURES[measure].capitalize()} at {layer} against {score}, a dot per image, with the regression line: "
+        f"{numbers.interval_text(row)}, {numbers.p_text(row['p'], n_bootstrap=study.n_bootstrap)}."
+    )
+    return _plots(directory, (f"scatter_{measure}_{study.file_names[score]}", caption, draw))
+
+
+def _measure_section(study: ReportData, directory: Path) -> Section:
+    from distspc.report import figures
+
+    present = [name for name in sentences.HEADLINE if name in measures.measures_of(study.table)]
+    wanted: list[tuple[str, str, Callable[[], Figure]]] = []
+    for measure in present:
+        caption = f"Distribution of {MEASURES[measure]} over the targets; the line is the median. Axes differ by layer."
+        draw = functools.partial(figures.distributions, study.table, measure)
+        wanted.append((f"distribution_{measure}", caption, draw))
+    if study.wide.shape[1] > 1 and len(study.wide) > 2:
+        caption = "Pearson correlations of the measures of all layers with each other."
+        wanted.append(("measures", caption, lambda: figures.measure_matrix(study.wide)))
+    said = [sentences.distance_sentence(study.table) if "distinctiveness" in present else ""]
+    said.append(sentences.agreement_sentence(study.wide))
+    return Section("The measures", [text for text in said if text], _plots(directory, *wanted))
+
+
+def _training_section(study: ReportData, directory: Path) -> Section:
+    from distspc.report import figures
+
+    if not zarr_store.exists(study.store, "reconstruction"):
+        return Section("", [], [])
+    curves, converged = problems.training(study.store, study.layers)
+    pairs, n_seeds = problems.seed_pairs(study.store, study.layers, study.seeds)
+    wanted: list[tuple[str, str, Callable[[], Figure]]] = []
+    if curves:
+        caption = "Mean squared residual of each training batch, by layer."
+        wanted.append(("training", caption, lambda: figures.training_curves(curves)))
+    if pairs:
+        caption = "Agreement of the reconstruction errors of different seeds over targets, by layer."
+        n = study.n_targets
+        wanted.append(("reliability", caption, lambda: figures.reliability_over_seeds(pairs, n_seeds=n_seeds, n=n)))
+    said = [sentences.training_sentence(curves, converged)]
+    said.append(sentences.step_sentence(problems.shortened(study.store, study.layers)))
+    said += [sentences.reliability_sentence(pairs, n_seeds), sentences.icc_sentence(study.table)]
+    return Section("Sparse coding", [text for text in said if text], _plots(directory, *wanted))
+
+
+def make_galleries(study: ReportData, directory: Path) -> list[galleries.Gallery]:
+    """Galleries of the study; those with pictures are also written as figures."""
+    from distspc.report.style import save_figure
+
+    found = galleries.find_extremes(study.table, study.images)
+    for gallery in found:
+        if gallery.has_pictures:
+            files = save_figure(galleries.draw(gallery), directory, gallery.name)
+            gallery.files = tuple(f"{directory.name}/{file.name}" for file in files)
+    return found
+
+
+def _plots(directory: Path, *wanted: tuple[str, str, Callable[[], Figure]]) -> list[Plot]:
+    """Draw, save and embed figures."""
+    from distspc.report.style import save_figure
+
+    made = []
+    for name, caption, draw in wanted:
+        png, svg = save_figure(draw(), directory, name)
+        links = tuple(f"{directory.name}/{file.name}" for file in (png, svg))
+        made.append(Plot(name, caption, _embedded(png, svg), links))
+    return made
+
+
+def _embedded(png: Path, svg: Path) -> str:
+    """Data URI of a figure: the SVG if it is light, else the PNG with fewer colours."""
+    from PIL import Image
+
+    if svg.stat().st_size <= _SVG_NBYTES:
+        return data_uri(svg.read_bytes(), "image/svg+xml")
+    buffer = io.BytesIO()
+    with Image.open(png) as image:
+        image.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            buffer, "PNG", optimize=True
+        )
+    return data_uri(buffer.getvalue(), "image/png")
+
+
+# ---------------------------------------------------------------------------------------------- tables
+
+
+def compare_measures(study: ReportData) -> list[tuple[str, str, list[Any]]]:
+    """Plain Pearson correlations: layer, measure, then a row of the relations (or None) per score."""
+    plain = study.relations[(study.relations["given"] == "") & (study.relations["method"] == "pearson")]
+    rows: list[Any] = list(plain.itertuples())
+    known = {(row.layer, row.measure, row.score): row for row in rows}
+    lines = dict.fromkeys((layer, measure) for layer, measure, _ in known)
+    order = sorted(lines, key=lambda line: (list(MEASURES).index(line[1]), study.layers.index(line[0])))
+    return [(layer, name, [known.get((layer, name, score)) for score in study.scores]) for layer, name in order]

@@ -1,0 +1,104 @@
+"""How figures look."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, ParamSpec
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+WIDTH = 5.4  # inches
+INK, FAINT = "#1b1f24", "#8a929c"
+
+UNITS = {
+    "distinctiveness": "distance to the nearest neighbour (activation)",
+    "reconstruction_error": "reconstruction error (squared share of the 95 % quantile)",
+    "norm": "norm (activation)",
+    "mean_distance": "mean distance to the nearest neighbours (activation)",
+    "pool_distance": "mean distance to the pool (activation)",
+}
+
+
+class MeasureStyle(NamedTuple):
+    """How a measure is drawn."""
+
+    color: str
+    marker: str
+    dash: str
+
+
+STYLES = {
+    "distinctiveness": MeasureStyle("#0072b2", "o", "-"),
+    "reconstruction_error": MeasureStyle("#d55e00", "s", "--"),
+    "norm": MeasureStyle("#009e73", "^", ":"),
+    "mean_distance": MeasureStyle("#56b4e9", "D", "-."),
+    "pool_distance": MeasureStyle("#cc79a7", "v", (0, (3, 1, 1, 1))),  # type: ignore[arg-type]
+}
+
+_STYLE: dict[str, Any] = {
+    "font.size": 10,
+    "font.family": "DejaVu Sans",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.axisbelow": True,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "grid.color": "#e4e7eb",
+    "legend.frameon": False,
+    "text.parse_math": False,  # a score may be called $x$
+    "svg.hashsalt": "distspc",  # the same figure is the same file
+    "figure.constrained_layout.use": True,
+}
+
+
+def _style() -> Any:
+    """Matplotlib's defaults, not the user's, and ours on top; the backend is nobody's business here."""
+    defaults = {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")}
+    return {**defaults, **_STYLE}
+
+
+def in_report_style(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw a figure in the style of the report, whatever the user's own settings."""
+
+    @functools.wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with mpl.rc_context(_style()):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def save_figure(figure: Figure, directory: str | Path, name: str) -> tuple[Path, Path]:
+    """Write a figure as PNG (200 dots per inch) and SVG; returns both paths."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    png, svg = directory / f"{name}.png", directory / f"{name}.svg"
+    with mpl.rc_context(_style()):
+        figure.savefig(png, dpi=200, facecolor="white")
+        figure.set_layout_engine("none")  # what was laid out stays: the second drawing need not find it again
+        figure.savefig(svg, dpi=200, facecolor="white", metadata={"Date": None})
+    return png, svg
+
+
+def short_layer(layer: str) -> str:
+    """Layer name on two lines, for a tick."""
+    return layer.replace("_", "\n")
+
+
+def plain_number(n: int) -> str:
+    """Integer with thin separators, as in 2,222."""
+    return f"{n:,}"

@@ -1,0 +1,67 @@
+"""The store as one NetCDF file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from distspc.errors import InputError
+from distspc.store import group as zarr_store
+from distspc.store.schema import StorePath
+
+
+def to_netcdf(store: StorePath, path: str | Path) -> Path:
+    """Write the results of a study, without activations and dictionaries, as one NetCDF-4 file with groups.
+
+    Parameters
+    ----------
+    store
+        Path of the store.
+    path
+        The file to write.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If the store holds nothing yet.
+    """
+    import json
+
+    import xarray as xr
+
+    tree = zarr_store.open_results(store)
+    groups = {}
+    for name, node in tree.children.items():
+        if name == "activations" or not node.has_data:
+            continue
+        dataset = node.to_dataset().drop_vars("dictionary", errors="ignore").load()
+        dataset.attrs = {
+            key: value if isinstance(value, str) else json.dumps(value) for key, value in dataset.attrs.items()
+        }
+        groups[name] = _plain(dataset)
+    if not groups:
+        raise InputError(f"{store} holds no results yet: run the study first")
+    if "failures" in tree.attrs:
+        groups["/"] = xr.Dataset(attrs={"failures": json.dumps(tree.attrs["failures"])})
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    xr.DataTree.from_dict(groups).to_netcdf(beside, engine="h5netcdf")
+    return beside.replace(path)
+
+
+def _plain(dataset: Any) -> Any:
+    """Give a dataset the types that NetCDF knows: text as objects, booleans as bytes."""
+    for name, variable in dataset.variables.items():
+        kind = variable.dtype.kind
+        if kind in "TU":
+            dataset[name] = variable.astype(object)
+        elif kind == "b":
+            dataset[name] = variable.astype("int8")
+        dataset[name].encoding = {}
+    return dataset

@@ -1,0 +1,48 @@
+"""One array of the store: codecs, fill values and attributes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from distspc.store import schema
+from distspc.store.schema import StorePath
+
+_FILL = {"f": np.nan, "i": -1, "b": False, "T": "", "U": ""}
+
+
+def _compressors() -> list[Any]:
+    # No shuffle: after ReLU half or more of the values are zeros, and byte shuffling breaks up their runs.
+    return [BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle"), Crc32cCodec()]
+
+
+def create_array(
+    store: StorePath,
+    group: str,
+    name: str,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dtype: str,
+    row: schema.Variable | None = None,
+) -> None:
+    """Make one array of a group."""
+    row = row or schema.variables(group)[name]
+    kind = "T" if dtype == "str" else np.dtype(dtype).kind
+    attributes: dict[str, Any] = {"long_name": row.long_name}
+    if kind in "fi":
+        attributes["units"] = row.units
+    zarr.create_array(
+        str(store),
+        name=f"{group}/{name}",
+        shape=shape,
+        chunks=chunks,
+        dtype=str if dtype == "str" else dtype,
+        compressors=_compressors(),
+        fill_value=_FILL[kind],
+        dimension_names=row.dims,
+        attributes=attributes,
+        overwrite=True,
+    )

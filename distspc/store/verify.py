@@ -1,0 +1,52 @@
+"""Damaged chunks, and what interrupted writers left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from distspc.errors import InputError
+from distspc.store.group import done, groups, notes
+from distspc.store.schema import StorePath
+
+
+def remove_partial_chunks(store: StorePath) -> int:
+    """Delete unfinished chunk files that a killed writer left behind; returns how many. Hold the store's lock."""
+    left = list(Path(store).rglob("*.partial"))
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
+
+
+def damaged_chunks(store: StorePath) -> Iterator[Path]:
+    """Read every chunk of the store; yields the files whose checksum or size is wrong.
+
+    Raises
+    ------
+    InputError
+        If there is no store.
+    """
+    if not notes(store) and not groups(store):
+        raise InputError(f"{store} is not a store yet: run the study first")
+    for group in groups(store):
+        for name, array in sorted(zarr.open_group(str(store), path=group, mode="r").arrays()):
+            yield from _damaged(Path(store) / group / name, array, done(store, group, name))
+
+
+def _damaged(folder: Path, array: zarr.Array, there: np.ndarray) -> Iterator[Path]:
+    for chunk in np.argwhere(there).tolist():
+        try:
+            array[tuple(slice(i * c, (i + 1) * c) for i, c in zip(chunk, array.chunks, strict=True))]
+        except Exception:  # whatever a codec makes of damaged bytes
+            yield folder.joinpath("c", *map(str, chunk))
+
+
+def remove_damaged(store: StorePath) -> list[Path]:
+    """Delete the damaged chunks, so that the next run makes them again; returns their files. Hold the store's lock."""
+    bad = list(damaged_chunks(store))
+    for path in bad:
+        path.unlink()
+    return bad

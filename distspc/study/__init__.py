@@ -1,0 +1,1 @@
+"""The study file, and the images that it names."""

@@ -1,0 +1,69 @@
+"""Work cut into ranges, and the tasks made of it: their names, and what they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import dask
+
+from distspc.errors import InputError
+
+
+def ranges(n: int, size: int) -> tuple[tuple[int, int], ...]:
+    """Half-open ranges that cover ``0..n`` in steps of `size`; the last may be shorter.
+
+    >>> ranges(5, 2)
+    ((0, 2), (2, 4), (4, 5))
+    """
+    return tuple((start, min(start + size, n)) for start in range(0, n, size))
+
+
+def task_key(stage: str, layer: str, token: str, *index: int) -> str:
+    """Name of a task; the dashboard groups by what stands before the first hyphen.
+
+    >>> task_key("distances", "fc2", "1a2b", 3)
+    'distances:fc2-1a2b-0003'
+    """
+    return "-".join([f"{stage}:{layer}" if layer else stage, token, *(f"{i:04d}" for i in index)])
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A task's InputError as its result: Dask computes again what raises, and the input would be no better then."""
+
+    error: InputError
+
+
+_as_values: ContextVar[bool] = ContextVar("refusals_as_values", default=False)
+
+
+@contextmanager
+def refusals_as_values() -> Iterator[None]:
+    """Inside this block `task` makes tasks that return a `Refusal` instead of raising InputError, for `compute`."""
+    token = _as_values.set(True)
+    try:
+        yield
+    finally:
+        _as_values.reset(token)
+
+
+def task(function: Callable[..., Any], **options: Any) -> Any:
+    """Make a function one of Dask's, as `dask.delayed`; what a task refused, those that rest on it refuse too."""
+    return dask.delayed(partial(_answer, function) if _as_values.get() else function, pure=False, **options)
+
+
+def _answer(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    for given in (*arguments, *named.values()):
+        for value in given if isinstance(given, list) else [given]:
+            if isinstance(value, Refusal):
+                return value
+    try:
+        return function(*arguments, **named)
+    except InputError as error:
+        error.__cause__ = error.__context__ = None  # tracebacks would keep the task's arrays
+        return Refusal(error.with_traceback(None))

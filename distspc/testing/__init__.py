@@ -1,0 +1,1 @@
+"""Synthetic stores and probes of workers, for tests."""
