@@ -49,7 +49,7 @@ def extract_activations(
     layers
         Wanted layers.
     weights, digest, preprocessing, precision, seed
-        The network (see `distspc.extraction.network.choose_network`).
+        The network (see `distspc.extraction.network.resolve_network`).
     batch_size
         Images per forward pass; changes no value by more than rounding.
     dtype

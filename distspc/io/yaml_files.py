@@ -53,7 +53,7 @@ def read_yaml(path: Path, *, what: str) -> dict[str, Any]:
     path
         File.
     what
-        What the file is, in messages: ``study file``, ``profile``.
+        What the file is, in messages: ``study file``, ``profile file``.
 
     Raises
     ------
@@ -68,12 +68,10 @@ def read_yaml(path: Path, *, what: str) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=PlainLoader)
     except FileNotFoundError:
         raise InputError(f"there is no {what} {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as text: {error}") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise InputError(f"{path} is not plain YAML: {error}") from None
+    except (OSError, yaml.YAMLError, RecursionError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as YAML: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path} must be a mapping of keys to values, not {type(content).__name__}")
     return content

@@ -28,7 +28,7 @@ PROFILES = {
     "a list": ("- local\n", "must be a mapping of keys to values, not list"),
     "no YAML": ("distspc: {", "p.yaml cannot be read as YAML"),
     "UTF-16": (LOCAL.encode("utf-16"), "p.yaml cannot be read as YAML"),
-    "a megabyte": (b"#" * 1_000_001, "1,000,001 bytes; a profile is a page of YAML"),
+    "a megabyte": (b"#" * 1_000_001, "1,000,001 bytes; a profile file is a page of YAML"),
     "a folder": (lambda file: file.mkdir(), "p.yaml cannot be read as YAML: .*directory"),
     "a pipe": (os.mkfifo, "p.yaml.* is not a regular file"),
     "a device": (lambda file: file.symlink_to("/dev/zero"), "p.yaml.* is not a regular file"),

@@ -98,8 +98,8 @@ def test_verify_finds_and_removes_damage_and_a_run_mends_it(study, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["run", "no.yaml"], "error: there is no file no.yaml"),
-        (["status", "no.yaml"], "error: there is no file no.yaml"),
+        (["run", "no.yaml"], "error: there is no study file no.yaml"),
+        (["status", "no.yaml"], "error: there is no study file no.yaml"),
         (["relate"], "give a study file, or --measures"),
         (["relate", "--measures", "no.csv", "--scores", "no.csv", "--by", "x"], "no.csv: there is no such file"),
         (["job-script", "--profile", "local"], "slurm-cpu"),

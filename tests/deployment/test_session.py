@@ -429,7 +429,7 @@ def test_a_task_that_kills_its_workers_is_told_in_a_sentence():
         with deploy("local", overrides=overrides) as client:
             client.submit(crash, pure=False).result(timeout=WAIT_S)
 
-    with pytest.raises(WorkerError, match=r"task die-.* lost its worker 1 times: it died without a word"):
+    with pytest.raises(WorkerError, match=r"task crash-.* lost its worker 1 times: it died without a word"):
         run()
 
 
@@ -473,7 +473,7 @@ def test_errors_of_the_work_itself_pass_as_they_are():
 
 SCRIPT = """
 import signal
-from distspc.deploy import deploy
+from distspc import deploy
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & ignores Ctrl-C
     with deploy("local", overrides=["workers=2", "cores-per-worker=1"]) as client:
@@ -578,7 +578,7 @@ def test_last_words_of_jobs_without_a_log():
 
 def test_profiles_need_neither_dask_jobqueue_nor_tensorflow():
     code = (
-        "import sys; from distspc.deploy import load_profile; load_profile('slurm-cpu').shape; "
+        "import sys; from distspc import load_profile; load_profile('slurm-cpu').shape; "
         "assert not {'dask_jobqueue', 'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
@@ -586,7 +586,7 @@ def test_profiles_need_neither_dask_jobqueue_nor_tensorflow():
 
 def test_importing_dask_jobqueue_leaves_ctrl_c_as_it_was():
     code = (
-        "import signal; from distspc.deploy import job_script; before = signal.getsignal(signal.SIGINT); "
+        "import signal; from distspc import job_script; before = signal.getsignal(signal.SIGINT); "
         "job_script('slurm-cpu'); assert signal.getsignal(signal.SIGINT) is before"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
@@ -595,10 +595,10 @@ def test_importing_dask_jobqueue_leaves_ctrl_c_as_it_was():
 def test_importing_dask_jobqueue_in_a_thread_loses_no_handler_that_the_main_thread_sets():
     code = """
 import builtins, signal, threading
-from distspc.deployment.shutdown import handlers_kept
+from distspc.deployment.shutdown import preserve_signal_handlers
 inside, done = threading.Event(), threading.Event()
 def load():
-    with handlers_kept():
+    with preserve_signal_handlers():
         inside.set()
         assert done.wait(30)
         import dask_jobqueue

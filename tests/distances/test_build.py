@@ -82,7 +82,7 @@ def cut(monkeypatch):
     """Choose how a layer is cut: whole rows, or feature tiles."""
 
     def choose(kind: str) -> None:
-        monkeypatch.setattr(distance_plan, "REREAD", {"whole rows": np.inf, "feature tiles": -np.inf}[kind])
+        monkeypatch.setattr(distance_plan, "MAX_REREAD_SHARE", {"whole rows": np.inf, "feature tiles": -np.inf}[kind])
 
     return choose
 
@@ -344,8 +344,8 @@ def test_any_tiling_same_answer(tmp_path_factory, data):
 
 def _run_cut(path: Path, reread: float, least: bool, **options: Any) -> dict[str, np.ndarray]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distance_plan, "REREAD", reread)
-        patch.setattr(distance_plan, "_FIXED", 0)
+        patch.setattr(distance_plan, "MAX_REREAD_SHARE", reread)
+        patch.setattr(distance_plan, "_FIXED_NBYTES", 0)
         if least:
             patch.setattr(distance_plan, "IMAGES_PER_TASK", 8)
             patch.setattr(distance_plan, "TILE_ROWS", 4)

@@ -118,7 +118,7 @@ def test_an_interrupt_ends_all_at_the_next_tile():
     script = """
 import os, signal, sys, threading, time
 import numpy as np
-from distspc import distance_tasks
+from distspc.distances import reading
 from distspc.distances.tile_stream import TileStream
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & ignores Ctrl-C
 stream = TileStream(lambda images, buffer: images, [(i, i + 1) for i in range(1000)], [np.zeros(1)] * 2, 2)

@@ -84,8 +84,9 @@ def assert_close(found, wanted):
 EXTRACT = """
 import sys
 import numpy as np
-from distspc.extraction.network import choose_network, load_network
-recipe = choose_network("random", layers={layers!r})
+from distspc.extraction.network import load_network
+from distspc.extraction.network_spec import resolve_network
+recipe = resolve_network("random", layers={layers!r})
 np.savez(sys.argv[2], **load_network(recipe, 2).activations(np.load(sys.argv[1])))
 """
 
@@ -361,8 +362,8 @@ def test_wrong_settings_name_what_is_allowed(settings, said):
 
 def test_choosing_loads_no_keras():
     code = (
-        "import sys; from distspc.extraction.network import choose_network, layer_shapes;"
-        "layer_shapes(choose_network('random', layers=['fc2']));"
+        "import sys; from distspc.extraction.network import layer_shapes; from distspc.extraction.network_spec import resolve_network;"
+        "layer_shapes(resolve_network('random', layers=['fc2']));"
         "assert not {'keras', 'tensorflow', 'torch', 'jax'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,8 +10,9 @@ TASKS = {
     "distspc.extraction.npy_import": ["_import"],
     "distspc.distances.whole_rows": ["search_rows"],
     "distspc.distances.feature_tiles": ["search_products", "multiply_features", "add_partials"],
-    "distspc.distances.build": ["finish_layer"],
-    "distspc.reconstruction.build": ["gather_units", "fit_seed"],
+    "distspc.distances.finish": ["finish_layer"],
+    "distspc.reconstruction.gather": ["gather_units"],
+    "distspc.reconstruction.fit": ["fit_seed"],
 }
 CALLS = itertools.count(1)
 

@@ -13,12 +13,13 @@ import pytest
 from distspc.cli.main import main
 from distspc.deployment.session import deploy
 from distspc.distances import build as distances
-from distspc.distances import whole_rows as distance_search
+from distspc.distances import finish, whole_rows
 from distspc.errors import InputError, StoreMismatchError
-from distspc.extraction import npy_import as imported
+from distspc.extraction import npy_import
 from distspc.pipeline.compute import compute, compute_parts
 from distspc.pipeline.run import Study, run_stages
-from distspc.reconstruction import build as reconstruction
+from distspc.reconstruction import build as reconstruct
+from distspc.reconstruction import fit
 from distspc.results.tidy import tidy_table
 from distspc.store import group as zarr_store
 from distspc.store.failures import Failure, keep_failures, stored_failures
@@ -92,17 +93,16 @@ def executed(monkeypatch):
 
         return call
 
-    for module, name in (
-        (reconstruction, "fit_seed"),
-        (distances, "search_rows"),
-        (distances, "finish_layer"),
-        (imported, "_import"),
+    for modules, name in (
+        ((fit, reconstruct), "fit_seed"),
+        ((whole_rows, distances), "search_rows"),
+        ((finish, distances), "finish_layer"),
+        ((npy_import,), "_import"),
     ):
         # A worker looks a function up by the name of its own module.
-        replaced = counted(getattr(module, name))
-        monkeypatch.setattr(module, name, replaced)
-        if name == "search_rows":
-            monkeypatch.setattr(distance_search, name, replaced)
+        replaced = counted(getattr(modules[0], name))
+        for module in modules:
+            monkeypatch.setattr(module, name, replaced)
     return counts
 
 

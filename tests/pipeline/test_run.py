@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from distspc.distances import build as distances
+from distspc.distances import finish, reading
 from distspc.errors import InputError, StoreMismatchError, WorkerError
 from distspc.pipeline.compute import task_memory
 from distspc.pipeline.run import Study, run_stages
@@ -143,7 +143,8 @@ def test_memory_of_distance_tasks_is_given_back_with_their_stage(finished, tmp_p
     store, n_released = tmp_path / "s.zarr", []
     shutil.copytree(finished.store, store)
     zarr_store.remove(store, "distances")
-    monkeypatch.setattr(distances, "release", lambda: n_released.append(1))
+    for module in (finish, reading):
+        monkeypatch.setattr(module, "release", lambda: n_released.append(1))
     finished.model_copy(update={"store": store}).run(stages=["distances"])
     assert len(n_released) == len(finished.layers) + 1  # before the last task of each layer, and after the stage
 

@@ -134,7 +134,7 @@ def test_adapt_follows_the_work_down_to_none(queue, logs, until):
 SCRIPT = """
 import signal
 import sys
-from distspc.deploy import deploy
+from distspc import deploy
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & ignores Ctrl-C
     with deploy("testbed", overrides=["death-timeout=4"], log_directory=sys.argv[1]) as client:
@@ -168,7 +168,7 @@ def test_an_interrupted_run_leaves_no_job(queue, logs, tmp_path, until, number):
 
 OWN = """
 import sys
-from distspc.deploy import deploy
+from distspc import deploy
 from distspc.testing.workers import blas_threads
 if __name__ == "__main__":
     own = ["workers=1", "cores=2", "interface=lo"]

@@ -87,13 +87,13 @@ def test_a_study_cannot_be_changed(tmp_path):
         ("store: s\nimages: {table: t.csv, fillers: F}\n", "`fillers` goes with `targets`"),
         (SHORT + "profiles: {extrakt: slurm-gpu}\n", "profiles.extrakt"),
         ("store: &a s\nactivations: *a\n", "line 2: aliases"),
-        (SHORT + "store: t\n", "line 3: key 'store' stands twice"),
-        ("store: !!python/object/apply:os.system ['true']\n", "is not plain YAML"),
+        (SHORT + "store: t\n", "line 3: duplicate key 'store'"),
+        ("store: !!python/object/apply:os.system ['true']\n", "cannot be read as YAML"),
         ("- store\n", "must be a mapping of keys to values, not list"),
         ("", "must be a mapping of keys to values, not NoneType"),
-        ("{", "is not plain YAML"),
-        ("store: \x07", "is not plain YAML"),
-        ("[" * 5000, "is not plain YAML"),
+        ("{", "cannot be read as YAML"),
+        ("store: \x07", "cannot be read as YAML"),
+        ("[" * 5000, "cannot be read as YAML"),
         ("#" * 1_000_001, "a study file is a page of YAML"),
     ],
 )
@@ -108,12 +108,12 @@ def test_profile_files_stand_beside_the_study(tmp_path):
 
 
 def test_missing_and_binary_files_are_named(tmp_path):
-    with pytest.raises(InputError, match="there is no file"):
+    with pytest.raises(InputError, match="there is no study file"):
         StudyFile.from_file(tmp_path / "no.yaml")
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="cannot be read as text"):
+    with pytest.raises(InputError, match="cannot be read as YAML"):
         StudyFile.from_file(tmp_path / "b.yaml")
-    with pytest.raises(InputError, match="cannot be read as text"):
+    with pytest.raises(InputError, match="cannot be read as YAML"):
         StudyFile.from_file(tmp_path)
 
 

@@ -94,7 +94,7 @@ def _content(name: str) -> dict[str, Any]:
         path = profile_folder() / f"{name}.yaml"
         if not path.is_file():
             raise InputError(_no_profile(name))
-    return read_yaml(path, what="profile")
+    return read_yaml(path, what="profile file")
 
 
 def _no_profile(name: str) -> str:
