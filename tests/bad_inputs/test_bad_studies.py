@@ -28,7 +28,7 @@ STUDIES = {
     "a folder": (lambda file: file.mkdir(), "cannot be read as YAML: .*directory"),
     "a pipe": (os.mkfifo, "study.yaml: is not a regular file"),
     "a device": (lambda file: file.symlink_to("/dev/zero"), "study.yaml: is not a regular file"),
-    "a dangling link": (lambda file: file.symlink_to("nowhere"), "there is no file .*study.yaml"),
+    "a dangling link": (lambda file: file.symlink_to("nowhere"), "there is no study file .*study.yaml"),
     "a link to itself": (lambda file: file.symlink_to("study.yaml"), "cannot be read as YAML: .*symbolic links"),
     "a key twice": (with_line("store: other.zarr"), "line 4: duplicate key .store."),
     "a key that is a number": (with_line("1: x"), "1: 1 is not possible; Keys should be strings"),
