@@ -82,7 +82,7 @@ STUDIES = {
     "aliases that explode": (LAUGHS, r"line 2: aliases \(\*name\) are not allowed; write the value out"),
     "an alias of itself": ("store: &a [*a]\nactivations: A\n", "aliases .* are not allowed"),
     "a merged key": ("x: &x {a: 1}\nreconstruction:\n  <<: *x\n", "aliases .* are not allowed"),
-    "a tag that runs code": (f"store: !!python/object/apply:{HARM}\n", "cannot be read as YAML: .*constructor for the tag"),
+    "a tag that runs code": (f"store: !!python/object/apply:{HARM}\n", "as YAML: .*constructor for the tag"),
     "a tag that makes objects": (
         "store: !!python/object/new:subprocess.Popen [[touch, harmed]]\n",
         "cannot be read as YAML",

@@ -362,7 +362,8 @@ def test_wrong_settings_name_what_is_allowed(settings, said):
 
 def test_choosing_loads_no_keras():
     code = (
-        "import sys; from distspc.extraction.network import layer_shapes; from distspc.extraction.network_spec import resolve_network;"
+        "import sys; from distspc.extraction.network import layer_shapes; "
+        "from distspc.extraction.network_spec import resolve_network; "
         "layer_shapes(resolve_network('random', layers=['fc2']));"
         "assert not {'keras', 'tensorflow', 'torch', 'jax'} & set(sys.modules)"
     )
