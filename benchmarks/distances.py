@@ -28,8 +28,8 @@ from distspc.deployment.session import deploy
 from distspc.distances.build import nearest_distances
 from distspc.layers import LAYERS
 from distspc.messages import format_nbytes
-from distspc.store import group as zarr_store
 from distspc.store.chunks import activation_chunks
+from distspc.store.store import Store
 from distspc.tasks import ranges
 from distspc.testing.stores import image_ids, write_image_table
 
@@ -79,12 +79,10 @@ def write_store(path: Path, layer: str, activations: Activations) -> None:
     ids = image_ids(a.n_targets, a.n_images - a.n_targets)
     write_image_table(path, ids, a.n_targets)
     sizes = activation_chunks(a.n_images, a.n_features)
-    zarr_store.allocate(
-        path, f"activations/{layer}", coords={"image": ids, "feature": a.n_features}, chunks=sizes, recipe={}
-    )
+    Store(path).layer(layer).allocate(coords={"image": ids, "feature": a.n_features}, chunks=sizes, recipe={})
     for start, stop in ranges(a.n_images, sizes["image"]):
         rows = a.rows(start, stop)
-        zarr_store.write(path, f"activations/{layer}", "activation", rows, image=slice(start, stop))
+        Store(path).layer(layer).write("activation", rows, image=slice(start, stop))
 
 
 @contextmanager
@@ -107,7 +105,7 @@ def peak_nbytes() -> int:
 
 def ours(client: Client, path: Path, layer: str, memory_gib: float) -> tuple[float, int, np.ndarray]:
     """Seconds from store to neighbours, bytes the worker read, positions of the neighbours."""
-    zarr_store.remove(path, "distances")
+    Store(path).distances.remove()
     before = sum(client.run(read_by_process).values())
     started = time.perf_counter()
     tasks = nearest_distances(path, layer=layer, memory_nbytes=int(0.6 * memory_gib * 2**30))
@@ -115,7 +113,7 @@ def ours(client: Client, path: Path, layer: str, memory_gib: float) -> tuple[flo
         future.result()
     seconds = time.perf_counter() - started
     read = sum(client.run(read_by_process).values()) - before
-    return seconds, read, zarr_store.read(path, "distances", "neighbour_index", layer=0)[:, 0]
+    return seconds, read, Store(path).distances.read("neighbour_index", layer=0)[:, 0]
 
 
 def ceiling(n: int = 4000, repeat: int = 4) -> float:
@@ -185,7 +183,7 @@ def peers(args: argparse.Namespace, folder: Path) -> None:
             for _ in range(args.repeat):
                 runs.append(ours(client, path, layer, args.memory))
                 top.append(ceiling())
-        loaded, x = timed(lambda: zarr_store.read(path, f"activations/{layer}", "activation"))  # noqa: B023
+        loaded, x = timed(lambda: Store(path).layer(layer).read("activation"))  # noqa: B023
         truth = true_neighbours(x, args.targets)
         rows = [("distspc, from the store", min(run[0] for run in runs), runs[-1][2])]
         for name, search, repeat in (
@@ -219,7 +217,7 @@ def stream(args: argparse.Namespace, folder: Path, layer: str) -> None:
         with worker(memory) as client:
             seconds, read, _ = ours(client, path, layer, memory)
             peak = max(client.run(peak_nbytes).values())
-        counts = {name: int(zarr_store.read(path, "distances", name)[0]) for name in ("n_rescored", "bytes_read")}
+        counts = {name: int(Store(path).distances.read(name)[0]) for name in ("n_rescored", "bytes_read")}
         print(f"{layer} x {args.images} images, {args.targets} targets, worker of {memory:g} GiB:")
         print(f"  {seconds:.1f} s, {work / seconds:.0f} GFLOP/s, {work / seconds / top:.2f} of the ceiling ({top:.0f})")
         print(f"  read by the worker {format_nbytes(read)}, stored {format_nbytes(size)}: {read / size:.3f}")

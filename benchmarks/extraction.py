@@ -26,6 +26,7 @@ import numpy as np
 
 from distspc.deployment.session import deploy
 from distspc.layers import LAYERS
+from distspc.store.store import Store
 
 PHOTOGRAPHS = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg", "hubble_deep_field.jpg", "retina.jpg")
 SIDE = 256
@@ -181,8 +182,8 @@ def end_to_end(settings: argparse.Namespace, photographs: Path, store: Path, lay
         used = sum(client.run(time.process_time).values())
         start = time.perf_counter()
         sources = listing.list_images(photographs)
-        rows = client.gather(client.compute(inventory.scan_images(store, sources)))
-        inventory.write_images(store, sources, rows)
+        rows = client.gather(client.compute(inventory.scan_images(Store(store), sources)))
+        inventory.write_images(Store(store), sources, rows)
         client.gather(client.compute(build.extract_activations(store, **options)))
         end = time.perf_counter()
         used = sum(client.run(time.process_time).values()) - used

@@ -24,7 +24,7 @@ from distspc.messages import format_nbytes
 from distspc.pipeline.cost import Rates, Resources, measure_gflops, plan_study
 from distspc.pipeline.run import Study
 from distspc.report.problems import seed_pairs
-from distspc.store import group as zarr_store
+from distspc.store.store import Store
 from distspc.study.file import STAGES
 
 SIDE = 256
@@ -184,12 +184,12 @@ def print_stages(study: Study, folder: Path, resources: Resources, counts: dict[
 
 def print_layers(study: Study) -> None:
     """How training went by layer, over its seeds."""
-    pairs, _ = seed_pairs(study.store, study.layers)
+    pairs, _ = seed_pairs(study.stored, study.layers)
     stored = {
-        name: zarr_store.read(study.store, "reconstruction", name)
+        name: Store(study.store).reconstruction.read(name)
         for name in ("training_error", "n_steps", "converged", "n_shortened", "smallest_step", "encode_steps")
     }
-    known = zarr_store.labels(study.store, "reconstruction", "layer")
+    known = Store(study.store).reconstruction.labels("layer")
     print("\n| layer | error of the first batches | of the last | iterations a batch | of the code of all images | "
           "batches shortened | shortest step | batches not converged | r between seeds |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|---|")

@@ -21,7 +21,7 @@ from distspc.distances.build import nearest_distances
 from distspc.extraction import build
 from distspc.images import inventory, listing
 from distspc.reconstruction.build import fit_sparse_code
-from distspc.store import group as zarr_store
+from distspc.store.store import Store
 
 sys.path.insert(0, str(Path(__file__).parent))
 from extraction import write_crops
@@ -65,19 +65,19 @@ def measures(
 ) -> dict[str, dict[str, np.ndarray]]:
     """Distance, neighbour and reconstruction error of every target by layer."""
     sources = listing.list_images(photographs)
-    inventory.write_images(store, sources, run(inventory.scan_images(store, sources)))
+    inventory.write_images(Store(store), sources, run(inventory.scan_images(Store(store), sources)))
     run(build.extract_activations(store, layers=settings.layers, weights="random", **options))
     found = {}
     for layer in settings.layers:
         run(nearest_distances(store, layer=layer))
         sizes = {"n_units": settings.units, "n_codewords": settings.codewords, "n_batches": settings.batches}
         run(fit_sparse_code(store, layer=layer, seeds=[0], batch_size=50, sparsity=0.001, **sizes))
-        at = {"layer": zarr_store.position(store, "distances", "layer", layer)}
-        here = {"layer": zarr_store.position(store, "reconstruction", "layer", layer), "seed": 0}
+        at = {"layer": Store(store).distances.position("layer", layer)}
+        here = {"layer": Store(store).reconstruction.position("layer", layer), "seed": 0}
         found[layer] = {
-            "distance": zarr_store.read(store, "distances", "distance", neighbour=0, **at),
-            "neighbour": zarr_store.read(store, "distances", "neighbour_index", neighbour=0, **at),
-            "error": zarr_store.read(store, "reconstruction", "error", **here),
+            "distance": Store(store).distances.read("distance", neighbour=0, **at),
+            "neighbour": Store(store).distances.read("neighbour_index", neighbour=0, **at),
+            "error": Store(store).reconstruction.read("error", **here),
         }
     return found
 

@@ -38,7 +38,7 @@ from distspc.messages import format_nbytes
 from distspc.pipeline.compute import MEMORY_SHARE, compute, task_memory
 from distspc.pipeline.cost import Resources, measure_gflops, plan_study
 from distspc.reconstruction.build import fit_sparse_code
-from distspc.store import group as zarr_store
+from distspc.store.store import Store
 from distspc.study.file import StudyFile
 from distspc.testing.stores import image_ids, make_store, write_image_table
 
@@ -115,8 +115,8 @@ def prepare(settings: argparse.Namespace, folder: Path) -> dict[str, Build]:
     """Write what the stages start from; give a function for each that builds its tasks anew."""
     photographs, store = folder / "photographs.zarr", folder / "synthetic.zarr"
     sources = listing.list_images(write_crops(folder / "Images", settings.images))
-    rows = [task.compute(scheduler="synchronous") for task in inventory.scan_images(photographs, sources)]
-    inventory.write_images(photographs, sources, rows)
+    rows = [task.compute(scheduler="synchronous") for task in inventory.scan_images(Store(photographs), sources)]
+    inventory.write_images(Store(photographs), sources, rows)
     half = settings.rows // 2
     sizes = {layer: LAYERS[layer].n_features for layer in ("block5_pool", "fc1", "fc2")}
     make_store(store, n_targets=half, n_fillers=settings.rows - half, layers=sizes)
@@ -124,19 +124,19 @@ def prepare(settings: argparse.Namespace, folder: Path) -> dict[str, Build]:
     shutil.copytree(store, folder / "again.zarr")
 
     def extract(_: Client) -> list[Delayed]:
-        zarr_store.remove(photographs, "activations")
+        Store(photographs)["activations"].remove()
         return extract_activations(photographs, layers=list(LAYERS), weights="random")
 
     def measure_distances(client: Client) -> list[Delayed]:
         built = []
         for path in (store, folder / "again.zarr"):
-            zarr_store.remove(path, "distances")
+            Store(path).distances.remove()
             for layer in sizes:
                 built += nearest_distances(path, layer=layer, memory_nbytes=task_memory(client))
         return built
 
     def reconstruct(client: Client) -> list[Delayed]:
-        zarr_store.remove(store, "reconstruction")
+        Store(store).reconstruction.remove()
         shutil.rmtree(f"{store}.units", ignore_errors=True)
         built = []
         for layer in ("fc1", "fc2"):
@@ -193,7 +193,7 @@ def graph(settings: argparse.Namespace, folder: Path) -> None:
     seconds, _ = timed(write_image_table, store, ids, settings.targets)
     rows["extract"] = size(*timed(extract_activations, store, layers=list(LAYERS), weights="random"))
     touched, n_chunks = timed(touch_chunks, store)
-    asked = sum(timed(zarr_store.done, store, f"activations/{layer}", "activation")[0] for layer in LAYERS)
+    asked = sum(timed(Store(store).layer(layer).done, "activation")[0] for layer in LAYERS)
 
     def all_distances() -> list[Delayed]:
         return [t for layer in LAYERS for t in nearest_distances(store, layer=layer, memory_nbytes=memory)]
@@ -220,7 +220,7 @@ def touch_chunks(store: Path) -> int:
     count = 0
     for layer in LAYERS:
         group = f"activations/{layer}"
-        n_rows, n_columns = zarr_store.done(store, group, "activation").shape
+        n_rows, n_columns = Store(store)[group].done("activation").shape
         for row in range(n_rows):
             chunk = store / group / "activation" / "c" / str(row)
             chunk.mkdir(parents=True)

@@ -118,7 +118,7 @@ def through_dask(n_batches: int) -> None:
     from distspc.layers import LAYERS
     from distspc.pipeline.compute import compute
     from distspc.reconstruction.build import fit_sparse_code
-    from distspc.store import group as zarr_store
+    from distspc.store.store import Store
     from distspc.testing.stores import make_store
 
     sizes = {layer: 2048 for layer in LAYERS}
@@ -129,7 +129,7 @@ def through_dask(n_batches: int) -> None:
         make_store(path, n_targets=N_TARGETS, n_fillers=N_IMAGES - N_TARGETS, layers=sizes, activations=values)
         del values
         for n_workers in (1, 2):
-            zarr_store.remove(path, "reconstruction")
+            Store(path).reconstruction.remove()
             with (
                 LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0") as cluster,
                 Client(cluster) as client,

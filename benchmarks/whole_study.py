@@ -50,7 +50,7 @@ from distspc.messages import format_nbytes
 from distspc.pipeline.compute import compute, task_memory
 from distspc.pipeline.cost import Rates, Resources, fit_rates, measure_gflops, plan_study
 from distspc.pipeline.run import Study
-from distspc.store import group as zarr_store
+from distspc.store.store import Store
 from distspc.study.file import STAGES
 from distspc.tasks import ranges
 from distspc.testing.stores import make_store
@@ -265,9 +265,9 @@ def bytes_per_s(store: str, layers: list[str], limit_s: float = 2.0) -> float:
     while time.perf_counter() - start < limit_s:
         for layer in layers:
             group = f"activations/{layer}"
-            n, size = zarr_store.sizes(store, group)["image"], zarr_store.chunks(store, group, "activation")["image"]
+            n, size = Store(store)[group].sizes["image"], Store(store)[group].chunks("activation")["image"]
             for a, b in ranges(n, size):
-                nbytes += zarr_store.read(store, group, "activation", image=slice(a, b)).nbytes
+                nbytes += Store(store)[group].read("activation", image=slice(a, b)).nbytes
     return nbytes / (time.perf_counter() - start)
 
 
@@ -284,7 +284,7 @@ def distance_efficiency(client, folder: Path, resources: Resources, rates: Rates
     for _ in range(3):  # the first imports
         tasks = []
         for store in stores:
-            zarr_store.remove(store, "distances")
+            Store(store).distances.remove()
             tasks += nearest_distances(store, layer=layer, memory_nbytes=task_memory(client))
         tries.append(timed(compute, tasks, client, label="distances")[0])
     for store in stores:
@@ -297,14 +297,14 @@ def distance_efficiency(client, folder: Path, resources: Resources, rates: Rates
 
 def inner_steps(study: Study) -> tuple[float, float, float]:
     """Inner steps a batch: as taken, and as expected in the method's training; steps of the code of all images."""
-    steps = zarr_store.read(study.store, "reconstruction", "n_steps")
+    steps = Store(study.store).reconstruction.read("n_steps")
     n, total = steps.shape[-1], METHOD["batches"]
     later = steps[..., n // 2 :].mean()
     whole = (steps.sum(axis=-1).mean() + later * (total - n)) / total
     return (
         float(steps.mean()),
         float(whole),
-        float(zarr_store.read(study.store, "reconstruction", "encode_steps").mean()),
+        float(Store(study.store).reconstruction.read("encode_steps").mean()),
     )
 
 
@@ -369,7 +369,7 @@ def distance_terms(settings: argparse.Namespace, study: Study, folder: Path) -> 
     read = subtracted = features = 0.0
     n_files = min(settings.authors_files, sum(count(study).values()))
     for layer in study.layers:
-        values = zarr_store.read(study.store, f"activations/{layer}", "activation", image=slice(0, n_files))
+        values = Store(study.store).layer(layer).read("activation", image=slice(0, n_files))
         files = [folder / f"{layer}-{i}.npy" for i in range(n_files)]
         for file, row in zip(files, values, strict=True):
             np.save(file, row[None])
@@ -397,7 +397,7 @@ def distance_terms(settings: argparse.Namespace, study: Study, folder: Path) -> 
 def training_terms(study: Study, rates: Rates, n_batches: int = 2, n_rows: int = 2048) -> list[tuple]:
     """Literal training and encoding: two SVDs a step and the rest; one process with all cores."""
     oracle, layer = load_oracle(), study.layers[-1]
-    activations = zarr_store.read(study.store, f"activations/{layer}", "activation")
+    activations = Store(study.store).layer(layer).read("activation")
     rng, _, x, phi = oracle.draw(0, activations, METHOD["units"], METHOD["codewords"])
     seconds, (phi, _, steps, _) = timed(oracle.train, x, phi, rng, n_batches, METHOD["batch-size"])
     code = np.random.default_rng(0).standard_normal((METHOD["batch-size"], METHOD["codewords"]))
@@ -495,7 +495,7 @@ def check(
     total, taken = sum(foretold.values()), sum(real.values())
     print(f"| in all | {total:.0f} | {taken:.0f} | **{total / taken:.2f}** | {sum(plain.values()):.0f} | | |")
     _, _, encode_steps = inner_steps(study)
-    steps = zarr_store.read(study.store, "reconstruction", "n_steps").mean()
+    steps = Store(study.store).reconstruction.read("n_steps").mean()
     print(f"\ninner steps a batch: {rates.train_steps:.1f} expected, {steps:.1f} taken; "
           f"of the code of all images {rates.test_steps:.0f} and {encode_steps:.0f}")  # fmt: skip
 

@@ -11,7 +11,6 @@ from rich.table import Table
 
 from distspc.messages import format_duration, format_nbytes
 from distspc.pipeline.connections import DEFAULT_PROFILE
-from distspc.store import group as zarr_store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,9 +69,9 @@ def summary(study: Study, outcome: Outcome) -> str:
         lines.append("Done: " + ", ".join(f"{label} ({n} tasks)" for label, n in outcome.computed.items()))
     elif not outcome.failures:
         lines.append("Nothing to do: everything asked for is already in the store.")
-    if zarr_store.exists(study.store, "distances") and zarr_store.exists(study.store, "reconstruction"):
+    if study.stored.distances.exists() and study.stored.reconstruction.exists():
         lines.append(table(_by_layer(study, shown)))
-    if shown["with_scores"] and zarr_store.exists(study.store, "relations"):
+    if shown["with_scores"] and study.stored.relations.exists():
         lines.append(table(_relations(study)))
     lines += _left_out(study, shown)
     lines += [failure.sentence for failure in outcome.failures]
@@ -86,7 +85,7 @@ def _left_out(study: Study, shown: Shown) -> list[str]:
     """What was left out or converted, warnings first; nothing in a clean study."""
     from distspc.report.problems import left_out
 
-    notices = left_out(study.store, study.layers, with_scores=shown["with_scores"])
+    notices = left_out(study.stored, study.layers, with_scores=shown["with_scores"])
     ordered = sorted(notices, key=lambda notice: not notice.warning)
     texts = [f"  {'warning: ' if notice.warning else ''}{notice.text}" for notice in ordered]
     return ["What was left out or converted:", *texts] if texts else []
@@ -107,7 +106,7 @@ def _relations(study: Study) -> pd.DataFrame:
     from distspc.report.numbers import p_cell
     from distspc.results.stored_tables import read_table_of
 
-    frame = read_table_of(study.store, "relations")
+    frame = read_table_of(study.stored.relations)
     plain = frame[(frame["method"] == "pearson") & (frame["given"] == "")]
     main = plain[plain["measure"].isin(["distinctiveness", "reconstruction_error"])]
     told = [p_cell(p, n_bootstrap=study.relate.bootstrap) for p in main["p"]]

@@ -291,9 +291,9 @@ def verify(study: StudyArgument) -> None:
     from distspc.store.access import lock
     from distspc.store.verify import remove_damaged
 
-    path = Study.from_file(study).store
-    with lock(path):
-        bad = remove_damaged(path)
+    store = Study.from_file(study).stored
+    with lock(store):
+        bad = remove_damaged(store)
     for file in bad:
         echo_text(f"damaged, removed: {file}")
     echo_text(f"{len(bad)} damaged chunks" + ("; run the study again to make them anew" if bad else ""))

@@ -27,8 +27,8 @@ from distspc.distances.plan import DEFAULT_NBYTES, TREE_FAN_IN, DistancePlan, La
 from distspc.distances.whole_rows import search_rows
 from distspc.kernels.distance.products import Metric
 from distspc.messages import format_nbytes
-from distspc.store import group as zarr_store
 from distspc.store.schema import StorePath
+from distspc.store.store import Store
 from distspc.tasks import task, task_key
 
 if TYPE_CHECKING:
@@ -90,16 +90,17 @@ def nearest_distances(
         If a setting is unknown, the pool has fewer images than neighbours, activations are missing, or a task does not
         fit in the memory. Computing the tasks raises it for activations that are not finite or have no variance.
     """
+    store = Store(store)
     for name, value in (("n_workers", n_workers), ("n_threads", 1 if n_threads is None else n_threads)):
         check_positive(name, value)
-    settings = DistanceOptions(str(store), layer, metric, n_neighbours, protocol != "paper", category, n_threads)
+    settings = DistanceOptions(store, layer, metric, n_neighbours, protocol != "paper", category, n_threads)
     table, pool = check_distances(settings, protocol)
     problem = LayerSize(layer, table.n_targets, pool, table.n_features, table.chunk_rows, table.chunk_features)
     plan = plan_distances(problem, memory_nbytes=memory_nbytes, n_workers=n_workers)
     recipe = {"protocol": protocol, "metric": metric, "n_neighbours": int(n_neighbours), "category": category}
     if _stored(settings, table, recipe):
         return []
-    token = tokenize(settings, recipe, plan, zarr_store.attributes(store, f"activations/{layer}").get("recipe"))[:8]
+    token = tokenize(settings, recipe, plan, store.layer(layer).attributes.get("recipe"))[:8]
     tiles = _tile_tasks(settings, plan, problem.n_features, token)
     logger.info(
         "%s: %d tasks of at most %s, %s to read",
@@ -120,10 +121,8 @@ def nearest_distances(
 
 def _stored(settings: DistanceOptions, table: LayerTable, recipe: Mapping[str, object]) -> bool:
     """Make room for the layer's results; whether they are there already."""
-    ids = zarr_store.labels(settings.store, "images", "image")
-    zarr_store.allocate(
-        settings.store,
-        "distances",
+    ids = settings.store.images.labels("image")
+    settings.store.distances.allocate(
         coords={
             "layer": [settings.layer],
             "target": ids[: table.n_targets],
@@ -133,8 +132,8 @@ def _stored(settings: DistanceOptions, table: LayerTable, recipe: Mapping[str, o
         chunks={},
         recipe=recipe,
     )
-    row = zarr_store.position(settings.store, "distances", "layer", settings.layer)
-    return bool(zarr_store.complete(settings.store, "distances", "layer")[row])
+    row = settings.store.distances.position("layer", settings.layer)
+    return bool(settings.store.distances.complete("layer")[row])
 
 
 def _tile_tasks(settings: DistanceOptions, plan: DistancePlan, n_features: int, token: str) -> list[Delayed]:

@@ -13,8 +13,7 @@ from distspc.errors import InputError
 from distspc.kernels.distance.candidates import scales
 from distspc.kernels.distance.products import METRICS
 from distspc.kernels.distance.rows import RowStatistics
-from distspc.store import group as zarr_store
-from distspc.store.schema import StorePath
+from distspc.store.store import Store
 
 
 def check_distances(settings: DistanceOptions, protocol: str) -> tuple[LayerTable, tuple[int, int]]:
@@ -43,17 +42,17 @@ class LayerTable:
     chunk_features: int
 
     @classmethod
-    def of(cls, store: StorePath, layer: str) -> LayerTable:
+    def of(cls, store: Store, layer: str) -> LayerTable:
         """Read the sizes of a layer from a store."""
         group = f"activations/{layer}"
-        sizes, chunks = zarr_store.sizes(store, group), zarr_store.chunks(store, group, "activation")
-        role = zarr_store.read(store, "images", "role")
+        sizes, chunks = store[group].sizes, store[group].chunks("activation")
+        role = store.images.read("role")
         if len(role) != sizes["image"]:
             raise InputError(
                 f"{layer}: activations of {sizes['image']} images, {len(role)} in the image table; "
                 "extract this layer again"
             )
-        missing = int((~zarr_store.done(store, group, "activation")).sum())
+        missing = int((~store[group].done("activation")).sum())
         if missing:
             raise InputError(f"{layer}: {missing} chunks of activations are missing; run the stage extract first")
         n_targets = int((role == "target").sum())
@@ -92,8 +91,8 @@ def _check_pool(settings: DistanceOptions, table: LayerTable, pool: tuple[int, i
 
 
 def _check_categories(settings: DistanceOptions, table: LayerTable, pool: tuple[int, int]) -> None:
-    column = zarr_store.read(settings.store, "images", str(settings.category))
-    ids = zarr_store.labels(settings.store, "images", "image")
+    column = settings.store.images.read(str(settings.category))
+    ids = settings.store.images.labels("image")
     unnamed = [ids[i] for i in range(table.n_targets) if column[i] == ""]
     if unnamed:
         raise InputError(
@@ -137,7 +136,7 @@ def check_scales(settings: DistanceOptions, statistics: RowStatistics, images: R
 
 
 def _named(settings: DistanceOptions, images: Range, bad: np.ndarray) -> str:
-    known = zarr_store.labels(settings.store, "images", "image")
+    known = settings.store.images.labels("image")
     names = [str(known[images[0] + i]) for i in np.flatnonzero(bad)]
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return f"image{'s' if len(names) > 1 else ''} {', '.join(names[:10])}{more}"

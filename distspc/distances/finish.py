@@ -15,7 +15,6 @@ from distspc.distances.tile import TileResult
 from distspc.errors import InputError
 from distspc.kernels.distance.candidates import Nearest, Pairs, add_to_pool, as_distance, undecided
 from distspc.messages import format_nbytes
-from distspc.store import group as zarr_store
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +59,9 @@ def finish_layer(
         "neighbour_index": nearest.image,
         "distance": distance,
     }
-    row = zarr_store.position(settings.store, "distances", "layer", settings.layer)
+    row = settings.store.distances.position("layer", settings.layer)
     for name, value in values.items():
-        zarr_store.write(settings.store, "distances", name, value, layer=row)
+        settings.store.distances.write(name, value, layer=row)
     logger.info(
         "%s: %d pairs computed again in float64, %s read, %d exact duplicates",
         settings.layer, counts["n_rescored"], format_nbytes(counts["bytes_read"]), int((duplicate_of >= 0).sum()),

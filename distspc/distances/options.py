@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from distspc.store.schema import StorePath
+from distspc.store.store import Store
 
 Protocol = Literal["paper", "spc-public", "distinct"]
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)
@@ -27,7 +27,7 @@ class DistanceOptions:
         Threads of the matrix products and of the work around them; None: those BLAS is set to.
     """
 
-    store: StorePath
+    store: Store
     layer: str
     metric: str
     n_neighbours: int

@@ -9,7 +9,6 @@ import numpy as np
 
 from distspc.distances.options import DistanceOptions
 from distspc.distances.plan import Range
-from distspc.store import group as zarr_store
 
 _spare: list[np.ndarray] = []
 """Memory of the last task's rows, for the next one: the system clears new memory first, which can take longer than
@@ -44,15 +43,14 @@ class Reader:
     """Reads activations of one layer as float32 and counts the bytes."""
 
     def __init__(self, settings: DistanceOptions, features: Range) -> None:
-        self.settings, self.features, self.nbytes = settings, features, 0
+        self.group, self.features, self.nbytes = settings.store.layer(settings.layer), slice(*features), 0
 
     def __call__(self, images: Range | np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Rows of these images, float32 (n, n_features), C-contiguous; in `out`, which may have more rows, if given."""
         which = images if isinstance(images, np.ndarray) else slice(*images)
         n_rows = len(which) if isinstance(which, np.ndarray) else which.stop - which.start
-        rows = np.empty((n_rows, self.features[1] - self.features[0]), np.float32) if out is None else out[:n_rows]
-        group, features = f"activations/{self.settings.layer}", slice(*self.features)
-        zarr_store.read(self.settings.store, group, "activation", image=which, feature=features, out=rows)
+        rows = np.empty((n_rows, self.features.stop - self.features.start), np.float32) if out is None else out[:n_rows]
+        self.group.read("activation", image=which, feature=self.features, out=rows)
         self.nbytes += rows.nbytes
         return rows
 
@@ -61,4 +59,4 @@ def category_codes(settings: DistanceOptions) -> np.ndarray | None:
     """Category of every image as an integer, or None where categories do not matter."""
     if settings.category is None:
         return None
-    return np.unique(zarr_store.read(settings.store, "images", settings.category), return_inverse=True)[1]
+    return np.unique(settings.store.images.read(settings.category), return_inverse=True)[1]

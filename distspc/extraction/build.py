@@ -23,6 +23,7 @@ from distspc.images.inventory import images_digest
 from distspc.store.activations import allocate_layers, missing_chunks, stored_shapes
 from distspc.store.notices import Notice, keep_notices
 from distspc.store.schema import StorePath
+from distspc.store.store import Store
 from distspc.tasks import task, task_key
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ def extract_activations(
     InputError
         If a setting, a layer or the weights cannot be used.
     """
+    store = Store(store)
     if dtype not in STORAGE_DTYPES:
         raise InputError(f"storage type {dtype!r} is not one of {', '.join(STORAGE_DTYPES)}")
     if batch_size < 1:
@@ -84,18 +86,18 @@ def extract_activations(
     token = tokenize(str(store), recipe, dtype)
     extract = task(extract_chunk)
     return [
-        extract(str(store), recipe, wanted, i, batch_size, dtype, dask_key_name=task_key("extract", "", token, i))
+        extract(store, recipe, wanted, i, batch_size, dtype, dask_key_name=task_key("extract", "", token, i))
         for i, wanted in missing.items()
     ]
 
 
-def _keep_doubts(store: StorePath, recipe: NetworkSpec) -> None:
+def _keep_doubts(store: Store, recipe: NetworkSpec) -> None:
     """Say and keep where the network gets another input than it was made for."""
     doubts = [Notice(text, warning=True) for text in recipe.doubts()]
     for doubt in doubts:
         logger.warning("%s", doubt.text)
     for layer in recipe.layers:
-        keep_notices(store, f"activations/{layer}", "preprocessing", doubts)
+        keep_notices(store.layer(layer), "preprocessing", doubts)
 
 
 def unflatten(activation: np.ndarray, shape: Sequence[int]) -> np.ndarray:

@@ -16,21 +16,21 @@ from distspc.errors import InputError
 from distspc.extraction.network import load_network, release_network
 from distspc.extraction.network_spec import NetworkSpec
 from distspc.images.decoding import network_input
-from distspc.store import group as zarr_store
 from distspc.store.activations import images_of
+from distspc.store.store import Store
 from distspc.tasks import ranges
 
 # ---------------------------------------------------------------- extract
 
 
 def extract_chunk(
-    store: str, recipe: NetworkSpec, layers: Sequence[str], chunk: int, batch_size: int, dtype: str
+    store: Store, recipe: NetworkSpec, layers: Sequence[str], chunk: int, batch_size: int, dtype: str
 ) -> int:
     """Task: one chunk of images through the network, into the store."""
     images = images_of(store, layers[0], chunk)
     network = load_network(recipe, _n_threads())
-    files = zarr_store.read(store, "images", "file", image=images).tolist()
-    digests = zarr_store.read(store, "images", "digest", image=images).tolist()
+    files = store.images.read("file", image=images).tolist()
+    digests = store.images.read("digest", image=images).tolist()
     rooms = _acquire_buffers(store, layers, dtype)
     _run(network, files, digests, rooms, batch_size)
     for layer, room in rooms.items():
@@ -56,13 +56,13 @@ _buffer_pool: list[dict[str, _ChunkBuffer]] = []
 """Rooms of the last task, for the next one: new ones are memory that the system clears first, 6 MB an image."""
 
 
-def _acquire_buffers(store: str, layers: Sequence[str], dtype: str) -> dict[str, _ChunkBuffer]:
+def _acquire_buffers(store: Store, layers: Sequence[str], dtype: str) -> dict[str, _ChunkBuffer]:
     """Rooms of all layers, those of the last task where they fit."""
     spare = _buffer_pool.pop() if _buffer_pool else {}
     rooms = {}
     for layer in layers:
         group = f"activations/{layer}"
-        size, n_features = zarr_store.chunks(store, group, "activation"), zarr_store.sizes(store, group)["feature"]
+        size, n_features = store[group].chunks("activation"), store[group].sizes["feature"]
         shape = (-(-n_features // size["feature"]), size["image"], size["feature"])
         room = spare.pop(layer, None)
         fits = room is not None and room.blocks.shape == shape and room.blocks.dtype == dtype
@@ -97,11 +97,11 @@ def _put(values: np.ndarray, room: _ChunkBuffer, images: slice, layer: str) -> N
             )
 
 
-def _write_layer(store: str, layer: str, images: slice, room: _ChunkBuffer) -> None:
+def _write_layer(store: Store, layer: str, images: slice, room: _ChunkBuffer) -> None:
     """Write a layer of a chunk of images, one chunk of the store at a time."""
-    write = zarr_store.writer(store, f"activations/{layer}", "activation")
+    group = store.layer(layer)
     for features, part in room.parts():
-        write(part[: images.stop - images.start], image=images, feature=features)
+        group.write("activation", part[: images.stop - images.start], image=images, feature=features)
 
 
 def release() -> None:

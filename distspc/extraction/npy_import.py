@@ -18,9 +18,9 @@ from dask.delayed import Delayed
 from distspc.errors import InputError
 from distspc.images.inventory import images_digest
 from distspc.layers import LAYERS
-from distspc.store import group as zarr_store
 from distspc.store.activations import allocate_layers, images_of, missing_chunks
 from distspc.store.schema import StorePath
+from distspc.store.store import Store
 from distspc.tasks import task, task_key
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ def import_activations(store: StorePath, *, directory: str | os.PathLike[str], l
     StoreMismatchError
         If the store holds other activations.
     """
+    store = Store(store)
     directory = Path(os.path.abspath(directory))
     _write_imported_table(store, directory, layers[0], *count_activations(directory, layers))
     tasks = []
@@ -64,7 +65,7 @@ def import_activations(store: StorePath, *, directory: str | os.PathLike[str], l
         take = task(_import)
         key = partial(task_key, "import", layer, token)
         missing = missing_chunks(store, [layer])
-        tasks += [take(str(store), str(directory), layer, i, dask_key_name=key(i)) for i in missing]
+        tasks += [take(store, str(directory), layer, i, dask_key_name=key(i)) for i in missing]
     return tasks
 
 
@@ -116,13 +117,13 @@ def _count_files(directory: Path, layer: str) -> tuple[int, int]:
     return counts[0], counts[1]
 
 
-def _write_imported_table(store: StorePath, directory: Path, layer: str, n_targets: int, n_fillers: int) -> None:
+def _write_imported_table(store: Store, directory: Path, layer: str, n_targets: int, n_fillers: int) -> None:
     roles = ["target"] * n_targets + ["filler"] * n_fillers
     numbers = [*range(1, n_targets + 1), *range(1, n_fillers + 1)]
     ids = [f"{role}s/{number}" for role, number in zip(roles, numbers, strict=True)]
     chunks = {"image": min(8192, len(ids))}
     recipe = {"images": f"imported:{n_targets}:{n_fillers}"}
-    zarr_store.allocate(store, "images", coords={"image": ids}, chunks=chunks, recipe=recipe)
+    store.images.allocate(coords={"image": ids}, chunks=chunks, recipe=recipe)
     columns: dict[str, Any] = {
         "role": roles,
         "number": numbers,
@@ -131,8 +132,8 @@ def _write_imported_table(store: StorePath, directory: Path, layer: str, n_targe
         **{name: np.full(len(ids), -1) for name in ("width", "height", "nbytes", "modified")},
     }
     for name, values in columns.items():
-        if not zarr_store.done(store, "images", name).all():
-            zarr_store.write(store, "images", name, values)
+        if not store.images.done(name).all():
+            store.images.write(name, values)
 
 
 def _imported_file(directory: Path, layer: str, image: str) -> str:
@@ -166,13 +167,13 @@ def _load_npy(file: str) -> np.ndarray:
     return values
 
 
-def _import(store: str, directory: str, layer: str, chunk: int) -> int:
+def _import(store: Store, directory: str, layer: str, chunk: int) -> int:
     """Task: one chunk of images of a layer from .npy files."""
     group = f"activations/{layer}"
     images = images_of(store, layer, chunk)
-    ids = zarr_store.read(store, "images", "image", image=images).tolist()
-    shape = tuple(zarr_store.attributes(store, group)["shape"])
-    dtype = np.dtype(zarr_store.attributes(store, group)["recipe"]["dtype"])
+    ids = store.images.read("image", image=images).tolist()
+    shape = tuple(store[group].attributes["shape"])
+    dtype = np.dtype(store[group].attributes["recipe"]["dtype"])
     values = np.empty((len(ids), int(np.prod(shape))), dtype)
     for row, image in zip(values, ids, strict=True):
         file = _imported_file(Path(directory), layer, image)
@@ -182,5 +183,5 @@ def _import(store: str, directory: str, layer: str, chunk: int) -> int:
         row[:] = found.reshape(-1)
         if not np.isfinite(row).all():
             raise InputError(f"activation {file!r} holds NaN or infinity: make it again, or leave the image out")
-    zarr_store.write(store, group, "activation", values, image=images)
+    store[group].write("activation", values, image=images)
     return len(ids)

@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from dask.base import tokenize
@@ -20,9 +19,9 @@ from distspc.errors import InputError, StoreMismatchError
 from distspc.images.listing import ImageSource, beside_images, escape_undecodable, file_signature, inspect_image
 from distspc.images.pixels import REMARKS
 from distspc.io.csv_tables import LONGEST_NAME, safe_names
-from distspc.store import group as zarr_store
 from distspc.store.notices import Notice, keep_notices
-from distspc.store.schema import GROUPS, StorePath
+from distspc.store.schema import GROUPS
+from distspc.store.store import Store
 from distspc.tasks import ranges, task, task_key
 
 logger = logging.getLogger(__name__)
@@ -33,7 +32,7 @@ _SKIPPED = ("file", "role", "number", "reason", "nbytes", "modified")
 _IMAGES = ("role", "number", "file", "width", "height", "digest", "nbytes", "category", "modified")  # this last: whole
 
 
-def scan_images(store: StorePath, sources: Sequence[ImageSource], *, strict: bool = False) -> list[Delayed]:
+def scan_images(store: Store, sources: Sequence[ImageSource], *, strict: bool = False) -> list[Delayed]:
     """Build the tasks that look at images: read each once, decode it to be sure, digest it.
 
     Files whose size and time of change are as in the store are left out.
@@ -73,7 +72,7 @@ def scan_images(store: StorePath, sources: Sequence[ImageSource], *, strict: boo
 
 
 def write_images(
-    store: StorePath,
+    store: Store,
     sources: Sequence[ImageSource],
     rows: Iterable[Sequence[Mapping[str, Any]]],
     *,
@@ -120,10 +119,10 @@ def write_images(
         _write_table(store, good, None if known else remarks)
     usable = {row["image"] for row in good}
     for name, values in extra_columns([source for source in sources if source.id in usable]).items():
-        zarr_store.write_column(store, "images", "image", name, values)
+        store.images.write_column("image", name, values)
 
 
-def refuse_other_images(store: StorePath, sources: Sequence[ImageSource]) -> None:
+def refuse_other_images(store: Store, sources: Sequence[ImageSource]) -> None:
     """Compare the images of a study with those that the store was made from; only changed or moved files are read.
 
     Parameters
@@ -148,7 +147,7 @@ def refuse_other_images(store: StorePath, sources: Sequence[ImageSource]) -> Non
         _refuse_changes(store, good, bad)
 
 
-def note_folders(store: StorePath, folders: Iterable[str | os.PathLike[str]]) -> None:
+def note_folders(store: Store, folders: Iterable[str | os.PathLike[str]]) -> None:
     """Log and keep, with group ``images``, what the folders of a study hold beside the images that are taken.
 
     Parameters
@@ -159,7 +158,7 @@ def note_folders(store: StorePath, folders: Iterable[str | os.PathLike[str]]) ->
         The folders, none of them for an image table.
     """
     notices = [notice for folder in folders for notice in overlooked(folder)]
-    keep_notices(store, "images", "folders", notices)
+    keep_notices(store.images, "folders", notices)
     _log(notices)
 
 
@@ -192,7 +191,7 @@ def _log(notices: Iterable[Notice]) -> None:
         logger.log(logging.WARNING if notice.warning else logging.INFO, "%s", notice.text)
 
 
-def skipped_images(store: StorePath) -> list[tuple[str, str]]:
+def skipped_images(store: Store) -> list[tuple[str, str]]:
     """Files that could not be used.
 
     Parameters
@@ -208,7 +207,7 @@ def skipped_images(store: StorePath) -> list[tuple[str, str]]:
     return [(row["file"], row["reason"]) for row in _read_rows(store, "skipped", ("file", "reason"))]
 
 
-def images_digest(store: StorePath) -> str:
+def images_digest(store: Store) -> str:
     """Digest of the whole image table: ids and digests of all images in order.
 
     Parameters
@@ -226,7 +225,7 @@ def images_digest(store: StorePath) -> str:
     InputError
         If there is no image table yet.
     """
-    return str(zarr_store.attributes(store, "images").get("recipe", {}).get("images", ""))
+    return str(store.images.attributes.get("recipe", {}).get("images", ""))
 
 
 # ---------------------------------------------------------------- looking
@@ -247,21 +246,21 @@ def _describe(file: str, reason: str) -> str:
     return f"image {escape_undecodable(file)!r}: {reason}"
 
 
-def _known_rows(store: StorePath) -> dict[str, dict[str, Any]]:
+def _known_rows(store: Store) -> dict[str, dict[str, Any]]:
     """What the store knows of files, good and bad, by path; nothing if the table was not finished."""
-    if not zarr_store.exists(store, "images") or not (Path(store) / "images" / _IMAGES[-1] / "zarr.json").exists():
+    if not store.images.exists() or not store.images.has(_IMAGES[-1]):
         return {}
-    if not all(zarr_store.done(store, "images", name).all() for name in ("image", *_IMAGES)):
+    if not all(store.images.done(name).all() for name in ("image", *_IMAGES)):
         return {}
     good = _read_rows(store, "images", ("image", *_IMAGES))
     rows = [{**row, "reason": None} for row in good] + _read_rows(store, "skipped", _SKIPPED)
     return {row["file"]: row for row in rows}
 
 
-def _read_rows(store: StorePath, group: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    if not zarr_store.exists(store, group):
+def _read_rows(store: Store, group: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    if not store[group].exists():
         return []
-    columns = [zarr_store.read(store, group, name).tolist() for name in names]
+    columns = [store[group].read(name).tolist() for name in names]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
@@ -285,7 +284,7 @@ def _row(source: ImageSource, scanned: Mapping[str, Any], known: Mapping[str, An
 # ---------------------------------------------------------------- writing
 
 
-def _refuse_changes(store: StorePath, good: Sequence[Mapping[str, Any]], bad: Sequence[Mapping[str, Any]]) -> None:
+def _refuse_changes(store: Store, good: Sequence[Mapping[str, Any]], bad: Sequence[Mapping[str, Any]]) -> None:
     """Compare ids, contents and categories with the table that results may rest on."""
     stored = _read_rows(store, "images", ("image", "file", "digest", "category"))
     old, new = ({row["image"]: row for row in rows} for rows in (stored, good))
@@ -317,37 +316,33 @@ def _remarked(remarks: Mapping[str, Sequence[str]]) -> dict[str, Notice]:
     return found
 
 
-def _write_table(
-    store: StorePath, rows: Sequence[Mapping[str, Any]], remarks: Mapping[str, Sequence[str]] | None
-) -> None:
+def _write_table(store: Store, rows: Sequence[Mapping[str, Any]], remarks: Mapping[str, Sequence[str]] | None) -> None:
     """Write the table; with the remarks on all its images where it is a new one, else those kept stay true."""
     if remarks is not None:
-        zarr_store.remove(store, "images")  # what a killed run left of it
+        store.images.remove()  # what a killed run left of it
     content = json.dumps([[row["image"], row["digest"]] for row in rows])
-    zarr_store.allocate(
-        store,
-        "images",
+    store.images.allocate(
         coords={"image": [row["image"] for row in rows]},
         chunks={"image": min(ROWS_PER_CHUNK, len(rows))},
         recipe={"images": "sha256:" + hashlib.sha256(content.encode()).hexdigest()},
     )
     if remarks is not None:  # before the columns: a table that is whole has its notices
         notices = _remarked(remarks)
-        keep_notices(store, "images", "orientation", [n for name, n in notices.items() if name == "orientation"])
-        keep_notices(store, "images", "pixels", [n for name, n in notices.items() if name != "orientation"])
+        keep_notices(store.images, "orientation", [n for name, n in notices.items() if name == "orientation"])
+        keep_notices(store.images, "pixels", [n for name, n in notices.items() if name != "orientation"])
         _log(notices.values())
     for name in _IMAGES:
-        zarr_store.write(store, "images", name, [row[name] for row in rows])
+        store.images.write(name, [row[name] for row in rows])
 
 
-def _write_skipped(store: StorePath, rows: Sequence[Mapping[str, Any]]) -> None:
-    zarr_store.remove(store, "skipped")
+def _write_skipped(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
+    store.skipped.remove()
     if not rows:
         return
     n = len(rows)
-    zarr_store.allocate(store, "skipped", coords={"skipped": n}, chunks={"skipped": n}, recipe={})
+    store.skipped.allocate(coords={"skipped": n}, chunks={"skipped": n}, recipe={})
     for name in _SKIPPED:
-        zarr_store.write(store, "skipped", name, [row[name] for row in rows])
+        store.skipped.write(name, [row[name] for row in rows])
 
 
 def extra_columns(sources: Sequence[ImageSource]) -> dict[str, list[str]]:

@@ -20,9 +20,8 @@ import pandas as pd
 from distspc.errors import InputError
 from distspc.io.columns import normalised, unique_keys
 from distspc.messages import shorten
-from distspc.store import group as zarr_store
 from distspc.store.notices import Notice
-from distspc.store.schema import StorePath
+from distspc.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -224,12 +223,12 @@ def match_notices(match: Match, images: pd.DataFrame) -> list[Notice]:
     return notices
 
 
-def skipped_targets(store: StorePath) -> pd.DataFrame:
+def skipped_targets(store: Store) -> pd.DataFrame:
     """Return number and file of the targets of a store that could not be used."""
-    if not zarr_store.exists(store, "skipped"):
+    if not store.skipped.exists():
         return pd.DataFrame({"number": [], "file": []})
     names = ("role", "number", "file")
-    skipped = pd.DataFrame({name: zarr_store.read(store, "skipped", name).tolist() for name in names})
+    skipped = pd.DataFrame({name: store.skipped.read(name).tolist() for name in names})
     return skipped[skipped["role"] == "target"][["number", "file"]]
 
 

@@ -31,8 +31,9 @@ from distspc.messages import shorten
 from distspc.results.measures import MODEL_MEASURES, wide_table
 from distspc.results.stored_tables import write_table
 from distspc.results.tidy import reconstruction_errors, target_table, tidy_table
-from distspc.store import group as zarr_store
 from distspc.store.notices import RULES, Notice, keep_notices
+from distspc.store.schema import StorePath
+from distspc.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ COMPARED_MEASURES = ("distinctiveness", "reconstruction_error")
 
 
 def relate(
-    store: str | Path,
+    store: StorePath,
     *,
     scores_file: str | Path,
     image_column: str,
@@ -104,6 +105,7 @@ def relate(
     InputError
         For scores that cannot be used (see `read_scores`, `match_scores`), or where nothing is measured yet.
     """
+    store = Store(store)
     targets = target_table(store)
     where = f"scores {scores_file}"
     given_scores = read_scores(scores_file, image_column=image_column, columns=columns, missing=missing)
@@ -129,20 +131,20 @@ def relate(
     own = _recipe(scores_file, image_column, list(score_of.values()), methods, given, options)
     known = own if recipe is None else recipe
     _keep_scores(store, match, targets, scores, known, {"file": str(scores_file), "column": image_column})
-    keep_notices(store, "scores", "reading", map(Notice, notices))
+    keep_notices(store.scores, "reading", map(Notice, notices))
     models = _models(frame, wide, names, random_state)
     comparisons = _comparisons(frame, wide, names, n_bootstrap, random_state)
     attrs = {"n_bootstrap": n_bootstrap, "interval": interval, "n_targets": len(targets)}
-    write_table(store, "models", _named(models, score_of), recipe=known)
-    write_table(store, "comparisons", _named(comparisons, score_of), recipe=known)
-    write_table(store, "relations", relations, recipe=known, attrs=attrs)  # last: its being there says all is
+    write_table(store.models, _named(models, score_of), recipe=known)
+    write_table(store.comparisons, _named(comparisons, score_of), recipe=known)
+    write_table(store.relations, relations, recipe=known, attrs=attrs)  # last: its being there says all is
     sentences = bootstrap_notices(relations)
-    keep_notices(store, "relations", "bootstrap", [Notice(s, warning="no bootstrap p" in s) for s in sentences])
+    keep_notices(store.relations, "bootstrap", [Notice(s, warning="no bootstrap p" in s) for s in sentences])
     return relations
 
 
 def _keep_scores(
-    store: str | Path,
+    store: Store,
     match: Match,
     targets: pd.DataFrame,
     scores: pd.DataFrame,
@@ -153,8 +155,8 @@ def _keep_scores(
     found = {"key": match.key, "without_score": list(match.without_score), "without_image": list(match.without_image)}
     _write_scores(store, scores, recipe, {**origin, **found})
     rule, *lost = match_notices(match, targets)
-    keep_notices(store, "scores", RULES, [rule])
-    keep_notices(store, "scores", "matching", lost)
+    keep_notices(store.scores, RULES, [rule])
+    keep_notices(store.scores, "matching", lost)
 
 
 def _named(table: pd.DataFrame, score_of: Mapping[str, str]) -> pd.DataFrame:
@@ -206,7 +208,7 @@ def _controls(measures: Sequence[str]) -> list[tuple[str, list[str]]]:
 
 
 def _ceilings(
-    store: str | Path, relations: pd.DataFrame, score_reliability: Mapping[str, float], seeds: Sequence[int] | None
+    store: Store, relations: pd.DataFrame, score_reliability: Mapping[str, float], seeds: Sequence[int] | None
 ) -> np.ndarray:
     """Ceiling of each plain correlation: from the score's reliability and the measure's over seeds."""
     of_error = {layer: _reliability(store, layer, seeds) for layer in relations["layer"].unique()}
@@ -220,7 +222,7 @@ def _ceilings(
     return np.array([ceiling(row) for row in relations.itertuples()])
 
 
-def _reliability(store: str | Path, layer: str, seeds: Sequence[int] | None) -> float:
+def _reliability(store: Store, layer: str, seeds: Sequence[int] | None) -> float:
     """Reliability of the mean reconstruction error over the seeds that are done, among the targets."""
     errors = reconstruction_errors(store, layer, seeds)
     errors = errors.reindex(target_table(store)["image"]).dropna(axis=1, how="all")
@@ -258,11 +260,11 @@ def _comparisons(
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["layer", "score"])
 
 
-def _write_scores(store: str | Path, scores: pd.DataFrame, recipe: Mapping[str, Any], attrs: Mapping[str, Any]) -> None:
-    zarr_store.remove(store, "scores")
+def _write_scores(store: Store, scores: pd.DataFrame, recipe: Mapping[str, Any], attrs: Mapping[str, Any]) -> None:
+    store.scores.remove()
     coords = {"score": [str(name) for name in scores.columns], "target": [str(name) for name in scores.index]}
-    zarr_store.allocate(store, "scores", coords=coords, chunks={}, recipe=recipe, attrs=attrs)
-    zarr_store.write(store, "scores", "value", scores.to_numpy(dtype=float).T)
+    store.scores.allocate(coords=coords, chunks={}, recipe=recipe, attrs=attrs)
+    store.scores.write("value", scores.to_numpy(dtype=float).T)
 
 
 def _recipe(

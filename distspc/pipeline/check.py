@@ -14,7 +14,6 @@ from distspc.errors import InputError
 from distspc.io.columns import numeric_columns, read_table
 from distspc.messages import format_nbytes, shorten
 from distspc.pipeline.cost import Resources, StagePlan, measure_gflops, plan_study, store_nbytes
-from distspc.store import group as zarr_store
 from distspc.study.comparison import refuse_other_results
 from distspc.study.images import check_sizes, count_images, list_sources, match_study
 
@@ -174,9 +173,7 @@ class _Check:
         yield Finding("sizes", "the images are enough for the settings")
 
     def disk(self) -> Iterator[Finding]:
-        missing = [
-            layer for layer in self.study.layers if not zarr_store.exists(self.study.store, f"activations/{layer}")
-        ]
+        missing = [layer for layer in self.study.layers if not self.study.stored.layer(layer).exists()]
         needed = store_nbytes(self.study.model_copy(update={"layers": missing}), sum(self.counts))
         place = next(path for path in (self.study.store, *self.study.store.parents) if path.exists())
         free = shutil.disk_usage(place).free

@@ -24,7 +24,6 @@ from distspc.pipeline.status import (
     study_failures,
     study_status,
 )
-from distspc.store import group as zarr_store
 from distspc.store.access import check_store_path, explain_disk_errors, lock, read_only_error
 from distspc.store.failures import Failure, forget_failures, keep_failures, stored_failures
 from distspc.store.notices import Notice, keep_notices
@@ -188,7 +187,7 @@ class _Run:
         self, stage: StageName, build: BuildLayer, *, label: str = "", seeds: Sequence[int] = ()
     ) -> None:
         """Compute what can be computed of every layer and seed; the store keeps what cannot, and why."""
-        keep = partial(keep_failures, self.study.store, stage, layers=self.study.layers, seeds=seeds)
+        keep = partial(keep_failures, self.study.stored, stage, layers=self.study.layers, seeds=seeds)
         label, layers = label or stage, self.study.layers if stage == "extract" else _usable_layers(self.study)
         parts, refused = _built(build, layers, None)
         if parts:
@@ -237,7 +236,7 @@ class _Run:
     def _take_inventory(self) -> None:
         from distspc.images.inventory import note_folders, scan_images, skipped_images, write_images
 
-        store, listed, strict = self.study.store, list_sources(self.study), self.strict
+        store, listed, strict = self.study.stored, list_sources(self.study), self.strict
         scan = partial(scan_images, store, listed, strict=strict)
         rows = self.compute("extract", "scan images", lambda _: scan(), gather=True)
         write_images(store, listed, rows, strict=strict)
@@ -274,13 +273,13 @@ class _Run:
                 memory_nbytes=memory,
                 **settings.options,
             )
-            missing = missing_seeds(study.store, layer, settings.seeds)
+            missing = missing_seeds(study.stored, layer, settings.seeds)
             return {seed: [task] for seed, task in zip(missing, tasks, strict=True)}
 
         self.compute_layers("reconstruct", build, seeds=settings.seeds)
-        for failure in stored_failures(study.store):
+        for failure in stored_failures(study.stored):
             if failure.stage == "reconstruct":
-                remove_units(study.store, failure.layer)
+                remove_units(study.stored, failure.layer)
 
     def relate(self) -> None:
         from distspc.memorability import relations
@@ -291,11 +290,11 @@ class _Run:
         if relations_are_current(study):
             return
         self.require_writable()
-        zarr_store.remove(study.store, "relations")
+        study.stored.relations.remove()
         given, lost = self._controls()
         if given is None:
             error = InputError("no layer has a measure")
-            keep_failures(study.store, "relate", [Failure.of("relate", "", None, error)])
+            keep_failures(study.stored, "relate", [Failure.of("relate", "", None, error)])
             return
         self.progress("relate", 0, 1)
         relations.relate(
@@ -313,9 +312,9 @@ class _Run:
             score_reliability=study.scores.reliability,
             recipe=relation_recipe(study),
         )
-        keep_failures(study.store, "relate", [])
+        keep_failures(study.stored, "relate", [])
         notices = [Notice(f"{name} is not controlled for: it could not be computed.", warning=True) for name in lost]
-        keep_notices(study.store, "relations", "given", notices)
+        keep_notices(study.stored.relations, "given", notices)
         self.progress("relate", 1, 1)
         self.outcome.computed["relate"] = 1
 
@@ -344,7 +343,7 @@ class _Run:
         self.progress("report", 0, 1)
         mark = fingerprint(study)
         write_report(study.store, study.report, mark=mark, **shown_results(study))
-        zarr_store.note(study.store, report=mark)
+        study.stored.set_attributes(report=mark)
         self.progress("report", 1, 1)
         self.outcome.computed["report"] = 1
 
@@ -373,7 +372,7 @@ def run_stages(
     run = _Run(study, connect, strict=strict, progress=progress)
     with explain_disk_errors(study.store), lock(study.store) as run.writable:
         if run.writable:
-            remove_partial_chunks(study.store)
+            remove_partial_chunks(study.stored)
         if redo:
             run.require_writable()
             _check_stored(study, stages)
@@ -402,8 +401,8 @@ def _times_kept(study: StudyFile, stage: StageName, outcome: Outcome) -> Iterato
 
     def note() -> None:
         for group in made.get(stage, []):
-            if zarr_store.exists(study.store, group):
-                zarr_store.note_written(study.store, group, start)
+            if study.stored[group].exists():
+                study.stored[group].mark_written(start)
 
     try:
         yield
@@ -444,7 +443,7 @@ def _check_stored(study: StudyFile, stages: Iterable[StageName]) -> None:
     for layer in _usable_layers(study):
         if "distances" in stages:
             settings = DistanceOptions(
-                str(study.store), layer, wanted.metric, wanted.neighbours, False, wanted.category, None
+                study.stored, layer, wanted.metric, wanted.neighbours, False, wanted.category, None
             )
             check_distances(settings, wanted.protocol)
 
@@ -452,10 +451,10 @@ def _check_stored(study: StudyFile, stages: Iterable[StageName]) -> None:
 def _forget(study: StudyFile, stages: Iterable[StageName]) -> None:
     for stage in stages:
         for group in DOWNSTREAM[stage]:
-            zarr_store.remove(study.store, group)
-    if zarr_store.exists(study.store, ""):
-        zarr_store.note(study.store, report="")
-        forget_failures(study.store, [other for stage in stages for other in STAGES if stage in RESTS_ON[other]])
+            study.stored[group].remove()
+    if study.stored.exists():
+        study.stored.set_attributes(report="")
+        forget_failures(study.stored, [other for stage in stages for other in STAGES if stage in RESTS_ON[other]])
 
 
 def _usable_layers(study: StudyFile) -> list[str]:
@@ -469,9 +468,9 @@ def _usable_layers(study: StudyFile) -> list[str]:
 
 def _require_activations(study: StudyFile, layer: str) -> None:
     group = f"activations/{layer}"
-    if not zarr_store.exists(study.store, group):
+    if not study.stored[group].exists():
         raise InputError(f"{study.store} has no activations of {layer} yet: run `distspc extract` first")
-    done = zarr_store.done(study.store, group, "activation")
+    done = study.stored[group].done("activation")
     if not done.all():
         raise InputError(
             f"{study.store} lacks {done.size - int(done.sum())} of {done.size} chunks of {layer}: "

@@ -15,8 +15,8 @@ import numpy as np
 from distspc import __version__
 from distspc.errors import InputError
 from distspc.report.problems import left_out
-from distspc.store import group as zarr_store
 from distspc.store.failures import Failure, stored_failures
+from distspc.store.store import Store
 from distspc.study.comparison import other_results
 from distspc.study.file import Shown, StageName, StudyFile
 
@@ -77,24 +77,24 @@ def study_status(study: StudyFile) -> Iterator[StageStatus]:
 
 def study_failures(study: StudyFile) -> list[Failure]:
     """Return the layers and seeds of a study that could not be computed."""
-    return stored_failures(study.store, layers=study.layers, seeds=study.reconstruction.seeds)
+    return stored_failures(study.stored, layers=study.layers, seeds=study.reconstruction.seeds)
 
 
 def _count_chunks(study: StudyFile, group: str, variable: str) -> tuple[int, int]:
     """Chunks done and chunks in all; (0, 1) where nothing has begun."""
-    if not zarr_store.exists(study.store, group):
+    if not study.stored[group].exists():
         return 0, 1
-    done = zarr_store.done(study.store, group, variable)
+    done = study.stored[group].done(variable)
     return int(done.sum()), done.size
 
 
 def _complete(study: StudyFile, group: str, **wanted: Sequence[Any]) -> np.ndarray:
     """For every combination of wanted labels, whether its results are complete."""
     there = np.zeros([len(labels) for labels in wanted.values()], dtype=bool)
-    if not zarr_store.exists(study.store, group):
+    if not study.stored[group].exists():
         return there
-    known = {dim: zarr_store.labels(study.store, group, dim) for dim in wanted}
-    done = zarr_store.complete(study.store, group, *wanted)
+    known = {dim: study.stored[group].labels(dim) for dim in wanted}
+    done = study.stored[group].complete(*wanted)
     for at, labels in zip(np.ndindex(there.shape), itertools.product(*wanted.values()), strict=True):
         if all(label in known[dim] for dim, label in zip(wanted, labels, strict=True)):
             there[at] = done[tuple(known[dim].index(label) for dim, label in zip(wanted, labels, strict=True))]
@@ -130,17 +130,17 @@ def _digest(path: Path) -> str:
         raise InputError(f"the scores {path} cannot be read: {error.strerror}") from None
 
 
-def _names_digest(store: Path) -> str:
+def _names_digest(store: Store) -> str:
     """Digest of all that decides, beside the scores, which image gets which score: names and numbers of images."""
     names = {"images": ("role", "number", "file"), "skipped": ("role", "number", "file")}
-    there = {group: columns for group, columns in names.items() if zarr_store.exists(store, group)}
-    known = {group: [zarr_store.read(store, group, name).tolist() for name in there[group]] for group in there}
+    there = {group: columns for group, columns in names.items() if store[group].exists()}
+    known = {group: [store[group].read(name).tolist() for name in there[group]] for group in there}
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 
 def _recipes(study: StudyFile, groups: Iterable[str]) -> dict[str, Any]:
-    there = [group for group in groups if zarr_store.exists(study.store, group)]
-    return {group: zarr_store.attributes(study.store, group).get("recipe") for group in there}
+    there = [group for group in groups if study.stored[group].exists()]
+    return {group: study.stored[group].attributes.get("recipe") for group in there}
 
 
 def relation_recipe(study: StudyFile) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def relation_recipe(study: StudyFile) -> dict[str, Any]:
             {
                 "scores": _digest(scores.file),
                 "image": scores.image,
-                "names": _names_digest(study.store),
+                "names": _names_digest(study.stored),
                 "columns": scores.columns,
                 **({"missing": scores.missing} if scores.missing else {}),
                 "reliability": dict(scores.reliability),
@@ -169,14 +169,14 @@ def relation_recipe(study: StudyFile) -> dict[str, Any]:
 
 def relations_are_current(study: StudyFile) -> bool:
     """Whether the relations are there, no chunk of them is missing, and they rest on what is there now."""
-    if not all(zarr_store.exists(study.store, group) for group in RELATED):
+    if not all(study.stored[group].exists() for group in RELATED):
         return False
-    known, wanted = zarr_store.attributes(study.store, "relations").get("recipe", {}), relation_recipe(study)
+    known, wanted = study.stored.relations.attributes.get("recipe", {}), relation_recipe(study)
     if "names" not in known:  # stores from before it was kept
         wanted.pop("names", None)
     if known != wanted:
         return False
-    return all(zarr_store.complete(study.store, group) for group in RELATED)
+    return all(study.stored[group].complete() for group in RELATED)
 
 
 def shown_results(study: StudyFile) -> Shown:
@@ -198,7 +198,7 @@ def fingerprint(study: StudyFile) -> str:
     related = ["relations"] if with_scores else []
     known = _recipes(study, [*groups, "distances", "reconstruction", *related])
     holes: list[Any] = [_holes(study), *(one.sentence for one in study_failures(study))]
-    if notices := left_out(study.store, study.layers, with_scores=with_scores):
+    if notices := left_out(study.stored, study.layers, with_scores=with_scores):
         holes.append(notices)
     shown = [__version__, study.layers, study.reconstruction.seeds, known, *filter(None, holes)]
     text = json.dumps(shown, sort_keys=True)
@@ -208,7 +208,7 @@ def fingerprint(study: StudyFile) -> str:
 def report_is_current(study: StudyFile) -> bool:
     """Whether the report is there, this study's and no other's, and was made from what is in the store now."""
     mark = fingerprint(study)
-    if not study.report.exists() or zarr_store.notes(study.store).get("report") != mark:
+    if not study.report.exists() or study.stored.attributes.get("report") != mark:
         return False
     with study.report.open(encoding="utf-8", errors="replace") as page:
         return f'content="{mark}"' in page.read(10_000)

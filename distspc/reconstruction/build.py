@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from dask.delayed import Delayed
@@ -21,8 +20,9 @@ from distspc.messages import format_nbytes
 from distspc.reconstruction.fit import GROUP, fit_seed, missing_seeds
 from distspc.reconstruction.gather import gather_range, units_folder
 from distspc.reconstruction.options import ReconstructionOptions, Solver, Step, TrainOn
-from distspc.store import group as zarr_store
 from distspc.store import schema
+from distspc.store.schema import StorePath
+from distspc.store.store import Store
 from distspc.tasks import task, task_key
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 def fit_sparse_code(
-    store: str | Path,
+    store: StorePath,
     *,
     layer: str,
     seeds: Sequence[int],
@@ -87,12 +87,13 @@ def fit_sparse_code(
     InputError
         If a setting cannot be used with this layer; names the layer.
     """
+    store = Store(store)
     settings = ReconstructionOptions(
         n_units, n_codewords, n_batches, batch_size, sparsity, train_on, precision, solver, step
     )
     source = f"activations/{layer}"
-    sizes = zarr_store.sizes(store, source)
-    images = zarr_store.labels(store, source, "image")
+    sizes = store[source].sizes
+    images = store[source].labels("image")
     first_row = _first_training_row(store, layer, settings)
     _check(settings, layer, seeds, sizes, first_row, memory_nbytes)
     _allocate(store, layer, seeds, images, settings)
@@ -102,7 +103,7 @@ def fit_sparse_code(
     folder = units_folder(store, layer, seeds if missing else [], settings)
     if not missing:
         return []
-    message = {"store": str(store), "folder": str(folder), "layer": layer}
+    message = {"store": store, "folder": str(folder), "layer": layer}
     token = folder.name.rsplit("-", 1)[1]
     gathered = gather_range(message, token, list(seeds), n_units, sizes)
     return [
@@ -120,10 +121,10 @@ def fit_sparse_code(
     ]
 
 
-def _first_training_row(store: str | Path, layer: str, settings: ReconstructionOptions) -> int:
+def _first_training_row(store: Store, layer: str, settings: ReconstructionOptions) -> int:
     if settings.train_on == "all":
         return 0
-    roles = zarr_store.read(store, "images", "role").tolist()
+    roles = store.images.read("role").tolist()
     if "filler" not in roles:
         raise InputError(f"{layer}: `train-on: fillers`, but the study has no fillers; add them or train on `all`")
     return roles.index("filler")
@@ -163,7 +164,7 @@ def _check(
 
 
 def _allocate(
-    store: str | Path,
+    store: Store,
     layer: str,
     seeds: Sequence[int],
     images: list[str],
@@ -181,4 +182,4 @@ def _allocate(
         "batch": settings.n_batches,
     }
     names = [name for name, row in schema.variables(GROUP).items() if name not in coords and (added or not row.added)]
-    zarr_store.allocate(store, GROUP, coords=coords, chunks={}, recipe=asdict(settings), variables=names)
+    store.reconstruction.allocate(coords=coords, chunks={}, recipe=asdict(settings), variables=names)

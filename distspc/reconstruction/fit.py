@@ -19,21 +19,21 @@ from distspc.kernels.sparse_coding.principal_components import row_parts
 from distspc.reconstruction.gather import remove_folder, union_of_units
 from distspc.reconstruction.models import fit_model
 from distspc.reconstruction.options import ReconstructionOptions
-from distspc.store import group as zarr_store
+from distspc.store.store import Store
 
 logger = logging.getLogger(__name__)
 
 GROUP = "reconstruction"
 
 
-def missing_seeds(store: str | Path, layer: str, seeds: Iterable[int]) -> list[int]:
+def missing_seeds(store: Store, layer: str, seeds: Iterable[int]) -> list[int]:
     """Those of some seeds whose results are not there."""
-    done = zarr_store.complete(store, GROUP, "layer", "seed")[zarr_store.position(store, GROUP, "layer", layer)]
-    return [seed for seed in seeds if not done[zarr_store.position(store, GROUP, "seed", seed)]]
+    done = store.reconstruction.complete("layer", "seed")[store.reconstruction.position("layer", layer)]
+    return [seed for seed in seeds if not done[store.reconstruction.position("seed", seed)]]
 
 
 def fit_seed(
-    store: str,
+    store: Store,
     folder: str,
     layer: str,
     *,
@@ -67,8 +67,8 @@ def fit_seed(
         _write(store, layer, seed, values)
     if not missing_seeds(store, layer, seeds):
         remove_folder(Path(folder))
-    row = zarr_store.position(store, GROUP, "layer", layer), zarr_store.position(store, GROUP, "seed", seed)
-    converged = zarr_store.read(store, GROUP, "converged", layer=row[0], seed=row[1])
+    row = store.reconstruction.position("layer", layer), store.reconstruction.position("seed", seed)
+    converged = store.reconstruction.read("converged", layer=row[0], seed=row[1])
     n_failed = int(converged.size - converged.sum())
     if n_failed:
         logger.warning("%s, seed %d: %d of %d batches did not converge", layer, seed, n_failed, converged.size)
@@ -81,13 +81,13 @@ def _way_out(problem: Exception) -> str:
     return ""
 
 
-def _write(store: str, layer: str, seed: int, values: dict[str, Any]) -> None:
+def _write(store: Store, layer: str, seed: int, values: dict[str, Any]) -> None:
     at = {
-        "layer": zarr_store.position(store, GROUP, "layer", layer),
-        "seed": zarr_store.position(store, GROUP, "seed", seed),
+        "layer": store.reconstruction.position("layer", layer),
+        "seed": store.reconstruction.position("seed", seed),
     }
     for name in sorted(values, key=lambda name: name == "error"):
-        zarr_store.write(store, GROUP, name, values[name], **at)
+        store.reconstruction.write(name, values[name], **at)
 
 
 def _spill_folder(
@@ -113,7 +113,7 @@ def _array(shape: tuple[int, ...], dtype: str, folder: Path | None) -> np.ndarra
 
 
 def _fit(
-    store: str,
+    store: Store,
     layer: str,
     seed: int,
     seeds: Sequence[int],
@@ -123,7 +123,7 @@ def _fit(
     spilled: Path | None,
 ) -> dict[str, Any]:
     rng = np.random.RandomState(seed)
-    n_features = zarr_store.sizes(store, f"activations/{layer}")["feature"]
+    n_features = store.layer(layer).sizes["feature"]
     units = kernel.draw_units(rng, n_features, s.n_units)
     columns = np.searchsorted(union_of_units(seeds, n_features, s.n_units), units)
     x = _array((_shape_of(gathered)[0], s.n_units), "float32", spilled)

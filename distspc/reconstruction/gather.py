@@ -10,23 +10,24 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from dask.delayed import Delayed
 
 from distspc.kernels.sparse_coding import training as kernel
 from distspc.reconstruction.options import ReconstructionOptions
-from distspc.store import group as zarr_store
+from distspc.store.store import Store
 from distspc.tasks import ranges, task, task_key
 
 GATHER_NBYTES = 2**31
 """Bytes of activations that one gathering task reads: seconds of work."""
 
 
-def units_folder(store: str | Path, layer: str, seeds: Sequence[int], settings: ReconstructionOptions) -> Path:
+def units_folder(store: Store, layer: str, seeds: Sequence[int], settings: ReconstructionOptions) -> Path:
     """Folder of the gathered units, named by what they depend on; folders of other units of this layer are removed."""
-    told = [list(seeds), settings.n_units, zarr_store.attributes(store, f"activations/{layer}").get("recipe")]
-    told += [zarr_store.labels(store, f"activations/{layer}", "image")]
+    told = [list(seeds), settings.n_units, store.layer(layer).attributes.get("recipe")]
+    told += [store.layer(layer).labels("image")]
     token = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:8]
     parent = Path(f"{store}.units")
     folder = parent / f"{layer}-{token}"
@@ -36,7 +37,7 @@ def units_folder(store: str | Path, layer: str, seeds: Sequence[int], settings: 
     return folder
 
 
-def remove_units(store: str | Path, layer: str) -> None:
+def remove_units(store: Store, layer: str) -> None:
     """Remove the gathered units of a layer, which a seed that cannot be fitted leaves behind."""
     for folder in list(Path(f"{store}.units").glob(f"{layer}-*")):
         remove_folder(folder)
@@ -60,10 +61,10 @@ def gather_rows(n_images: int, chunk_rows: int, n_features: int) -> int:
 
 
 def gather_range(
-    message: dict[str, str], token: str, seeds: Sequence[int], n_units: int, sizes: dict[str, int]
+    message: dict[str, Any], token: str, seeds: Sequence[int], n_units: int, sizes: dict[str, int]
 ) -> list[Delayed]:
     """Tasks that gather units not gathered yet."""
-    chunk = zarr_store.chunks(message["store"], f"activations/{message['layer']}", "activation")["image"]
+    chunk = message["store"].layer(message["layer"]).chunks("activation")["image"]
     rows = gather_rows(sizes["image"], chunk, sizes["feature"])
     return [
         task(gather_units)(
@@ -91,19 +92,19 @@ def union_of_units(seeds: Sequence[int], n_features: int, n_units: int) -> np.nd
 
 
 def gather_units(
-    store: str, folder: str, layer: str, *, start: int, stop: int, seeds: Sequence[int], n_units: int
+    store: Store, folder: str, layer: str, *, start: int, stop: int, seeds: Sequence[int], n_units: int
 ) -> str:
     """Read images `start` to `stop` of a layer and keep the units that any of `seeds` samples, as one file."""
     path = Path(folder) / f"{start:09d}-{stop:09d}.npy"
     if path.exists():
         return str(path)
     group = f"activations/{layer}"
-    units = union_of_units(seeds, zarr_store.sizes(store, group)["feature"], n_units)
-    chunk = zarr_store.chunks(store, group, "activation")["image"]
+    units = union_of_units(seeds, store[group].sizes["feature"], n_units)
+    chunk = store[group].chunks("activation")["image"]
     values = np.empty((stop - start, len(units)), np.float32)
     for a, b in ranges(stop - start, chunk):
         rows = slice(start + a, start + b)
-        values[a:b] = zarr_store.read(store, group, "activation", image=rows, feature=units)
+        values[a:b] = store[group].read("activation", image=rows, feature=units)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
     with partial.open("wb") as file:

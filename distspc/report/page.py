@@ -14,10 +14,12 @@ from distspc.report import numbers, problems, provenance
 from distspc.report.sections import ReportData, compare_measures, make_galleries, make_headlines, make_sections
 from distspc.results import measures, stored_tables, tidy
 from distspc.results.measures import MEASURES
+from distspc.store.schema import StorePath
+from distspc.store.store import Store
 
 
 def write_report(
-    store: str | Path,
+    store: StorePath,
     path: str | Path,
     *,
     layers: Sequence[str] | None = None,
@@ -59,7 +61,7 @@ def write_report(
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    store, path = Path(store), Path(path)
+    store, path = Store(store), Path(path)
     study = _read(store, layers, seeds, with_scores=with_scores)
     path.parent.mkdir(parents=True, exist_ok=True)
     environment = Environment(
@@ -81,7 +83,7 @@ def write_report(
         problems=problems.problems(store, study.table, study.layers),
         left_out=problems.left_out(store, study.layers, with_scores=with_scores),
         duplicates=problems.duplicates(study.table),
-        skipped=stored_tables.read_table_of(store, "skipped").to_dict("records"),
+        skipped=stored_tables.read_table_of(store.skipped).to_dict("records"),
         stages=provenance.stages(store, study.layers),
         environment=provenance.environment(),
         side_by_side=compare_measures(study),
@@ -95,10 +97,10 @@ def write_report(
     return beside.replace(path)
 
 
-def _read(store: Path, layers: Sequence[str] | None, seeds: Sequence[int] | None, *, with_scores: bool) -> ReportData:
+def _read(store: Store, layers: Sequence[str] | None, seeds: Sequence[int] | None, *, with_scores: bool) -> ReportData:
     table = tidy.tidy_table(store, layers=layers, seeds=seeds, with_scores=with_scores)
     relations, models, comparisons = (
-        stored_tables.read_table_of(store, group) for group in ("relations", "models", "comparisons")
+        stored_tables.read_table_of(store[group]) for group in ("relations", "models", "comparisons")
     )
     if not with_scores:
         relations, models, comparisons = (part.iloc[:0] for part in (relations, models, comparisons))
@@ -113,8 +115,9 @@ def _read(store: Path, layers: Sequence[str] | None, seeds: Sequence[int] | None
     return study
 
 
-def _title(store: Path) -> str:
-    name = store.resolve().parent.name if store.stem in ("study", "store") else store.stem
+def _title(store: Store) -> str:
+    path = store.path
+    name = path.resolve().parent.name if path.stem in ("study", "store") else path.stem
     return f"Study {name}"
 
 

@@ -4,61 +4,58 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from distspc.messages import shorten
-from distspc.report.provenance import has_group
 from distspc.results.measures import MEASURES
-from distspc.results.stored_tables import has_variable
 from distspc.results.tidy import reconstruction_errors, target_table
-from distspc.store import group as zarr_store
 from distspc.store.failures import Failure, stored_failures
 from distspc.store.notices import Notice, stored_notices
+from distspc.store.store import Store
 
 
-def _layers_of(store: str | Path, group: str, layers: Sequence[str]) -> list[str]:
-    known = zarr_store.labels(store, group, "layer") if has_group(store, group) else []
+def _layers_of(store: Store, group: str, layers: Sequence[str]) -> list[str]:
+    known = store[group].labels("layer") if store[group].exists() else []
     return [layer for layer in layers if layer in known]
 
 
 # ---------------------------------------------------------------------------------------------- sparse coding
 
 
-def training(store: str | Path, layers: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def training(store: Store, layers: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Training error and convergence of every batch by layer, arrays (seeds, batches); seeds not done are left out."""
     curves, converged = {}, {}
-    if not all(has_variable(store, "reconstruction", name) for name in ("training_error", "converged")):
+    if not all(store.reconstruction.has(name) for name in ("training_error", "converged")):
         return {}, {}  # not every solver trains in batches
     for layer in _layers_of(store, "reconstruction", layers):
-        at = zarr_store.position(store, "reconstruction", "layer", layer)
-        errors = zarr_store.read(store, "reconstruction", "training_error", layer=at)
+        at = store.reconstruction.position("layer", layer)
+        errors = store.reconstruction.read("training_error", layer=at)
         done = np.isfinite(errors).any(axis=1)
         if done.any():
             curves[layer] = errors[done]
-            converged[layer] = zarr_store.read(store, "reconstruction", "converged", layer=at)[done]
+            converged[layer] = store.reconstruction.read("converged", layer=at)[done]
     return curves, converged
 
 
-def shortened(store: str | Path, layers: Sequence[str]) -> dict[str, tuple[int, int, float]]:
+def shortened(store: Store, layers: Sequence[str]) -> dict[str, tuple[int, int, float]]:
     """By layer, over the seeds done: batches whose step was shortened, all batches, and the shortest step."""
-    if not all(has_variable(store, "reconstruction", name) for name in ("n_shortened", "smallest_step", "n_steps")):
+    if not all(store.reconstruction.has(name) for name in ("n_shortened", "smallest_step", "n_steps")):
         return {}  # a store from before steps were shortened
     found = {}
     for layer in _layers_of(store, "reconstruction", layers):
-        at = zarr_store.position(store, "reconstruction", "layer", layer)
-        counts = zarr_store.read(store, "reconstruction", "n_shortened", layer=at)
-        steps = zarr_store.read(store, "reconstruction", "smallest_step", layer=at)
+        at = store.reconstruction.position("layer", layer)
+        counts = store.reconstruction.read("n_shortened", layer=at)
+        steps = store.reconstruction.read("smallest_step", layer=at)
         if (known := counts >= 0).any() and np.isfinite(steps[known]).any():
-            n_batches = int(known.sum()) * zarr_store.sizes(store, "reconstruction")["batch"]
+            n_batches = int(known.sum()) * store.reconstruction.sizes["batch"]
             found[layer] = int(counts[known].sum()), n_batches, float(np.nanmin(steps[known]))
     return found
 
 
 def seed_pairs(
-    store: str | Path, layers: Sequence[str], seeds: Sequence[int] | None = None
+    store: Store, layers: Sequence[str], seeds: Sequence[int] | None = None
 ) -> tuple[dict[str, list[float]], int]:
     """Correlations of the reconstruction errors of targets between every two seeds, by layer; number of seeds."""
     targets, pairs, most = list(target_table(store)["image"]), {}, 0
@@ -85,9 +82,9 @@ def duplicates(table: pd.DataFrame) -> list[tuple[str, str]]:
     return [(str(image), str(names[image])) for image in same]
 
 
-def problems(store: str | Path, table: pd.DataFrame, layers: Sequence[str]) -> list[str]:
+def problems(store: Store, table: pd.DataFrame, layers: Sequence[str]) -> list[str]:
     """Return a sentence for everything that did not go as it should."""
-    seeds = zarr_store.labels(store, "reconstruction", "seed") if has_group(store, "reconstruction") else None
+    seeds = store.reconstruction.labels("seed") if store.reconstruction.exists() else None
     failures = stored_failures(store, layers=layers, seeds=seeds)
     found = [f"{failure.sentence[:1].upper()}{failure.sentence[1:]}." for failure in failures]
     found += _unfinished(table, failures)
@@ -97,7 +94,7 @@ def problems(store: str | Path, table: pd.DataFrame, layers: Sequence[str]) -> l
     return found
 
 
-def left_out(store: str | Path, layers: Sequence[str], *, with_scores: bool = True) -> list[Notice]:
+def left_out(store: Store, layers: Sequence[str], *, with_scores: bool = True) -> list[Notice]:
     """Return what was left out or converted on the way to the results of some layers; empty in a clean study.
 
     Parameters
@@ -110,17 +107,17 @@ def left_out(store: str | Path, layers: Sequence[str], *, with_scores: bool = Tr
         Whether the study has scores.
     """
     found = []
-    if has_group(store, "skipped") and (n := zarr_store.sizes(store, "skipped").get("skipped", 0)):
-        n_all = n + zarr_store.sizes(store, "images")["image"]
+    if store.skipped.exists() and (n := store.skipped.sizes.get("skipped", 0)):
+        n_all = n + store.images.sizes["image"]
         found.append(Notice(f"{n} of {n_all} image files could not be used and were left out.", 10 * n > n_all))
     groups = ["images", *(f"activations/{layer}" for layer in layers), "distances", "reconstruction"]
     found += stored_notices(store, [*groups, *(("scores", "relations") if with_scores else ())])
-    return found + (_unmatched(store) if with_scores and has_group(store, "scores") else [])
+    return found + (_unmatched(store) if with_scores and store.scores.exists() else [])
 
 
-def _unmatched(store: str | Path) -> list[Notice]:
+def _unmatched(store: Store) -> list[Notice]:
     """What the scores of a store from before notices were kept say of themselves."""
-    known = zarr_store.attributes(store, "scores")
+    known = store.scores.attributes
     if "matching" in known.get("notices", {}):
         return []
     words = {"without_score": "targets have no score", "without_image": "rows of scores name no target"}
@@ -140,8 +137,8 @@ def _unfinished(table: pd.DataFrame, failures: Iterable[Failure]) -> list[str]:
     return found
 
 
-def _not_converged(store: str | Path, layers: Sequence[str]) -> list[str]:
-    _, converged = training(store, layers) if has_group(store, "reconstruction") else ({}, {})
+def _not_converged(store: Store, layers: Sequence[str]) -> list[str]:
+    _, converged = training(store, layers) if store.reconstruction.exists() else ({}, {})
     found = []
     for layer, flags in converged.items():
         if not flags.all():

@@ -9,10 +9,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from distspc.store import group as zarr_store
+from distspc.store.store import Store
 
 PACKAGES = ("distspc", "numpy", "scipy", "tensorflow", "keras", "dask", "distributed", "zarr", "xarray", "pillow",
             "opencv-python-headless", "statsmodels", "scikit-learn")  # fmt: skip
@@ -24,11 +23,6 @@ class Stage(NamedTuple):
     name: str
     settings: dict[str, str]
     written: str
-
-
-def has_group(store: str | Path, group: str) -> bool:
-    """Whether the store has a group."""
-    return zarr_store.exists(store, group)
 
 
 # ---------------------------------------------------------------------------------------------- how it was made
@@ -52,36 +46,36 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _recipe(store: str | Path, group: str) -> dict[str, str]:
-    return flattened(zarr_store.attributes(store, group).get("recipe", {})) if has_group(store, group) else {}
+def _recipe(store: Store, group: str) -> dict[str, str]:
+    return flattened(store[group].attributes.get("recipe", {})) if store[group].exists() else {}
 
 
-def has_random_weights(store: str | Path) -> bool:
+def has_random_weights(store: Store) -> bool:
     """Whether the activations come from a network whose weights are random numbers."""
-    groups = [name for name in zarr_store.groups(store) if name.startswith("activations/")]
+    groups = [name for name in store.groups() if name.startswith("activations/")]
     settings = [item for name in groups for item in _recipe(store, name).items()]
     return any("weights" in key and value.lower().startswith("random") for key, value in settings)
 
 
-def stages(store: str | Path, layers: Sequence[str]) -> list[Stage]:
+def stages(store: Store, layers: Sequence[str]) -> list[Stage]:
     """Return settings and times of every stage whose results are in the store."""
     made = []
-    with_activations = [layer for layer in layers if has_group(store, f"activations/{layer}")]
+    with_activations = [layer for layer in layers if store.layer(layer).exists()]
     recipes = [_recipe(store, f"activations/{layer}") for layer in with_activations]
     if recipes:
         common = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)}
         made.append(Stage("Activations", common, written(store, [f"activations/{x}" for x in with_activations])))
     for group, name in (("distances", "Distances"), ("reconstruction", "Sparse coding"), ("relations", "Relations")):
-        if has_group(store, group):
+        if store[group].exists():
             # Relations also remember the settings of the stages they rest on, which are shown with those.
             settings = {k: v for k, v in _recipe(store, group).items() if not k.startswith(("measures ", "layers"))}
             made.append(Stage(name, settings, written(store, [group])))
     return made
 
 
-def written(store: str | Path, groups: Iterable[str]) -> str:
+def written(store: Store, groups: Iterable[str]) -> str:
     """When some groups were written: first to last, and how long that is."""
-    times = [time for group in groups if (time := zarr_store.written(store, group)) is not None]
+    times = [time for group in groups if (time := store[group].written) is not None]
     if not times:
         return ""
     first, last = min(time[0] for time in times), max(time[1] for time in times)
@@ -114,11 +108,11 @@ def environment() -> dict[str, str]:
 
 
 def facts(
-    store: str | Path, n_targets: int, n_fillers: int, layers: Sequence[str], scores: Sequence[str]
+    store: Store, n_targets: int, n_fillers: int, layers: Sequence[str], scores: Sequence[str]
 ) -> list[tuple[str, str]]:
     """Return the counts at the top of the page."""
     counts = {"target": n_targets, "filler": n_fillers, "layer": len(layers)}
-    if has_group(store, "reconstruction"):
-        counts["seed"] = len(zarr_store.labels(store, "reconstruction", "seed"))
+    if store.reconstruction.exists():
+        counts["seed"] = len(store.reconstruction.labels("seed"))
     counts["score"] = len(scores)
     return [(f"{n:,}", name if n == 1 else f"{name}s") for name, n in counts.items()]

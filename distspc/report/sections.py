@@ -16,8 +16,8 @@ from distspc.report import galleries, numbers, problems, sentences
 from distspc.report.galleries import data_uri
 from distspc.results import measures, tidy
 from distspc.results.measures import MEASURES
-from distspc.store import group as zarr_store
 from distspc.store.notices import RULES, stored_notices
+from distspc.store.store import Store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ class Plot:
 class ReportData:
     """What the page is about, read once."""
 
-    store: Path
+    store: Store
     table: pd.DataFrame
     images: pd.DataFrame
     relations: pd.DataFrame
@@ -67,7 +67,7 @@ class ReportData:
 
     def attributes(self, group: str) -> dict[str, Any]:
         """Attributes of a group; none where it is not there."""
-        return zarr_store.attributes(self.store, group) if zarr_store.exists(self.store, group) else {}
+        return self.store[group].attributes if self.store[group].exists() else {}
 
 
 # ---------------------------------------------------------------------------------------------- findings and figures
@@ -165,7 +165,7 @@ def _measure_section(study: ReportData, directory: Path) -> Section:
 def _training_section(study: ReportData, directory: Path) -> Section:
     from distspc.report import figures
 
-    if not zarr_store.exists(study.store, "reconstruction"):
+    if not study.store.reconstruction.exists():
         return Section("", [], [])
     curves, converged = problems.training(study.store, study.layers)
     pairs, n_seeds = problems.seed_pairs(study.store, study.layers, study.seeds)

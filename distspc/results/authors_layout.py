@@ -10,11 +10,12 @@ import numpy as np
 from distspc.errors import InputError
 from distspc.results.netcdf import to_netcdf
 from distspc.results.tidy import tidy_table
-from distspc.store import group as zarr_store
+from distspc.store.schema import StorePath
+from distspc.store.store import Store
 
 
 def export_results(
-    store: str | Path,
+    store: StorePath,
     directory: str | Path,
     *,
     seed: int | None = None,
@@ -54,6 +55,7 @@ def export_results(
     InputError
         If the store has no distances and no reconstruction errors, or no such seed.
     """
+    store = Store(store)
     directory = Path(directory)
     if directory.exists() and not directory.is_dir():
         raise InputError(f"{directory} is a file; name a folder to export into")
@@ -68,22 +70,22 @@ def export_results(
     return [*written, to_netcdf(store, directory / "results.nc")] if netcdf else written
 
 
-def _names(store: str | Path) -> list[str]:
-    numbers = zarr_store.read(store, "images", "number").tolist()
-    roles = zarr_store.read(store, "images", "role").tolist()
+def _names(store: Store) -> list[str]:
+    numbers = store.images.read("number").tolist()
+    roles = store.images.read("role").tolist()
     return [f"{n}_filler" if role == "filler" else str(n) for n, role in zip(numbers, roles, strict=True)]
 
 
-def _export_distances(store: str | Path, directory: Path, layers: Sequence[str] | None) -> list[Path]:
-    if not zarr_store.exists(store, "distances"):
+def _export_distances(store: Store, directory: Path, layers: Sequence[str] | None) -> list[Path]:
+    if not store.distances.exists():
         return []
     names, written = _names(store), []
-    done = zarr_store.done(store, "distances", "distance")
-    for i, layer in enumerate(zarr_store.labels(store, "distances", "layer")):
+    done = store.distances.done("distance")
+    for i, layer in enumerate(store.distances.labels("layer")):
         if not done[i].all() or (layers is not None and layer not in layers):
             continue
-        distance = zarr_store.read(store, "distances", "distance", layer=i)[:, 0]
-        nearest = zarr_store.read(store, "distances", "neighbour_index", layer=i)[:, 0]
+        distance = store.distances.read("distance", layer=i)[:, 0]
+        nearest = store.distances.read("neighbour_index", layer=i)[:, 0]
         lines = [
             f"{names[t]}, {names[n] if n >= 0 else ''}, {float(d)!r}"
             for t, (n, d) in enumerate(zip(nearest.tolist(), distance.tolist(), strict=True))
@@ -95,16 +97,16 @@ def _export_distances(store: str | Path, directory: Path, layers: Sequence[str] 
     return written
 
 
-def _export_errors(store: str | Path, directory: Path, seed: int | None, layers: Sequence[str] | None) -> list[Path]:
-    if not zarr_store.exists(store, "reconstruction"):
+def _export_errors(store: Store, directory: Path, seed: int | None, layers: Sequence[str] | None) -> list[Path]:
+    if not store.reconstruction.exists():
         return []
-    column = 0 if seed is None else zarr_store.position(store, "reconstruction", "seed", seed)
-    targets = np.flatnonzero(zarr_store.read(store, "images", "role") == "target")
-    done, written = zarr_store.done(store, "reconstruction", "error"), []
-    for i, layer in enumerate(zarr_store.labels(store, "reconstruction", "layer")):
+    column = 0 if seed is None else store.reconstruction.position("seed", seed)
+    targets = np.flatnonzero(store.images.read("role") == "target")
+    done, written = store.reconstruction.done("error"), []
+    for i, layer in enumerate(store.reconstruction.labels("layer")):
         if not done[i, column].all() or (layers is not None and layer not in layers):
             continue
-        error = zarr_store.read(store, "reconstruction", "error", layer=i, seed=column)
+        error = store.reconstruction.read("error", layer=i, seed=column)
         path = directory / "Results" / "RE" / layer / "spc_rec_quality.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, error[targets][:, None])

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from distspc.errors import InputError
-from distspc.store import group as zarr_store
 from distspc.store.schema import StorePath
+from distspc.store.store import Store
 
 
 def to_netcdf(store: StorePath, path: str | Path) -> Path:
@@ -34,7 +34,8 @@ def to_netcdf(store: StorePath, path: str | Path) -> Path:
 
     import xarray as xr
 
-    tree = zarr_store.open_results(store)
+    store = Store(store)
+    tree = store.open()
     groups = {}
     for name, node in tree.children.items():
         if name == "activations" or not node.has_data:

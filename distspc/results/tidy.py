@@ -13,14 +13,13 @@ from distspc.io.columns import free_names
 from distspc.kernels.statistics.reliability import seed_reliability
 from distspc.layers import layer_order
 from distspc.results.measures import OWN_COLUMNS
-from distspc.results.stored_tables import has_variable
-from distspc.store import group as zarr_store
 from distspc.store import schema
 from distspc.store.failures import stored_failures
 from distspc.store.schema import StorePath
+from distspc.store.store import Store
 
 
-def image_table(store: StorePath) -> pd.DataFrame:
+def image_table(store: Store) -> pd.DataFrame:
     """Return the images of a store in pool order: targets, then fillers.
 
     Returns
@@ -28,11 +27,11 @@ def image_table(store: StorePath) -> pd.DataFrame:
     DataFrame
         Columns as in the schema of group `images`, the id in ``image``.
     """
-    names = [name for name in schema.variables("images") if has_variable(store, "images", name)]
-    return pd.DataFrame({name: zarr_store.read(store, "images", name).tolist() for name in names})
+    names = [name for name in schema.variables("images") if store.images.has(name)]
+    return pd.DataFrame({name: store.images.read(name).tolist() for name in names})
 
 
-def target_table(store: StorePath) -> pd.DataFrame:
+def target_table(store: Store) -> pd.DataFrame:
     """Return the targets of a store, numbered from 0.
 
     Raises
@@ -46,53 +45,51 @@ def target_table(store: StorePath) -> pd.DataFrame:
     return images[images["role"] == "target"].reset_index(drop=True)
 
 
-def read_scores_of(store: StorePath) -> pd.DataFrame:
+def read_scores_of(store: Store) -> pd.DataFrame:
     """Return the scores kept in a store: a row per target, a column per score; no columns before `relate`."""
-    if not zarr_store.exists(store, "scores"):
+    if not store.scores.exists():
         return pd.DataFrame(index=pd.Index(target_table(store)["image"]))
-    values = zarr_store.read(store, "scores", "value").T
-    targets = zarr_store.labels(store, "scores", "target")
-    return pd.DataFrame(values, index=pd.Index(targets), columns=zarr_store.labels(store, "scores", "score"))
+    values = store.scores.read("value").T
+    targets = store.scores.labels("target")
+    return pd.DataFrame(values, index=pd.Index(targets), columns=store.scores.labels("score"))
 
 
-def _distances(store: StorePath, layer: str, images: Sequence[str]) -> dict[str, Any]:
+def _distances(store: Store, layer: str, images: Sequence[str]) -> dict[str, Any]:
     """Columns of one layer from group `distances`, by target of that group."""
-    if not zarr_store.exists(store, "distances") or layer not in zarr_store.labels(store, "distances", "layer"):
+    if not store.distances.exists() or layer not in store.distances.labels("layer"):
         return {}
-    at = zarr_store.position(store, "distances", "layer", layer)
-    targets = zarr_store.labels(store, "distances", "target")
-    nearest = zarr_store.read(store, "distances", "neighbour_index", layer=at, neighbour=0)
+    at = store.distances.position("layer", layer)
+    targets = store.distances.labels("target")
+    nearest = store.distances.read("neighbour_index", layer=at, neighbour=0)
     names = np.append(np.asarray(images, dtype=object), "")  # -1, no neighbour, is the last
     columns: dict[str, Any] = {
         "neighbour": pd.Series(names[nearest], index=targets, dtype="str"),
-        "distinctiveness": pd.Series(zarr_store.read(store, "distances", "distance", layer=at, neighbour=0), targets),
+        "distinctiveness": pd.Series(store.distances.read("distance", layer=at, neighbour=0), targets),
     }
-    several = zarr_store.sizes(store, "distances").get("neighbour", 1) > 1
+    several = store.distances.sizes.get("neighbour", 1) > 1
     for name in ("mean_distance", "pool_distance") if several else ("pool_distance",):
-        if has_variable(store, "distances", name):
-            columns[name] = pd.Series(zarr_store.read(store, "distances", name, layer=at), targets)
-    if has_variable(store, "distances", "norm"):
-        known = has_variable(store, "distances", "image")
-        pool = zarr_store.labels(store, "distances", "image") if known else list(images)
-        columns["norm"] = pd.Series(zarr_store.read(store, "distances", "norm", layer=at), pool)
+        if store.distances.has(name):
+            columns[name] = pd.Series(store.distances.read(name, layer=at), targets)
+    if store.distances.has("norm"):
+        known = store.distances.has("image")
+        pool = store.distances.labels("image") if known else list(images)
+        columns["norm"] = pd.Series(store.distances.read("norm", layer=at), pool)
     return columns
 
 
-def reconstruction_errors(store: StorePath, layer: str, seeds: Sequence[int] | None = None) -> pd.DataFrame:
+def reconstruction_errors(store: Store, layer: str, seeds: Sequence[int] | None = None) -> pd.DataFrame:
     """Reconstruction error of every image (rows) and seed (columns; some or all) at a layer; NaN if not done yet."""
-    if not zarr_store.exists(store, "reconstruction") or layer not in zarr_store.labels(
-        store, "reconstruction", "layer"
-    ):
+    if not store.reconstruction.exists() or layer not in store.reconstruction.labels("layer"):
         return pd.DataFrame()
-    at = zarr_store.position(store, "reconstruction", "layer", layer)
-    errors = zarr_store.read(store, "reconstruction", "error", layer=at)
-    images = zarr_store.labels(store, "reconstruction", "image")
-    known = zarr_store.labels(store, "reconstruction", "seed")
+    at = store.reconstruction.position("layer", layer)
+    errors = store.reconstruction.read("error", layer=at)
+    images = store.reconstruction.labels("image")
+    known = store.reconstruction.labels("seed")
     wanted = [seed for seed in known if seeds is None or seed in seeds]
     return pd.DataFrame(errors.T, index=images, columns=known)[wanted]
 
 
-def _reconstruction(store: StorePath, layer: str, seeds: Sequence[int] | None) -> dict[str, Any]:
+def _reconstruction(store: Store, layer: str, seeds: Sequence[int] | None) -> dict[str, Any]:
     errors = reconstruction_errors(store, layer, seeds)
     if errors.empty:
         return {}
@@ -106,7 +103,7 @@ def _reconstruction(store: StorePath, layer: str, seeds: Sequence[int] | None) -
     return columns
 
 
-def _empty_columns(store: StorePath, layer: str) -> dict[str, Any]:
+def _empty_columns(store: Store, layer: str) -> dict[str, Any]:
     """Columns of what could not be computed at a layer."""
     distances: dict[str, Any] = {"neighbour": "", "distinctiveness": np.nan}
     errors: dict[str, Any] = {"reconstruction_error": np.nan}
@@ -115,12 +112,12 @@ def _empty_columns(store: StorePath, layer: str) -> dict[str, Any]:
     return {name: value for columns in failed for name, value in columns.items()}
 
 
-def measured_layers(store: StorePath) -> list[str]:
+def measured_layers(store: Store) -> list[str]:
     """Layers that have a measure, or could not be measured, from the image upward."""
     found = [failure.layer for failure in stored_failures(store) if failure.layer]
     for group in ("distances", "reconstruction"):
-        if zarr_store.exists(store, group):
-            found += zarr_store.labels(store, group, "layer")
+        if store[group].exists():
+            found += store[group].labels("layer")
     return layer_order(found)
 
 
@@ -158,6 +155,7 @@ def tidy_table(
     InputError
         If the store has no images yet.
     """
+    store = Store(store)
     images, targets = image_table(store), target_table(store)
     parts = []
     for layer in (name for name in measured_layers(store) if layers is None or name in layers):

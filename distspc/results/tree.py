@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from distspc.errors import InputError
-from distspc.store import group as zarr_store
+from distspc.store.schema import StorePath
+from distspc.store.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,7 @@ class Results(xr.DataTree):
     __slots__ = ("_store",)
 
     @classmethod
-    def open(cls, store: str | Path) -> Results:
+    def open(cls, store: Store) -> Results:
         """Open the store of a study.
 
         Raises
@@ -31,8 +32,8 @@ class Results(xr.DataTree):
         InputError
             If there is no store.
         """
-        tree = cls.from_dict(dict(zarr_store.open_results(store).to_dict()), name=Path(store).stem)
-        tree._store = Path(store)
+        tree = cls.from_dict(dict(store.open().to_dict()), name=store.path.stem)
+        tree._store = store.path
         return tree
 
     @property
@@ -56,7 +57,7 @@ class Results(xr.DataTree):
         return to_netcdf(self.store, path)
 
 
-def open_results(store: str | Path) -> Results:
+def open_results(store: StorePath) -> Results:
     """Open the store of a study lazily.
 
     Raises
@@ -64,4 +65,5 @@ def open_results(store: str | Path) -> Results:
     InputError
         If there is no store.
     """
+    store = Store(store)
     return Results.open(store)

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from distspc.store import group as zarr_store
-from distspc.store.schema import StorePath
+from distspc.store.store import Store
 
 _NAMES = {
     "extract": "activations",
@@ -64,27 +63,27 @@ def _title(stage: str, layer: str, seed: int | None) -> str:
 
 
 def stored_failures(
-    store: StorePath, *, layers: Iterable[str] | None = None, seeds: Iterable[int] | None = None
+    store: Store, *, layers: Iterable[str] | None = None, seeds: Iterable[int] | None = None
 ) -> list[Failure]:
     """Return what failed and has not been computed since, in the order of `layers`, stages and seeds.
 
     Parameters
     ----------
     store
-        Path of the store.
+        The store.
     layers, seeds
         Only parts of these; all by default. What is not by layer or seed is always among them.
     """
     order = None if layers is None else ["", *layers]
     wanted = None if seeds is None else {None, *seeds}
-    kept = [Failure(**row) for row in zarr_store.notes(store).get("failures", [])]
+    kept = [Failure(**row) for row in store.attributes.get("failures", [])]
     kept = [one for one in kept if (order is None or one.layer in order) and (wanted is None or one.seed in wanted)]
     by_layer = sorted(kept, key=lambda one: (list(_NAMES).index(one.stage), -1 if one.seed is None else one.seed))
     return by_layer if order is None else sorted(by_layer, key=lambda one: order.index(one.layer))
 
 
 def keep_failures(
-    store: StorePath,
+    store: Store,
     stage: str,
     failures: Iterable[Failure],
     *,
@@ -95,14 +94,14 @@ def keep_failures(
     _replace(store, failures, lambda one: one.stage == stage and one.layer in layers and one.seed in {None, *seeds})
 
 
-def forget_failures(store: StorePath, stages: Iterable[str]) -> None:
+def forget_failures(store: Store, stages: Iterable[str]) -> None:
     """Forget what stages could not compute: their results are gone, or are to be made anew."""
     gone = set(stages)
     _replace(store, [], lambda one: one.stage in gone)
 
 
-def _replace(store: StorePath, new: Iterable[Failure], replaced: Any) -> None:
+def _replace(store: Store, new: Iterable[Failure], replaced: Any) -> None:
     old = stored_failures(store)
     kept = [*(one for one in old if not replaced(one)), *new]
     if set(kept) != set(old):
-        zarr_store.note(store, failures=[asdict(one) for one in kept])
+        store.set_attributes(failures=[asdict(one) for one in kept])

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from distspc.store import group as zarr_store
-from distspc.store.schema import StorePath
+from distspc.store.group import Group
+from distspc.store.store import Store
 
 RULES = "rules"
 """Key of what is said of every study: by which rule its parts were brought together, with examples."""
@@ -24,38 +24,38 @@ class Notice(NamedTuple):
     """Whether a reader of the results should stop and look."""
 
 
-def keep_notices(store: StorePath, group: str, key: str, notices: Iterable[Notice]) -> None:
+def keep_notices(group: Group, key: str, notices: Iterable[Notice]) -> None:
     """Keep notices with a group, in place of those kept before under the same key; on the driver only.
 
     Parameters
     ----------
-    store, group
-        Path of the store; a group that exists, such as ``images`` or ``activations/fc2``.
+    group
+        A group that exists.
     key
         Name of what is told, such as ``scores`` or ``orientation``: one writer for each.
     notices
         The sentences, none of them to clear the key.
     """
-    kept = dict(zarr_store.attributes(store, group).get("notices", {}))
+    kept = dict(group.attributes.get("notices", {}))
     new = [[notice.text, notice.warning] for notice in notices]
     if new != kept.get(key, []):
-        zarr_store.note_group(store, group, notices={**kept, key: new})
+        group.set_attributes(notices={**kept, key: new})
 
 
-def stored_notices(store: StorePath, groups: Iterable[str], *, key: str | None = None) -> list[Notice]:
+def stored_notices(store: Store, groups: Iterable[str], *, key: str | None = None) -> list[Notice]:
     """Return the notices of some groups, in the order of the groups; each sentence once.
 
     Parameters
     ----------
     store, groups
-        Path of the store; names of groups, those that are not there hold none.
+        The store; names of groups, those that are not there hold none.
     key
         Only those under this key; all but `RULES` by default, which say how it was done, not what was left out.
     """
     found: dict[str, Notice] = {}
-    for group in groups:
-        if zarr_store.exists(store, group):
-            for name, rows in zarr_store.attributes(store, group).get("notices", {}).items():
+    for group in map(store.__getitem__, groups):
+        if group.exists():
+            for name, rows in group.attributes.get("notices", {}).items():
                 if name == key or (key is None and name != RULES):
                     found |= {text: Notice(text, bool(warning)) for text, warning in rows}
     return list(found.values())

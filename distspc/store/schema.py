@@ -6,10 +6,15 @@ Dimensions are singular. `image` runs over all good images in pool order (target
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
 
-StorePath = str | Path
+StorePath = str | os.PathLike[str]
+
+IMAGES, SKIPPED, ACTIVATIONS = "images", "skipped", "activations"
+DISTANCES, RECONSTRUCTION = "distances", "reconstruction"
+SCORES, RELATIONS, MODELS, COMPARISONS = "scores", "relations", "models", "comparisons"
+"""Names of the groups; a layer's activations are in a group of ``activations``."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Variable:
 _IMAGE = Variable(("image",), "str", "image id: the role's folder name and the file stem")
 
 GROUPS: dict[str, dict[str, Variable]] = {
-    "images": {
+    IMAGES: {
         "image": _IMAGE,
         "role": Variable(("image",), "str", "target or filler"),
         "number": Variable(("image",), "int64", "number of the image among its role's files, from 1"),
@@ -39,7 +44,7 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "modified": Variable(("image",), "int64", "modification time of the file since the epoch", "ns"),
         "category": Variable(("image",), "str", "category of the image, empty where none was given"),
     },
-    "skipped": {
+    SKIPPED: {
         "file": Variable(("skipped",), "str", "path of a file that could not be used"),
         "role": Variable(("skipped",), "str", "target or filler"),
         "reason": Variable(("skipped",), "str", "why the file could not be used"),
@@ -47,11 +52,11 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "nbytes": Variable(("skipped",), "int64", "size of the file, -1 where it cannot be told", "byte"),
         "modified": Variable(("skipped",), "int64", "modification time of the file since the epoch, or -1", "ns"),
     },
-    "activations": {
+    ACTIVATIONS: {
         "image": _IMAGE,
         "activation": Variable(("image", "feature"), "float32", "activation, flattened in C order"),
     },
-    "distances": {
+    DISTANCES: {
         "layer": Variable(("layer",), "str", "network layer"),
         "target": Variable(("target",), "str", "image id of the target"),
         "image": _IMAGE,
@@ -75,7 +80,7 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "n_rescored": Variable(("layer",), "int64", "pairs whose distance was computed again in float64"),
         "bytes_read": Variable(("layer",), "int64", "bytes of activations read", "byte"),
     },
-    "reconstruction": {
+    RECONSTRUCTION: {
         "layer": Variable(("layer",), "str", "network layer"),
         "seed": Variable(("seed",), "int64", "seed of the random generator"),
         "image": _IMAGE,
@@ -96,12 +101,12 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "smallest_step": Variable(("layer", "seed"), "float64", "shortest inner step of the batches", added=True),
         "encode_step": Variable(("layer", "seed"), "float64", "inner step of the code of all images", added=True),
     },
-    "scores": {
+    SCORES: {
         "score": Variable(("score",), "str", "name of the score, as its column"),
         "target": Variable(("target",), "str", "image id of the target"),
         "value": Variable(("score", "target"), "float64", "score of the target, missing where there is none"),
     },
-    "relations": {
+    RELATIONS: {
         "layer": Variable(("relation",), "str", "network layer"),
         "measure": Variable(("relation",), "str", "measure"),
         "score": Variable(("relation",), "str", "score column"),
@@ -121,7 +126,7 @@ GROUPS: dict[str, dict[str, Variable]] = {
         ),
         "ceiling": Variable(("relation",), "float64", "largest correlation the known reliabilities allow"),
     },
-    "models": {
+    MODELS: {
         "layer": Variable(("model",), "str", "network layer, or all"),
         "score": Variable(("model",), "str", "score column"),
         "measures": Variable(("model",), "str", "predictors, comma-separated"),
@@ -132,7 +137,7 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "r2_cv": Variable(("model",), "float64", "the same in images the model was not fitted to"),
         "p": Variable(("model",), "float64", "p value of the F test of the whole model"),
     },
-    "comparisons": {
+    COMPARISONS: {
         "layer": Variable(("comparison",), "str", "network layer"),
         "score": Variable(("comparison",), "str", "score column"),
         "first": Variable(("comparison",), "str", "first measure"),
@@ -155,7 +160,7 @@ GROUPS: dict[str, dict[str, Variable]] = {
 }
 
 
-ADDED_KEYS: dict[str, tuple[str, ...]] = {"reconstruction": ("step",)}
+ADDED_KEYS: dict[str, tuple[str, ...]] = {RECONSTRUCTION: ("step",)}
 """Keys of recipes that older stores lack. Where one is absent it differs from nothing: what such a store holds is what
 either choice gives (a fit at the paper's step that ended is what the stable step gives where it is that step)."""
 
@@ -165,7 +170,10 @@ def variables(group: str) -> dict[str, Variable]:
 
     Raises
     ------
-    KeyError
+    ValueError
         If there is no such group.
     """
-    return GROUPS[group.split("/")[0]]
+    name = group.split("/")[0]
+    if name not in GROUPS:
+        raise ValueError(f"a store has no group {group!r}; it has {', '.join(GROUPS)}")
+    return GROUPS[name]

@@ -9,19 +9,18 @@ import numpy as np
 import zarr
 
 from distspc.errors import InputError
-from distspc.store.group import done, groups, notes
-from distspc.store.schema import StorePath
+from distspc.store.store import Store
 
 
-def remove_partial_chunks(store: StorePath) -> int:
+def remove_partial_chunks(store: Store) -> int:
     """Delete unfinished chunk files that a killed writer left behind; returns how many. Hold the store's lock."""
-    left = list(Path(store).rglob("*.partial"))
+    left = list(store.path.rglob("*.partial"))
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)
 
 
-def damaged_chunks(store: StorePath) -> Iterator[Path]:
+def damaged_chunks(store: Store) -> Iterator[Path]:
     """Read every chunk of the store; yields the files whose checksum or size is wrong.
 
     Raises
@@ -29,11 +28,11 @@ def damaged_chunks(store: StorePath) -> Iterator[Path]:
     InputError
         If there is no store.
     """
-    if not notes(store) and not groups(store):
+    if not store.attributes and not store.groups():
         raise InputError(f"{store} is not a store yet: run the study first")
-    for group in groups(store):
-        for name, array in sorted(zarr.open_group(str(store), path=group, mode="r").arrays()):
-            yield from _damaged(Path(store) / group / name, array, done(store, group, name))
+    for group in map(store.__getitem__, store.groups()):
+        for name, array in sorted(zarr.open_group(str(store), path=group.name, mode="r").arrays()):
+            yield from _damaged(group.path / name, array, group.done(name))
 
 
 def _damaged(folder: Path, array: zarr.Array, there: np.ndarray) -> Iterator[Path]:
@@ -44,7 +43,7 @@ def _damaged(folder: Path, array: zarr.Array, there: np.ndarray) -> Iterator[Pat
             yield folder.joinpath("c", *map(str, chunk))
 
 
-def remove_damaged(store: StorePath) -> list[Path]:
+def remove_damaged(store: Store) -> list[Path]:
     """Delete the damaged chunks, so that the next run makes them again; returns their files. Hold the store's lock."""
     bad = list(damaged_chunks(store))
     for path in bad:

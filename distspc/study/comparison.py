@@ -10,7 +10,6 @@ from distspc.errors import InputError, StoreMismatchError
 from distspc.extraction.network_spec import resolve_network
 from distspc.extraction.weights import DOWNLOADS, is_fetched
 from distspc.images.inventory import images_digest, refuse_other_images
-from distspc.store import group as zarr_store
 from distspc.study.file import STAGES, StageName, StudyFile
 from distspc.study.images import count_images, list_sources
 
@@ -62,20 +61,20 @@ def other_results(study: StudyFile) -> dict[tuple[StageName, str], str]:
 
 
 def _checks(study: StudyFile) -> Iterator[Check]:
-    store = study.store
-    if zarr_store.exists(store, "images"):
+    store = study.stored
+    if store.images.exists():
         yield "extract", "", partial(_compare_images, study)
     for layer in study.layers:
-        if zarr_store.exists(store, f"activations/{layer}"):
+        if store.layer(layer).exists():
             yield "extract", layer, partial(_compare_activations, study, layer)
-    if zarr_store.exists(store, "distances"):
+    if store.distances.exists():
         yield "distances", "", partial(_compare, study, "distances", study.distinctiveness.options)
-    if zarr_store.exists(store, "reconstruction"):
+    if store.reconstruction.exists():
         yield "reconstruct", "", partial(_compare, study, "reconstruction", study.reconstruction.options)
 
 
 def _compare(study: StudyFile, group: str, recipe: dict[str, object]) -> None:
-    zarr_store.refuse_other_recipe(study.store, group, recipe)
+    study.stored[group].refuse_other_recipe(recipe)
 
 
 def _compare_images(study: StudyFile) -> None:
@@ -86,7 +85,7 @@ def _compare_images(study: StudyFile) -> None:
             if n_targets:
                 _compare(study, "images", {"images": f"imported:{n_targets}:{n_fillers}"})
         else:
-            refuse_other_images(study.store, list_sources(study))
+            refuse_other_images(study.stored, list_sources(study))
     except StoreMismatchError:
         raise
     except InputError as error:
@@ -96,7 +95,7 @@ def _compare_images(study: StudyFile) -> None:
 def _compare_activations(study: StudyFile, layer: str) -> None:
     """Compare the settings of a layer's activations; weights that are not on this machine cannot be."""
     model, group = study.model, f"activations/{layer}"
-    known = zarr_store.attributes(study.store, group).get("recipe", {})
+    known = study.stored[group].attributes.get("recipe", {})
     architecture = known.get("architecture")
     imported = architecture == "imported"
     if architecture is None and study.activations is not None:
@@ -121,4 +120,4 @@ def _compare_activations(study: StudyFile, layer: str) -> None:
     except InputError as error:
         logger.warning("the network of %s cannot be compared with the study's: %s", group, error)
         return
-    _compare(study, group, {**network.described(), "dtype": model.storage, "images": images_digest(study.store)})
+    _compare(study, group, {**network.described(), "dtype": model.storage, "images": images_digest(study.stored)})

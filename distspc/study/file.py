@@ -24,6 +24,7 @@ from distspc.errors import InputError
 from distspc.extraction.options import is_weights_path
 from distspc.io.yaml_files import read_yaml
 from distspc.layers import LAYERS, VGG16_LAYERS
+from distspc.store.store import Store
 
 StageName = Literal["extract", "distances", "reconstruct", "relate", "report"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
@@ -214,6 +215,11 @@ class StudyFile(_Section):
         if unknown and self.images is not None and self.model.weights in BUILTIN_WEIGHTS:
             raise ValueError(f"`layers` has {unknown[0]!r}, which VGG-16 does not; the seven are {', '.join(LAYERS)}")
         return self
+
+    @property
+    def stored(self) -> Store:
+        """The store, there or to be made."""
+        return Store(self.store)
 
     @property
     def shown(self) -> Shown:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import dask
 import numpy as np
 
-from distspc.store import group as zarr_store
 from distspc.store.chunks import activation_chunks
+from distspc.store.schema import StorePath
+from distspc.store.store import Store
 from distspc.tasks import ranges
 
 
@@ -43,7 +43,7 @@ def image_ids(n_targets: int, n_fillers: int) -> list[str]:
 
 
 def make_store(
-    path: str | Path,
+    path: StorePath,
     *,
     n_targets: int,
     n_fillers: int,
@@ -84,10 +84,11 @@ def make_store(
     return written
 
 
-def write_image_table(path: str | Path, ids: Sequence[str], n_targets: int) -> None:
+def write_image_table(path: StorePath, ids: Sequence[str], n_targets: int) -> None:
     """Write group `images` for synthetic images."""
     n = len(ids)
-    zarr_store.allocate(path, "images", coords={"image": ids}, chunks={"image": n}, recipe={})
+    group = Store(path).images
+    group.allocate(coords={"image": ids}, chunks={"image": n}, recipe={})
     columns: dict[str, Any] = {
         "role": ["target" if i < n_targets else "filler" for i in range(n)],
         "number": [int(image.split("/")[1]) for image in ids],
@@ -97,24 +98,22 @@ def write_image_table(path: str | Path, ids: Sequence[str], n_targets: int) -> N
         **{name: np.full(n, 256) for name in ("width", "height", "nbytes", "modified")},
     }
     for name, values in columns.items():
-        zarr_store.write(path, "images", name, values)
+        group.write(name, values)
 
 
 def write_activations(
-    path: str | Path,
+    path: StorePath,
     layer: str,
     values: np.ndarray,
     ids: Sequence[str],
     *,
     chunks: Mapping[str, int] | None = None,
 ) -> None:
-    """Write `activations/<layer>` chunk row by chunk row."""
-    group, n_features = f"activations/{layer}", values.shape[1]
+    """Write a layer's activations chunk row by chunk row."""
+    group, n_features = Store(path).layer(layer), values.shape[1]
     sizes = {**activation_chunks(len(ids), n_features), **(chunks or {})}
     recipe = {"model": "synthetic", "shape": [n_features]}
-    zarr_store.allocate(
-        path,
-        group,
+    group.allocate(
         coords={"image": ids, "feature": n_features},
         chunks=sizes,
         recipe=recipe,
@@ -122,11 +121,11 @@ def write_activations(
         attrs={"shape": [n_features]},
     )
     for start, stop in ranges(len(ids), sizes["image"]):
-        zarr_store.write(path, group, "activation", values[start:stop], image=slice(start, stop))
+        group.write("activation", values[start:stop], image=slice(start, stop))
 
 
 def write_measures(
-    path: str | Path,
+    path: StorePath,
     ids: Sequence[str],
     n_targets: int,
     layers: Sequence[str],
@@ -139,25 +138,26 @@ def write_measures(
     rng = np.random.default_rng(seed)
     common, n = rng.standard_normal(len(ids)), len(ids)
     coords: dict[str, Any] = {"layer": list(layers), "target": list(ids[:n_targets]), "image": list(ids)}
-    zarr_store.allocate(path, "distances", coords=coords | {"neighbour": 1}, chunks={}, recipe={"protocol": "paper"})
+    distances, reconstruction = Store(path).distances, Store(path).reconstruction
+    distances.allocate(coords=coords | {"neighbour": 1}, chunks={}, recipe={"protocol": "paper"})
     coords = {"layer": list(layers), "seed": list(seeds), "image": list(ids), "batch": n_batches}
     names = ("error", "training_error", "n_steps", "converged")
-    zarr_store.allocate(path, "reconstruction", coords=coords, chunks={}, recipe={"units": 9}, variables=names)
+    reconstruction.allocate(coords=coords, chunks={}, recipe={"units": 9}, variables=names)
     for i in range(len(layers)):
         distance = np.exp(common + rng.standard_normal(n))[:n_targets, None]
         other = (np.arange(n_targets) + 1 + rng.integers(0, n - 1, n_targets)) % n
-        zarr_store.write(path, "distances", "distance", distance[None], layer=slice(i, i + 1))
-        zarr_store.write(path, "distances", "neighbour_index", other[None, :, None], layer=slice(i, i + 1))
-        zarr_store.write(path, "distances", "norm", np.exp(rng.standard_normal(n))[None], layer=slice(i, i + 1))
+        distances.write("distance", distance[None], layer=slice(i, i + 1))
+        distances.write("neighbour_index", other[None, :, None], layer=slice(i, i + 1))
+        distances.write("norm", np.exp(rng.standard_normal(n))[None], layer=slice(i, i + 1))
         for j in range(len(seeds)):
             at = {"layer": slice(i, i + 1), "seed": slice(j, j + 1)}
             error = np.exp(common + rng.standard_normal(n) / 2) / 100
             training = 0.1 / np.arange(1, n_batches + 1) ** 0.5 * rng.uniform(0.9, 1.1, n_batches)
-            zarr_store.write(path, "reconstruction", "error", error[None, None], **at)
-            zarr_store.write(path, "reconstruction", "training_error", training[None, None], **at)
+            reconstruction.write("error", error[None, None], **at)
+            reconstruction.write("training_error", training[None, None], **at)
             steps = rng.integers(5, 999, n_batches)
-            zarr_store.write(path, "reconstruction", "n_steps", steps[None, None], **at)
-            zarr_store.write(path, "reconstruction", "converged", (steps < 998)[None, None], **at)
+            reconstruction.write("n_steps", steps[None, None], **at)
+            reconstruction.write("converged", (steps < 998)[None, None], **at)
 
 
 class ComputedTooEarlyError(AssertionError):

@@ -10,8 +10,8 @@ import PIL.Image
 import PIL.PngImagePlugin
 import pytest
 
-from distspc.store import group as zarr_store
 from distspc.store.notices import stored_notices
+from distspc.store.store import Store
 
 STUDY = """\
 store: made/study.zarr
@@ -129,8 +129,8 @@ def test_a_bad_image_is_named_and_the_others_are_done(study, refused, case):
     said = refused(["extract", study], f"left out: [^\n]*7[^\n]*: [^\n]*({sentence})")
     assert "1 images could not be used; everything else is done. Mend or remove these files and run again" in said.err
     store = study.parent / "made/study.zarr"
-    assert zarr_store.read(store, "images", "number").tolist() == ([1, 20] if name.startswith("7.") else [1, 3])
-    values = zarr_store.read(store, "activations/block1_pool", "activation")
+    assert Store(store).images.read("number").tolist() == ([1, 20] if name.startswith("7.") else [1, 3])
+    values = Store(store).layer("block1_pool").read("activation")
     assert np.isfinite(values).all()
     assert (values.max(axis=1) > 0).all()
 
@@ -142,7 +142,7 @@ def exif(orientation):
 
 
 def told(store):
-    return {notice.text: notice.warning for notice in stored_notices(store, ["images"])}
+    return {notice.text: notice.warning for notice in stored_notices(Store(store), ["images"])}
 
 
 def test_what_is_converted_or_overlooked_is_logged_and_kept_with_the_images(study, command):
@@ -201,7 +201,7 @@ def test_a_mended_image_comes_in_with_redo_and_is_told_before(study, command):
     assert "made from other images: targets/7" in said.err
     assert "--redo" in said.err
     assert command("extract", study, "--redo").code == 0
-    assert zarr_store.labels(study.parent / "made/study.zarr", "images", "image") == [
+    assert Store(study.parent / "made/study.zarr").images.labels("image") == [
         "targets/1",
         "targets/7",
         "targets/20",
@@ -254,10 +254,10 @@ def test_an_odd_image_is_taken(study, command, case):
     said = command("extract", study)
     assert (said.code, "left out" in said.err) == (0, False), said
     store = study.parent / "made/study.zarr"
-    files = zarr_store.read(store, "images", "file").tolist()
+    files = Store(store).images.read("file").tolist()
     row = files.index(str(file))
     assert len(files) == 3
-    found = tuple(int(zarr_store.read(store, "images", side)[row]) for side in ("width", "height"))
+    found = tuple(int(Store(store).images.read(side)[row]) for side in ("width", "height"))
     assert found == size
     assert np.unique(network_input(file).reshape(-1, 3), axis=0).tolist() == [colour]
 

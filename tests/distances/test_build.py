@@ -21,7 +21,7 @@ from distspc.distances.options import PROTOCOLS
 from distspc.distances.plan import LayerSize, plan_distances, tiles_beside
 from distspc.errors import InputError, StoreMismatchError
 from distspc.kernels.distance.products import METRICS
-from distspc.store import group as zarr_store
+from distspc.store.store import Store
 from distspc.testing.stores import make_store, no_compute, relu_activations
 
 N_TARGETS, N_IMAGES = 30, 90
@@ -63,7 +63,7 @@ def brute_force(
 
 def run(path: Path, **options: Any) -> dict[str, np.ndarray]:
     """Compute layer fc2 afresh and return its row of every variable."""
-    zarr_store.remove(path, "distances")
+    Store(path).distances.remove()
     tasks = nearest_distances(path, layer="fc2", **options)
     dask.compute(*tasks, scheduler="synchronous")
     tiled = any("distances-product" in str(key) for key in tasks[-1].dask)
@@ -72,9 +72,9 @@ def run(path: Path, **options: Any) -> dict[str, np.ndarray]:
 
 def stored(path: Path, layer: str = "fc2") -> dict[str, np.ndarray]:
     names = ("distance", "neighbour_index", "mean_distance", "pool_distance", "norm", "duplicate_of")
-    row = zarr_store.position(path, "distances", "layer", layer)
-    counts = {name: zarr_store.read(path, "distances", name)[row] for name in ("n_rescored", "bytes_read")}
-    return {name: zarr_store.read(path, "distances", name, layer=row) for name in names} | counts
+    row = Store(path).distances.position("layer", layer)
+    counts = {name: Store(path).distances.read(name)[row] for name in ("n_rescored", "bytes_read")}
+    return {name: Store(path).distances.read(name, layer=row) for name in names} | counts
 
 
 @pytest.fixture
@@ -214,7 +214,7 @@ def test_float16_activations(tmp_path):
 def test_within_a_category(relu_store, cut, kind, protocol):
     path, x = relu_store
     cut(kind)
-    category = zarr_store.read(path, "images", "category")
+    category = Store(path).images.read("category")
     found = run(path, category="category", protocol=protocol, n_neighbours=2)
     distance, neighbour, pool = brute_force(x, N_TARGETS, category=category, protocol=protocol, n_neighbours=2)
     assert found["neighbour_index"].tolist() == neighbour.tolist()
@@ -254,7 +254,7 @@ def test_mean_distance_to_a_pool_that_lies_close_together(tmp_path, metric, spre
     path = tmp_path / "s.zarr"
     make_store(path, n_targets=40, n_fillers=160, layers={"fc2": 700}, activations={"fc2": x})
     category = np.where(sign > 0, "a", "b")
-    zarr_store.write(path, "images", "category", category.tolist())
+    Store(path).images.write("category", category.tolist())
     found = run(path, category="category", metric=metric)
     distance, _, pool = brute_force(x, 40, category=category, metric=metric)
     np.testing.assert_allclose(found["pool_distance"], pool, rtol=3e-6)
@@ -284,7 +284,7 @@ def test_a_pool_of_duplicates_alone(tmp_path, cut, kind, seed):
     x[[1, 2, 3]] = x[0]
     path = tmp_path / "s.zarr"
     make_store(path, n_targets=2, n_fillers=6, layers={"fc2": 600}, activations={"fc2": x})
-    zarr_store.write(path, "images", "category", ["a", "a", "a", "a", "b", "b", "b", "b"])
+    Store(path).images.write("category", ["a", "a", "a", "a", "b", "b", "b", "b"])
     assert run(path, category="category")["pool_distance"].tolist() == [0, 0]
     assert np.isnan(run(path, protocol="distinct", category="category")["pool_distance"]).all()
 
@@ -354,15 +354,15 @@ def _run_cut(path: Path, reread: float, least: bool, **options: Any) -> dict[str
 
 
 def _least_memory(path: Path, protocol: str) -> int:
-    sizes = zarr_store.sizes(path, "activations/fc2")
-    chunk = zarr_store.chunks(path, "activations/fc2", "activation")
+    sizes = Store(path).layer("fc2").sizes
+    chunk = Store(path).layer("fc2").chunks("activation")
     problem = LayerSize("fc2", 1, (0, sizes["image"]), sizes["feature"], chunk["image"], chunk["feature"])
     return 2 * distance_plan._smallest_task_nbytes(problem)
 
 
 def test_same_on_threads(relu_store):
     path, x = relu_store
-    zarr_store.remove(path, "distances")
+    Store(path).distances.remove()
     dask.compute(*nearest_distances(path, layer="fc2", n_workers=6, n_threads=1), scheduler="threads")
     assert stored(path)["neighbour_index"].tolist() == brute_force(x, N_TARGETS)[1].tolist()
 
@@ -439,7 +439,7 @@ def test_bytes_read_are_counted(relu_store):
 
 def test_building_computes_nothing(relu_store):
     path, _ = relu_store
-    zarr_store.remove(path, "distances")
+    Store(path).distances.remove()
     with no_compute():
         tasks = nearest_distances(path, layer="fc2")
     assert [str(task.key).split("-")[0] for task in tasks] == ["distances:fc2", "distances"]
@@ -465,10 +465,10 @@ def test_layers_are_added_one_by_one(tmp_path):
 
 def test_an_interrupted_layer_is_done_again(relu_store):
     path, x = relu_store
-    zarr_store.remove(path, "distances")
+    Store(path).distances.remove()
     *tiles, finish = nearest_distances(path, layer="fc2", n_workers=3)
     dask.compute(*tiles, scheduler="synchronous")
-    assert not zarr_store.done(path, "distances", "distance").any()
+    assert not Store(path).distances.done("distance").any()
     dask.compute(finish, scheduler="synchronous")
     assert stored(path)["neighbour_index"].tolist() == brute_force(x, N_TARGETS)[1].tolist()
 
@@ -547,7 +547,7 @@ def test_no_targets(tmp_path):
 
 def test_a_target_without_category(tmp_path):
     make_store(tmp_path / "s", n_targets=3, n_fillers=5, layers={"fc2": 50})
-    zarr_store.write(tmp_path / "s", "images", "category", ["a", "", "a", "a", "a", "a", "a", "a"])
+    Store(tmp_path / "s").images.write("category", ["a", "", "a", "a", "a", "a", "a", "a"])
     with pytest.raises(InputError, match=r"fc2: no category is given for 1 targets \(targets/2\)"):
         nearest_distances(tmp_path / "s", layer="fc2", category="category")
 

@@ -18,7 +18,7 @@ from distspc.extraction import backend, forward, network, network_spec, npy_impo
 from distspc.extraction import build as activations
 from distspc.images import inventory, listing
 from distspc.pipeline.run import Study
-from distspc.store import group as zarr_store
+from distspc.store.store import Store
 from distspc.testing.stores import no_compute
 
 # Keras with TensorFlow, reading its own variables
@@ -72,8 +72,8 @@ def run(tasks):
 def scan(study, **options):
     """Scan and write; returns the number of tasks."""
     store, sources = study / "s.zarr", listed(study)
-    tasks = inventory.scan_images(store, sources, **options)
-    inventory.write_images(store, sources, run(tasks), **options)
+    tasks = inventory.scan_images(Store(store), sources, **options)
+    inventory.write_images(Store(store), sources, run(tasks), **options)
     return len(tasks)
 
 
@@ -98,7 +98,7 @@ def by_hand(file):
 
 def test_the_image_table(study):
     assert scan(study) == 2
-    table = zarr_store.open_results(study / "s.zarr")["images"].to_dataset().load()
+    table = Store(study / "s.zarr").open()["images"].to_dataset().load()
     assert table.sizes == {"image": N_TARGETS + N_FILLERS}
     ids = [f"targets/{i + 1}" for i in range(N_TARGETS)] + [f"fillers/{i + 1}" for i in range(N_FILLERS)]
     assert table["image"].values.tolist() == ids
@@ -111,7 +111,7 @@ def test_the_image_table(study):
     import hashlib
 
     assert row["digest"].item() == "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest()
-    assert inventory.skipped_images(study / "s.zarr") == []
+    assert inventory.skipped_images(Store(study / "s.zarr")) == []
 
 
 def test_bad_images_are_named_and_left_out_and_numbers_stay(study):
@@ -120,14 +120,14 @@ def test_bad_images_are_named_and_left_out_and_numbers_stay(study):
     (targets / "70.jpg").symlink_to("nowhere")
     (targets / "71.gif").write_bytes(b"GIF89a")
     scan(study)
-    assert inventory.skipped_images(study / "s.zarr") == [
+    assert inventory.skipped_images(Store(study / "s.zarr")) == [
         (str(targets / "2.jpg"), "is empty (0 bytes)"),
         (str(targets / "70.jpg"), "does not exist"),
         (str(targets / "71.gif"), "gif files are not read; save it as png"),
     ]
-    assert zarr_store.labels(study / "s.zarr", "images", "image")[:3] == ["targets/1", "targets/3", "targets/4"]
-    assert zarr_store.read(study / "s.zarr", "images", "number", image=slice(0, 3)).tolist() == [1, 3, 4]
-    assert zarr_store.read(study / "s.zarr", "skipped", "number").tolist() == [2, 70, 71]
+    assert Store(study / "s.zarr").images.labels("image")[:3] == ["targets/1", "targets/3", "targets/4"]
+    assert Store(study / "s.zarr").images.read("number", image=slice(0, 3)).tolist() == [1, 3, 4]
+    assert Store(study / "s.zarr").skipped.read("number").tolist() == [2, 70, 71]
 
 
 def test_a_second_scan_reads_only_what_changed(study):
@@ -137,7 +137,7 @@ def test_a_second_scan_reads_only_what_changed(study):
     assert scan(study) == 0
     os.utime(targets / "5.jpg", ns=(1, 1))
     assert scan(study) == 1
-    assert zarr_store.read(study / "s.zarr", "images", "modified")[3] == 1
+    assert Store(study / "s.zarr").images.read("modified")[3] == 1
     assert scan(study) == 0
 
 
@@ -157,9 +157,9 @@ def test_no_usable_target_is_an_error(tmp_path):
     (tmp_path / "Images" / "Targets").mkdir(parents=True)
     (tmp_path / "Images" / "Targets" / "1.jpg").write_bytes(b"")
     sources = listing.list_images(tmp_path / "Images" / "Targets")
-    rows = run(inventory.scan_images(tmp_path / "s.zarr", sources))
+    rows = run(inventory.scan_images(Store(tmp_path / "s.zarr"), sources))
     with pytest.raises(InputError, match=r"none of the 1 images can be used as a target; the first: .*1\.jpg'"):
-        inventory.write_images(tmp_path / "s.zarr", sources, rows)
+        inventory.write_images(Store(tmp_path / "s.zarr"), sources, rows)
 
 
 def _replace(folder):
@@ -198,7 +198,7 @@ def test_a_half_written_table_is_written_again(study):
     shutil.rmtree(study / "s.zarr" / "images" / "modified")
     (study / "Images" / "Targets" / "66.jpg").unlink()  # nothing rests on the half table
     assert scan(study) == 2
-    assert len(zarr_store.labels(study / "s.zarr", "images", "image")) == N_TARGETS + N_FILLERS - 1
+    assert len(Store(study / "s.zarr").images.labels("image")) == N_TARGETS + N_FILLERS - 1
 
 
 def test_columns_of_a_table_come_along(study):
@@ -209,8 +209,10 @@ def test_columns_of_a_table_come_along(study):
         "Images/Fillers/1.jpg,filler,land,,7,z\n"
     )
     sources = listing.read_image_table(table)
-    inventory.write_images(study / "s.zarr", sources, run(inventory.scan_images(study / "s.zarr", sources)))
-    found = zarr_store.open_results(study / "s.zarr")["images"].to_dataset().load()
+    inventory.write_images(
+        Store(study / "s.zarr"), sources, run(inventory.scan_images(Store(study / "s.zarr"), sources))
+    )
+    found = Store(study / "s.zarr").open()["images"].to_dataset().load()
     assert found["image"].values.tolist() == ["targets/2", "targets/1", "fillers/1"]
     assert found["category"].values.tolist() == ["sea", "land", "land"]
     assert found["score"].values.tolist() == ["0.5", "0.25", ""]
@@ -219,7 +221,9 @@ def test_columns_of_a_table_come_along(study):
     table.write_text(table.read_text().replace("sea", "sky"))
     sources = listing.read_image_table(table)
     with pytest.raises(StoreMismatchError, match="targets/2 has another category"):
-        inventory.write_images(study / "s.zarr", sources, run(inventory.scan_images(study / "s.zarr", sources)))
+        inventory.write_images(
+            Store(study / "s.zarr"), sources, run(inventory.scan_images(Store(study / "s.zarr"), sources))
+        )
 
 
 # ---------------------------------------------------------------- extract
@@ -231,7 +235,7 @@ def test_the_store_holds_what_the_network_gives_image_by_image(study, model):
         tasks = extract(study, model)
     assert len(tasks) == 2
     assert run(tasks) == (64, 7)
-    results = zarr_store.open_results(study / "s.zarr")
+    results = Store(study / "s.zarr").open()
     for layer, shape in (("edges", (10, 8, 4)), ("top", (5,))):
         found = results[f"activations/{layer}"]
         assert found["activation"].dims == ("image", "feature")
@@ -246,8 +250,8 @@ def test_the_store_holds_what_the_network_gives_image_by_image(study, model):
 def test_flattened_activations_take_their_layers_shape_again(study, model):
     scan(study)
     run(extract(study, model))
-    flat = zarr_store.read(study / "s.zarr", "activations/edges", "activation", image=3)
-    shape = zarr_store.attributes(study / "s.zarr", "activations/edges")["shape"]
+    flat = Store(study / "s.zarr").layer("edges").read("activation", image=3)
+    shape = Store(study / "s.zarr").layer("edges").attributes["shape"]
     net = network.load_network(network_spec.resolve_network(model, layers=LAYERS))
     wanted = net.activations(by_hand(study / "Images" / "Targets" / "4.jpg")[None])["edges"][0]
     np.testing.assert_allclose(activations.unflatten(flat, shape), wanted, rtol=1e-5, atol=1e-3)
@@ -261,7 +265,7 @@ def test_no_batch_and_chunk_size_changes_a_value(study, model, monkeypatch, batc
     scan(study)
     run(extract(study, model, layers=("top",), batch_size=batch_size))
     wanted = expected(study, model, "top")
-    found = zarr_store.read(study / "s.zarr", "activations/top", "activation")
+    found = Store(study / "s.zarr").layer("top").read("activation")
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
 
 
@@ -271,7 +275,7 @@ def test_only_missing_chunks_and_layers_are_made(study, model):
     assert len(extract(study, model)) == 2  # the other layer
     run(extract(study, model))
     assert extract(study, model) == []
-    before = zarr_store.read(study / "s.zarr", "activations/edges", "activation")
+    before = Store(study / "s.zarr").layer("edges").read("activation")
     chunks = sorted((study / "s.zarr" / "activations" / "edges" / "activation" / "c").rglob("0"))
     lost = next(path for path in chunks if path.parent.name == "1")
     lost.unlink()
@@ -280,7 +284,7 @@ def test_only_missing_chunks_and_layers_are_made(study, model):
     assert task.key.endswith("-0001")
     assert run([task]) == (7,)
     assert lost.exists()
-    np.testing.assert_array_equal(zarr_store.read(study / "s.zarr", "activations/edges", "activation"), before)
+    np.testing.assert_array_equal(Store(study / "s.zarr").layer("edges").read("activation"), before)
 
 
 def test_a_finished_study_loads_no_network(study, model, monkeypatch):
@@ -347,7 +351,7 @@ def test_the_network_leaves_the_workers_with_its_stage(study, model):
         whole.run(client, stages=["extract"])
         (kept,) = client.run(network._cached_network.cache_info).values()
     assert (kept.misses, kept.currsize) == (0, 0)  # counted anew once it is let go
-    assert zarr_store.done(study / "s.zarr", "activations/edges", "activation").all()
+    assert Store(study / "s.zarr").layer("edges").done("activation").all()
 
 
 def test_a_file_that_changed_after_the_scan_is_refused(study, model):
@@ -356,13 +360,13 @@ def test_a_file_that_changed_after_the_scan_is_refused(study, model):
     _replace(study / "Images" / "Targets")
     with pytest.raises(InputError, match=r"7\.jpg': has changed since the study began"):
         run(tasks[:1])
-    assert zarr_store.done(study / "s.zarr", "activations/top", "activation").sum() == 0
+    assert Store(study / "s.zarr").layer("top").done("activation").sum() == 0
 
 
 def test_float16_storage_is_exact_rounding_and_refuses_what_it_cannot_hold(study, model, tmp_path):
     scan(study)
     run(extract(study, model, dtype="float16"))
-    found = zarr_store.read(study / "s.zarr", "activations/top", "activation")
+    found = Store(study / "s.zarr").layer("top").read("activation")
     assert found.dtype == np.float16
     np.testing.assert_allclose(found, expected(study, model, "top"), rtol=1e-3)
     keras = backend.import_keras(2)
@@ -399,9 +403,7 @@ def test_worker_processes_give_the_same_bytes(study, model):
     ):
         client.gather(client.compute(extract(study, model)))
     for layer in LAYERS:
-        found, wanted = (
-            zarr_store.read(study / name, f"activations/{layer}", "activation") for name in ("s.zarr", "one.zarr")
-        )
+        found, wanted = (Store(study / name).layer(layer).read("activation") for name in ("s.zarr", "one.zarr"))
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
 
 
@@ -432,7 +434,7 @@ def test_the_authors_layout_is_taken_over(tmp_path, monkeypatch):
     (left,) = take(tmp_path)
     run([left])
     assert take(tmp_path) == []
-    results = zarr_store.open_results(tmp_path / "s.zarr")
+    results = Store(tmp_path / "s.zarr").open()
     np.testing.assert_array_equal(results["activations/block5_pool"]["activation"], pool.reshape(7, -1))
     np.testing.assert_array_equal(results["activations/fc2"]["activation"], fc2)
     assert results["activations/block5_pool"].attrs["shape"] == [7, 7, 512]
@@ -446,7 +448,7 @@ def test_flat_files_float16_no_fillers_and_other_layers_are_taken_too(tmp_path):
     for i in (1, 2):
         np.save(folder / f"{i}.npy", np.full(6, i, np.float16))
     run(take(tmp_path, ["mine"]))
-    found = zarr_store.read(tmp_path / "s.zarr", "activations/mine", "activation")
+    found = Store(tmp_path / "s.zarr").layer("mine").read("activation")
     assert found.dtype == np.float16
     assert found.tolist() == [[1] * 6, [2] * 6]
 

@@ -5,7 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from distspc.store import group as zarr_store
+from distspc.store.group import Group
+from distspc.store.store import Store
 
 
 @pytest.fixture
@@ -64,8 +65,8 @@ def test_what_has_lost_its_label_is_not_taken_for_another(own, whole, command, l
 
 def by_label(study):
     """Errors by layer and seed."""
-    labels = [zarr_store.labels(study.store, "reconstruction", dim) for dim in ("layer", "seed")]
-    errors = zarr_store.read(study.store, "reconstruction", "error")
+    labels = [Store(study.store).reconstruction.labels(dim) for dim in ("layer", "seed")]
+    errors = Store(study.store).reconstruction.read("error")
     return {(layer, seed): errors[i, j] for i, layer in enumerate(labels[0]) for j, seed in enumerate(labels[1])}
 
 
@@ -86,23 +87,23 @@ def test_a_removal_cut_short_leaves_nothing_that_passes_for_done(own, whole, com
     own.file.write_text(own.file.read_text() + "distinctiveness: {metric: cosine}\n")
     ended = command("distances", own.file)
     assert ended.code == 0, ended.err
-    ours, theirs = (zarr_store.read(study.store, "distances", "distance") for study in (own, whole))
+    ours, theirs = (Store(study.store).distances.read("distance") for study in (own, whole))
     assert not np.isclose(ours, theirs).any()
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("group", ["models", "relations"])
 def test_tables_cut_short_are_made_again(own, whole, command, monkeypatch, group):
-    def write(store, name, *rest, **at):
-        if name == group:
+    def write(own_group, *rest, **at):
+        if own_group.name == group:
             raise KeyboardInterrupt
-        return written(store, name, *rest, **at)
+        return written(own_group, *rest, **at)
 
     shutil.rmtree(own.store / "relations")
-    written = zarr_store.write
-    monkeypatch.setattr(zarr_store, "write", write)
+    written = Group.write
+    monkeypatch.setattr(Group, "write", write)
     assert command("relate", own.file).code != 0
-    monkeypatch.setattr(zarr_store, "write", written)
+    monkeypatch.setattr(Group, "write", written)
     ended = command("relate", own.file)
     assert ended.code == 0, ended.err
     assert own.digests() == whole.digests()

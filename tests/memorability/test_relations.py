@@ -18,8 +18,8 @@ from distspc.errors import InputError
 from distspc.kernels.statistics import correlations as statistics
 from distspc.memorability import correlation, matching, relations, scores, two_tables
 from distspc.results import measures, netcdf, stored_tables
-from distspc.store import group as zarr_store
 from distspc.store import notices
+from distspc.store.store import Store
 from distspc.testing import stores
 
 LAYERS = ["block5_pool", "fc2"]
@@ -291,14 +291,14 @@ def test_tidy_table_has_a_row_per_target_and_layer(store):
         "image", "file", "layer", "neighbour", "distinctiveness", "reconstruction_error",
     ]  # fmt: skip
     second = table[table["layer"] == "fc2"].reset_index(drop=True)
-    np.testing.assert_array_equal(second["distinctiveness"], zarr_store.read(store, "distances", "distance")[1, :, 0])
-    errors = zarr_store.read(store, "reconstruction", "error")[1, :, :N_TARGETS]
+    np.testing.assert_array_equal(second["distinctiveness"], Store(store).distances.read("distance")[1, :, 0])
+    errors = Store(store).reconstruction.read("error")[1, :, :N_TARGETS]
     np.testing.assert_allclose(second["reconstruction_error"], errors.mean(axis=0))
     np.testing.assert_allclose(second["reconstruction_error_sd"], errors.std(axis=0, ddof=1))
     ids = np.array(stores.image_ids(N_TARGETS, N_FILLERS))
-    nearest = zarr_store.read(store, "distances", "neighbour_index")[1, :, 0]
+    nearest = Store(store).distances.read("neighbour_index")[1, :, 0]
     assert list(second["neighbour"]) == list(ids[nearest])
-    assert list(second["norm"]) == list(zarr_store.read(store, "distances", "norm")[1, :N_TARGETS])
+    assert list(second["norm"]) == list(Store(store).distances.read("norm")[1, :N_TARGETS])
 
 
 def test_tidy_table_of_what_is_there(tmp_path):
@@ -309,7 +309,7 @@ def test_tidy_table_of_what_is_there(tmp_path):
     stores.write_image_table(path, ids, 4)
     assert distspc.tidy_table(path).empty
     coords = {"layer": ["fc1"], "target": ids[:4], "image": ids, "neighbour": 1}
-    zarr_store.allocate(path, "distances", coords=coords, chunks={}, recipe={})
+    Store(path).distances.allocate(coords=coords, chunks={}, recipe={})
     table = distspc.tidy_table(path)
     assert table["distinctiveness"].isna().all()
     assert list(table["neighbour"]) == [""] * 4
@@ -329,7 +329,7 @@ def test_relate_keeps_its_tables_in_the_store(store, scores_file):
         store, scores_file=scores_file, image_column="im_ind", n_bootstrap=50, score_reliability={"hit": 0.64}
     )
     pd.testing.assert_frame_equal(
-        stored_tables.read_table_of(store, "relations"),
+        stored_tables.read_table_of(Store(store).relations),
         found.drop(columns="interval"),
         check_dtype=False,
         check_column_type=False,
@@ -343,9 +343,9 @@ def test_relate_keeps_its_tables_in_the_store(store, scores_file):
     part = tidy[tidy["layer"] == "fc2"]
     assert row["r"] == pytest.approx(stats.pearsonr(part["norm"], part["hit"])[0])
     assert row["ceiling"] == pytest.approx(0.8)
-    assert set(stored_tables.read_table_of(store, "models")["layer"]) == {"block5_pool", "fc2", "all"}
-    assert len(stored_tables.read_table_of(store, "comparisons")) == 2 * 3
-    assert zarr_store.attributes(store, "scores")["key"] == "stem"
+    assert set(stored_tables.read_table_of(Store(store).models)["layer"]) == {"block5_pool", "fc2", "all"}
+    assert len(stored_tables.read_table_of(Store(store).comparisons)) == 2 * 3
+    assert Store(store).scores.attributes["key"] == "stem"
 
 
 def test_partial_correlations_within_a_layer_and_across(store, scores_file):
@@ -369,13 +369,13 @@ def test_relate_again_replaces_the_tables(store, scores_file):
     found = relations.relate(
         store, scores_file=scores_file, image_column="im_ind", columns=["fa"], n_bootstrap=20, recipe={"a": 1}
     )
-    assert set(stored_tables.read_table_of(store, "relations")["score"]) == set(found["score"]) == {"fa"}
-    assert zarr_store.attributes(store, "relations")["recipe"] == {"a": 1}
+    assert set(stored_tables.read_table_of(Store(store).relations)["score"]) == set(found["score"]) == {"fa"}
+    assert Store(store).relations.attributes["recipe"] == {"a": 1}
     assert list(distspc.tidy_table(store).columns[-1:]) == ["fa"]
 
 
 def test_a_measure_that_is_the_same_everywhere_is_left_out(store, scores_file, caplog):
-    zarr_store.write(store, "distances", "distance", np.zeros((1, N_TARGETS, 1)), layer=slice(0, 1))
+    Store(store).distances.write("distance", np.zeros((1, N_TARGETS, 1)), layer=slice(0, 1))
     found = relations.relate(store, scores_file=scores_file, image_column="im_ind", columns=["hit"], n_bootstrap=20)
     assert "the same for all images, left out: distinctiveness:block5_pool" in caplog.text
     here = found[(found["layer"] == "block5_pool")]
@@ -499,8 +499,8 @@ def test_scores_called_as_measures_have_names_of_their_own(store, scores_file, t
     for row in plain.itertuples():
         expected = stats.pearsonr(tidy[f"{row.measure}:fc2"], table[row.score])[0]
         assert row.r == pytest.approx(expected), (row.measure, row.score)
-    assert set(stored_tables.read_table_of(store, "models")["score"]) == {"hit", *NAMES}
-    assert set(stored_tables.read_table_of(store, "comparisons")["score"]) == {"hit", *NAMES}
+    assert set(stored_tables.read_table_of(Store(store).models)["score"]) == {"hit", *NAMES}
+    assert set(stored_tables.read_table_of(Store(store).comparisons)["score"]) == {"hit", *NAMES}
     after = distspc.tidy_table(store)
     pd.testing.assert_frame_equal(measures.wide_table(after), tidy)
     assert list(after.columns[-8:]) == ["hit", *(f"score:{name}" for name in NAMES)]
@@ -562,9 +562,9 @@ def test_undefined_resamples_are_kept_as_a_notice(store, scores_file, tmp_path):
     table = pd.read_csv(scores_file)[["im_ind"]].assign(rare=[1.0] + [0.0] * (N_TARGETS - 1))
     table.to_csv(scores_file, index=False)
     relations.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=200)
-    told = [notice.text for notice in notices.stored_notices(store, ["relations"]) if notice.warning]
+    told = [notice.text for notice in notices.stored_notices(Store(store), ["relations"]) if notice.warning]
     assert any("no bootstrap p" in sentence and "with rare" in sentence for sentence in told)
-    assert (stored_tables.read_table_of(store, "relations")["undefined"] > 0.2).all()
+    assert (stored_tables.read_table_of(Store(store).relations)["undefined"] > 0.2).all()
     page = distspc.write_report(store, tmp_path / "report.html").read_text("utf-8")
     assert "no 95\N{NO-BREAK SPACE}% interval" in page
 
@@ -583,7 +583,7 @@ def test_netcdf_holds_the_results_without_activations(store, scores_file, tmp_pa
         assert "activations" not in tree
         distance = tree["distances/distance"]
         assert distance.attrs == {"long_name": "distance to the k-th nearest neighbour", "units": "activation"}
-        np.testing.assert_array_equal(distance, zarr_store.read(store, "distances", "distance"))
+        np.testing.assert_array_equal(distance, Store(store).distances.read("distance"))
         assert list(tree["relations"]["measure"].values[:1]) == ["distinctiveness"]
         assert "recipe" in tree["distances"].attrs
 

@@ -96,7 +96,7 @@ def test_the_command_ends_with_2_where_a_run_would(folder, capsys):
 def test_what_was_left_out_is_one_section_and_empty_in_a_clean_study(folder):
     clean = study_of(folder)
     clean.run()
-    assert left_out(clean.store, clean.layers) == []
+    assert left_out(clean.stored, clean.layers) == []
     page = (folder / "r.html").read_text()
     assert 'id="left-out"' not in page
     assert "Scores were matched to images by number in the name, such as" in page
@@ -105,7 +105,7 @@ def test_what_was_left_out_is_one_section_and_empty_in_a_clean_study(folder):
     (folder / "scores.csv").write_text((folder / "scores.csv").read_text() + "99,0.5,x\n100,0.1,x\n")
     other = study_of(folder, store="t.zarr", report="t.html")
     other.run()
-    texts = {notice.text: notice.warning for notice in left_out(other.store, other.layers)}
+    texts = {notice.text: notice.warning for notice in left_out(other.stored, other.layers)}
     assert texts["1 of 12 image files could not be used and were left out."] is False
     assert texts["3 rows of scores name no target: 3, 99, 100."] is True
     section = (folder / "t.html").read_text().split('id="left-out"')[1].split("</section>")[0]

@@ -21,8 +21,8 @@ from distspc.pipeline.run import Study, run_stages
 from distspc.reconstruction import build as reconstruct
 from distspc.reconstruction import fit
 from distspc.results.tidy import tidy_table
-from distspc.store import group as zarr_store
 from distspc.store.failures import Failure, keep_failures, stored_failures
+from distspc.store.store import Store
 from distspc.tasks import refusals_as_values, task
 from distspc.testing.stores import image_ids, make_store, one_direction_activations, relu_activations, write_activations
 from distspc.testing.workers import crash_once, process_info, refuse
@@ -107,16 +107,16 @@ def executed(monkeypatch):
 
 
 def failures_of(study):
-    return {(one.stage, one.layer, one.seed): one.reason for one in stored_failures(study.store)}
+    return {(one.stage, one.layer, one.seed): one.reason for one in stored_failures(study.stored)}
 
 
 def results(store, layers):
     """Distances and errors by layer."""
     found = {}
     for group in ("distances", "reconstruction"):
-        known = zarr_store.labels(store, group, "layer")
-        for name in set(zarr_store.open_results(store)[group].dataset.data_vars):
-            values = zarr_store.read(store, group, name)
+        known = Store(store)[group].labels("layer")
+        for name in set(Store(store).open()[group].dataset.data_vars):
+            values = Store(store)[group].read(name)
             found |= {(group, name, layer): values[known.index(layer)] for layer in layers}
     return found
 
@@ -185,7 +185,7 @@ def test_everything_else_is_computed_to_the_bit(holey, client, tmp_path):
     assert ours.keys() == theirs.keys()
     for key, values in ours.items():
         np.testing.assert_array_equal(values, theirs[key], err_msg=str(key))
-    assert not stored_failures(other.store)
+    assert not stored_failures(other.stored)
     constant = results(holey.store, ["block4_pool"])["reconstruction", "error", "block4_pool"]
     np.testing.assert_array_equal(constant, 0)  # a constant layer can be coded, and has no neighbours
 
@@ -195,7 +195,7 @@ def test_what_failed_is_kept_with_its_reason(holey):
     assert found.keys() == FAILED.keys()
     for key, words in FAILED.items():
         assert words in found[key]
-    assert zarr_store.exists(holey.store, "relations")
+    assert Store(holey.store).relations.exists()
     assert holey.report.exists()
     assert not holey.store.with_name("s.zarr.units").exists()
 
@@ -263,7 +263,7 @@ def test_a_second_run_tries_only_what_failed(copied, client, executed):
 def test_what_is_mended_is_no_failure_any_more(copied, client):
     for layer in ("fc1", "block4_pool", "block3_pool"):
         values = relu_activations(N_IMAGES, BAD[layer].shape[1], seed=9)
-        zarr_store.remove(copied.store, f"activations/{layer}")
+        Store(copied.store).layer(layer).remove()
         write_activations(copied.store, layer, values, image_ids(N_TARGETS, N_IMAGES - N_TARGETS))
     outcome = run_stages(copied, lambda _: client, stages=STAGES)
     assert failures_of(copied).keys() == {("reconstruct", "block2_pool", None)}
@@ -292,9 +292,9 @@ def test_a_layer_left_out_of_the_study_is_not_spoken_of(copied, client):
 def test_a_control_that_failed_is_left_out_and_said(copied, client):
     relate = copied.relate.model_copy(update={"given": ("distinctiveness:fc1", "distinctiveness:block5_pool")})
     run_stages(copied.model_copy(update={"relate": relate}), lambda _: client, stages=["relate"])
-    notices = zarr_store.attributes(copied.store, "relations")["notices"]["given"]
+    notices = Store(copied.store).relations.attributes["notices"]["given"]
     assert notices == [["distinctiveness:fc1 is not controlled for: it could not be computed.", True]]
-    given = set(zarr_store.read(copied.store, "relations", "given").tolist())
+    given = set(Store(copied.store).relations.read("given").tolist())
     assert "distinctiveness:block5_pool" in given
     wrong = copied.relate.model_copy(update={"given": ("distinctiveness:fc3",)})
     with pytest.raises(InputError, match="no measure distinctiveness:fc3 to control for"):
@@ -328,25 +328,25 @@ def test_a_seed_that_diverges_stops_no_other(tmp_path, client):
     (failure,) = outcome.failures
     assert (failure.stage, failure.layer, failure.seed) == ("reconstruct", "block1_pool", 0)
     assert "training batch 2 of 2: the code diverged" in failure.reason
-    error = zarr_store.read(study.store, "reconstruction", "error")
+    error = Store(study.store).reconstruction.read("error")
     assert np.isfinite(error).all(axis=2).tolist() == [[False, True]]
     table = tidy_table(study.store).query("layer == 'block1_pool'")
     np.testing.assert_array_equal(table["reconstruction_error"], error[0, 1, :N_TARGETS])
-    assert zarr_store.read(study.store, "relations", "measure").tolist().count("reconstruction_error") > 0
+    assert Store(study.store).relations.read("measure").tolist().count("reconstruction_error") > 0
 
 
 def test_failures_are_replaced_by_part(tmp_path):
     make_store(tmp_path / "s.zarr", n_targets=2, n_fillers=0, layers={"fc2": 4})
     store, error = tmp_path / "s.zarr", InputError("reconstruction of layer fc1, seed 3: it is 0")
     kept = [Failure.of("reconstruct", "fc1", seed, error) for seed in (3, 4)]
-    keep_failures(store, "reconstruct", kept, layers=["fc1"], seeds=[3, 4])
+    keep_failures(Store(store), "reconstruct", kept, layers=["fc1"], seeds=[3, 4])
     assert kept[0].reason == "it is 0"
-    keep_failures(store, "reconstruct", [], layers=["fc1"], seeds=[3, 5])
-    keep_failures(store, "distances", [], layers=["fc1"])
-    keep_failures(store, "reconstruct", [], layers=["fc2"], seeds=[4])
-    assert stored_failures(store) == kept[1:]
-    assert stored_failures(store, layers=["fc2"]) == []
-    assert stored_failures(store, layers=["fc1"], seeds=[3]) == []
+    keep_failures(Store(store), "reconstruct", [], layers=["fc1"], seeds=[3, 5])
+    keep_failures(Store(store), "distances", [], layers=["fc1"])
+    keep_failures(Store(store), "reconstruct", [], layers=["fc2"], seeds=[4])
+    assert stored_failures(Store(store)) == kept[1:]
+    assert stored_failures(Store(store), layers=["fc2"]) == []
+    assert stored_failures(Store(store), layers=["fc1"], seeds=[3]) == []
 
 
 # ---------------------------------------------------------------- the command line

@@ -12,7 +12,7 @@ from distspc.pipeline.compute import task_memory
 from distspc.pipeline.run import Study, run_stages
 from distspc.pipeline.status import RELATED, fingerprint
 from distspc.results.authors_layout import export_results
-from distspc.store import group as zarr_store
+from distspc.store.store import Store
 from distspc.study.images import count_images
 from distspc.testing.stores import relu_activations
 
@@ -63,9 +63,9 @@ def finished(authors_layout, tmp_path_factory):
 def results(store):
     """Every result of a store, by group and variable."""
     return {
-        (group, name): zarr_store.read(store, group, name)
+        (group, name): Store(store)[group].read(name)
         for group in ("distances", "reconstruction", "relations")
-        for name in zarr_store.open_results(store)[group].dataset.variables
+        for name in Store(store).open()[group].dataset.variables
     }
 
 
@@ -110,7 +110,7 @@ def test_only_what_is_missing_is_made_again(finished, tmp_path, group):
     store = tmp_path / "s.zarr"
     shutil.copytree(finished.store, store)
     study = finished.model_copy(update={"store": store, "report": tmp_path / "r.html"})
-    zarr_store.remove(store, group)
+    Store(store)[group].remove()
     kept = {p: p.stat().st_mtime_ns for p in store.rglob("c/**/*") if p.is_file()}
     study.run(stages=["extract", "distances", "reconstruct", "relate"])
     assert_same_results(store, finished.store)
@@ -136,13 +136,13 @@ def test_sizes_that_do_not_fit_are_refused_before_extraction(authors_layout, tmp
     settings = study.distinctiveness.model_copy(update={"neighbours": n_images})
     with pytest.raises(InputError, match=f"{n_images} neighbours asked for, {n_images - 1} images"):
         run_stages(study.model_copy(update={"distinctiveness": settings}), refuse)
-    assert not zarr_store.exists(study.store, "activations/fc2")
+    assert not Store(study.store).layer("fc2").exists()
 
 
 def test_memory_of_distance_tasks_is_given_back_with_their_stage(finished, tmp_path, monkeypatch):
     store, n_released = tmp_path / "s.zarr", []
     shutil.copytree(finished.store, store)
-    zarr_store.remove(store, "distances")
+    Store(store).distances.remove()
     for module in (finish, reading):
         monkeypatch.setattr(module, "release", lambda: n_released.append(1))
     finished.model_copy(update={"store": store}).run(stages=["distances"])
@@ -163,8 +163,8 @@ def test_redo_takes_the_new_settings(finished, tmp_path):
     settings = finished.distinctiveness.model_copy(update={"protocol": "distinct"})
     study = finished.model_copy(update={"store": store, "distinctiveness": settings, "report": tmp_path / "r.html"})
     study.run(stages=["distances"], redo=True)
-    assert zarr_store.attributes(store, "distances")["recipe"]["protocol"] == "distinct"
-    assert not zarr_store.exists(store, "relations")
+    assert Store(store).distances.attributes["recipe"]["protocol"] == "distinct"
+    assert not Store(store).relations.exists()
 
 
 def test_a_stage_without_what_it_rests_on_says_what_to_run(authors_layout, tmp_path):
@@ -180,10 +180,10 @@ def test_added_layer_and_seed_keep_the_old_results(authors_layout, finished, tmp
     study = make_study(authors_layout, store)
     study.run()
     for name in ("distance", "neighbour_index"):
-        for i, layer in enumerate(zarr_store.labels(store, "distances", "layer")):
-            j = zarr_store.position(finished.store, "distances", "layer", layer)
-            ours = zarr_store.read(store, "distances", name, layer=i)
-            np.testing.assert_array_equal(ours, zarr_store.read(finished.store, "distances", name, layer=j))
+        for i, layer in enumerate(Store(store).distances.labels("layer")):
+            j = Store(finished.store).distances.position("layer", layer)
+            ours = Store(store).distances.read(name, layer=i)
+            np.testing.assert_array_equal(ours, Store(finished.store).distances.read(name, layer=j))
 
 
 def test_exported_distances_are_float64_brute_force(finished, authors_layout, tmp_path):

@@ -21,7 +21,8 @@ from distspc.kernels.statistics.reliability import seed_reliability
 from distspc.reconstruction.build import fit_sparse_code
 from distspc.reconstruction.options import ReconstructionOptions
 from distspc.report import problems, sentences
-from distspc.store import group as zarr_store
+from distspc.store.group import Group
+from distspc.store.store import Store
 from distspc.testing.stores import make_store, no_compute, one_direction_activations, relu_activations
 
 N_TARGETS, N_IMAGES, N_FEATURES = 50, 150, 300
@@ -61,7 +62,7 @@ def values(tmp_path_factory):
 
 
 def read(store, name, **index):
-    return zarr_store.read(store, "reconstruction", name, **index)
+    return Store(store).reconstruction.read(name, **index)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -165,8 +166,8 @@ def test_done_seeds_are_left_alone_and_others_added(store):
 
 def test_gathered_units_outlive_a_stop_and_go_when_all_is_done(store, monkeypatch):
     reads = []
-    real = zarr_store.read
-    monkeypatch.setattr(zarr_store, "read", lambda *a, **k: (reads.append(a[1]), real(*a, **k))[1])
+    real = Group.read
+    monkeypatch.setattr(Group, "read", lambda group, *a, **k: (reads.append(group.name), real(group, *a, **k))[1])
     first, second = fit_sparse_code(store, layer="fc2", seeds=[0, 1], **MODEL)
     compute([first])
     n_chunks = -(-N_IMAGES // 16)
@@ -181,15 +182,15 @@ def test_gathered_units_outlive_a_stop_and_go_when_all_is_done(store, monkeypatc
 
 
 def test_a_stop_before_the_errors_are_written_is_made_good(store, monkeypatch):
-    real = zarr_store.write
+    real = Group.write
 
-    def stop(path, group, name, *args, **index):
+    def stop(group, name, *args, **index):
         if name == "error":
             raise KeyboardInterrupt
-        real(path, group, name, *args, **index)
+        real(group, name, *args, **index)
 
     with monkeypatch.context() as patched:
-        patched.setattr(zarr_store, "write", stop)
+        patched.setattr(Group, "write", stop)
         with pytest.raises(KeyboardInterrupt):
             compute(fit_sparse_code(store, layer="fc2", seeds=[0], **MODEL))
     tasks = fit_sparse_code(store, layer="fc2", seeds=[0], **MODEL)
@@ -224,7 +225,7 @@ def test_another_model_on_the_same_store_is_refused(store):
 def test_settings_that_do_not_fit_are_refused_before_any_work(store, more, told):
     with pytest.raises(InputError, match=told):
         fit_sparse_code(store, layer="fc2", **({"seeds": [0]} | MODEL | more))
-    assert not zarr_store.exists(store, "reconstruction")
+    assert not Store(store).reconstruction.exists()
 
 
 def test_training_on_fillers_needs_fillers(tmp_path):
@@ -297,7 +298,7 @@ def test_the_stable_step_is_the_default_and_stores_what_it_shortened(tmp_path):
     assert read(path, "smallest_step", **at) == pytest.approx(0.01 * shares.min(), rel=1e-8)
     np.testing.assert_array_equal(read(path, "n_steps", **at), n_steps)
     np.testing.assert_allclose(read(path, "training_error", **at), training_error, rtol=1e-7)
-    counted = problems.shortened(path, ["fc2"])
+    counted = problems.shortened(Store(path), ["fc2"])
     assert counted == {"fc2": ((shares < 1).sum(), 4, pytest.approx(0.01 * shares.min()))}
     said = r"At fc2, the step of \d of 4 training batches was shortened, to 0\.00\d+ at least: 0\.01 diverges there\."
     assert re.fullmatch(said, sentences.step_sentence(counted))
@@ -335,12 +336,12 @@ def test_a_store_from_before_the_step_could_be_chosen_is_complete_and_grows(stor
     group = store / "reconstruction"
     for name in ("n_shortened", "smallest_step", "encode_step"):
         shutil.rmtree(group / name)
-    recipe = zarr_store.attributes(store, "reconstruction")["recipe"]
-    zarr_store.note_group(store, "reconstruction", recipe={k: v for k, v in recipe.items() if k != "step"})
+    recipe = Store(store).reconstruction.attributes["recipe"]
+    Store(store).reconstruction.set_attributes(recipe={k: v for k, v in recipe.items() if k != "step"})
     before = read(store, "error", layer=0, seed=0)
 
     assert fit_sparse_code(store, layer="fc2", seeds=[0], **MODEL) == []
-    assert problems.shortened(store, ["fc2"]) == {}
+    assert problems.shortened(Store(store), ["fc2"]) == {}
     assert not (group / "n_shortened").exists()
     compute(fit_sparse_code(store, layer="fc2", seeds=[0, 1], **MODEL))
     assert fit_sparse_code(store, layer="fc2", seeds=[0, 1], **MODEL) == []
@@ -362,8 +363,8 @@ def test_a_second_set_of_activations_does_not_use_units_gathered_from_the_first(
     path = tmp_path / "s.zarr"
     new_store(path)
     compute(fit_sparse_code(path, layer="fc2", seeds=[0, 1], **MODEL)[:1])
-    zarr_store.remove(path, "activations/fc2")
-    zarr_store.remove(path, "reconstruction")
+    Store(path).layer("fc2").remove()
+    Store(path).reconstruction.remove()
     values = relu_activations(N_IMAGES, N_FEATURES + 1, seed=9)
     new_store(path, layers={"fc2": N_FEATURES + 1}, activations={"fc2": values})
     compute(fit_sparse_code(path, layer="fc2", seeds=[0, 1], **MODEL))

@@ -16,7 +16,7 @@ from distspc.report import galleries, numbers, provenance, sentences
 from distspc.report.page import write_report
 from distspc.results import stored_tables
 from distspc.results.tidy import image_table, tidy_table
-from distspc.store import group as zarr_store
+from distspc.store.store import Store
 from distspc.testing import stores
 
 LAYERS = ["block5_pool", "fc2"]
@@ -28,11 +28,11 @@ def make_study(folder, *, pictures=True, scores=True, weights="sha256:" + "ab" *
     """A finished study with random measures."""
     ids, path = stores.image_ids(N_TARGETS, N_FILLERS), folder / "study.zarr"
     stores.write_image_table(path, ids, N_TARGETS)
-    zarr_store.write(path, "images", "file", [str(folder / f"{name}.jpg") for name in ids])
+    Store(path).images.write("file", [str(folder / f"{name}.jpg") for name in ids])
     stores.write_measures(path, ids, N_TARGETS, LAYERS, seeds=(0, 1))
     recipe = {"architecture": "vgg16", "weights": weights, "preprocessing": "raw"}
     coords = {"image": ids, "feature": 2}
-    zarr_store.allocate(path, "activations/fc2", coords=coords, chunks={}, recipe=recipe)
+    Store(path).layer("fc2").allocate(coords=coords, chunks={}, recipe=recipe)
     if pictures:
         rng = np.random.default_rng(0)
         for name in ids:
@@ -134,14 +134,14 @@ def test_random_weights_are_said_first(page, tmp_path):
 
 def test_what_went_wrong_is_said(tmp_path):
     store = make_study(tmp_path, pictures=False, scores=False)
-    zarr_store.write(store, "distances", "distance", np.zeros((2, 1, 1)) + np.arange(24)[None, :, None])
+    Store(store).distances.write("distance", np.zeros((2, 1, 1)) + np.arange(24)[None, :, None])
     nan = np.full((1, 2, 30), np.nan)
-    zarr_store.write(store, "reconstruction", "error", nan[:, :1], layer=slice(0, 1), seed=slice(0, 1))
-    zarr_store.write(store, "reconstruction", "error", nan[:, :1], layer=slice(0, 1), seed=slice(1, 2))
+    Store(store).reconstruction.write("error", nan[:, :1], layer=slice(0, 1), seed=slice(0, 1))
+    Store(store).reconstruction.write("error", nan[:, :1], layer=slice(0, 1), seed=slice(1, 2))
     flags = np.array([[[True] * 17 + [False] * 3]])
-    zarr_store.write(store, "reconstruction", "converged", flags, layer=slice(1, 2), seed=slice(0, 1))
+    Store(store).reconstruction.write("converged", flags, layer=slice(1, 2), seed=slice(0, 1))
     skipped = pd.DataFrame({"file": ["/a/<b>.jpg"], "role": ["target"], "reason": ["cut short"], "number": [25]})
-    stored_tables.write_table(store, "skipped", skipped, recipe={})
+    stored_tables.write_table(Store(store).skipped, skipped, recipe={})
     lines = "\n".join(f"{i},{i / 100}" for i in range(3, 30))
     (tmp_path / "scores.csv").write_text(f"im,hit\n{lines}\n")
     relations.relate(store, scores_file=tmp_path / "scores.csv", image_column="im", n_bootstrap=20)
@@ -197,7 +197,7 @@ def test_names_of_scores_are_shown_whole_each_with_its_own_figures(tmp_path):
 
 def test_distances_alone_make_a_report(tmp_path):
     store = make_study(tmp_path, pictures=False, scores=False)
-    zarr_store.remove(store, "reconstruction")
+    Store(store).reconstruction.remove()
     text = text_of(write_report(store, tmp_path / "report.html"))
     assert "Sparse coding" not in text
     assert "Hardest" not in text
@@ -339,7 +339,7 @@ def test_galleries_show_the_ends(tmp_path):
     (tmp_path / "targets" / "1.jpg").unlink()
     (tmp_path / "targets" / "2.jpg").write_bytes(b"no image")
     table = tidy_table(store)
-    most, least, hard, easy = galleries.find_extremes(table, image_table(store))
+    most, least, hard, easy = galleries.find_extremes(table, image_table(Store(store)))
     part = table[table["layer"] == "block5_pool"].sort_values("distinctiveness")
     assert [target.name for target, _ in most.rows] == list(part["image"][::-1][:6])
     assert [target.name for target, _ in least.rows] == list(part["image"][:6])

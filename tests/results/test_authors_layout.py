@@ -4,7 +4,7 @@ import pytest
 
 from distspc.errors import InputError
 from distspc.results.authors_layout import export_results
-from distspc.store import group as zarr_store
+from distspc.store.store import Store
 from distspc.testing.stores import image_ids, make_store
 
 
@@ -13,25 +13,21 @@ def store(tmp_path):
     path = tmp_path / "s.zarr"
     make_store(path, n_targets=2, n_fillers=2, layers={"fc2": 4})
     ids = image_ids(2, 2)
-    zarr_store.allocate(
-        path,
-        "distances",
+    Store(path).distances.allocate(
         coords={"layer": ["fc2"], "target": ids[:2], "image": ids, "neighbour": 1},
         chunks={},
         recipe={"protocol": "paper"},
     )
-    zarr_store.write(path, "distances", "distance", [[0.1], [2.5]], layer=0)
-    zarr_store.write(path, "distances", "neighbour_index", [[1], [3]], layer=0)
-    zarr_store.allocate(
-        path,
-        "reconstruction",
+    Store(path).distances.write("distance", [[0.1], [2.5]], layer=0)
+    Store(path).distances.write("neighbour_index", [[1], [3]], layer=0)
+    Store(path).reconstruction.allocate(
         coords={"layer": ["fc2"], "seed": [0, 7], "image": ids},
         chunks={},
         recipe={},
         variables=["error"],
     )
-    zarr_store.write(path, "reconstruction", "error", [1.0, 2.0, 3.0, 4.0], layer=0, seed=0)
-    zarr_store.write(path, "reconstruction", "error", [5.0, 6.0, 7.0, 8.0], layer=0, seed=1)
+    Store(path).reconstruction.write("error", [1.0, 2.0, 3.0, 4.0], layer=0, seed=0)
+    Store(path).reconstruction.write("error", [5.0, 6.0, 7.0, 8.0], layer=0, seed=1)
     return path
 
 

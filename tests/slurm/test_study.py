@@ -20,7 +20,7 @@ from distspc.datasets.demo import patches
 from distspc.deployment.batch.driver import submit_driver
 from distspc.deployment.session import deploy
 from distspc.pipeline.run import Study
-from distspc.store import group as zarr_store
+from distspc.store.store import Store
 from distspc.testing.stores import relu_activations
 
 pytestmark = pytest.mark.slurm
@@ -120,7 +120,7 @@ def run(study: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def assert_same(store: Path, reference: Path) -> None:
-    ours, theirs = zarr_store.open_results(store), zarr_store.open_results(reference)
+    ours, theirs = Store(store).open(), Store(reference).open()
     assert set(ours.groups) == set(theirs.groups)
     measured = [name for name in ("distances", "reconstruction", "relations") if f"/{name}" in theirs.groups]
     for group in (*measured, *(f"activations/{layer}" for layer in LAYERS)):

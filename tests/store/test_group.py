@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from distspc.errors import InputError, StoreBusyError, StoreMismatchError
 from distspc.report import provenance
-from distspc.store import group as zarr_store
 from distspc.store.access import lock
+from distspc.store.store import Store
 from distspc.store.verify import damaged_chunks, remove_damaged, remove_partial_chunks
 from distspc.testing.stores import make_store
 
@@ -19,9 +19,7 @@ IDS = ["targets/1", "targets/2", "fillers/1"]
 
 
 def allocate(path, *, layers=("fc2",), seeds=(0,), ids=IDS, recipe=None):
-    zarr_store.allocate(
-        path,
-        "reconstruction",
+    Store(path).reconstruction.allocate(
         coords={"layer": list(layers), "seed": list(seeds), "image": ids},
         chunks={},
         recipe=recipe or {"units": 10},
@@ -31,13 +29,13 @@ def allocate(path, *, layers=("fc2",), seeds=(0,), ids=IDS, recipe=None):
 def test_grows_along_layer_and_seed_and_keeps_what_is_there(tmp_path):
     path = tmp_path / "s.zarr"
     allocate(path)
-    zarr_store.write(path, "reconstruction", "error", [1.0, 2.0, 3.0], layer=0, seed=0)
+    Store(path).reconstruction.write("error", [1.0, 2.0, 3.0], layer=0, seed=0)
     allocate(path, layers=("fc1", "fc2"), seeds=(0, 5))
-    assert zarr_store.labels(path, "reconstruction", "layer") == ["fc2", "fc1"]
-    assert zarr_store.labels(path, "reconstruction", "seed") == [0, 5]
-    assert zarr_store.done(path, "reconstruction", "error")[:, :, 0].tolist() == [[True, False], [False, False]]
-    assert zarr_store.read(path, "reconstruction", "error", layer=0, seed=0).tolist() == [1.0, 2.0, 3.0]
-    assert np.isnan(zarr_store.read(path, "reconstruction", "error", layer=1, seed=1)).all()
+    assert Store(path).reconstruction.labels("layer") == ["fc2", "fc1"]
+    assert Store(path).reconstruction.labels("seed") == [0, 5]
+    assert Store(path).reconstruction.done("error")[:, :, 0].tolist() == [[True, False], [False, False]]
+    assert Store(path).reconstruction.read("error", layer=0, seed=0).tolist() == [1.0, 2.0, 3.0]
+    assert np.isnan(Store(path).reconstruction.read("error", layer=1, seed=1)).all()
 
 
 def test_other_recipe_is_refused_with_what_differs(tmp_path):
@@ -56,7 +54,7 @@ def test_partial_chunks_are_refused(tmp_path):
     path = tmp_path / "s.zarr"
     make_store(path, n_targets=4, n_fillers=6, layers={"fc2": 8}, chunks={"image": 4})
     with pytest.raises(ValueError, match="does not cover whole chunks of 4"):
-        zarr_store.write(path, "activations/fc2", "activation", np.zeros((3, 8)), image=slice(0, 3))
+        Store(path).layer("fc2").write("activation", np.zeros((3, 8)), image=slice(0, 3))
 
 
 @settings(max_examples=15, deadline=None)
@@ -66,16 +64,16 @@ def test_any_chunking_gives_back_what_was_written(tmp_path_factory, n_images, n_
     made = make_store(
         path, n_targets=n_images, n_fillers=0, layers={"fc2": n_features}, chunks={"image": image, "feature": feature}
     )["fc2"]
-    assert np.array_equal(zarr_store.read(path, "activations/fc2", "activation"), made)
+    assert np.array_equal(Store(path).layer("fc2").read("activation"), made)
     rows = np.arange(n_images)[::2]
-    assert np.array_equal(zarr_store.read(path, "activations/fc2", "activation", image=rows), made[rows])
-    assert zarr_store.done(path, "activations/fc2", "activation").all()
+    assert np.array_equal(Store(path).layer("fc2").read("activation", image=rows), made[rows])
+    assert Store(path).layer("fc2").done("activation").all()
 
 
 def test_all_zero_chunks_count_as_done(tmp_path):
     path = tmp_path / "s.zarr"
     make_store(path, n_targets=2, n_fillers=0, layers={"fc2": 4}, activations={"fc2": np.zeros((2, 4), np.float32)})
-    assert zarr_store.done(path, "activations/fc2", "activation").all()
+    assert Store(path).layer("fc2").done("activation").all()
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate"])
@@ -87,17 +85,17 @@ def test_damaged_chunk_is_named_and_removed(tmp_path, damage):
     data[len(data) // 2] ^= 1
     chunk.write_bytes(bytes(data) if damage == "flip" else bytes(data[:-7]))
     with pytest.raises(InputError, match="distspc verify"):
-        zarr_store.read(path, "activations/fc2", "activation")
-    assert list(damaged_chunks(path)) == [chunk]
-    assert remove_damaged(path) == [chunk]
-    assert zarr_store.done(path, "activations/fc2", "activation").tolist() == [[True], [False]]
+        Store(path).layer("fc2").read("activation")
+    assert list(damaged_chunks(Store(path))) == [chunk]
+    assert remove_damaged(Store(path)) == [chunk]
+    assert Store(path).layer("fc2").done("activation").tolist() == [[True], [False]]
 
 
 def test_sweep_removes_unfinished_chunks(tmp_path):
     make_store(tmp_path / "s.zarr", n_targets=2, n_fillers=0, layers={"fc2": 4})
     left = tmp_path / "s.zarr/activations/fc2/activation/c/0/0.abc.partial"
     left.write_bytes(b"half")
-    assert remove_partial_chunks(tmp_path / "s.zarr") == 1
+    assert remove_partial_chunks(Store(tmp_path / "s.zarr")) == 1
     assert not left.exists()
 
 
@@ -123,7 +121,7 @@ def test_lock_left_by_a_dead_process_does_not_block(tmp_path):
 
 def test_results_open_lazily_with_units(tmp_path):
     make_store(tmp_path / "s.zarr", n_targets=2, n_fillers=1, layers={"fc2": 4})
-    tree = zarr_store.open_results(tmp_path / "s.zarr")
+    tree = Store(tmp_path / "s.zarr").open()
     activation = tree["activations/fc2"]["activation"]
     assert activation.dims == ("image", "feature")
     assert activation.chunks is not None
@@ -133,12 +131,12 @@ def test_results_open_lazily_with_units(tmp_path):
 
 def test_reading_what_is_not_there_names_it(tmp_path):
     with pytest.raises(InputError, match="is not a store yet"):
-        zarr_store.open_results(tmp_path / "no.zarr")
+        Store(tmp_path / "no.zarr").open()
     make_store(tmp_path / "s.zarr", n_targets=2, n_fillers=1, layers={"fc2": 4})
     with pytest.raises(InputError, match="no 'distances'"):
-        zarr_store.sizes(tmp_path / "s.zarr", "distances")
+        assert Store(tmp_path / "s.zarr").distances.sizes
     with pytest.raises(InputError, match="no image 'x'"):
-        zarr_store.position(tmp_path / "s.zarr", "images", "image", "x")
+        Store(tmp_path / "s.zarr").images.position("image", "x")
 
 
 @pytest.mark.parametrize("content", [b"\xb7\x00", b"{", b"{}", b'{"zarr_format": 3, "node_type": "array"}'])
@@ -147,15 +145,13 @@ def test_damaged_metadata_is_named_with_a_way_out(tmp_path, content):
     where = tmp_path / "s.zarr/activations/fc2/activation/zarr.json"
     where.write_bytes(content)
     with pytest.raises(InputError, match=f"{where} is damaged .*: put it back from a copy, or delete"):
-        zarr_store.read(tmp_path / "s.zarr", "activations/fc2", "activation")
+        Store(tmp_path / "s.zarr").layer("fc2").read("activation")
 
 
 def test_a_region_is_read_into_an_array_in_its_type(tmp_path):
     made = make_store(tmp_path / "s.zarr", n_targets=4, n_fillers=3, layers={"fc2": 6}, chunks={"image": 2})["fc2"]
     out = np.full((9, 4), np.nan)
-    zarr_store.read(
-        tmp_path / "s.zarr", "activations/fc2", "activation", out=out[2:5], image=slice(1, 4), feature=slice(2, 6)
-    )
+    Store(tmp_path / "s.zarr").layer("fc2").read("activation", out=out[2:5], image=slice(1, 4), feature=slice(2, 6))
     np.testing.assert_array_equal(out[2:5], made[1:4, 2:6])
     assert np.isnan(out[[0, 1, 5, 6, 7, 8]]).all()
 
@@ -164,18 +160,18 @@ def test_times_of_a_group_are_its_attributes_and_need_no_look_at_chunks(tmp_path
     store = tmp_path / "s.zarr"
     allocate(store)
     start = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    zarr_store.note_written(store, "reconstruction", start)
-    zarr_store.note_written(store, "reconstruction", datetime.now(UTC))
-    first, last = zarr_store.written(store, "reconstruction")
+    Store(store).reconstruction.mark_written(start)
+    Store(store).reconstruction.mark_written(datetime.now(UTC))
+    first, last = Store(store).reconstruction.written
     assert first == start
     assert last > start
-    assert zarr_store.written(store, "scores") is None
+    assert Store(store).scores.written is None
 
 
 def test_a_store_from_before_times_were_kept_has_those_of_its_files(tmp_path):
     store = tmp_path / "s.zarr"
     allocate(store)
-    first, last = zarr_store.written(store, "reconstruction")
+    first, last = Store(store).reconstruction.written
     assert abs((datetime.now(UTC) - last).total_seconds()) < 3600
     assert first <= last
 
@@ -191,8 +187,8 @@ def test_groups_and_times_of_a_store_do_not_depend_on_the_number_of_chunks(tmp_p
             chunk.touch()
         looked.clear()
         monkeypatch.setattr(os, "scandir", lambda folder=".": looked.append(folder) or real(folder))
-        assert zarr_store.groups(path) == ["activations/fc1", "activations/fc2", "images"]
-        provenance.written(path, ["activations/fc1", "activations/fc2"])
+        assert Store(path).groups() == ["activations/fc1", "activations/fc2", "images"]
+        provenance.written(Store(path), ["activations/fc1", "activations/fc2"])
         monkeypatch.undo()
         seen.append(len(looked))
     assert seen[0] == seen[1]

@@ -92,6 +92,6 @@ def test_patches_of_a_photograph_are_each_others_neighbours(weights, tmp_path):
     table = tidy_table(study.store).query("layer == 'block5_pool'")
     same = [a.split("/")[1][:2] == b.split("/")[1][:2] for a, b in zip(table["image"], table["neighbour"], strict=True)]
     assert np.mean(same) > 0.5  # by chance 3 of 31
-    errors = reconstruction_errors(study.store, "block3_pool").to_numpy()
+    errors = reconstruction_errors(study.stored, "block3_pool").to_numpy()
     assert (errors > 0).all()
     assert (errors.std(axis=0) > errors.mean(axis=0) / 20).all()

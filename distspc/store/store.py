@@ -1,0 +1,139 @@
+"""The one Zarr store of a study: the handle that is passed on in place of its path."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import zarr
+
+from distspc.errors import InputError
+from distspc.store import schema
+from distspc.store.group import Group
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class Store(os.PathLike[str]):
+    """A study's store, there or to be made; gives its groups by name.
+
+    It pickles as its path, so tasks carry it to workers as cheaply as they would the path, and it is a path to
+    whatever wants one.
+
+    Parameters
+    ----------
+    path
+        Folder of the store, or a store.
+
+    Examples
+    --------
+    >>> store = Store("study.zarr")
+    >>> store.distances, store.layer("fc2")
+    (Group('study.zarr', 'distances'), Group('study.zarr', 'activations/fc2'))
+    """
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: schema.StorePath) -> None:
+        self.path = Path(path)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Store) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Store, (str(self.path),)
+
+    def __getitem__(self, name: str) -> Group:
+        return Group(self.path, name)
+
+    @property
+    def images(self) -> Group:
+        """The images that can be used, in order."""
+        return self[schema.IMAGES]
+
+    @property
+    def skipped(self) -> Group:
+        """The images that cannot be used, and why."""
+        return self[schema.SKIPPED]
+
+    def layer(self, name: str) -> Group:
+        """Return the activations of a layer."""
+        return self[f"{schema.ACTIVATIONS}/{name}"]
+
+    @property
+    def distances(self) -> Group:
+        """Distances of the targets to their nearest neighbours, by layer."""
+        return self[schema.DISTANCES]
+
+    @property
+    def reconstruction(self) -> Group:
+        """Reconstruction errors by layer and seed, and how the trainings went."""
+        return self[schema.RECONSTRUCTION]
+
+    @property
+    def scores(self) -> Group:
+        """Scores of the targets."""
+        return self[schema.SCORES]
+
+    @property
+    def relations(self) -> Group:
+        """Correlations of measures with scores."""
+        return self[schema.RELATIONS]
+
+    @property
+    def models(self) -> Group:
+        """Multiple regressions of scores on measures."""
+        return self[schema.MODELS]
+
+    @property
+    def comparisons(self) -> Group:
+        """Comparisons of dependent correlations."""
+        return self[schema.COMPARISONS]
+
+    def exists(self) -> bool:
+        """Whether there is a store."""
+        return (self.path / "zarr.json").exists()
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Facts about the whole store; empty where there is none yet."""
+        return dict(zarr.open_group(str(self), mode="r").attrs) if self.exists() else {}
+
+    def set_attributes(self, **values: Any) -> None:
+        """Keep small facts about the whole store, such as when its report was made."""
+        zarr.open_group(str(self), mode="r+").attrs.update(values)
+
+    def groups(self) -> list[str]:
+        """Names of all groups that hold arrays, each layer's activations included."""
+        # By name, not by walking: a store of a million images has millions of chunk files.
+        layers = [f"{schema.ACTIVATIONS}/{path.name}" for path in (self.path / schema.ACTIVATIONS).glob("*/")]
+        names = [name for name in schema.GROUPS if name != schema.ACTIVATIONS] + layers
+        return sorted(name for name in names if next((self.path / name).glob("*/zarr.json"), None) is not None)
+
+    def open(self) -> xr.DataTree:
+        """Open the whole store as an xarray DataTree, lazily (Dask arrays).
+
+        Raises
+        ------
+        InputError
+            If there is no store.
+        """
+        import xarray as xr
+
+        if not self.exists():
+            raise InputError(f"{self} is not a store yet: run the study first")
+        return xr.open_datatree(str(self), engine="zarr", chunks={}, consolidated=False)
