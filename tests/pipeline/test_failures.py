@@ -86,7 +86,8 @@ def executed(monkeypatch):
     def counted(function):
         @functools.wraps(function)
         def call(*arguments, **named):
-            layer = named["layer"] if "layer" in named else getattr(arguments[0], "layer", arguments[2:3])
+            layer = named.get("layer", getattr(arguments[0], "layer", None))
+            layer = layer if isinstance(layer, str) else arguments[2:3]
             with lock:
                 counts[function.__name__, layer, named.get("seed")] += 1
             return function(*arguments, **named)
