@@ -86,7 +86,7 @@ def executed(monkeypatch):
     def counted(function):
         @functools.wraps(function)
         def call(*arguments, **named):
-            layer = named.get("layer", getattr(arguments[0], "layer", None))
+            layer = named["layer"] if "layer" in named else getattr(arguments[0], "layer", None)
             layer = layer if isinstance(layer, str) else arguments[2:3]
             with lock:
                 counts[function.__name__, layer, named.get("seed")] += 1
@@ -382,7 +382,7 @@ def test_the_command_line_says_what_failed_and_ends_with_2(folder, capsys, monke
     monkeypatch.chdir(folder)
     one = ("--set", "workers=1", "--set", "processes=false")
     code, out, err = command(capsys, "run", "study.yaml", *one)
-    assert code == 2
+    assert code == 2, err
     assert "Traceback" not in err
     assert executed["_import", ("block5_pool",), None] == 1
     for title, words in (
