@@ -44,15 +44,15 @@ class LayerTable:
     @classmethod
     def of(cls, store: Store, layer: str) -> LayerTable:
         """Read the sizes of a layer from a store."""
-        group = f"activations/{layer}"
-        sizes, chunks = store[group].sizes, store[group].chunks("activation")
+        group = store.layer(layer)
+        sizes, chunks = group.sizes, group.chunks("activation")
         role = store.images.read("role")
         if len(role) != sizes["image"]:
             raise InputError(
                 f"{layer}: activations of {sizes['image']} images, {len(role)} in the image table; "
                 "extract this layer again"
             )
-        missing = int((~store[group].done("activation")).sum())
+        missing = int((~group.done("activation")).sum())
         if missing:
             raise InputError(f"{layer}: {missing} chunks of activations are missing; run the stage extract first")
         n_targets = int((role == "target").sum())

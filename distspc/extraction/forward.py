@@ -61,8 +61,8 @@ def _acquire_buffers(store: Store, layers: Sequence[str], dtype: str) -> dict[st
     spare = _buffer_pool.pop() if _buffer_pool else {}
     rooms = {}
     for layer in layers:
-        group = f"activations/{layer}"
-        size, n_features = store[group].chunks("activation"), store[group].sizes["feature"]
+        group = store.layer(layer)
+        size, n_features = group.chunks("activation"), group.sizes["feature"]
         shape = (-(-n_features // size["feature"]), size["image"], size["feature"])
         room = spare.pop(layer, None)
         fits = room is not None and room.blocks.shape == shape and room.blocks.dtype == dtype

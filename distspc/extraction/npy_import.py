@@ -169,11 +169,11 @@ def _load_npy(file: str) -> np.ndarray:
 
 def _import(store: Store, directory: str, layer: str, chunk: int) -> int:
     """Task: one chunk of images of a layer from .npy files."""
-    group = f"activations/{layer}"
+    group = store.layer(layer)
     images = images_of(store, layer, chunk)
     ids = store.images.read("image", image=images).tolist()
-    shape = tuple(store[group].attributes["shape"])
-    dtype = np.dtype(store[group].attributes["recipe"]["dtype"])
+    attributes = group.attributes
+    shape, dtype = tuple(attributes["shape"]), np.dtype(attributes["recipe"]["dtype"])
     values = np.empty((len(ids), int(np.prod(shape))), dtype)
     for row, image in zip(values, ids, strict=True):
         file = _imported_file(Path(directory), layer, image)
@@ -183,5 +183,5 @@ def _import(store: Store, directory: str, layer: str, chunk: int) -> int:
         row[:] = found.reshape(-1)
         if not np.isfinite(row).all():
             raise InputError(f"activation {file!r} holds NaN or infinity: make it again, or leave the image out")
-    store[group].write("activation", values, image=images)
+    group.write("activation", values, image=images)
     return len(ids)

@@ -19,8 +19,9 @@ from distspc.errors import InputError, StoreMismatchError
 from distspc.images.listing import ImageSource, beside_images, escape_undecodable, file_signature, inspect_image
 from distspc.images.pixels import REMARKS
 from distspc.io.csv_tables import LONGEST_NAME, safe_names
+from distspc.store.group import Group
 from distspc.store.notices import Notice, keep_notices
-from distspc.store.schema import GROUPS
+from distspc.store.schema import IMAGES, variables
 from distspc.store.store import Store
 from distspc.tasks import ranges, task, task_key
 
@@ -204,7 +205,7 @@ def skipped_images(store: Store) -> list[tuple[str, str]]:
     list of tuple of str
         Path and reason.
     """
-    return [(row["file"], row["reason"]) for row in _read_rows(store, "skipped", ("file", "reason"))]
+    return [(row["file"], row["reason"]) for row in _read_rows(store.skipped, ("file", "reason"))]
 
 
 def images_digest(store: Store) -> str:
@@ -252,15 +253,15 @@ def _known_rows(store: Store) -> dict[str, dict[str, Any]]:
         return {}
     if not all(store.images.done(name).all() for name in ("image", *_IMAGES)):
         return {}
-    good = _read_rows(store, "images", ("image", *_IMAGES))
-    rows = [{**row, "reason": None} for row in good] + _read_rows(store, "skipped", _SKIPPED)
+    good = _read_rows(store.images, ("image", *_IMAGES))
+    rows = [{**row, "reason": None} for row in good] + _read_rows(store.skipped, _SKIPPED)
     return {row["file"]: row for row in rows}
 
 
-def _read_rows(store: Store, group: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    if not store[group].exists():
+def _read_rows(group: Group, names: Sequence[str]) -> list[dict[str, Any]]:
+    if not group.exists():
         return []
-    columns = [store[group].read(name).tolist() for name in names]
+    columns = [group.read(name).tolist() for name in names]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
@@ -286,7 +287,7 @@ def _row(source: ImageSource, scanned: Mapping[str, Any], known: Mapping[str, An
 
 def _refuse_changes(store: Store, good: Sequence[Mapping[str, Any]], bad: Sequence[Mapping[str, Any]]) -> None:
     """Compare ids, contents and categories with the table that results may rest on."""
-    stored = _read_rows(store, "images", ("image", "file", "digest", "category"))
+    stored = _read_rows(store.images, ("image", "file", "digest", "category"))
     old, new = ({row["image"]: row for row in rows} for rows in (stored, good))
     reasons = {row["file"]: row["reason"] for row in bad}
     told = [
@@ -362,7 +363,7 @@ def extra_columns(sources: Sequence[ImageSource]) -> dict[str, list[str]]:
     plain = {name: re.sub(r"[^\w.-]", "_", name) for name in names}
     count, short = Counter(plain.values()), safe_names(names)
     safe = {name: s if len(s) <= LONGEST_NAME and count[s] == 1 else short[name] for name, s in plain.items()}
-    taken = GROUPS["images"]
+    taken = variables(IMAGES)
     return {
         (f"table_{s}" if s in taken or s.startswith((".", "_")) else s): [row.columns[n] for row in sources]
         for n, s in safe.items()

@@ -17,10 +17,9 @@ from dask.delayed import Delayed
 from distspc.errors import InputError
 from distspc.kernels.sparse_coding import training as kernel
 from distspc.messages import format_nbytes
-from distspc.reconstruction.fit import GROUP, fit_seed, missing_seeds
+from distspc.reconstruction.fit import fit_seed, missing_seeds
 from distspc.reconstruction.gather import gather_range, units_folder
 from distspc.reconstruction.options import ReconstructionOptions, Solver, Step, TrainOn
-from distspc.store import schema
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
 from distspc.tasks import task, task_key
@@ -91,9 +90,8 @@ def fit_sparse_code(
     settings = ReconstructionOptions(
         n_units, n_codewords, n_batches, batch_size, sparsity, train_on, precision, solver, step
     )
-    source = f"activations/{layer}"
-    sizes = store[source].sizes
-    images = store[source].labels("image")
+    source = store.layer(layer)
+    sizes, images = source.sizes, source.labels("image")
     first_row = _first_training_row(store, layer, settings)
     _check(settings, layer, seeds, sizes, first_row, memory_nbytes)
     _allocate(store, layer, seeds, images, settings)
@@ -181,5 +179,7 @@ def _allocate(
         "codeword": settings.n_codewords,
         "batch": settings.n_batches,
     }
-    names = [name for name, row in schema.variables(GROUP).items() if name not in coords and (added or not row.added)]
+    names = [
+        name for name, row in store.reconstruction.schema.items() if name not in coords and (added or not row.added)
+    ]
     store.reconstruction.allocate(coords=coords, chunks={}, recipe=asdict(settings), variables=names)

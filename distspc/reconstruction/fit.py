@@ -23,13 +23,12 @@ from distspc.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-GROUP = "reconstruction"
-
 
 def missing_seeds(store: Store, layer: str, seeds: Iterable[int]) -> list[int]:
     """Those of some seeds whose results are not there."""
-    done = store.reconstruction.complete("layer", "seed")[store.reconstruction.position("layer", layer)]
-    return [seed for seed in seeds if not done[store.reconstruction.position("seed", seed)]]
+    group = store.reconstruction
+    done = group.complete("layer", "seed")[group.position("layer", layer)]
+    return [seed for seed in seeds if not done[group.position("seed", seed)]]
 
 
 def fit_seed(
@@ -67,8 +66,7 @@ def fit_seed(
         _write(store, layer, seed, values)
     if not missing_seeds(store, layer, seeds):
         remove_folder(Path(folder))
-    row = store.reconstruction.position("layer", layer), store.reconstruction.position("seed", seed)
-    converged = store.reconstruction.read("converged", layer=row[0], seed=row[1])
+    converged = store.reconstruction.load("converged", layer=layer, seed=seed)["converged"]
     n_failed = int(converged.size - converged.sum())
     if n_failed:
         logger.warning("%s, seed %d: %d of %d batches did not converge", layer, seed, n_failed, converged.size)
@@ -82,12 +80,10 @@ def _way_out(problem: Exception) -> str:
 
 
 def _write(store: Store, layer: str, seed: int, values: dict[str, Any]) -> None:
-    at = {
-        "layer": store.reconstruction.position("layer", layer),
-        "seed": store.reconstruction.position("seed", seed),
-    }
+    group = store.reconstruction
+    at = {"layer": group.position("layer", layer), "seed": group.position("seed", seed)}
     for name in sorted(values, key=lambda name: name == "error"):
-        store.reconstruction.write(name, values[name], **at)
+        group.write(name, values[name], **at)
 
 
 def _spill_folder(

@@ -98,13 +98,13 @@ def gather_units(
     path = Path(folder) / f"{start:09d}-{stop:09d}.npy"
     if path.exists():
         return str(path)
-    group = f"activations/{layer}"
-    units = union_of_units(seeds, store[group].sizes["feature"], n_units)
-    chunk = store[group].chunks("activation")["image"]
+    group = store.layer(layer)
+    units = union_of_units(seeds, group.sizes["feature"], n_units)
+    chunk = group.chunks("activation")["image"]
     values = np.empty((stop - start, len(units)), np.float32)
     for a, b in ranges(stop - start, chunk):
         rows = slice(start + a, start + b)
-        values[a:b] = store[group].read("activation", image=rows, feature=units)
+        values[a:b] = group.read("activation", image=rows, feature=units)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
     with partial.open("wb") as file:

@@ -100,7 +100,7 @@ def write_report(
 def _read(store: Store, layers: Sequence[str] | None, seeds: Sequence[int] | None, *, with_scores: bool) -> ReportData:
     table = tidy.tidy_table(store, layers=layers, seeds=seeds, with_scores=with_scores)
     relations, models, comparisons = (
-        stored_tables.read_table_of(store[group]) for group in ("relations", "models", "comparisons")
+        stored_tables.read_table_of(group) for group in (store.relations, store.models, store.comparisons)
     )
     if not with_scores:
         relations, models, comparisons = (part.iloc[:0] for part in (relations, models, comparisons))
@@ -111,7 +111,8 @@ def _read(store: Store, layers: Sequence[str] | None, seeds: Sequence[int] | Non
     scores = list(dict.fromkeys(relations["score"]))
     study = ReportData(store, table, tidy.image_table(store), relations, models, comparisons, scores, measured)
     study.seeds = seeds
-    study.n_bootstrap = int(study.attributes("relations").get("n_bootstrap", 0))
+    if store.relations.exists():
+        study.n_bootstrap = int(store.relations.attributes.get("n_bootstrap", 0))
     return study
 
 

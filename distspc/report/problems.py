@@ -12,12 +12,13 @@ from distspc.messages import shorten
 from distspc.results.measures import MEASURES
 from distspc.results.tidy import reconstruction_errors, target_table
 from distspc.store.failures import Failure, stored_failures
+from distspc.store.group import Group
 from distspc.store.notices import Notice, stored_notices
 from distspc.store.store import Store
 
 
-def _layers_of(store: Store, group: str, layers: Sequence[str]) -> list[str]:
-    known = store[group].labels("layer") if store[group].exists() else []
+def _layers_of(group: Group, layers: Sequence[str]) -> list[str]:
+    known = group.labels("layer") if group.exists() else []
     return [layer for layer in layers if layer in known]
 
 
@@ -27,30 +28,29 @@ def _layers_of(store: Store, group: str, layers: Sequence[str]) -> list[str]:
 def training(store: Store, layers: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Training error and convergence of every batch by layer, arrays (seeds, batches); seeds not done are left out."""
     curves, converged = {}, {}
-    if not all(store.reconstruction.has(name) for name in ("training_error", "converged")):
+    group = store.reconstruction
+    if not all(group.has(name) for name in ("training_error", "converged")):
         return {}, {}  # not every solver trains in batches
-    for layer in _layers_of(store, "reconstruction", layers):
-        at = store.reconstruction.position("layer", layer)
-        errors = store.reconstruction.read("training_error", layer=at)
-        done = np.isfinite(errors).any(axis=1)
-        if done.any():
-            curves[layer] = errors[done]
-            converged[layer] = store.reconstruction.read("converged", layer=at)[done]
+    for layer in _layers_of(group, layers):
+        found = group.load("training_error", "converged", layer=layer)
+        done = found.isel(seed=np.isfinite(found["training_error"].to_numpy()).any(axis=1))
+        if done.sizes["seed"]:
+            curves[layer], converged[layer] = done["training_error"].to_numpy(), done["converged"].to_numpy()
     return curves, converged
 
 
 def shortened(store: Store, layers: Sequence[str]) -> dict[str, tuple[int, int, float]]:
     """By layer, over the seeds done: batches whose step was shortened, all batches, and the shortest step."""
-    if not all(store.reconstruction.has(name) for name in ("n_shortened", "smallest_step", "n_steps")):
+    group = store.reconstruction
+    if not all(group.has(name) for name in ("n_shortened", "smallest_step", "n_steps")):
         return {}  # a store from before steps were shortened
     found = {}
-    for layer in _layers_of(store, "reconstruction", layers):
-        at = store.reconstruction.position("layer", layer)
-        counts = store.reconstruction.read("n_shortened", layer=at)
-        steps = store.reconstruction.read("smallest_step", layer=at)
-        if (known := counts >= 0).any() and np.isfinite(steps[known]).any():
-            n_batches = int(known.sum()) * store.reconstruction.sizes["batch"]
-            found[layer] = int(counts[known].sum()), n_batches, float(np.nanmin(steps[known]))
+    for layer in _layers_of(group, layers):
+        rows = group.load("n_shortened", "smallest_step", layer=layer)
+        known = rows.sel(seed=rows["n_shortened"] >= 0)
+        if np.isfinite(known["smallest_step"].to_numpy()).any():
+            n_batches = known.sizes["seed"] * group.sizes["batch"]
+            found[layer] = int(known["n_shortened"].sum()), n_batches, float(known["smallest_step"].min())
     return found
 
 
@@ -59,7 +59,7 @@ def seed_pairs(
 ) -> tuple[dict[str, list[float]], int]:
     """Correlations of the reconstruction errors of targets between every two seeds, by layer; number of seeds."""
     targets, pairs, most = list(target_table(store)["image"]), {}, 0
-    for layer in _layers_of(store, "reconstruction", layers):
+    for layer in _layers_of(store.reconstruction, layers):
         errors = reconstruction_errors(store, layer, seeds).reindex(targets).dropna(axis=1, how="all")
         n, most = errors.shape[1], max(most, errors.shape[1])
         if n > 1 and (errors.std() > 0).all():
@@ -110,8 +110,8 @@ def left_out(store: Store, layers: Sequence[str], *, with_scores: bool = True) -
     if store.skipped.exists() and (n := store.skipped.sizes.get("skipped", 0)):
         n_all = n + store.images.sizes["image"]
         found.append(Notice(f"{n} of {n_all} image files could not be used and were left out.", 10 * n > n_all))
-    groups = ["images", *(f"activations/{layer}" for layer in layers), "distances", "reconstruction"]
-    found += stored_notices(store, [*groups, *(("scores", "relations") if with_scores else ())])
+    groups = [store.images, *map(store.layer, layers), store.distances, store.reconstruction]
+    found += stored_notices([*groups, *((store.scores, store.relations) if with_scores else ())])
     return found + (_unmatched(store) if with_scores and store.scores.exists() else [])
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
+from distspc.store.group import Group
 from distspc.store.store import Store
 
 PACKAGES = ("distspc", "numpy", "scipy", "tensorflow", "keras", "dask", "distributed", "zarr", "xarray", "pillow",
@@ -46,36 +47,36 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _recipe(store: Store, group: str) -> dict[str, str]:
-    return flattened(store[group].attributes.get("recipe", {})) if store[group].exists() else {}
+def _recipe(group: Group) -> dict[str, str]:
+    return flattened(group.attributes.get("recipe", {})) if group.exists() else {}
 
 
 def has_random_weights(store: Store) -> bool:
     """Whether the activations come from a network whose weights are random numbers."""
-    groups = [name for name in store.groups() if name.startswith("activations/")]
-    settings = [item for name in groups for item in _recipe(store, name).items()]
+    settings = [item for layer in store.layers() for item in _recipe(store.layer(layer)).items()]
     return any("weights" in key and value.lower().startswith("random") for key, value in settings)
 
 
 def stages(store: Store, layers: Sequence[str]) -> list[Stage]:
     """Return settings and times of every stage whose results are in the store."""
     made = []
-    with_activations = [layer for layer in layers if store.layer(layer).exists()]
-    recipes = [_recipe(store, f"activations/{layer}") for layer in with_activations]
+    activations = [group for layer in layers if (group := store.layer(layer)).exists()]
+    recipes = [_recipe(group) for group in activations]
     if recipes:
         common = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)}
-        made.append(Stage("Activations", common, written(store, [f"activations/{x}" for x in with_activations])))
-    for group, name in (("distances", "Distances"), ("reconstruction", "Sparse coding"), ("relations", "Relations")):
-        if store[group].exists():
+        made.append(Stage("Activations", common, written(activations)))
+    groups = (store.distances, "Distances"), (store.reconstruction, "Sparse coding"), (store.relations, "Relations")
+    for group, name in groups:
+        if group.exists():
             # Relations also remember the settings of the stages they rest on, which are shown with those.
-            settings = {k: v for k, v in _recipe(store, group).items() if not k.startswith(("measures ", "layers"))}
-            made.append(Stage(name, settings, written(store, [group])))
+            settings = {k: v for k, v in _recipe(group).items() if not k.startswith(("measures ", "layers"))}
+            made.append(Stage(name, settings, written([group])))
     return made
 
 
-def written(store: Store, groups: Iterable[str]) -> str:
+def written(groups: Iterable[Group]) -> str:
     """When some groups were written: first to last, and how long that is."""
-    times = [time for group in groups if (time := store[group].written) is not None]
+    times = [time for group in groups if (time := group.written) is not None]
     if not times:
         return ""
     first, last = min(time[0] for time in times), max(time[1] for time in times)

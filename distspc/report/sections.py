@@ -65,10 +65,6 @@ class ReportData:
         """Number of target images."""
         return int((self.images["role"] == "target").sum())
 
-    def attributes(self, group: str) -> dict[str, Any]:
-        """Attributes of a group; none where it is not there."""
-        return self.store[group].attributes if self.store[group].exists() else {}
-
 
 # ---------------------------------------------------------------------------------------------- findings and figures
 
@@ -118,7 +114,7 @@ def _score_section(study: ReportData, score: str, directory: Path) -> Section:
         plots += _scatter(study, score, measure, directory)
     said = sentences.score_sentences(study.relations, study.models, study.comparisons, score)
     said.append(sentences.rank_sentence(study.relations, score))
-    said += [notice.text for notice in stored_notices(study.store, ["scores"], key=RULES)]
+    said += [notice.text for notice in stored_notices([study.store.scores], key=RULES)]
     return Section(f"Relation to {score}", [text for text in said if text], plots)
 
 

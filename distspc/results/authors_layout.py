@@ -77,19 +77,16 @@ def _names(store: Store) -> list[str]:
 
 
 def _export_distances(store: Store, directory: Path, layers: Sequence[str] | None) -> list[Path]:
-    if not store.distances.exists():
+    group = store.distances
+    if not group.exists():
         return []
     names, written = _names(store), []
-    done = store.distances.done("distance")
-    for i, layer in enumerate(store.distances.labels("layer")):
-        if not done[i].all() or (layers is not None and layer not in layers):
+    for layer, done in zip(group.labels("layer"), group.done("distance"), strict=True):
+        if not done.all() or (layers is not None and layer not in layers):
             continue
-        distance = store.distances.read("distance", layer=i)[:, 0]
-        nearest = store.distances.read("neighbour_index", layer=i)[:, 0]
-        lines = [
-            f"{names[t]}, {names[n] if n >= 0 else ''}, {float(d)!r}"
-            for t, (n, d) in enumerate(zip(nearest.tolist(), distance.tolist(), strict=True))
-        ]
+        first = group.load("distance", "neighbour_index", layer=layer).isel(neighbour=0)
+        pairs = zip(first["neighbour_index"].values.tolist(), first["distance"].values.tolist(), strict=True)
+        lines = [f"{names[t]}, {names[n] if n >= 0 else ''}, {float(d)!r}" for t, (n, d) in enumerate(pairs)]
         path = directory / "Results" / "Dist" / f"{layer}_NN.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -98,15 +95,16 @@ def _export_distances(store: Store, directory: Path, layers: Sequence[str] | Non
 
 
 def _export_errors(store: Store, directory: Path, seed: int | None, layers: Sequence[str] | None) -> list[Path]:
-    if not store.reconstruction.exists():
+    group = store.reconstruction
+    if not group.exists():
         return []
-    column = 0 if seed is None else store.reconstruction.position("seed", seed)
+    seed = group.labels("seed")[0] if seed is None else seed
     targets = np.flatnonzero(store.images.read("role") == "target")
-    done, written = store.reconstruction.done("error"), []
-    for i, layer in enumerate(store.reconstruction.labels("layer")):
-        if not done[i, column].all() or (layers is not None and layer not in layers):
+    done, written = group.done("error")[:, group.position("seed", seed)], []
+    for layer, there in zip(group.labels("layer"), done, strict=True):
+        if not there.all() or (layers is not None and layer not in layers):
             continue
-        error = store.reconstruction.read("error", layer=i, seed=column)
+        error = group.load("error", layer=layer, seed=seed)["error"].to_numpy()
         path = directory / "Results" / "RE" / layer / "spc_rec_quality.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, error[targets][:, None])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,12 @@ from distspc.io.columns import free_names
 from distspc.kernels.statistics.reliability import seed_reliability
 from distspc.layers import layer_order
 from distspc.results.measures import OWN_COLUMNS
-from distspc.store import schema
 from distspc.store.failures import stored_failures
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def image_table(store: Store) -> pd.DataFrame:
@@ -27,8 +29,8 @@ def image_table(store: Store) -> pd.DataFrame:
     DataFrame
         Columns as in the schema of group `images`, the id in ``image``.
     """
-    names = [name for name in schema.variables("images") if store.images.has(name)]
-    return pd.DataFrame({name: store.images.read(name).tolist() for name in names})
+    images = store.images
+    return pd.DataFrame({name: images.read(name).tolist() for name in images.schema if images.has(name)})
 
 
 def target_table(store: Store) -> pd.DataFrame:
@@ -49,44 +51,39 @@ def read_scores_of(store: Store) -> pd.DataFrame:
     """Return the scores kept in a store: a row per target, a column per score; no columns before `relate`."""
     if not store.scores.exists():
         return pd.DataFrame(index=pd.Index(target_table(store)["image"]))
-    values = store.scores.read("value").T
-    targets = store.scores.labels("target")
-    return pd.DataFrame(values, index=pd.Index(targets), columns=store.scores.labels("score"))
+    return _frame(store.scores.load("value")["value"], "target", "score")
 
 
-def _distances(store: Store, layer: str, images: Sequence[str]) -> dict[str, Any]:
-    """Columns of one layer from group `distances`, by target of that group."""
-    if not store.distances.exists() or layer not in store.distances.labels("layer"):
+def _frame(values: xr.DataArray, rows: str, columns: str) -> pd.DataFrame:
+    """A variable of two dimensions as a table with plain labels."""
+    labels = (values.indexes[dim].rename(None) for dim in (rows, columns))
+    return pd.DataFrame(values.transpose(rows, columns).to_numpy(), *labels)
+
+
+def _distances(store: Store, layer: str, images: Sequence[str]) -> dict[str, pd.Series]:
+    """Columns of one layer from group `distances`, by image."""
+    group = store.distances
+    if not group.exists() or layer not in group.labels("layer"):
         return {}
-    at = store.distances.position("layer", layer)
-    targets = store.distances.labels("target")
-    nearest = store.distances.read("neighbour_index", layer=at, neighbour=0)
+    several = ("mean_distance",) if group.sizes.get("neighbour", 1) > 1 else ()
+    others = [name for name in (*several, "pool_distance", "norm") if group.has(name)]
+    found = group.load("distance", "neighbour_index", *others, layer=layer)
+    if "image" not in found.coords and "image" in found.dims:  # a store from before they were kept here too
+        found = found.assign_coords(image=list(images))
+    nearest = found.isel(neighbour=0)
     names = np.append(np.asarray(images, dtype=object), "")  # -1, no neighbour, is the last
-    columns: dict[str, Any] = {
-        "neighbour": pd.Series(names[nearest], index=targets, dtype="str"),
-        "distinctiveness": pd.Series(store.distances.read("distance", layer=at, neighbour=0), targets),
-    }
-    several = store.distances.sizes.get("neighbour", 1) > 1
-    for name in ("mean_distance", "pool_distance") if several else ("pool_distance",):
-        if store.distances.has(name):
-            columns[name] = pd.Series(store.distances.read(name, layer=at), targets)
-    if store.distances.has("norm"):
-        known = store.distances.has("image")
-        pool = store.distances.labels("image") if known else list(images)
-        columns["norm"] = pd.Series(store.distances.read("norm", layer=at), pool)
-    return columns
+    neighbour = pd.Series(names[nearest["neighbour_index"]], index=nearest.indexes["target"], dtype="str")
+    columns = {"neighbour": neighbour, "distinctiveness": nearest["distance"].to_series()}
+    return columns | {name: found[name].to_series() for name in others}
 
 
 def reconstruction_errors(store: Store, layer: str, seeds: Sequence[int] | None = None) -> pd.DataFrame:
     """Reconstruction error of every image (rows) and seed (columns; some or all) at a layer; NaN if not done yet."""
-    if not store.reconstruction.exists() or layer not in store.reconstruction.labels("layer"):
+    group = store.reconstruction
+    if not group.exists() or layer not in group.labels("layer"):
         return pd.DataFrame()
-    at = store.reconstruction.position("layer", layer)
-    errors = store.reconstruction.read("error", layer=at)
-    images = store.reconstruction.labels("image")
-    known = store.reconstruction.labels("seed")
-    wanted = [seed for seed in known if seeds is None or seed in seeds]
-    return pd.DataFrame(errors.T, index=images, columns=known)[wanted]
+    errors = _frame(group.load("error", layer=layer)["error"], "image", "seed")
+    return errors[[seed for seed in errors.columns if seeds is None or seed in seeds]]
 
 
 def _reconstruction(store: Store, layer: str, seeds: Sequence[int] | None) -> dict[str, Any]:
@@ -115,9 +112,9 @@ def _empty_columns(store: Store, layer: str) -> dict[str, Any]:
 def measured_layers(store: Store) -> list[str]:
     """Layers that have a measure, or could not be measured, from the image upward."""
     found = [failure.layer for failure in stored_failures(store) if failure.layer]
-    for group in ("distances", "reconstruction"):
-        if store[group].exists():
-            found += store[group].labels("layer")
+    for group in (store.distances, store.reconstruction):
+        if group.exists():
+            found += group.labels("layer")
     return layer_order(found)
 
 

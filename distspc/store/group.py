@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
@@ -25,6 +25,9 @@ from zarr.buffer.cpu import NDBuffer
 from distspc.errors import InputError, StoreMismatchError
 from distspc.store import schema
 from distspc.store.layout import create_array
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Index = slice | int | np.ndarray
 
@@ -339,6 +342,32 @@ class Group:
                 "be damaged: `distspc verify STUDY.yaml` names damaged chunks and removes them, so that the next run "
                 "makes them again"
             ) from error
+
+    def load(self, *variables: str, **labels: Any) -> xr.Dataset:
+        """Read variables into memory with their coordinates, for use by label.
+
+        Parameters
+        ----------
+        *variables
+            Names of variables.
+        **labels
+            One label of a dimension, which is dropped; whole dimensions where not named.
+
+        Raises
+        ------
+        InputError
+            As `read` and `position`.
+        """
+        import xarray as xr
+
+        index: dict[str, Any] = {dim: self.position(dim, label) for dim, label in labels.items()}
+        found = {}
+        for name in variables:
+            dims = _dims(self._array(name))
+            values = self.read(name, **{dim: at for dim, at in index.items() if dim in dims})
+            found[name] = (tuple(dim for dim in dims if dim not in index), values)
+        coords = {dim for dims, _ in found.values() for dim in dims if self.has(dim)}
+        return xr.Dataset(found, coords={dim: self.labels(dim) for dim in sorted(coords)})
 
     # ---------------------------------------------------------------- opened once
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from distspc.store.group import Group
-from distspc.store.store import Store
 
 RULES = "rules"
 """Key of what is said of every study: by which rule its parts were brought together, with examples."""
@@ -42,18 +41,18 @@ def keep_notices(group: Group, key: str, notices: Iterable[Notice]) -> None:
         group.set_attributes(notices={**kept, key: new})
 
 
-def stored_notices(store: Store, groups: Iterable[str], *, key: str | None = None) -> list[Notice]:
+def stored_notices(groups: Iterable[Group], *, key: str | None = None) -> list[Notice]:
     """Return the notices of some groups, in the order of the groups; each sentence once.
 
     Parameters
     ----------
-    store, groups
-        The store; names of groups, those that are not there hold none.
+    groups
+        Groups; those that are not there hold none.
     key
         Only those under this key; all but `RULES` by default, which say how it was done, not what was left out.
     """
     found: dict[str, Notice] = {}
-    for group in map(store.__getitem__, groups):
+    for group in groups:
         if group.exists():
             for name, rows in group.attributes.get("notices", {}).items():
                 if name == key or (key is None and name != RULES):

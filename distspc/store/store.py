@@ -117,6 +117,12 @@ class Store(os.PathLike[str]):
         """Keep small facts about the whole store, such as when its report was made."""
         zarr.open_group(str(self), mode="r+").attrs.update(values)
 
+    def layers(self) -> list[str]:
+        """Names of the layers that have activations, in the order of the alphabet."""
+        return sorted(
+            path.name for path in (self.path / schema.ACTIVATIONS).glob("*/") if self.layer(path.name).exists()
+        )
+
     def groups(self) -> list[str]:
         """Names of all groups that hold arrays, each layer's activations included."""
         # By name, not by walking: a store of a million images has millions of chunk files.

@@ -142,7 +142,7 @@ def exif(orientation):
 
 
 def told(store):
-    return {notice.text: notice.warning for notice in stored_notices(Store(store), ["images"])}
+    return {notice.text: notice.warning for notice in stored_notices([Store(store).images])}
 
 
 def test_what_is_converted_or_overlooked_is_logged_and_kept_with_the_images(study, command):

@@ -562,7 +562,7 @@ def test_undefined_resamples_are_kept_as_a_notice(store, scores_file, tmp_path):
     table = pd.read_csv(scores_file)[["im_ind"]].assign(rare=[1.0] + [0.0] * (N_TARGETS - 1))
     table.to_csv(scores_file, index=False)
     relations.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=200)
-    told = [notice.text for notice in notices.stored_notices(Store(store), ["relations"]) if notice.warning]
+    told = [notice.text for notice in notices.stored_notices([Store(store).relations]) if notice.warning]
     assert any("no bootstrap p" in sentence and "with rare" in sentence for sentence in told)
     assert (stored_tables.read_table_of(Store(store).relations)["undefined"] > 0.2).all()
     page = distspc.write_report(store, tmp_path / "report.html").read_text("utf-8")

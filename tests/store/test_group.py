@@ -188,7 +188,7 @@ def test_groups_and_times_of_a_store_do_not_depend_on_the_number_of_chunks(tmp_p
         looked.clear()
         monkeypatch.setattr(os, "scandir", lambda folder=".": looked.append(folder) or real(folder))
         assert Store(path).groups() == ["activations/fc1", "activations/fc2", "images"]
-        provenance.written(Store(path), ["activations/fc1", "activations/fc2"])
+        provenance.written([Store(path).layer("fc1"), Store(path).layer("fc2")])
         monkeypatch.undo()
         seen.append(len(looked))
     assert seen[0] == seen[1]
