@@ -68,13 +68,9 @@ def _checks(study: StudyFile) -> Iterator[Check]:
         if store.layer(layer).exists():
             yield "extract", layer, partial(_compare_activations, study, layer)
     if store.distances.exists():
-        yield "distances", "", partial(_compare, study, "distances", study.distinctiveness.options)
+        yield "distances", "", partial(store.distances.refuse_other_recipe, study.distinctiveness.options)
     if store.reconstruction.exists():
-        yield "reconstruct", "", partial(_compare, study, "reconstruction", study.reconstruction.options)
-
-
-def _compare(study: StudyFile, group: str, recipe: dict[str, object]) -> None:
-    study.stored[group].refuse_other_recipe(recipe)
+        yield "reconstruct", "", partial(store.reconstruction.refuse_other_recipe, study.reconstruction.options)
 
 
 def _compare_images(study: StudyFile) -> None:
@@ -83,7 +79,7 @@ def _compare_images(study: StudyFile) -> None:
         if study.activations is not None:
             n_targets, n_fillers = count_images(study)
             if n_targets:
-                _compare(study, "images", {"images": f"imported:{n_targets}:{n_fillers}"})
+                study.stored.images.refuse_other_recipe({"images": f"imported:{n_targets}:{n_fillers}"})
         else:
             refuse_other_images(study.stored, list_sources(study))
     except StoreMismatchError:
@@ -94,8 +90,8 @@ def _compare_images(study: StudyFile) -> None:
 
 def _compare_activations(study: StudyFile, layer: str) -> None:
     """Compare the settings of a layer's activations; weights that are not on this machine cannot be."""
-    model, group = study.model, f"activations/{layer}"
-    known = study.stored[group].attributes.get("recipe", {})
+    model, group = study.model, study.stored.layer(layer)
+    known = group.attributes.get("recipe", {})
     architecture = known.get("architecture")
     imported = architecture == "imported"
     if architecture is None and study.activations is not None:
@@ -104,7 +100,7 @@ def _compare_activations(study: StudyFile, layer: str) -> None:
         source = ("activations that were imported", "images")
         if imported != (study.activations is not None):
             was, now = source if imported else source[::-1]
-            raise StoreMismatchError.of_settings(study.store, group, f"made from {was}, now from {now}")
+            raise StoreMismatchError.of_settings(study.store, group.name, f"made from {was}, now from {now}")
         return
     if model.weights in DOWNLOADS and not is_fetched(model.weights):
         return
@@ -118,6 +114,7 @@ def _compare_activations(study: StudyFile, layer: str) -> None:
             seed=model.seed,
         )
     except InputError as error:
-        logger.warning("the network of %s cannot be compared with the study's: %s", group, error)
+        logger.warning("the network of %s cannot be compared with the study's: %s", group.name, error)
         return
-    _compare(study, group, {**network.described(), "dtype": model.storage, "images": images_digest(study.stored)})
+    made = {**network.described(), "dtype": model.storage, "images": images_digest(study.stored)}
+    group.refuse_other_recipe(made)
