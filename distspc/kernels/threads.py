@@ -1,7 +1,8 @@
-"""A few threads that share the rows of one matrix, each with single-threaded BLAS.
+"""A few threads of this process that share the work on one matrix, each with single-threaded BLAS.
 
 Two threads with a half of the rows each beat two-threaded BLAS on matrices of some hundred rows: the product itself is
-faster, and what stands around it (thresholds, sums) runs in parallel too.
+faster, and what stands around it (thresholds, sums) runs in parallel too. A BLAS that starts threads product by product
+also keeps them spinning in between.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -19,9 +21,54 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+@cache
+def _blas_libraries() -> list[Any]:
+    """Controllers of the BLAS libraries of this process, looked up once: a look takes milliseconds."""
+    import scipy.linalg  # noqa: F401 - SciPy's BLAS is a library of its own, which must be there to be found
+
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+_blas_lock = threading.Lock()
+_blas_users = 0
+_threads_before: list[int] = []
+"""Threads of each library before the first of the present users set it to one."""
+
+
 def allowed_threads() -> int:
     """Number of threads that BLAS may use here: what OPENBLAS_NUM_THREADS, a worker's settings or the cores allow."""
-    return max([pool.num_threads for pool in ThreadpoolController().select(user_api="blas").lib_controllers] or [1])
+    with _blas_lock:
+        return _allowed_threads()
+
+
+def _allowed_threads() -> int:
+    known = _threads_before if _blas_users else [library.num_threads for library in _blas_libraries()]
+    return max(known, default=1)
+
+
+@contextmanager
+def single_threaded_blas(n_threads: int | None = None) -> Iterator[int]:
+    """Context in which BLAS runs on one thread; gives the number of threads of our own to use instead.
+
+    That is `n_threads`, or as many as BLAS was allowed. Users of this context that run at the same time share it: the
+    first sets BLAS to one thread, the last puts back what was there.
+    """
+    global _blas_users
+    with _blas_lock:
+        allowed = _allowed_threads()
+        if _blas_users == 0:
+            _threads_before[:] = [library.num_threads for library in _blas_libraries()]
+            for library in _blas_libraries():
+                library.set_num_threads(1)
+        _blas_users += 1
+    try:
+        yield n_threads or allowed
+    finally:
+        with _blas_lock:
+            _blas_users -= 1
+            if _blas_users == 0:
+                for library, before in zip(_blas_libraries(), _threads_before, strict=True):
+                    library.set_num_threads(before)
 
 
 def thread_parts(n: int, n_threads: int) -> list[tuple[int, int]]:
@@ -34,26 +81,20 @@ def thread_parts(n: int, n_threads: int) -> list[tuple[int, int]]:
     return [(n * i // count, n * (i + 1) // count) for i in range(count)]
 
 
-def in_threads(work: Callable[[int, int], None], n: int, n_threads: int) -> None:
-    """Call ``work(start, stop)`` for every range of `thread_parts`, each in a thread of its own."""
-    parts = thread_parts(n, n_threads)
-    if len(parts) == 1:
-        return work(*parts[0])
-    with ThreadPoolExecutor(len(parts)) as pool:
-        for job in [pool.submit(work, *part) for part in parts]:
-            job.result()
-
-
 class Threads:
-    """Context: `n` threads of this process (default: as many as BLAS may use), BLAS itself on one thread."""
+    """Context: `n` threads, the calling one among them. What they run is to have BLAS on one (`single_threaded_blas`).
 
-    def __init__(self, n: int | None = None) -> None:
-        self.n = n if n is not None else allowed_threads()
+    Parameters
+    ----------
+    n
+        Number of threads, at least 1.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.n = n
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:
-        self._limits: Any = ThreadpoolController().limit(limits=1, user_api="blas")
-        self._limits.__enter__()
         if self.n > 1:
             self._pool = ThreadPoolExecutor(self.n - 1)
         return self
@@ -63,10 +104,9 @@ class Threads:
     ) -> None:
         if self._pool is not None:
             self._pool.shutdown()
-        self._limits.__exit__(kind, error, traceback)
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """Results of `function` for every item, in order; the calling thread takes a share too."""
+        """Results of `function` for every item, in order; up to `n` items, each is in a thread of its own."""
         items = list(items)
         if self._pool is None or len(items) < 2:
             return [function(item) for item in items]
@@ -82,33 +122,23 @@ class Threads:
         return [slice(*part) for part in thread_parts(n, self.n)]
 
 
-_blas_lock = threading.Lock()
-_blas_users: list[int] = []
+def in_threads(work: Callable[[int, int], None], n: int, n_threads: int) -> None:
+    """Call ``work(start, stop)`` for every range of `thread_parts`, each in a thread of its own."""
+    parts = thread_parts(n, n_threads)
+    with Threads(len(parts)) as threads:
+        threads.map(lambda part: work(*part), parts)
 
 
 @contextmanager
-def single_threaded_blas(n_threads: int | None) -> Iterator[int]:
-    """Context in which BLAS runs on one thread; gives the number of threads of our own to use instead.
+def in_background(work: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
+    """Context beside which `work` runs in a thread; leaving it calls `stop`, waits, and raises what `work` raised.
 
-    Threads that each multiply their part of the rows, and do what stands around the products too, beat a BLAS that
-    starts threads product by product (and keeps them spinning in between).
+    Where the context itself fails, that is what is raised.
     """
-    from threadpoolctl import ThreadpoolController
-
-    blas = ThreadpoolController().select(user_api="blas")
-    with _blas_lock:
-        # What the worker was given on purpose (OMP_NUM_THREADS and its like) is what BLAS came up with. Tasks that
-        # run at the same time share it: the first lowers it, the last puts it back.
-        _blas_users.append(
-            _blas_users[-1] if _blas_users else max([c.num_threads for c in blas.lib_controllers] or [1])
-        )
-        for library in blas.lib_controllers:
-            library.set_num_threads(1)
-    try:
-        yield n_threads or _blas_users[-1]
-    finally:
-        with _blas_lock:
-            threads = _blas_users.pop()
-            if not _blas_users:
-                for library in blas.lib_controllers:
-                    library.set_num_threads(threads)
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(work)
+        try:
+            yield
+        finally:
+            stop()
+        job.result()

@@ -96,8 +96,8 @@ def upper_norm(g: np.ndarray, start: np.ndarray | None = None) -> tuple[float, n
     `start` is as for `lower_norm`. Returns the bound and the vector that `lower_norm` found.
     """
     low, vector = lower_norm(g, start)
-    slack = 1 + margin(g.dtype)
+    allowance = 1 + margin(g.dtype)
     for excess in (1e-3, 1e-2, 1e-1):
         if is_below(g, low * (1 + excess)):
-            return low * (1 + excess) * slack, vector
-    return norm_of_gram(g) * slack, vector
+            return low * (1 + excess) * allowance, vector
+    return norm_of_gram(g) * allowance, vector

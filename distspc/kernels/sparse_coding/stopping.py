@@ -107,8 +107,8 @@ def line_bounds(squares: np.ndarray, products: np.ndarray, first_norm: float, la
     line = (1 - a) ** 2 * first[0] + 2 * a * (1 - a) * last[0] + a**2 * squares[-1]
     off = squares[:-1] - 2 * ((1 - a) * first + a * last) + line
     # Sums cancel here: their rounding, as a distance, is allowed for.
-    slack = 64 * np.finfo(squares.dtype).eps * squares.max()
-    return (1 - a) * first_norm + a * last_norm + np.sqrt(np.maximum(off, 0) + slack)
+    rounding = 64 * np.finfo(squares.dtype).eps * squares.max()
+    return (1 - a) * first_norm + a * last_norm + np.sqrt(np.maximum(off, 0) + rounding)
 
 
 def proven_side(

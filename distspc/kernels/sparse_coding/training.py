@@ -14,7 +14,7 @@ import numpy as np
 
 from distspc.kernels.sparse_coding.inner_loop import DivergedError, InnerLoop, Rule, Stop
 from distspc.kernels.sparse_coding.principal_components import first_component_share
-from distspc.kernels.threads import Threads
+from distspc.kernels.threads import Threads, single_threaded_blas
 
 Precision = Literal["float64", "float32"]
 Allocate = Callable[[tuple[int, ...], str], np.ndarray]
@@ -98,7 +98,7 @@ def train(
     """
     error, step, n_steps = np.zeros(n_batches), np.zeros(n_batches), np.zeros(n_batches, np.int64)
     converged = np.zeros(n_batches, bool)
-    with Threads(n_threads) as threads:
+    with single_threaded_blas(n_threads) as n_threads, Threads(n_threads) as threads:
         trainer = _Trainer(x, dictionary, batch_size, rule, np.dtype(precision), threads)
         for i in range(n_batches):
             try:
@@ -240,7 +240,7 @@ def encode(
         # Codes of a large set alternate between the two states; the last pass ends in the second.
         loop.codes[rows] = codes[1]
 
-    with Threads(n_threads) as threads:
+    with single_threaded_blas(n_threads) as n_threads, Threads(n_threads) as threads:
         loop = InnerLoop(
             len(x), phi.shape[1], dtype=dtype, rule=rule, threads=threads, part_rows=part_rows, pass_steps=PASS_STEPS
         )

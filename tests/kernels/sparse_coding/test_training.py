@@ -19,7 +19,7 @@ from distspc.kernels.sparse_coding.inner_loop import InnerLoop, soft_threshold
 from distspc.kernels.sparse_coding.lasso import lasso_code
 from distspc.kernels.sparse_coding.principal_components import principal_components
 from distspc.kernels.statistics.reliability import seed_reliability
-from distspc.kernels.threads import Threads
+from distspc.kernels.threads import Threads, single_threaded_blas
 from distspc.testing.stores import relu_activations
 
 
@@ -79,7 +79,7 @@ def test_where_bounds_tell_nothing_the_definition_decides(monkeypatch, part_rows
     phi = phi / np.linalg.norm(phi, axis=0)
     B = (X[:50] - np.mean(X[:50])).astype(float)
     states = np.zeros((50, 40)), np.zeros((50, 40))
-    with Threads(2) as threads:
+    with single_threaded_blas(2) as n_threads, Threads(n_threads) as threads:
         loop = InnerLoop(50, 40, dtype=np.float64, rule=kernel.PAPER, threads=threads, part_rows=part_rows)
         stop = loop.run(B.__getitem__, phi, lambda rows, codes: None, states=states)
     assert stop.n_steps == oracle.encode(B, phi)[3]
@@ -182,7 +182,7 @@ def test_every_step_is_decided_as_singular_values_decide():
 
     _, _, X, phi = drawn()
     phi = phi / np.linalg.norm(phi, axis=0)
-    with Threads(2) as threads:
+    with single_threaded_blas(2) as n_threads, Threads(n_threads) as threads:
         for seed in range(5):
             rows = np.random.RandomState(seed).choice(len(X), 50)
             B = (X[rows] - np.mean(X[rows])).astype(float)
@@ -203,11 +203,11 @@ MATRICES = hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2, max_s
 @example(a=np.full((1, 2), 4.08659548e-162))
 def test_bounds_enclose_the_norm(a):
     g, norm = spectral.gram(a), np.linalg.norm(a, 2)
-    slack = 1e-7 * np.linalg.norm(a) + 1e-150
+    allowance = 1e-7 * np.linalg.norm(a) + 1e-150
     low, _ = spectral.lower_norm(g)
-    assert low <= norm + slack
-    assert spectral.upper_norm(g)[0] >= norm - slack
-    assert spectral.norm_of_gram(g) == pytest.approx(norm, rel=1e-6, abs=slack)
+    assert low <= norm + allowance
+    assert spectral.upper_norm(g)[0] >= norm - allowance
+    assert spectral.norm_of_gram(g) == pytest.approx(norm, rel=1e-6, abs=allowance)
     if spectral.is_below(g, norm * 0.999):
         pytest.fail("proved a bound that does not hold")
 
