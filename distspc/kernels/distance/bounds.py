@@ -72,7 +72,7 @@ def panel_rows(dtype: DTypeLike, centred: bool) -> int:
 
 def product_dtype(left: RowStatistics, right: RowStatistics, bound: Bound) -> type[np.floating]:
     """Float32, or float64 where products or squared norms of these rows would overflow or underflow in float32."""
-    largest = [float(s.centred.max(initial=0)) for s in (left, right)]
+    largest = [float(s.centred_norm_sq.max(initial=0)) for s in (left, right)]
     overflows = max(largest) > 1e37
     underflows = 0 < bound.product * math.sqrt(largest[0]) * math.sqrt(largest[1]) < bound.tiny
     return np.float64 if overflows or underflows else np.float32

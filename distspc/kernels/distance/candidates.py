@@ -26,31 +26,33 @@ class Pairs:
     ----------
     target, image
         Positions, int64 (n_pairs,).
-    square, slack
+    square, max_error
         Squared distance (twice the distance for cosine and correlation) and the most it can be off, float64.
     """
 
     target: np.ndarray
     image: np.ndarray
     square: np.ndarray
-    slack: np.ndarray
+    max_error: np.ndarray
 
     def __len__(self) -> int:
         return len(self.target)
 
     def __getitem__(self, which: np.ndarray | slice) -> Pairs:
-        return Pairs(self.target[which], self.image[which], self.square[which], self.slack[which])
+        return Pairs(self.target[which], self.image[which], self.square[which], self.max_error[which])
 
     def shifted(self, target: int, image: int) -> Pairs:
         """The same pairs, counted from other origins."""
-        return Pairs(self.target + target, self.image + image, self.square, self.slack)
+        return Pairs(self.target + target, self.image + image, self.square, self.max_error)
 
     @staticmethod
     def joined(parts: list[Pairs]) -> Pairs:
         """All pairs of several."""
         if not parts:
             return Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))
-        return Pairs(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("target", "image", "square", "slack")))
+        return Pairs(
+            *(np.concatenate([getattr(p, n) for p in parts]) for n in ("target", "image", "square", "max_error"))
+        )
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Selection:
     pool_sum, pool_count
         Of each target, the estimated distances to all images of the tile that count: their sum, but for those of
         `pairs`, which is for `add_to_pool`, and their number, (n_targets,).
-    vague
+    cancellation
         Whether a target's distances are on average so small beside what they are differences of (squared norms, for
         euclidean) that rounding shows in their sum in float32.
     """
@@ -72,7 +74,7 @@ class Selection:
     pairs: Pairs
     pool_sum: np.ndarray
     pool_count: np.ndarray
-    vague: bool
+    cancellation: bool
 
 
 def scales(statistics: RowStatistics, metric: str) -> np.ndarray:
@@ -81,11 +83,11 @@ def scales(statistics: RowStatistics, metric: str) -> np.ndarray:
     A row that cannot be scaled gets 0: its norm is 0, or its variance is no more than rounding.
     """
     if metric == "euclidean":
-        return np.ones(len(statistics.square))
+        return np.ones(len(statistics.norm_sq))
     if metric == "cosine":
-        return np.sqrt(statistics.square)
-    spread = statistics.square - statistics.total**2 / statistics.n_features
-    return np.sqrt(np.where(spread > 1e-13 * statistics.square, spread, 0))
+        return np.sqrt(statistics.norm_sq)
+    spread = statistics.norm_sq - statistics.sum**2 / statistics.n_features
+    return np.sqrt(np.where(spread > 1e-13 * statistics.norm_sq, spread, 0))
 
 
 def estimates(
@@ -94,8 +96,8 @@ def estimates(
     """Squared distances from products of centred rows, and the most that each can be off.
 
     The error of a pair is at most a sum of one term of the row and one of the column, because
-    2 |v| |w| <= |v|^2 + |w|^2: that costs a sieve no further matrix. Euclidean distances are formed in the product's
-    type, the others, differences of larger numbers, in float64.
+    2 |v| |w| <= |v|^2 + |w|^2: that costs no further matrix. Euclidean distances are formed in the product's type, the
+    others, differences of larger numbers, in float64.
 
     Parameters
     ----------
@@ -110,19 +112,19 @@ def estimates(
     -------
     square
         (n, m), of the product's type for euclidean, else float64 and the squared distance of the scaled rows.
-    left_slack, right_slack
+    left_error, right_error
         Float64 (n,) and (m,).
     """
     dtype = product.dtype if metric == "euclidean" else np.float64
     square = np.multiply(product, -2, dtype=dtype, order="C")
     if metric == "euclidean":
-        square += left.centred[:, None].astype(dtype)
-        square += right.centred.astype(dtype)
+        square += left.centred_norm_sq[:, None].astype(dtype)
+        square += right.centred_norm_sq.astype(dtype)
     else:
-        square -= 2 * (left.along + left.offset)[:, None]
-        square -= 2 * right.along
+        square -= 2 * (left.dot_centre + left.centre_norm_sq)[:, None]
+        square -= 2 * right.dot_centre
         if metric == "correlation":
-            square += left.total[:, None] * right.total * (2 / left.n_features)
+            square += left.sum[:, None] * right.sum * (2 / left.n_features)
         square /= scales(left, metric)[:, None]
         square /= scales(right, metric)
         square += 2
@@ -131,12 +133,12 @@ def estimates(
 
 def _max_error(rows: RowStatistics, bound: Bound, metric: str) -> np.ndarray:
     if metric == "euclidean":
-        return (bound.product + bound.forming + bound.sums) * rows.centred + bound.tiny
+        return (bound.product + bound.forming + bound.sums) * rows.centred_norm_sq + bound.tiny
     scale = scales(rows, metric)
-    reach = (np.sqrt(rows.centred) + np.sqrt(rows.offset)) ** 2
-    error = (bound.product * rows.centred + 8 * bound.sums * reach + bound.tiny) / scale**2
+    reach = (np.sqrt(rows.centred_norm_sq) + np.sqrt(rows.centre_norm_sq)) ** 2
+    error = (bound.product * rows.centred_norm_sq + 8 * bound.sums * reach + bound.tiny) / scale**2
     # The last term: the scale itself, whose square is a difference of sums for correlation.
-    return np.asarray(error + bound.sums * (4 + 4 * rows.square / scale**2))
+    return np.asarray(error + bound.sums * (4 + 4 * rows.norm_sq / scale**2))
 
 
 def select_candidates(
@@ -149,7 +151,7 @@ def select_candidates(
     n_neighbours: int,
     limit: np.ndarray,
     drop_zero: bool,
-    own: np.ndarray,
+    self_columns: np.ndarray,
     groups: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Selection:
     """Pairs of one tile whose distance may be among the `n_neighbours` smallest of their target.
@@ -165,7 +167,7 @@ def select_candidates(
         Squared distance of the k-th best found so far, infinite where there are fewer, (n,).
     drop_zero
         Whether distances of exactly 0 do not count.
-    own
+    self_columns
         Column that holds the target itself, -1 where none does, (n,).
     groups
         Category codes of rows and columns; only pairs with equal codes count.
@@ -173,16 +175,18 @@ def select_candidates(
     n = len(product)
     pool_sum, pool_count = np.zeros(n), np.full(n, product.shape[1])
     found: list[Pairs] = []
-    vague = False
+    cancellation = False
     step = max(1, _ENTRIES // product.shape[1])
     for a in range(0, n, step):
         rows = slice(a, a + step)
-        square, left_slack, right_slack = estimates(product[rows], left[rows], right, bound, metric)
-        excluded = _excluded(own[rows], None if groups is None else (groups[0][rows], groups[1]), square.shape[1])
+        square, left_error, right_error = estimates(product[rows], left[rows], right, bound, metric)
+        excluded = _excluded(
+            self_columns[rows], None if groups is None else (groups[0][rows], groups[1]), square.shape[1]
+        )
         if excluded is not None:
             square[excluded] = np.inf
             pool_count[rows] -= excluded.sum(axis=1)
-        near = _nearest(square, left_slack, right_slack, limit[rows], n_neighbours, drop_zero)
+        near = _nearest(square, left_error, right_error, limit[rows], n_neighbours, drop_zero)
         distance = as_distance(square, metric)
         distance[near.target, near.image] = 0
         if excluded is not None:
@@ -190,20 +194,20 @@ def select_candidates(
         pool_sum[rows] = distance.sum(axis=1, dtype=np.float64)
         n_summed = pool_count[rows] - np.bincount(near.target, minlength=len(square))
         mean = pool_sum[rows] / np.maximum(n_summed, 1)
-        parts = (left_slack + right_slack.mean()) / bound.product
-        vague |= bool(((n_summed > 0) & (_as_square(mean, metric) < CANCELLATION * parts)).any())
+        parts = (left_error + right_error.mean()) / bound.product
+        cancellation |= bool(((n_summed > 0) & (_as_square(mean, metric) < CANCELLATION * parts)).any())
         found.append(near.shifted(a, 0))
-    return Selection(Pairs.joined(found), pool_sum, pool_count, vague)
+    return Selection(Pairs.joined(found), pool_sum, pool_count, cancellation)
 
 
-def _excluded(own: np.ndarray, groups: tuple[np.ndarray, np.ndarray] | None, n_cols: int) -> np.ndarray | None:
-    rows = np.flatnonzero(own >= 0)
+def _excluded(self_columns: np.ndarray, groups: tuple[np.ndarray, np.ndarray] | None, n_cols: int) -> np.ndarray | None:
+    rows = np.flatnonzero(self_columns >= 0)
     if groups is None and len(rows) == 0:
         return None
-    excluded = np.zeros((len(own), n_cols), dtype=bool)
+    excluded = np.zeros((len(self_columns), n_cols), dtype=bool)
     if groups is not None:
         np.not_equal(groups[0][:, None], groups[1], out=excluded)
-    excluded[rows, own[rows]] = True
+    excluded[rows, self_columns[rows]] = True
     return excluded
 
 
@@ -220,33 +224,33 @@ def _as_square(distance: np.ndarray, metric: str) -> np.ndarray:
 def add_to_pool(
     pool_sum: np.ndarray, pool_count: np.ndarray, target: np.ndarray, distance: np.ndarray, *, drop_zero: bool
 ) -> None:
-    """Add distances of pairs that a sieve left to the sums over the pool; if they do not count, take zeros away."""
+    """Add distances of pairs that were selected to the sums over the pool; if they do not count, take zeros away."""
     np.add.at(pool_sum, target, distance)
     if drop_zero:
         np.subtract.at(pool_count, target[distance == 0], 1)
 
 
 def _nearest(
-    square: np.ndarray, left_slack: np.ndarray, right_slack: np.ndarray, limit: np.ndarray, k: int, drop_zero: bool
+    square: np.ndarray, left_error: np.ndarray, right_error: np.ndarray, limit: np.ndarray, k: int, drop_zero: bool
 ) -> Pairs:
-    left, right, most = (_rounded_up(part, square.dtype) for part in (left_slack, right_slack, limit))
-    stays = square <= _rounded_up(limit + left_slack, square.dtype)[:, None] + right
+    left, right, most = (_rounded_up(part, square.dtype) for part in (left_error, right_error, limit))
+    stays = square <= _rounded_up(limit + left_error, square.dtype)[:, None] + right
     target, image = _where(stays)
     many = np.flatnonzero(np.bincount(target, minlength=len(square)) > k)
     if len(many) and square.shape[1] > k:
         near = square[many]
-        slack = left[many, None] + right
-        upper = near + slack
+        error = left[many, None] + right
+        upper = near + error
         if drop_zero:
             # What may turn out to be 0, and then not count, limits nothing.
-            upper[near <= slack] = np.inf
+            upper[near <= error] = np.inf
         bar = upper.min(axis=1) if k == 1 else np.partition(upper, k - 1, axis=1)[:, k - 1]
         bar = np.minimum(_rounded_up(bar, square.dtype), most[many])
-        stays[many] &= near <= bar[:, None] + slack
+        stays[many] &= near <= bar[:, None] + error
         target, image = _where(stays)
     there = np.isfinite(square[target, image])
     target, image = target[there], image[there]
-    return Pairs(target, image, square[target, image].astype(np.float64), left_slack[target] + right_slack[image])
+    return Pairs(target, image, square[target, image].astype(np.float64), left_error[target] + right_error[image])
 
 
 def _where(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -310,28 +314,28 @@ def undecided(pairs: Pairs, n_neighbours: int, *, drop_zero: bool, tolerance: fl
     """
     which = _within_limit(pairs, n_neighbours, drop_zero)
     pairs = pairs[which]
-    again = (pairs.slack > 0) & (pairs.slack > tolerance * pairs.square)
+    again = (pairs.max_error > 0) & (pairs.max_error > tolerance * pairs.square)
     _, of = np.unique(pairs.target, return_inverse=True)
     widest = np.zeros(of.max(initial=-1) + 1)
-    np.maximum.at(widest, of, pairs.slack)
+    np.maximum.at(widest, of, pairs.max_error)
     same = of[1:] == of[:-1]
     close = same & (np.diff(pairs.square) <= 2 * widest[of[1:]])
     doubtful = np.zeros(len(widest), dtype=bool)
     doubtful[of[again]] = True
     doubtful[of[1:][close]] = True
-    return which, doubtful[of] & (pairs.slack > 0)
+    return which, doubtful[of] & (pairs.max_error > 0)
 
 
 def _within_limit(pairs: Pairs, k: int, drop_zero: bool) -> np.ndarray:
-    upper = pairs.square + pairs.slack
+    upper = pairs.square + pairs.max_error
     if drop_zero:
-        upper = np.where(pairs.square - pairs.slack <= 0, np.inf, upper)
+        upper = np.where(pairs.square - pairs.max_error <= 0, np.inf, upper)
     order = np.lexsort((upper, pairs.target))
     _, start, of = np.unique(pairs.target[order], return_index=True, return_inverse=True)
     end = np.append(start[1:], len(order))
     last = start + k - 1
     bar = np.where(last < end, upper[order][np.minimum(last, len(order) - 1)], np.inf) * TIE
     stays = np.zeros(len(pairs), dtype=bool)
-    stays[order] = (pairs.square - pairs.slack)[order] <= bar[of]
+    stays[order] = (pairs.square - pairs.max_error)[order] <= bar[of]
     left = np.flatnonzero(stays)
     return left[np.lexsort((pairs.image[left], pairs.square[left], pairs.target[left]))]

@@ -53,7 +53,7 @@ Metric = Literal["euclidean", "cosine", "correlation"]
 METRICS: tuple[str, ...] = get_args(Metric)
 
 
-def choose_centre(x: np.ndarray, square: np.ndarray, *, n_threads: int = 1) -> np.ndarray | None:
+def choose_centre(x: np.ndarray, norm_sq: np.ndarray, *, n_threads: int = 1) -> np.ndarray | None:
     """Mean of the rows where subtracting it tightens the bound at least fourfold, else None (no centring).
 
     Any centre is valid, so its own rounding does not matter. ReLU activations do without.
@@ -65,7 +65,7 @@ def choose_centre(x: np.ndarray, square: np.ndarray, *, n_threads: int = 1) -> n
 
     in_threads(work, x.shape[1], n_threads)
     mean /= max(len(x), 1)
-    worthwhile = len(x) * float(mean @ mean) > 0.75 * float(square.sum())
+    worthwhile = len(x) * float(mean @ mean) > 0.75 * float(norm_sq.sum())
     return mean.astype(np.float32) if worthwhile else None
 
 

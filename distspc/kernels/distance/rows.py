@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -24,56 +25,50 @@ class RowStatistics:
     ----------
     n_features
         Number of features summed.
-    total, square
+    sum, norm_sq
         Sum of the entries and of their squares, shape (n_rows,).
-    centred, along
+    centred_norm_sq, dot_centre
         Sum of squares of v = x - c; dot product of v with c. Shape (n_rows,).
     digest
         64-bit digest of the row, uint64 (n_rows,): equal rows have equal digests.
-    offset
+    centre_norm_sq
         c . c.
     """
 
     n_features: int
-    total: np.ndarray
-    square: np.ndarray
-    centred: np.ndarray
-    along: np.ndarray
+    sum: np.ndarray
+    norm_sq: np.ndarray
+    centred_norm_sq: np.ndarray
+    dot_centre: np.ndarray
     digest: np.ndarray
-    offset: float
+    centre_norm_sq: float
 
     def __add__(self, other: RowStatistics) -> RowStatistics:
         return RowStatistics(
-            self.n_features + other.n_features,
-            self.total + other.total,
-            self.square + other.square,
-            self.centred + other.centred,
-            self.along + other.along,
-            self.digest + other.digest,
-            self.offset + other.offset,
+            n_features=self.n_features + other.n_features,
+            sum=self.sum + other.sum,
+            norm_sq=self.norm_sq + other.norm_sq,
+            centred_norm_sq=self.centred_norm_sq + other.centred_norm_sq,
+            dot_centre=self.dot_centre + other.dot_centre,
+            digest=self.digest + other.digest,
+            centre_norm_sq=self.centre_norm_sq + other.centre_norm_sq,
         )
 
     @staticmethod
     def joined(parts: Sequence[RowStatistics]) -> RowStatistics:
         """Statistics of rows one below the other, over the same features."""
-        return replace(
-            parts[0],
-            total=np.concatenate([part.total for part in parts]),
-            square=np.concatenate([part.square for part in parts]),
-            centred=np.concatenate([part.centred for part in parts]),
-            along=np.concatenate([part.along for part in parts]),
-            digest=np.concatenate([part.digest for part in parts]),
-        )
+        return parts[0]._with_rows(lambda name: np.concatenate([getattr(part, name) for part in parts]))
 
     def __getitem__(self, rows: slice | np.ndarray) -> RowStatistics:
-        return replace(
-            self,
-            total=self.total[rows],
-            square=self.square[rows],
-            centred=self.centred[rows],
-            along=self.along[rows],
-            digest=self.digest[rows],
-        )
+        return self._with_rows(lambda name: getattr(self, name)[rows])
+
+    def _with_rows(self, value: Callable[[str], np.ndarray]) -> RowStatistics:
+        """These statistics with other rows."""
+        by_row: dict[str, Any] = {name: value(name) for name in _BY_ROW}
+        return replace(self, **by_row)
+
+
+_BY_ROW = ("sum", "norm_sq", "centred_norm_sq", "dot_centre", "digest")
 
 
 def row_statistics(
@@ -113,9 +108,15 @@ def row_statistics(
                 sums[2, rows], sums[3, rows] = _dots(values, values), _dots(values, centre64)
 
     in_threads(work, n_rows, n_threads)
-    centred = sums[1].copy() if centre64 is None else sums[2]
-    offset = 0.0 if centre64 is None else float(_dots(centre64, centre64))
-    return RowStatistics(n_features, sums[0], sums[1], centred, sums[3], digest, offset)
+    return RowStatistics(
+        n_features=n_features,
+        sum=sums[0],
+        norm_sq=sums[1],
+        centred_norm_sq=sums[1].copy() if centre64 is None else sums[2],
+        dot_centre=sums[3],
+        digest=digest,
+        centre_norm_sq=0.0 if centre64 is None else float(_dots(centre64, centre64)),
+    )
 
 
 def rows_at_once(n_features: int) -> int:

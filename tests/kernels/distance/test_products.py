@@ -75,9 +75,9 @@ def test_true_distance_lies_within_the_bound(kind: str, metric: str) -> None:
         for dtype in {bounds.product_dtype(left, right, error_bound(1100, "float32")), np.float64}:
             bound = error_bound(1100, dtype)
             product = products(x, y, centre=centre, dtype=dtype)
-            square, left_slack, right_slack = candidates.estimates(product, left, right, bound, metric)
+            square, left_error, right_error = candidates.estimates(product, left, right, bound, metric)
             wrong = np.abs(square - true_squares(x, y, metric))
-            assert (wrong <= left_slack[:, None] + right_slack).all()
+            assert (wrong <= left_error[:, None] + right_error).all()
 
 
 @settings(deadline=None, max_examples=40)
@@ -177,8 +177,8 @@ def test_a_pair_has_one_distance_however_called(seed: int, n_threads: int, data:
 
 def test_centre_is_chosen_where_it_helps() -> None:
     relu, far = rows_of_kind("relu", 20, 300, 0), rows_of_kind("far from the origin", 20, 300, 0)
-    assert choose_centre(relu, row_statistics(relu).square) is None
-    centre = choose_centre(far, row_statistics(far).square)
+    assert choose_centre(relu, row_statistics(relu).norm_sq) is None
+    centre = choose_centre(far, row_statistics(far).norm_sq)
     assert centre is not None
     assert np.abs(centre - 1e5).max() < 2
 
@@ -195,7 +195,7 @@ def test_a_centre_shortens_the_panel_and_the_bound() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_slack_is_the_derivation_s(dtype: str) -> None:
+def test_the_largest_error_is_the_derivation_s(dtype: str) -> None:
     # Literally the sum of the docstring of the kernel, for K = 700 features: one panel, no centre.
     x = rows_of_kind("relu", 6, 700, 0)
     rows, unit = row_statistics(x), float(np.finfo(dtype).eps) / 2
@@ -220,32 +220,33 @@ def test_limits_in_another_type_still_limit_nothing_less(dtype: type, limits: li
     wide = candidates._rounded_up(np.array(limits), np.dtype(dtype))
     assert wide.dtype == dtype
     # Also after a rounding sum with another limit. (What is lost of smaller ones is less than the bound's `tiny`, which
-    # every slack that is added to them has.)
+    # every error that is added to them has.)
     total = (wide + wide[::-1]).astype(np.float64)
     assert (total >= np.array(limits) + np.array(limits)[::-1]).all()
 
 
 @pytest.mark.parametrize("n_neighbours", [1, 3])
 @pytest.mark.parametrize("kind", ["relu", "near-duplicates", "whole numbers", "far from the origin"])
-def test_no_neighbour_is_sieved_out(kind: str, n_neighbours: int) -> None:
+def test_no_neighbour_is_left_out(kind: str, n_neighbours: int) -> None:
     x, y = (rows_of_kind(kind, n, 700, seed) for n, seed in ((20, 1), (200, 2)))
     y[7] = x[3]
     left, right = row_statistics(x), row_statistics(y)
-    sieved = candidates.select_candidates(
+    selection = candidates.select_candidates(
         products(x, y, centre=None, dtype=np.float32), left, right, bound=error_bound(700, np.float32),
-        metric="euclidean", n_neighbours=n_neighbours, limit=np.full(20, np.inf), drop_zero=False, own=np.full(20, -1),
+        metric="euclidean", n_neighbours=n_neighbours, limit=np.full(20, np.inf), drop_zero=False,
+        self_columns=np.full(20, -1),
     )  # fmt: skip
     squares = true_squares(x, y, "euclidean")
     bar = np.sort(squares, axis=1)[:, n_neighbours - 1 : n_neighbours]
     kept = np.zeros(squares.shape, dtype=bool)
-    kept[sieved.pairs.target, sieved.pairs.image] = True
+    kept[selection.pairs.target, selection.pairs.image] = True
     assert (kept | (squares > bar)).all()
-    assert (np.abs(sieved.pairs.square - squares[kept]) <= sieved.pairs.slack).all()
+    assert (np.abs(selection.pairs.square - squares[kept]) <= selection.pairs.max_error).all()
     if kind == "relu":
         distances = np.sqrt(squares).astype(float)
-        np.testing.assert_allclose(sieved.pool_sum, np.where(kept, 0, distances).sum(axis=1), rtol=1e-6)
-        assert (sieved.pool_count == 200).all()
-        assert len(sieved.pairs) < 200
+        np.testing.assert_allclose(selection.pool_sum, np.where(kept, 0, distances).sum(axis=1), rtol=1e-6)
+        assert (selection.pool_count == 200).all()
+        assert len(selection.pairs) < 200
 
 
 @pytest.mark.parametrize("metric", ["cosine", "correlation"])
@@ -288,7 +289,7 @@ def test_estimates_that_are_apart_stand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("square", "slack", "why"),
+    ("square", "max_error", "why"),
     [
         ([1.0, 1.0], 1e-12, "a tie"),
         ([1.0, 1.0 + 1e-12], 1e-12, "nearly a tie"),
@@ -296,8 +297,8 @@ def test_estimates_that_are_apart_stand() -> None:
         ([0.0, 1.0], 1e-12, "perhaps a duplicate"),
     ],
 )
-def test_estimates_in_doubt_are_computed_again(square: list[float], slack: float, why: str) -> None:
-    pairs = Pairs(np.zeros(2, int), np.arange(2), np.array(square), np.full(2, slack))
+def test_estimates_in_doubt_are_computed_again(square: list[float], max_error: float, why: str) -> None:
+    pairs = Pairs(np.zeros(2, int), np.arange(2), np.array(square), np.full(2, max_error))
     _, again = undecided(pairs, 1, drop_zero=False, tolerance=1e-9)
     assert again[0], why
 

@@ -20,9 +20,9 @@ def test_statistics_of_feature_tiles_add_up() -> None:
         x[:, 512:].copy(), centre=centre[512:], first_feature=512
     )
     assert cut.n_features == 1000
-    for name in ("total", "square", "centred", "along", "offset"):
+    for name in ("sum", "norm_sq", "centred_norm_sq", "dot_centre", "centre_norm_sq"):
         np.testing.assert_allclose(getattr(cut, name), getattr(whole, name), rtol=1e-12)
-    np.testing.assert_allclose(whole.square, (x.astype(float) ** 2).sum(axis=1), rtol=1e-14)
+    np.testing.assert_allclose(whole.norm_sq, (x.astype(float) ** 2).sum(axis=1), rtol=1e-14)
 
 
 @pytest.mark.parametrize("n_features", [1, 8, 9, 700])
@@ -53,5 +53,5 @@ def test_negative_zero_is_zero() -> None:
 def test_rows_that_are_not_finite_show_in_the_sums(n_threads: int) -> None:
     x = np.ones((4, 600), dtype=np.float32)
     x[1, 5], x[2, 7], x[3, [8, 9]] = np.nan, -np.inf, [np.inf, -np.inf]
-    found = row_statistics(x, n_threads=n_threads).square  # and no warning, in no thread
+    found = row_statistics(x, n_threads=n_threads).norm_sq  # and no warning, in no thread
     assert np.isfinite(found).tolist() == [True, False, False, False]
