@@ -14,16 +14,19 @@ read; at block1_pool, in 4 GiB a task, 4,000 tasks and 3.6 TB (the activations a
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 from dask.base import tokenize
 
-from distspc.distances.checks import LayerTable, check_distances, check_positive
+from distspc.distances.checks import check_distances, check_positive
 from distspc.distances.feature_tiles import add_partials, multiply_features, search_products
 from distspc.distances.finish import finish_layer
 from distspc.distances.options import DistanceOptions, Protocol
-from distspc.distances.plan import DEFAULT_NBYTES, TREE_FAN_IN, DistancePlan, LayerSize, plan_distances
+from distspc.distances.plan import DEFAULT_NBYTES, TREE_FAN_IN, DistancePlan, LayerSize, Range, plan_distances
+from distspc.distances.tile import DistanceTask
 from distspc.distances.whole_rows import search_rows
 from distspc.kernels.distance.products import Metric
 from distspc.messages import format_nbytes
@@ -94,14 +97,13 @@ def nearest_distances(
     for name, value in (("n_workers", n_workers), ("n_threads", 1 if n_threads is None else n_threads)):
         check_positive(name, value)
     settings = DistanceOptions(store, layer, metric, n_neighbours, protocol != "paper", category, n_threads)
-    table, pool = check_distances(settings, protocol)
-    problem = LayerSize(layer, table.n_targets, pool, table.n_features, table.chunk_rows, table.chunk_features)
-    plan = plan_distances(problem, memory_nbytes=memory_nbytes, n_workers=n_workers)
+    size = check_distances(settings, protocol)
+    plan = plan_distances(size, memory_nbytes=memory_nbytes, n_workers=n_workers)
     recipe = {"protocol": protocol, "metric": metric, "n_neighbours": int(n_neighbours), "category": category}
-    if _stored(settings, table, recipe):
+    if _stored(settings, size, recipe):
         return []
     token = tokenize(settings, recipe, plan, store.layer(layer).attributes.get("recipe"))[:8]
-    tiles = _tile_tasks(settings, plan, problem.n_features, token)
+    tiles = _tile_tasks(settings, plan, size.n_features, token)
     logger.info(
         "%s: %d tasks of at most %s, %s to read",
         layer,
@@ -112,20 +114,20 @@ def nearest_distances(
     finish = task(finish_layer)(
         settings,
         tiles,
-        table,
+        size,
         memory_nbytes or DEFAULT_NBYTES,
         dask_key_name=task_key("distances-finish", layer, token),
     )
     return [*tiles, finish]
 
 
-def _stored(settings: DistanceOptions, table: LayerTable, recipe: Mapping[str, object]) -> bool:
+def _stored(settings: DistanceOptions, size: LayerSize, recipe: Mapping[str, object]) -> bool:
     """Make room for the layer's results; whether they are there already."""
     ids = settings.store.images.labels("image")
     settings.store.distances.allocate(
         coords={
             "layer": [settings.layer],
-            "target": ids[: table.n_targets],
+            "target": ids[: size.n_targets],
             "image": ids,
             "neighbour": settings.n_neighbours,
         },
@@ -137,54 +139,30 @@ def _stored(settings: DistanceOptions, table: LayerTable, recipe: Mapping[str, o
 
 
 def _tile_tasks(settings: DistanceOptions, plan: DistancePlan, n_features: int, token: str) -> list[Delayed]:
-    if plan.whole_rows:
-        search = task(search_rows)
-        return [
-            search(
-                settings,
-                targets,
-                images,
-                n_features,
-                plan.tile_rows,
-                dask_key_name=task_key("distances", settings.layer, token, t, i),
-            )
-            for t, targets in enumerate(plan.targets)
-            for i, images in enumerate(plan.images)
-        ]
-    search = task(search_products)
-    return [
-        search(
-            settings,
-            targets,
-            images,
-            _product_tree(settings, plan, (t, i), token),
-            dask_key_name=task_key("distances", settings.layer, token, t, i),
-        )
-        for t, targets in enumerate(plan.targets)
-        for i, images in enumerate(plan.images)
-    ]
+    tasks = []
+    for (t, targets), (i, images) in product(enumerate(plan.targets), enumerate(plan.images)):
+        whole = DistanceTask(settings, targets, images, (0, n_features), plan.tile_rows)
+        key = task_key("distances", settings.layer, token, t, i)
+        if plan.whole_rows:
+            tasks.append(task(search_rows)(whole, dask_key_name=key))
+        else:
+            products = _product_tree(whole, plan.features, (t, i), token)
+            tasks.append(task(search_products)(whole, products, dask_key_name=key))
+    return tasks
 
 
-def _product_tree(settings: DistanceOptions, plan: DistancePlan, index: tuple[int, int], token: str) -> Delayed:
-    multiply, add = task(multiply_features), task(add_partials)
-    targets, images = plan.targets[index[0]], plan.images[index[1]]
+def _product_tree(whole: DistanceTask, features: Sequence[Range], index: tuple[int, int], token: str) -> Delayed:
+    multiply, add, layer = task(multiply_features), task(add_partials), whole.options.layer
     parts = [
-        multiply(
-            settings,
-            targets,
-            images,
-            features,
-            plan.tile_rows,
-            dask_key_name=task_key("distances-product", settings.layer, token, *index, f),
-        )
-        for f, features in enumerate(plan.features)
+        multiply(replace(whole, features=part), dask_key_name=task_key("distances-product", layer, token, *index, f))
+        for f, part in enumerate(features)
     ]
     level = 0
     while len(parts) > 1:
         parts = [
             add(
                 parts[f : f + TREE_FAN_IN],
-                dask_key_name=task_key("distances-sum", settings.layer, token, *index, level, f),
+                dask_key_name=task_key("distances-sum", layer, token, *index, level, f),
             )
             for f in range(0, len(parts), TREE_FAN_IN)
         ]

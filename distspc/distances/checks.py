@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
 
 from distspc.distances.options import PROTOCOLS, DistanceOptions
-from distspc.distances.plan import Range
+from distspc.distances.plan import LayerSize, Range
 from distspc.errors import InputError
 from distspc.kernels.distance.candidates import scales
 from distspc.kernels.distance.products import METRICS
@@ -16,7 +15,7 @@ from distspc.kernels.distance.rows import RowStatistics
 from distspc.store.store import Store
 
 
-def check_distances(settings: DistanceOptions, protocol: str) -> tuple[LayerTable, tuple[int, int]]:
+def check_distances(settings: DistanceOptions, protocol: str) -> LayerSize:
     """Sizes of a layer and the range of its pool, for settings that can be used on it; see `nearest_distances`.
 
     Raises
@@ -25,38 +24,30 @@ def check_distances(settings: DistanceOptions, protocol: str) -> tuple[LayerTabl
         If a setting is unknown, the pool has fewer images than neighbours, or activations are missing.
     """
     _check_settings(protocol, settings.metric, settings.n_neighbours)
-    table = LayerTable.of(settings.store, settings.layer)
-    pool = (table.n_targets if protocol == "spc-public" else 0, table.n_images)
-    _check_pool(settings, table, pool, protocol)
-    return table, pool
+    size = _layer_size(settings.store, settings.layer, protocol)
+    _check_pool(settings, size, protocol)
+    return size
 
 
-@dataclass(frozen=True)
-class LayerTable:
-    """Sizes of the image table and of one layer's activations."""
-
-    n_targets: int
-    n_images: int
-    n_features: int
-    chunk_rows: int
-    chunk_features: int
-
-    @classmethod
-    def of(cls, store: Store, layer: str) -> LayerTable:
-        """Read the sizes of a layer from a store."""
-        group = store.layer(layer)
-        sizes, chunks = group.sizes, group.chunks("activation")
-        role = store.images.read("role")
-        if len(role) != sizes["image"]:
-            raise InputError(
-                f"{layer}: activations of {sizes['image']} images, {len(role)} in the image table; "
-                "extract this layer again"
-            )
-        missing = int((~group.done("activation")).sum())
-        if missing:
-            raise InputError(f"{layer}: {missing} chunks of activations are missing; run the stage extract first")
-        n_targets = int((role == "target").sum())
-        return cls(n_targets, sizes["image"], sizes["feature"], chunks["image"], chunks["feature"])
+def _layer_size(store: Store, layer: str, protocol: str) -> LayerSize:
+    group = store.layer(layer)
+    sizes, chunks, role = group.sizes, group.chunks("activation"), store.images.read("role")
+    if len(role) != sizes["image"]:
+        raise InputError(
+            f"{layer}: activations of {sizes['image']} images, {len(role)} in the image table; extract this layer again"
+        )
+    missing = int((~group.done("activation")).sum())
+    if missing:
+        raise InputError(f"{layer}: {missing} chunks of activations are missing; run the stage extract first")
+    n_targets = int((role == "target").sum())
+    return LayerSize(
+        layer=layer,
+        n_targets=n_targets,
+        pool=(n_targets if protocol == "spc-public" else 0, sizes["image"]),
+        n_features=sizes["feature"],
+        chunk_rows=chunks["image"],
+        chunk_features=chunks["feature"],
+    )
 
 
 def _check_settings(protocol: str, metric: str, n_neighbours: int) -> None:
@@ -72,8 +63,9 @@ def check_positive(name: str, value: int) -> None:
         raise InputError(f"{name} is {value!r}; it must be a whole number from 1")
 
 
-def _check_pool(settings: DistanceOptions, table: LayerTable, pool: tuple[int, int], protocol: str) -> None:
-    if table.n_targets == 0:
+def _check_pool(settings: DistanceOptions, size: LayerSize, protocol: str) -> None:
+    pool = size.pool
+    if size.n_targets == 0:
         raise InputError(f"{settings.layer}: no targets in the image table, so there is nothing to find neighbours of")
     if protocol == "spc-public" and pool[0] == pool[1]:
         raise InputError(
@@ -87,13 +79,14 @@ def _check_pool(settings: DistanceOptions, table: LayerTable, pool: tuple[int, i
             "ask for fewer, or add images"
         )
     if settings.category is not None:
-        _check_categories(settings, table, pool)
+        _check_categories(settings, size)
 
 
-def _check_categories(settings: DistanceOptions, table: LayerTable, pool: tuple[int, int]) -> None:
+def _check_categories(settings: DistanceOptions, size: LayerSize) -> None:
+    pool, n_targets = size.pool, size.n_targets
     column = settings.store.images.read(str(settings.category))
     ids = settings.store.images.labels("image")
-    unnamed = [ids[i] for i in range(table.n_targets) if column[i] == ""]
+    unnamed = [ids[i] for i in range(n_targets) if column[i] == ""]
     if unnamed:
         raise InputError(
             f"{settings.layer}: no {settings.category} is given for {len(unnamed)} targets "
@@ -102,7 +95,7 @@ def _check_categories(settings: DistanceOptions, table: LayerTable, pool: tuple[
         )
     names, counts = np.unique(column[slice(*pool)], return_counts=True)
     others = dict(zip(names.tolist(), (counts - (pool[0] == 0)).tolist(), strict=True))
-    few = {n: others.get(n, 0) for n in np.unique(column[: table.n_targets]).tolist()}
+    few = {n: others.get(n, 0) for n in np.unique(column[:n_targets]).tolist()}
     few = {n: c for n, c in few.items() if c < settings.n_neighbours}
     if few:
         told = ", ".join(f"{n} has {c}" for n, c in few.items())
@@ -114,7 +107,7 @@ def _check_categories(settings: DistanceOptions, table: LayerTable, pool: tuple[
 
 def check_rows(settings: DistanceOptions, statistics: RowStatistics, images: Range) -> None:
     """Raise InputError naming images whose activations are not finite or cannot be scaled."""
-    bad = ~np.isfinite(statistics.square)
+    bad = ~np.isfinite(statistics.norm_sq)
     if bad.any():
         raise InputError(
             f"{settings.layer}: NaN or infinite activations of {_named(settings, images, bad)}; extract these images "

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from distspc.distances.checks import LayerTable
 from distspc.distances.feature_tiles import rescore
 from distspc.distances.options import DistanceOptions
+from distspc.distances.plan import LayerSize
 from distspc.distances.reading import release
 from distspc.distances.tile import TileResult
 from distspc.errors import InputError
@@ -22,11 +22,8 @@ TOLERANCE = 1e-9
 """Relative uncertainty of a squared distance up to which a float64 estimate stands for the distance."""
 
 
-# ---------------------------------------------------------------- finish
-
-
 def finish_layer(
-    settings: DistanceOptions, tiles: Sequence[TileResult], table: LayerTable, memory_nbytes: int
+    settings: DistanceOptions, tiles: Sequence[TileResult], size: LayerSize, memory_nbytes: int
 ) -> dict[str, int]:
     """Put the tiles of a layer together and write its results; returns the counts that are logged.
 
@@ -36,8 +33,8 @@ def finish_layer(
         If the activations of all images are the same.
     """
     release()  # rows are read again here, and many at once
-    norm, duplicate_of = _image_results(settings, tiles, table.n_images)
-    nearest, pool, n_rescored, read_nbytes = _neighbours(settings, tiles, table, memory_nbytes)
+    norm, duplicate_of = _image_results(settings, tiles, size.n_images)
+    nearest, pool, n_rescored, read_nbytes = _neighbours(settings, tiles, size, memory_nbytes)
     nothing = nearest.image < 0
     distance = np.where(nothing, np.nan, nearest.distance)
     if nothing.any():
@@ -88,9 +85,9 @@ def _image_results(
 
 
 def _neighbours(
-    settings: DistanceOptions, tiles: Sequence[TileResult], table: LayerTable, memory_nbytes: int
+    settings: DistanceOptions, tiles: Sequence[TileResult], size: LayerSize, memory_nbytes: int
 ) -> tuple[Nearest, np.ndarray, int, int]:
-    pool_sum, pool_count = np.zeros(table.n_targets), np.zeros(table.n_targets, dtype=np.int64)
+    pool_sum, pool_count = np.zeros(size.n_targets), np.zeros(size.n_targets, dtype=np.int64)
     for tile in tiles:
         pool_sum[slice(*tile.targets)] += tile.pool_sum
         pool_count[slice(*tile.targets)] += tile.pool_count
@@ -100,11 +97,11 @@ def _neighbours(
         which, again = undecided(pairs, settings.n_neighbours, drop_zero=settings.drop_zero, tolerance=TOLERANCE)
         distance, doubtful = as_distance(pairs.square, settings.metric), which[again]
         n_rescored = len(doubtful)
-        distance[doubtful], read_nbytes = rescore(settings, pairs[doubtful], table.n_features, memory_nbytes // 2)
+        distance[doubtful], read_nbytes = rescore(settings, pairs[doubtful], size.n_features, memory_nbytes // 2)
         add_to_pool(pool_sum, pool_count, pairs.target, distance, drop_zero=settings.drop_zero)
     if settings.drop_zero:
         which = which[distance[which] > 0]
-    nearest = Nearest.empty(table.n_targets, settings.n_neighbours)
+    nearest = Nearest.empty(size.n_targets, settings.n_neighbours)
     nearest.update(pairs.target[which], pairs.image[which], distance[which])
     with np.errstate(invalid="ignore", divide="ignore"):
         return nearest, pool_sum / pool_count, n_rescored, read_nbytes

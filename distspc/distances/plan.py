@@ -81,7 +81,19 @@ class DistancePlan:
 
 @dataclass(frozen=True)
 class LayerSize:
-    """Size of one layer's distances: targets, pool of images (a range of positions), features and their chunks."""
+    """Size of one layer's distances.
+
+    Attributes
+    ----------
+    layer
+        Its name.
+    n_targets
+        Number of targets: the first images of the table.
+    pool
+        Range of the images that neighbours come from; it reaches to the end of the table.
+    n_features, chunk_rows, chunk_features
+        Features of an image; images and features of a chunk.
+    """
 
     layer: str
     n_targets: int
@@ -90,14 +102,19 @@ class LayerSize:
     chunk_rows: int
     chunk_features: int
 
+    @property
+    def n_images(self) -> int:
+        """Number of images, targets and fillers."""
+        return self.pool[1]
 
-def plan_distances(problem: LayerSize, *, memory_nbytes: int | None, n_workers: int = 1) -> DistancePlan:
+
+def plan_distances(size: LayerSize, *, memory_nbytes: int | None, n_workers: int = 1) -> DistancePlan:
     """Cut one layer's distances into tasks that fit.
 
     Parameters
     ----------
-    problem
-        Sizes.
+    size
+        Sizes of the layer.
     memory_nbytes
         Bytes that one task may hold; 4 GiB where unknown.
     n_workers
@@ -110,97 +127,97 @@ def plan_distances(problem: LayerSize, *, memory_nbytes: int | None, n_workers: 
 
     Examples
     --------
-    >>> fc2 = Problem("fc2", 2222, (0, 10264), 4096, 64, 4096)
+    >>> fc2 = LayerSize("fc2", 2222, (0, 10264), 4096, 64, 4096)
     >>> plan = plan_distances(fc2, memory_nbytes=2**30)
     >>> plan.n_tasks, plan.whole_rows
     (1, True)
-    >>> block1 = Problem("block1_pool", 2222, (0, 10264), 802816, 64, 25088)
+    >>> block1 = LayerSize("block1_pool", 2222, (0, 10264), 802816, 64, 25088)
     >>> plan = plan_distances(block1, memory_nbytes=2 * 2**30)
     >>> plan.n_tasks, plan.whole_rows, len(plan.images)
     (32, False, 1)
     """
     memory = DEFAULT_NBYTES if memory_nbytes is None else memory_nbytes
-    whole = _whole_rows(problem, memory, n_workers)
-    if whole is not None and (problem.n_features <= problem.chunk_features or _worthwhile(problem, whole)):
+    whole = _whole_rows(size, memory, n_workers)
+    if whole is not None and (size.n_features <= size.chunk_features or _worthwhile(size, whole)):
         return whole
-    tiled = _feature_tiles(problem, memory, n_workers) if problem.n_features > problem.chunk_features else None
+    tiled = _feature_tiles(size, memory, n_workers) if size.n_features > size.chunk_features else None
     plan = tiled or whole
     if plan is None:
-        least = _smallest_task_nbytes(problem)
+        smallest = _smallest_task_nbytes(size)
         raise InputError(
-            f"{problem.layer}: the smallest distance task needs {format_nbytes(least)} of memory and may use "
+            f"{size.layer}: the smallest distance task needs {format_nbytes(smallest)} of memory and may use "
             f"{format_nbytes(memory)}; give "
             f"the workers more memory (`memory` in the profile) or fewer threads each, which share it"
         )
     return plan
 
 
-def _whole_rows(problem: LayerSize, memory: int, n_workers: int) -> DistancePlan | None:
-    rows = _halvings(TILE_ROWS, problem.chunk_rows)
-    fits = [r for r in rows if _whole_nbytes(problem, problem.n_targets, r) <= memory]
+def _whole_rows(size: LayerSize, memory: int, n_workers: int) -> DistancePlan | None:
+    rows = _halvings(TILE_ROWS, size.chunk_rows)
+    fits = [r for r in rows if _whole_nbytes(size, size.n_targets, r) <= memory]
     # All targets at once if the tiles stay tall enough to multiply well, or else fewer targets.
     tile_rows = fits[0] if fits else rows[-1]
-    n_targets = problem.n_targets
-    while n_targets > 1 and _whole_nbytes(problem, n_targets, tile_rows) > memory:
+    n_targets = size.n_targets
+    while n_targets > 1 and _whole_nbytes(size, n_targets, tile_rows) > memory:
         n_targets = -(-n_targets // 2)
-    if _whole_nbytes(problem, n_targets, tile_rows) > memory:
+    if _whole_nbytes(size, n_targets, tile_rows) > memory:
         return None
-    images = _image_ranges(problem, IMAGES_PER_TASK, n_workers)
-    features: tuple[Range, ...] = ((0, problem.n_features),)
-    return _plan(problem, n_targets, images, features, tile_rows, _whole_nbytes(problem, n_targets, tile_rows))
+    images = _image_ranges(size, IMAGES_PER_TASK, n_workers)
+    features: tuple[Range, ...] = ((0, size.n_features),)
+    return _plan(size, n_targets, images, features, tile_rows, _whole_nbytes(size, n_targets, tile_rows))
 
 
-def _worthwhile(problem: LayerSize, plan: DistancePlan) -> bool:
-    once = 4 * problem.n_features * (problem.pool[1] - problem.pool[0] + problem.n_targets * (problem.pool[0] > 0))
+def _worthwhile(size: LayerSize, plan: DistancePlan) -> bool:
+    once = 4 * size.n_features * (size.pool[1] - size.pool[0] + size.n_targets * (size.pool[0] > 0))
     return len(plan.targets) == 1 and plan.read_nbytes <= (1 + MAX_REREAD_SHARE) * once
 
 
-def _feature_tiles(problem: LayerSize, memory: int, n_workers: int) -> DistancePlan | None:
-    n_chunks = -(-problem.n_features // problem.chunk_features)
-    n_images = problem.pool[1] - problem.pool[0]
-    for n_targets in _halvings(problem.n_targets, 1):
-        for images_per_task in _halvings(min(IMAGES_PER_TASK, n_images), problem.chunk_rows):
-            for tile_rows in _halvings(FEATURE_TILE_ROWS, problem.chunk_rows):
-                nbytes = _tile_nbytes(problem, n_targets, images_per_task, tile_rows)
+def _feature_tiles(size: LayerSize, memory: int, n_workers: int) -> DistancePlan | None:
+    n_chunks = -(-size.n_features // size.chunk_features)
+    n_images = size.pool[1] - size.pool[0]
+    for n_targets in _halvings(size.n_targets, 1):
+        for images_per_task in _halvings(min(IMAGES_PER_TASK, n_images), size.chunk_rows):
+            for tile_rows in _halvings(FEATURE_TILE_ROWS, size.chunk_rows):
+                nbytes = _tile_nbytes(size, n_targets, images_per_task, tile_rows)
                 if nbytes <= memory:
                     parallel = max(1, n_workers // n_chunks)
-                    images = _image_ranges(problem, images_per_task, parallel)
-                    features = ranges(problem.n_features, problem.chunk_features)
-                    return _plan(problem, n_targets, images, features, tile_rows, nbytes)
+                    images = _image_ranges(size, images_per_task, parallel)
+                    features = ranges(size.n_features, size.chunk_features)
+                    return _plan(size, n_targets, images, features, tile_rows, nbytes)
     return None
 
 
-def _smallest_task_nbytes(problem: LayerSize) -> int:
-    if problem.n_features <= problem.chunk_features:
-        return _whole_nbytes(problem, 1, problem.chunk_rows)
-    return _tile_nbytes(problem, 1, problem.chunk_rows, problem.chunk_rows)
+def _smallest_task_nbytes(size: LayerSize) -> int:
+    if size.n_features <= size.chunk_features:
+        return _whole_nbytes(size, 1, size.chunk_rows)
+    return _tile_nbytes(size, 1, size.chunk_rows, size.chunk_rows)
 
 
-def _halvings(largest: int, least: int) -> list[int]:
-    found = [max(largest, least)]
-    while found[-1] > least:
-        found.append(max(-(-found[-1] // 2), least))
+def _halvings(largest: int, smallest: int) -> list[int]:
+    sizes = [max(largest, smallest)]
+    while sizes[-1] > smallest:
+        sizes.append(max(-(-sizes[-1] // 2), smallest))
     # Multiples of the chunk, so that no chunk is read by two tiles.
-    return [-(-n // least) * least for n in found]
+    return [-(-n // smallest) * smallest for n in sizes]
 
 
-def _image_ranges(problem: LayerSize, size: int, n_ranges: int) -> tuple[Range, ...]:
-    start, stop = problem.pool
-    size = min(size, -(-(stop - start) // n_ranges))
-    size = -(-size // problem.chunk_rows) * problem.chunk_rows
-    return tuple((max(a, start), b) for a, b in ranges(stop, size) if b > start)
+def _image_ranges(size: LayerSize, n_images: int, n_ranges: int) -> tuple[Range, ...]:
+    start, stop = size.pool
+    n_images = min(n_images, -(-(stop - start) // n_ranges))
+    n_images = -(-n_images // size.chunk_rows) * size.chunk_rows
+    return tuple((max(a, start), b) for a, b in ranges(stop, n_images) if b > start)
 
 
-def _whole_nbytes(problem: LayerSize, n_targets: int, tile_rows: int) -> int:
+def _whole_nbytes(size: LayerSize, n_targets: int, tile_rows: int) -> int:
     # The targets, tiles, float64 products and those of a panel, copies of panels.
-    rows = 4 * problem.n_features * (n_targets + N_BUFFERS * tile_rows)
+    rows = 4 * size.n_features * (n_targets + N_BUFFERS * tile_rows)
     return rows + 16 * n_targets * tile_rows + _panels(n_targets, tile_rows) + _FIXED_NBYTES
 
 
-def _tile_nbytes(problem: LayerSize, n_targets: int, n_images: int, tile_rows: int) -> int:
+def _tile_nbytes(size: LayerSize, n_targets: int, n_images: int, tile_rows: int) -> int:
     # Products of the task, those that wait on every level of the tree to be added up, and their sum.
-    rows = 4 * problem.chunk_features * (n_targets + N_BUFFERS * tile_rows)
-    n_levels = (-(-problem.n_features // problem.chunk_features) - 1).bit_length()
+    rows = 4 * size.chunk_features * (n_targets + N_BUFFERS * tile_rows)
+    n_levels = (-(-size.n_features // size.chunk_features) - 1).bit_length()
     return rows + 8 * (n_levels + 2) * n_targets * n_images + _panels(n_targets, tile_rows) + _FIXED_NBYTES
 
 
@@ -209,17 +226,24 @@ def _panels(n_targets: int, tile_rows: int) -> int:
 
 
 def _plan(
-    problem: LayerSize,
+    size: LayerSize,
     n_targets: int,
     images: tuple[Range, ...],
     features: tuple[Range, ...],
     tile_rows: int,
     nbytes: int,
 ) -> DistancePlan:
-    targets = ranges(problem.n_targets, n_targets)
+    targets = ranges(size.n_targets, n_targets)
     n_read = sum(t[1] - t[0] + sum(b - a - _length(overlap(t, (a, b))) for a, b in images) for t in targets)
     n_read += sum((t[1] - t[0]) * (len(images) - 1) for t in targets)
-    return DistancePlan(targets, images, features, tile_rows, nbytes, 4 * problem.n_features * n_read)
+    return DistancePlan(
+        targets=targets,
+        images=images,
+        features=features,
+        tile_rows=tile_rows,
+        task_nbytes=nbytes,
+        read_nbytes=4 * size.n_features * n_read,
+    )
 
 
 def _length(part: Range) -> int:

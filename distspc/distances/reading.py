@@ -1,4 +1,4 @@
-"""What the tasks of distances share: settings, results, memory for rows, reading, checks of activations, threads."""
+"""Activations as tasks of distances read them: memory for rows, kept from task to task, and a reader that counts."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def release() -> None:
 class Reader:
     """Reads activations of one layer as float32 and counts the bytes."""
 
-    def __init__(self, settings: DistanceOptions, features: Range) -> None:
-        self.group, self.features, self.nbytes = settings.store.layer(settings.layer), slice(*features), 0
+    def __init__(self, options: DistanceOptions, features: Range) -> None:
+        self.group, self.features, self.nbytes = options.store.layer(options.layer), slice(*features), 0
 
     def __call__(self, images: Range | np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Rows of these images, float32 (n, n_features), C-contiguous; in `out`, which may have more rows, if given."""
@@ -55,8 +55,8 @@ class Reader:
         return rows
 
 
-def category_codes(settings: DistanceOptions) -> np.ndarray | None:
+def category_codes(options: DistanceOptions) -> np.ndarray | None:
     """Category of every image as an integer, or None where categories do not matter."""
-    if settings.category is None:
+    if options.category is None:
         return None
-    return np.unique(settings.store.images.read(settings.category), return_inverse=True)[1]
+    return np.unique(options.store.images.read(options.category), return_inverse=True)[1]
