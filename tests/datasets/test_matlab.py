@@ -1,3 +1,5 @@
+"""Tests of: the image sets of Isola et al. (2011) from their MATLAB files to folders of numbered image files."""
+
 import io
 
 import h5py

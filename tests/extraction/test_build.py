@@ -1,99 +1,24 @@
+"""Tests of `distspc.extraction.build`."""
+
 import os
 import shutil
 import zipfile
-from pathlib import Path
 
-import cv2
-import dask
 import numpy as np
-import PIL.Image
 import pytest
-import skimage.data
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from distspc.deployment.session import deploy
 from distspc.errors import InputError, StoreMismatchError
-from distspc.extraction import backend, forward, network, network_spec, npy_import
 from distspc.extraction import build as activations
+from distspc.extraction import network, network_spec
 from distspc.images import inventory, listing
-from distspc.pipeline.run import Study
 from distspc.store.store import Store
 from distspc.testing.stores import no_compute
+from tests.extraction.shared import N_FILLERS, N_TARGETS, SMALL_LAYERS, by_hand, expected, extract, run, scan
 
 # Keras with TensorFlow, reading its own variables
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
-
-N_TARGETS, N_FILLERS = 66, 5
-LAYERS = ("edges", "top")
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
-    """Folders of JPEG crops of a photograph."""
-    folder = tmp_path_factory.mktemp("photographs")
-    source = skimage.data.coffee()
-    for role, n in (("Targets", N_TARGETS), ("Fillers", N_FILLERS)):
-        (folder / role).mkdir()
-        for i in range(1, n + 1):
-            crop = source[3 * i : 3 * i + 64, 5 * i : 5 * i + (48 if i % 2 else 64)]
-            PIL.Image.fromarray(crop).save(folder / role / f"{i}.jpg", quality=75)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A small network in a file."""
-    keras = backend.import_keras(2)
-    inputs = keras.Input((12, 10, 3))
-    x = keras.layers.Conv2D(4, 3, activation="relu", name="edges")(inputs)
-    keras.layers.Dense(5, name="top")(keras.layers.Flatten()(x))
-    path = tmp_path_factory.mktemp("model") / "model.keras"
-    keras.Model(inputs, keras.layers.Dense(5, name="top")(keras.layers.Flatten(name="flat")(x))).save(path)
-    return str(path)
-
-
-@pytest.fixture
-def study(tmp_path, photographs):
-    shutil.copytree(photographs, tmp_path / "Images")
-    return tmp_path
-
-
-def listed(study):
-    return listing.list_images(study / "Images" / "Targets") + listing.list_images(
-        study / "Images" / "Fillers", "filler"
-    )
-
-
-def run(tasks):
-    return dask.compute(*tasks, scheduler="synchronous")
-
-
-def scan(study, **options):
-    """Scan and write; returns the number of tasks."""
-    store, sources = study / "s.zarr", listed(study)
-    tasks = inventory.scan_images(Store(store), sources, **options)
-    inventory.write_images(Store(store), sources, run(tasks), **options)
-    return len(tasks)
-
-
-def extract(study, model, layers=LAYERS, **options):
-    return activations.extract_activations(study / "s.zarr", layers=layers, weights=model, **options)
-
-
-def expected(study, model, layer):
-    """The layer of every image, one image at a time."""
-    files = [s.file for s in listed(study)]
-    net = network.load_network(network_spec.resolve_network(model, layers=LAYERS))
-    return np.concatenate([net.activations(by_hand(file)[None])[layer].reshape(1, -1) for file in files])
-
-
-def by_hand(file):
-    with PIL.Image.open(file) as image:
-        return cv2.resize(np.asarray(image.convert("RGB")), (10, 12))
-
-
-# ---------------------------------------------------------------- scan
 
 
 def test_the_image_table(study):
@@ -226,9 +151,6 @@ def test_columns_of_a_table_come_along(study):
         )
 
 
-# ---------------------------------------------------------------- extract
-
-
 def test_the_store_holds_what_the_network_gives_image_by_image(study, model):
     scan(study)
     with no_compute():
@@ -252,7 +174,7 @@ def test_flattened_activations_take_their_layers_shape_again(study, model):
     run(extract(study, model))
     flat = Store(study / "s.zarr").layer("edges").read("activation", image=3)
     shape = Store(study / "s.zarr").layer("edges").attributes["shape"]
-    net = network.load_network(network_spec.resolve_network(model, layers=LAYERS))
+    net = network.load_network(network_spec.resolve_network(model, layers=SMALL_LAYERS))
     wanted = net.activations(by_hand(study / "Images" / "Targets" / "4.jpg")[None])["edges"][0]
     np.testing.assert_allclose(activations.unflatten(flat, shape), wanted, rtol=1e-5, atol=1e-3)
 
@@ -335,25 +257,6 @@ def test_other_seeds_are_refused_before_any_network_is_built(study):
         activations.extract_activations(study / "s.zarr", layers=layers, weights="random", seed=1)
 
 
-def test_what_extraction_keeps_is_given_back(study, model):
-    scan(study)
-    run(extract(study, model))
-    forward.release()
-    assert network._cached_network.cache_info().currsize == 0
-    (study / "s.zarr" / "activations" / "top" / "activation" / "c" / "1" / "0").unlink()
-    assert run(extract(study, model)) == (7,)
-
-
-def test_the_network_leaves_the_workers_with_its_stage(study, model):
-    content = {"store": "s.zarr", "images": {"targets": "Images/Targets"}, "model": {"weights": model}}
-    whole = Study.from_dict({**content, "layers": ["edges"]}, base=study)
-    with deploy("local", overrides=("distspc.workers=1",)) as client:
-        whole.run(client, stages=["extract"])
-        (kept,) = client.run(network._cached_network.cache_info).values()
-    assert (kept.misses, kept.currsize) == (0, 0)  # counted anew once it is let go
-    assert Store(study / "s.zarr").layer("edges").done("activation").all()
-
-
 def test_a_file_that_changed_after_the_scan_is_refused(study, model):
     scan(study)
     tasks = extract(study, model)
@@ -361,20 +264,6 @@ def test_a_file_that_changed_after_the_scan_is_refused(study, model):
     with pytest.raises(InputError, match=r"7\.jpg': has changed since the study began"):
         run(tasks[:1])
     assert Store(study / "s.zarr").layer("top").done("activation").sum() == 0
-
-
-def test_float16_storage_is_exact_rounding_and_refuses_what_it_cannot_hold(study, model, tmp_path):
-    scan(study)
-    run(extract(study, model, dtype="float16"))
-    found = Store(study / "s.zarr").layer("top").read("activation")
-    assert found.dtype == np.float16
-    np.testing.assert_allclose(found, expected(study, model, "top"), rtol=1e-3)
-    keras = backend.import_keras(2)
-    inputs = keras.Input((12, 10, 3))
-    large = tmp_path / "large.keras"
-    keras.Model(inputs, keras.layers.Rescaling(1e6, name="large")(inputs)).save(large)
-    with pytest.raises(InputError, match="activations of large exceed 65504"):
-        run(extract(study, str(large), layers=("large",), dtype="float16"))
 
 
 def test_wrong_settings_are_refused(study, model):
@@ -402,100 +291,6 @@ def test_worker_processes_give_the_same_bytes(study, model):
         Client(cluster) as client,
     ):
         client.gather(client.compute(extract(study, model)))
-    for layer in LAYERS:
+    for layer in SMALL_LAYERS:
         found, wanted = (Store(study / name).layer(layer).read("activation") for name in ("s.zarr", "one.zarr"))
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
-
-
-# ---------------------------------------------------------------- import
-
-
-def write_npy(folder, layer, shape, n_targets=5, n_fillers=2, dtype=np.float32):
-    values = np.random.default_rng(0).random((n_targets + n_fillers, *shape)).astype(dtype)
-    for role, start, n in (("Targets", 0, n_targets), ("Fillers", n_targets, n_fillers)):
-        path = folder / layer / role
-        path.mkdir(parents=True)
-        for i in range(n):
-            np.save(path / f"{i + 1}.npy", values[start + i][None])
-    return values
-
-
-def take(tmp_path, layers=("block5_pool", "fc2")):
-    return npy_import.import_activations(tmp_path / "s.zarr", directory=tmp_path / "Activations", layers=layers)
-
-
-def test_the_authors_layout_is_taken_over(tmp_path, monkeypatch):
-    monkeypatch.setattr("distspc.store.chunks.IMAGES_PER_CHUNK", 3)
-    pool = write_npy(tmp_path / "Activations", "block5_pool", (7, 7, 512))
-    fc2 = write_npy(tmp_path / "Activations", "fc2", (4096,))
-    tasks = take(tmp_path)
-    assert len(tasks) == 6
-    run(tasks[:-1])
-    (left,) = take(tmp_path)
-    run([left])
-    assert take(tmp_path) == []
-    results = Store(tmp_path / "s.zarr").open()
-    np.testing.assert_array_equal(results["activations/block5_pool"]["activation"], pool.reshape(7, -1))
-    np.testing.assert_array_equal(results["activations/fc2"]["activation"], fc2)
-    assert results["activations/block5_pool"].attrs["shape"] == [7, 7, 512]
-    assert results["images"]["role"].values.tolist() == ["target"] * 5 + ["filler"] * 2
-    assert results["images"]["number"].values.tolist() == [1, 2, 3, 4, 5, 1, 2]
-
-
-def test_flat_files_float16_no_fillers_and_other_layers_are_taken_too(tmp_path):
-    folder = tmp_path / "Activations" / "mine" / "Targets"
-    folder.mkdir(parents=True)
-    for i in (1, 2):
-        np.save(folder / f"{i}.npy", np.full(6, i, np.float16))
-    run(take(tmp_path, ["mine"]))
-    found = Store(tmp_path / "s.zarr").layer("mine").read("activation")
-    assert found.dtype == np.float16
-    assert found.tolist() == [[1] * 6, [2] * 6]
-
-
-def _spoil(name):
-    def spoil(folder):
-        return folder / "fc2" / "Targets" / name
-
-    return spoil
-
-
-class Harm:
-    def __reduce__(self):
-        return (os.mkdir, ("/tmp/never-made-by-a-test",))
-
-
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (lambda f: (f / "3.npy").unlink(), r"3\.npy is missing \(there are 4 files\)"),
-        (lambda f: (f / "5.npy").unlink(), "fc2 has 4 targets and 2 fillers, block5_pool has 5 and 2"),
-        (lambda f: shutil.rmtree(f), "there is no folder"),
-        (lambda f: [p.unlink() for p in f.iterdir()], r"holds no files 1\.npy, 2\.npy"),
-        (lambda f: np.save(f / "1.npy", np.zeros((1, 4097), np.float32)), r"2\.npy' is float32 \(1, 4096\), wanted"),
-        (lambda f: np.save(f / "4.npy", np.zeros((1, 4097), np.float32)), r"4\.npy' is float32 \(1, 4097\), wanted"),
-        (lambda f: np.save(f / "4.npy", np.zeros((1, 4096), np.float16)), r"4\.npy' is float16 \(1, 4096\), wanted"),
-        (lambda f: np.save(f / "4.npy", np.zeros((1, 4096), np.int64)), r"4\.npy' holds int64, wanted is float32"),
-        (lambda f: (f / "4.npy").write_bytes(b""), r"4\.npy' is not a whole \.npy file"),
-        (lambda f: (f / "4.npy").write_bytes((f / "3.npy").read_bytes()[:999]), r"4\.npy' is not a whole \.npy file"),
-        (
-            lambda f: np.save(f / "4.npy", np.array([Harm()], dtype=object), allow_pickle=True),
-            r"4\.npy' is not a whole \.npy file of numbers",
-        ),
-    ],
-)
-def test_wrong_files_are_named_and_pickles_never_load(tmp_path, spoil, said):
-    write_npy(tmp_path / "Activations", "block5_pool", (7, 7, 512))
-    write_npy(tmp_path / "Activations", "fc2", (4096,))
-    spoil(tmp_path / "Activations" / "fc2" / "Targets")
-    with pytest.raises(InputError, match=said):
-        run(take(tmp_path))
-    assert not Path("/tmp/never-made-by-a-test").exists()
-
-
-def test_another_number_of_images_is_refused(tmp_path):
-    write_npy(tmp_path / "Activations", "fc2", (4096,))
-    run(take(tmp_path, ["fc2"]))
-    np.save(tmp_path / "Activations" / "fc2" / "Targets" / "6.npy", np.zeros((1, 4096), np.float32))
-    with pytest.raises(StoreMismatchError, match=r"imported:5:2.*now .*imported:6:2"):
-        take(tmp_path, ["fc2"])

@@ -1,5 +1,6 @@
 """Every image gets its own score, or the command ends: names and numbers of all kinds."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,62 @@ from hypothesis import strategies as st
 
 from distspc.errors import InputError
 from distspc.images.listing import _sources
+from distspc.memorability import matching, scores
 from distspc.memorability.matching import match_notices, match_scores
-from distspc.memorability.two_tables import relate_tables
+from tests.memorability.shared import written
+
+
+def images_of(files, numbers=None):
+    ids = [f"targets/{Path(file).stem}" for file in files]
+    return pd.DataFrame({"image": ids, "number": numbers or range(1, len(files) + 1), "file": files})
+
+
+@pytest.mark.parametrize(
+    ("entries", "files", "key"),
+    [
+        (["1", "2", "3"], ["/a/x.jpg", "/a/y.jpg", "/a/z.jpg"], "number"),
+        (["x", "y", "z"], ["/a/x.jpg", "/a/y.jpg", "/a/z.jpg"], "stem"),
+        (["x.jpg", "y.jpg", "z.jpg"], ["/a/x.jpg", "/a/y.jpg", "/a/z.jpg"], "file name"),
+        (["c/1.jpg", "c/2.jpg", "d/1.jpg"], ["/a/c/1.jpg", "/a/c/2.jpg", "/a/d/1.jpg"], "path of 2 parts"),
+        (["i/c/1.jpg", "i/c/2.jpg", "i/d/1.jpg"], ["/a/i/c/1.jpg", "/a/i/c/2.jpg", "/a/i/d/1.jpg"], "path of 3 parts"),
+        (
+            ["i\\c\\1.jpg", "i\\c\\2.jpg", "i\\d\\1.jpg"],
+            ["/a/i/c/1.jpg", "/a/i/c/2.jpg", "/a/i/d/1.jpg"],
+            "path of 3 parts",
+        ),
+        (["5.0", "6", "007"], ["/a/5.jpg", "/a/06.jpg", "/a/7.jpg"], "stem"),
+        (["targets/x", "targets/y", "targets/z"], ["/a/x.jpg", "/a/y.jpg", "/a/z.jpg"], "id"),
+    ],
+)
+def test_the_image_column_may_hold_any_name(tmp_path, entries, files, key):
+    lines = "\n".join(f"{entry},{i}.5" for i, entry in enumerate(entries))
+    path = written(tmp_path, f"who,score\n{lines}\n")
+    match = matching.match_scores(images_of(files), scores.read_scores(path, image_column="who"))
+    assert match.key == key
+    assert list(match.frame["score"]) == [0.5, 1.5, 2.5]
+
+
+def test_numbers_that_are_file_names_mean_the_files(tmp_path):
+    path = written(tmp_path, "im_ind,score\n1,0.1\n2,0.2\n3,0.3\n4,0.4\n")
+    match = matching.match_scores(
+        images_of(["/a/2.jpg", "/a/3.jpg", "/a/4.jpg"]), scores.read_scores(path, image_column="im_ind")
+    )
+    assert match.key == "stem"
+    assert list(match.frame["score"]) == [0.2, 0.3, 0.4]
+    assert match.without_image == ("1",)
+
+
+def test_partial_matches_are_counted_and_named(tmp_path, caplog):
+    path = written(tmp_path, "who,score\nx,1\nq,2\ny,\n")
+    with caplog.at_level(logging.WARNING):
+        match = matching.match_scores(
+            images_of(["/a/x.jpg", "/a/y.jpg", "/a/z.jpg"]), scores.read_scores(path, image_column="who")
+        )
+    assert match.without_score == ("targets/z",)
+    assert match.without_image == ("q",)
+    assert "1 targets have no score: targets/z" in caplog.text
+    assert "1 rows of scores name no target: q" in caplog.text
+    np.testing.assert_array_equal(match.frame["score"], [1.0, np.nan, np.nan])
 
 
 def listed(names):
@@ -86,19 +141,3 @@ def test_a_difference_in_case_or_ending_is_offered_as_the_way_out(file, entry, w
     scores = pd.DataFrame({"mem": [1.0]}, index=pd.Index([entry], name="image"))
     with pytest.raises(InputError, match=rf"{entry} and {file} differ in {what} alone: rename one of them"):
         match_scores(images, scores)
-
-
-@pytest.mark.parametrize("name", ["{i}", "pic{i}", "pic{i}.png", "T/pic{i}.png", "./T/pic{i}.png", "T\\pic{i}.png"])
-def test_results_of_a_study_join_its_scores_whatever_these_call_an_image(tmp_path, name):
-    n, rng = 12, np.random.default_rng(0)
-    measure, score = rng.normal(size=(2, n))
-    images = range(1, n + 1)
-    results = pd.DataFrame(
-        {"image": [f"targets/pic{i}" for i in images], "file": [f"/data/T/pic{i}.png" for i in images], "layer": "fc2"}
-    )
-    results.assign(distinctiveness=measure).to_csv(tmp_path / "results.csv", index=False)
-    rows = pd.DataFrame({"image": [name.format(i=i) for i in images], "mem": score}).sample(frac=1, random_state=1)
-    rows.to_csv(tmp_path / "scores.csv", index=False)
-    found = relate_tables(tmp_path / "results.csv", tmp_path / "scores.csv", by="image", n_bootstrap=20)
-    assert found["n"].tolist() == [n]
-    assert found["r"].item() == pytest.approx(np.corrcoef(measure, score)[0, 1])

@@ -1,7 +1,5 @@
 """Correlations of tables, scores and their images, the relate stage."""
 
-import doctest
-import logging
 import os
 import subprocess
 import sys
@@ -15,50 +13,12 @@ from scipy import stats
 import distspc
 from distspc import layers
 from distspc.errors import InputError
-from distspc.kernels.statistics import correlations as statistics
-from distspc.memorability import correlation, matching, relations, scores, two_tables
+from distspc.memorability import relations
 from distspc.results import measures, netcdf, stored_tables
 from distspc.store import notices
 from distspc.store.store import Store
 from distspc.testing import stores
-
-LAYERS = ["block5_pool", "fc2"]
-N_TARGETS, N_FILLERS = 30, 10
-
-
-def frame_of(n=60, seed=0):
-    rng = np.random.default_rng(seed)
-    score = rng.normal(size=n)
-    columns = {f"m{i}": score * i / 3 + rng.normal(size=n) for i in range(4)}
-    return pd.DataFrame({"corrected_hit": score, "hit": score + rng.normal(size=n), **columns})
-
-
-@pytest.fixture
-def store(tmp_path):
-    path = tmp_path / "study.zarr"
-    ids = stores.image_ids(N_TARGETS, N_FILLERS)
-    stores.write_image_table(path, ids, N_TARGETS)
-    stores.write_measures(path, ids, N_TARGETS, LAYERS, seeds=(0, 1))
-    return path
-
-
-@pytest.fixture
-def scores_file(tmp_path):
-    rng = np.random.default_rng(1)
-    table = pd.DataFrame({"im_ind": np.arange(1, N_TARGETS + 1), "hit": rng.random(N_TARGETS)})
-    table["fa"] = rng.random(N_TARGETS) / 4
-    table["corrected_hit"] = table["hit"] - table["fa"]
-    table["comment"] = "a, b"
-    table.to_csv(tmp_path / "scores.csv", index=False)
-    return tmp_path / "scores.csv"
-
-
-def written(tmp_path, text, name="scores.csv"):
-    (tmp_path / name).write_text(text, encoding="utf-8")
-    return tmp_path / name
-
-
-# ---------------------------------------------------------------- correlate
+from tests.memorability.shared import LAYERS, N_FILLERS, N_TARGETS, frame_of, written
 
 
 def test_columns_and_values():
@@ -143,147 +103,6 @@ def test_what_cannot_be_correlated_is_named(change, arguments, message):
         distspc.correlate(frame_of().assign(**change), **arguments)
 
 
-# ---------------------------------------------------------------- comparisons and joint models
-
-
-def test_two_measures_of_one_score_are_compared():
-    frame = frame_of(200)
-    row = correlation.compare_correlations(frame, "m3", "m0", "corrected_hit", n_bootstrap=300).iloc[0]
-    assert row["difference"] == pytest.approx(row["r_first"] - row["r_second"])
-    assert row["ci_low"] < row["difference"] < row["ci_high"]
-    assert row["ci_low"] > 0
-    assert max(row["williams_p"], row["meng_p"]) < 0.001
-    swapped = correlation.compare_correlations(frame, "m0", "m3", "corrected_hit", n_bootstrap=300).iloc[0]
-    assert swapped["williams_t"] == pytest.approx(-row["williams_t"])
-
-
-def test_a_joint_model_explains_more_in_its_own_images():
-    frame = frame_of(100)
-    found = correlation.joint_model(frame, ["m0", "m1", "m2"], "corrected_hit")
-    x = np.column_stack([np.ones(100), frame[["m0", "m1", "m2"]]])
-    fit = x @ np.linalg.lstsq(x, frame["corrected_hit"], rcond=None)[0]
-    expected = np.corrcoef(fit, frame["corrected_hit"])[0, 1] ** 2
-    assert found["r2"] == pytest.approx(expected)
-    assert found["r2_cv"] < found["r2_adjusted"] < found["r2"]
-    assert found["p"] < 1e-6
-
-
-def test_noise_predicts_nothing_new():
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame(rng.normal(size=(60, 21)), columns=[f"c{i}" for i in range(21)])
-    found = correlation.joint_model(frame, [f"c{i}" for i in range(20)], "c20")
-    assert found["r2"] > 0.2
-    assert found["r2_cv"] < 0
-
-
-def test_too_few_images_for_a_joint_model():
-    found = correlation.joint_model(frame_of(10), ["m0", "m1", "m2", "m3"], "hit", n_folds=10)
-    assert found["n"] == 10
-    assert np.isfinite(found["r2"])
-    found = correlation.joint_model(frame_of(6), ["m0", "m1", "m2", "m3"], "hit")
-    assert np.isnan(found["r2"])
-
-
-# ---------------------------------------------------------------- scores
-
-
-def images_of(files, numbers=None):
-    ids = [f"targets/{Path(file).stem}" for file in files]
-    return pd.DataFrame({"image": ids, "number": numbers or range(1, len(files) + 1), "file": files})
-
-
-@pytest.mark.parametrize(
-    ("entries", "files", "key"),
-    [
-        (["1", "2", "3"], ["/a/x.jpg", "/a/y.jpg", "/a/z.jpg"], "number"),
-        (["x", "y", "z"], ["/a/x.jpg", "/a/y.jpg", "/a/z.jpg"], "stem"),
-        (["x.jpg", "y.jpg", "z.jpg"], ["/a/x.jpg", "/a/y.jpg", "/a/z.jpg"], "file name"),
-        (["c/1.jpg", "c/2.jpg", "d/1.jpg"], ["/a/c/1.jpg", "/a/c/2.jpg", "/a/d/1.jpg"], "path of 2 parts"),
-        (["i/c/1.jpg", "i/c/2.jpg", "i/d/1.jpg"], ["/a/i/c/1.jpg", "/a/i/c/2.jpg", "/a/i/d/1.jpg"], "path of 3 parts"),
-        (
-            ["i\\c\\1.jpg", "i\\c\\2.jpg", "i\\d\\1.jpg"],
-            ["/a/i/c/1.jpg", "/a/i/c/2.jpg", "/a/i/d/1.jpg"],
-            "path of 3 parts",
-        ),
-        (["5.0", "6", "007"], ["/a/5.jpg", "/a/06.jpg", "/a/7.jpg"], "stem"),
-        (["targets/x", "targets/y", "targets/z"], ["/a/x.jpg", "/a/y.jpg", "/a/z.jpg"], "id"),
-    ],
-)
-def test_the_image_column_may_hold_any_name(tmp_path, entries, files, key):
-    lines = "\n".join(f"{entry},{i}.5" for i, entry in enumerate(entries))
-    path = written(tmp_path, f"who,score\n{lines}\n")
-    match = matching.match_scores(images_of(files), scores.read_scores(path, image_column="who"))
-    assert match.key == key
-    assert list(match.frame["score"]) == [0.5, 1.5, 2.5]
-
-
-def test_numbers_that_are_file_names_mean_the_files(tmp_path):
-    path = written(tmp_path, "im_ind,score\n1,0.1\n2,0.2\n3,0.3\n4,0.4\n")
-    match = matching.match_scores(
-        images_of(["/a/2.jpg", "/a/3.jpg", "/a/4.jpg"]), scores.read_scores(path, image_column="im_ind")
-    )
-    assert match.key == "stem"
-    assert list(match.frame["score"]) == [0.2, 0.3, 0.4]
-    assert match.without_image == ("1",)
-
-
-def test_partial_matches_are_counted_and_named(tmp_path, caplog):
-    path = written(tmp_path, "who,score\nx,1\nq,2\ny,\n")
-    with caplog.at_level(logging.WARNING):
-        match = matching.match_scores(
-            images_of(["/a/x.jpg", "/a/y.jpg", "/a/z.jpg"]), scores.read_scores(path, image_column="who")
-        )
-    assert match.without_score == ("targets/z",)
-    assert match.without_image == ("q",)
-    assert "1 targets have no score: targets/z" in caplog.text
-    assert "1 rows of scores name no target: q" in caplog.text
-    np.testing.assert_array_equal(match.frame["score"], [1.0, np.nan, np.nan])
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("who,hit\nx,0.5\n", "no column im_ind; it has who, hit"),
-        ("im_ind,hit\n1,0.5\n1.0,0.6\n", r"1 images are there twice or more: 1 .in line 2, in line 3."),
-        ("im_ind,hit\n1,0.5\n,0.6\n", "empty in line 3"),
-        ("im_ind,hit\n1,0.5\n2,high\n", "not a number: 'high' in line 3"),
-        ("im_ind,hit\n1,0.5\n2,inf\n", "not a number: 'inf' in line 3"),
-        ("im_ind,hit\n1,0.5\n2,1.2\n", r"column hit: outside \[0, 1\]: 1.2 in line 3"),
-        ("im_ind,hit\n", "no column of numbers|has a header but no rows"),
-        ("im_ind,hit,hit\n1,2,3\n", "more than one column is called hit"),
-        ("im_ind,hit\n1,2,3,4\n1,2\n", "header has 2 columns, but line 2 has 4"),
-        ("", "is not a table"),
-    ],
-)
-def test_scores_that_cannot_be_used(tmp_path, text, message):
-    with pytest.raises(InputError, match=message):
-        scores.read_scores(written(tmp_path, text), image_column="im_ind", columns=["hit"])
-
-
-def test_a_false_alarm_rate_below_zero(tmp_path):
-    path = written(tmp_path, "im_ind;FA;corrected_hit\n1;-0.1;-0.2\n2;0.1;0.2\n")
-    with pytest.raises(InputError, match=r"column FA: outside \[0, 1\]: -0.1 in line 2"):
-        scores.read_scores(path, image_column="im_ind")
-
-
-def test_no_scores_file(tmp_path):
-    with pytest.raises(InputError, match="there is no such file"):
-        scores.read_scores(tmp_path / "none.csv", image_column="im_ind")
-    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(InputError, match="is not a table of comma-separated values in UTF-8"):
-        scores.read_scores(tmp_path / "binary.csv", image_column="im_ind")
-
-
-def test_semicolons_byte_order_mark_and_missing_entries(tmp_path):
-    path = tmp_path / "scores.csv"
-    path.write_bytes("\ufeffim_ind; hit\r\n1;0.5\r\n2;NA\r\n".encode())
-    table = scores.read_scores(path, image_column="im_ind")
-    np.testing.assert_array_equal(table["hit"], [0.5, np.nan])
-
-
-# ---------------------------------------------------------------- the tidy table
-
-
 def test_tidy_table_has_a_row_per_target_and_layer(store):
     table = distspc.tidy_table(store)
     assert len(table) == N_TARGETS * len(LAYERS)
@@ -319,9 +138,6 @@ def test_layers_go_from_the_image_upward():
     assert layers.layer_order(["fc2", "mine", "flatten", "block5_pool", "block1_conv2", "fc1", "block1_pool"]) == [
         "block1_conv2", "block1_pool", "block5_pool", "flatten", "fc1", "fc2", "mine",
     ]  # fmt: skip
-
-
-# ---------------------------------------------------------------- the stage
 
 
 def test_relate_keeps_its_tables_in_the_store(store, scores_file):
@@ -394,139 +210,6 @@ def test_what_stops_relate(store, scores_file, tmp_path):
         relations.relate(empty, scores_file=scores_file, image_column="im_ind")
 
 
-# ---------------------------------------------------------------- two tables
-
-
-def test_anybodys_tables(tmp_path):
-    frame = frame_of(40).rename(columns={"hit": "memory"}).assign(picture=[f"p{i:02d}" for i in range(40)])
-    frame[["picture", "m1", "m2"]].to_csv(tmp_path / "measures.csv", index=False)
-    frame[["memory", "picture"]][::-1].iloc[:30].to_csv(tmp_path / "scores.csv", index=False)
-    found = two_tables.relate_tables(tmp_path / "measures.csv", tmp_path / "scores.csv", by="picture", n_bootstrap=50)
-    expected = distspc.correlate(frame.iloc[10:], ["m1", "m2"], "memory", n_bootstrap=50)
-    np.testing.assert_allclose(found["r"], expected["r"])
-    assert found.attrs[f"only in measures {tmp_path / 'measures.csv'}"] == [f"p{i:02d}" for i in range(10)]
-
-
-def test_an_exported_table_is_taken_layer_by_layer(store, scores_file, tmp_path):
-    related = relations.relate(store, scores_file=scores_file, image_column="im_ind", columns=["hit"], n_bootstrap=30)
-    tidy = distspc.tidy_table(store)
-    tidy["number"] = tidy["image"].str.split("/").str[1]
-    tidy.to_csv(tmp_path / "results.csv", index=False)
-    found = two_tables.relate_tables(
-        tmp_path / "results.csv", scores_file, by="number=im_ind", scores=["hit"], n_bootstrap=30,
-        measures=["distinctiveness", "norm:fc2"],
-    )  # fmt: skip
-    assert list(found["measure"]) == ["distinctiveness:block5_pool", "distinctiveness:fc2", "norm:fc2"]
-    row = related[(related["measure"] == "norm") & (related["layer"] == "fc2") & (related["score"] == "hit")].iloc[0]
-    assert found.iloc[2]["r"] == pytest.approx(row["r"])
-    everything = two_tables.relate_tables(tmp_path / "results.csv", scores_file, by="number=im_ind", n_bootstrap=30)
-    assert not everything["measure"].str.startswith("hit").any()
-
-
-@pytest.mark.parametrize(
-    ("measures", "arguments", "message"),
-    [
-        ("id,m\na,1\nb,2\n", {"by": "picture"}, "no column picture; it has id, m"),
-        ("id,m\nq,1\nr,2\n", {"by": "id"}, "no image is in both tables"),
-        ("id,m\na,1\nb,x\nc,1\nd,1\n", {"by": "id", "measures": ["m"]}, "not a number: 'x' for b"),
-        ("id,m\na,1\na,2\n", {"by": "id"}, "there twice or more: a .in line 2, in line 3."),
-        ("id,m\na,1\nb,2\n", {"by": "id", "measures": ["z"]}, "no column z"),
-        ("id,m\na,1\nb,2\nc,4\n", {"by": "id"}, "only 3 of 3 images have all values; at least 4"),
-        ("id,t\na,u\n", {"by": "id"}, "no column of numbers"),
-        ("id,layer,m\na,fc1,1\na,fc1,2\n", {"by": "id"}, "image and layer are there twice in line 3"),
-    ],
-)
-def test_tables_that_cannot_be_related(tmp_path, measures, arguments, message):
-    path = written(tmp_path, measures, "measures.csv")
-    other = written(tmp_path, "id,hit\na,0.1\nb,0.5\nc,0.3\n")
-    with pytest.raises(InputError, match=message):
-        two_tables.relate_tables(path, other, **arguments)
-
-
-def rated(tmp_path, score, name="scores.csv", measure="dist", **columns):
-    """Two tables of 40 images: a measure, and a score of this name."""
-    rng = np.random.default_rng(3)
-    frame = pd.DataFrame({"image": [f"p{i:02d}" for i in range(40)], measure: rng.normal(size=40)})
-    frame.to_csv(tmp_path / "measures.csv", index=False)
-    other = pd.DataFrame({"image": frame["image"], score: frame[measure] + rng.normal(size=40)}).assign(**columns)
-    other.to_csv(tmp_path / name, index=False)
-    expected = stats.pearsonr(frame[measure], other[score])[0]
-    return {"measures_file": tmp_path / "measures.csv", "scores_file": tmp_path / name}, expected
-
-
-def test_a_constant_column_that_nobody_named_is_left_out(tmp_path):
-    files, r = rated(tmp_path, "mem", n=80, tenth=[0.3, 0.1 + 0.2] * 20)
-    found = two_tables.relate_tables(**files, by="image", n_bootstrap=20)
-    assert list(found["score"]) == ["mem"]
-    assert found["r"][0] == pytest.approx(r)
-    assert found["n_tests"][0] == 1
-    assert any("the same for all images, or without values: column n, tenth" in s for s in found.attrs["notices"])
-    for name in ("n", "tenth"):
-        with pytest.raises(InputError, match=f"constant columns .*{name} is"):
-            two_tables.relate_tables(**files, by="image", scores=[name], n_bootstrap=20)
-
-
-def test_a_measure_and_a_score_may_have_one_name(tmp_path):
-    files, r = rated(tmp_path, "distinctiveness", measure="distinctiveness")
-    for names in ({}, {"measures": "distinctiveness", "scores": "distinctiveness"}):
-        found = two_tables.relate_tables(**files, by="image", n_bootstrap=20, **names)
-        assert found[["measure", "score"]].to_numpy().tolist() == [["distinctiveness", "distinctiveness"]]
-        assert found["r"][0] == pytest.approx(r)
-
-
-def test_row_numbers_of_pandas_are_no_measure_and_no_score(tmp_path):
-    files, r = rated(tmp_path, "mem")
-    plain = two_tables.relate_tables(**files, by="image", n_bootstrap=20)
-    for file in files.values():
-        pd.read_csv(file).to_csv(file)
-    found = two_tables.relate_tables(**files, by="image", n_bootstrap=20)
-    pd.testing.assert_frame_equal(found, plain)
-    assert found["r"][0] == pytest.approx(r)
-    assert sum("row numbers: column without a name" in sentence for sentence in found.attrs["notices"]) == 2
-
-
-NAMES = ["distinctiveness", "norm", "reconstruction_error", "file", "neighbour", "layer", "image"]
-
-
-def test_scores_called_as_measures_have_names_of_their_own(store, scores_file, tmp_path):
-    rng = np.random.default_rng(5)
-    table = pd.read_csv(scores_file)[["im_ind", "hit"]].assign(**{name: rng.random(N_TARGETS) for name in NAMES})
-    table.to_csv(scores_file, index=False)
-    tidy = measures.wide_table(distspc.tidy_table(store))
-    found = relations.relate(store, scores_file=scores_file, image_column="im_ind", n_bootstrap=20)
-    assert set(found["score"]) == {"hit", *NAMES}
-    plain = found[(found["given"] == "") & (found["method"] == "pearson") & (found["layer"] == "fc2")]
-    for row in plain.itertuples():
-        expected = stats.pearsonr(tidy[f"{row.measure}:fc2"], table[row.score])[0]
-        assert row.r == pytest.approx(expected), (row.measure, row.score)
-    assert set(stored_tables.read_table_of(Store(store).models)["score"]) == {"hit", *NAMES}
-    assert set(stored_tables.read_table_of(Store(store).comparisons)["score"]) == {"hit", *NAMES}
-    after = distspc.tidy_table(store)
-    pd.testing.assert_frame_equal(measures.wide_table(after), tidy)
-    assert list(after.columns[-8:]) == ["hit", *(f"score:{name}" for name in NAMES)]
-    np.testing.assert_array_equal(after["score:norm"][:N_TARGETS], table["norm"])
-    distspc.write_report(store, tmp_path / "report.html")
-    after.to_csv(tmp_path / "results.csv", index=False)  # as an export has it: no score of it is a measure
-    again = two_tables.relate_tables(
-        tmp_path / "results.csv", scores_file, by="image=im_ind", scores=["norm"], n_bootstrap=20
-    )
-    assert {name.split(":")[0] for name in again["measure"]} == {*plain["measure"], "reconstruction_error_sd"}
-
-
-def test_one_table_of_measures_and_scores(tmp_path):
-    frame = frame_of(40)[["m1", "m2", "hit"]].assign(image=[f"p{i:02d}" for i in range(40)])
-    frame.to_csv(tmp_path / "all.csv", index=False)
-    files = {"measures_file": tmp_path / "all.csv", "scores_file": tmp_path / "all.csv"}
-    found = two_tables.relate_tables(**files, by="image", scores="hit", n_bootstrap=20)
-    assert list(found["measure"]) == ["m1", "m2"]
-    assert any("they are the scores: column hit" in sentence for sentence in found.attrs["notices"])
-    with pytest.raises(InputError, match="its columns of numbers are the scores themselves"):
-        two_tables.relate_tables(**files, by="image", n_bootstrap=20)
-
-
-# ---------------------------------------------------------------- degenerate bootstraps
-
-
 def test_the_share_of_undefined_resamples_is_kept_and_above_a_twentieth_there_is_no_interval(caplog):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"m": rng.normal(size=12), "rare": [1.0] + [0.0] * 11, "score": rng.normal(size=12)})
@@ -569,9 +252,6 @@ def test_undefined_resamples_are_kept_as_a_notice(store, scores_file, tmp_path):
     assert "no 95\N{NO-BREAK SPACE}% interval" in page
 
 
-# ---------------------------------------------------------------- NetCDF
-
-
 def test_netcdf_holds_the_results_without_activations(store, scores_file, tmp_path):
     pytest.importorskip("h5netcdf")
     import xarray as xr
@@ -586,9 +266,6 @@ def test_netcdf_holds_the_results_without_activations(store, scores_file, tmp_pa
         np.testing.assert_array_equal(distance, Store(store).distances.read("distance"))
         assert list(tree["relations"]["measure"].values[:1]) == ["distinctiveness"]
         assert "recipe" in tree["distances"].attrs
-
-
-# ---------------------------------------------------------------- the published figures
 
 
 def reference_folder():
@@ -618,10 +295,3 @@ def test_the_example_prints_them():
     found = subprocess.run(script, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
     assert found.stdout.count("True") == 3
-
-
-@pytest.mark.parametrize("module", [correlation, statistics])
-def test_examples_in_docstrings(module):
-    found = doctest.testmod(module)
-    assert found.attempted > 0
-    assert found.failed == 0

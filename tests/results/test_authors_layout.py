@@ -1,3 +1,5 @@
+"""Tests of: results as files: the authors' layout, so that their notebook runs on it unchanged, and a tidy table."""
+
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,3 +1,5 @@
+"""Tests of `distspc.results.tree`."""
+
 import pytest
 import xarray as xr
 

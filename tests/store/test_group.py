@@ -1,6 +1,6 @@
+"""Tests of: one group of the store: allocated, written in whole chunks, read, and what of it is done."""
+
 import os
-import subprocess
-import sys
 from datetime import UTC, datetime
 
 import numpy as np
@@ -8,11 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distspc.errors import InputError, StoreBusyError, StoreMismatchError
+from distspc.errors import InputError, StoreMismatchError
 from distspc.report import provenance
-from distspc.store.access import lock
 from distspc.store.store import Store
-from distspc.store.verify import damaged_chunks, remove_damaged, remove_partial_chunks
 from distspc.testing.stores import make_store
 
 IDS = ["targets/1", "targets/2", "fillers/1"]
@@ -74,49 +72,6 @@ def test_all_zero_chunks_count_as_done(tmp_path):
     path = tmp_path / "s.zarr"
     make_store(path, n_targets=2, n_fillers=0, layers={"fc2": 4}, activations={"fc2": np.zeros((2, 4), np.float32)})
     assert Store(path).layer("fc2").done("activation").all()
-
-
-@pytest.mark.parametrize("damage", ["flip", "truncate"])
-def test_damaged_chunk_is_named_and_removed(tmp_path, damage):
-    path = tmp_path / "s.zarr"
-    make_store(path, n_targets=4, n_fillers=4, layers={"fc2": 50}, chunks={"image": 4})
-    chunk = path / "activations/fc2/activation/c/1/0"
-    data = bytearray(chunk.read_bytes())
-    data[len(data) // 2] ^= 1
-    chunk.write_bytes(bytes(data) if damage == "flip" else bytes(data[:-7]))
-    with pytest.raises(InputError, match="distspc verify"):
-        Store(path).layer("fc2").read("activation")
-    assert list(damaged_chunks(Store(path))) == [chunk]
-    assert remove_damaged(Store(path)) == [chunk]
-    assert Store(path).layer("fc2").done("activation").tolist() == [[True], [False]]
-
-
-def test_sweep_removes_unfinished_chunks(tmp_path):
-    make_store(tmp_path / "s.zarr", n_targets=2, n_fillers=0, layers={"fc2": 4})
-    left = tmp_path / "s.zarr/activations/fc2/activation/c/0/0.abc.partial"
-    left.write_bytes(b"half")
-    assert remove_partial_chunks(Store(tmp_path / "s.zarr")) == 1
-    assert not left.exists()
-
-
-def test_second_run_on_a_store_is_refused_and_told_who_holds_it(tmp_path):
-    path = tmp_path / "s.zarr"
-    with (
-        lock(path),
-        pytest.raises(StoreBusyError, match=rf"in use by process {os.getpid()} on "),
-        lock(path),
-    ):
-        raise AssertionError("two runs hold one store")
-    assert not (tmp_path / "s.zarr.lock").exists()
-
-
-def test_lock_left_by_a_dead_process_does_not_block(tmp_path):
-    path = tmp_path / "s.zarr"
-    code = f"import os\nfrom distspc.store.access import lock\nwith lock({str(path)!r}):\n    os._exit(9)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
-    assert (tmp_path / "s.zarr.lock").exists()
-    with lock(path):
-        pass
 
 
 def test_results_open_lazily_with_units(tmp_path):

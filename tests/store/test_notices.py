@@ -1,3 +1,5 @@
+"""Tests of `distspc.store.notices`."""
+
 from distspc.store.notices import Notice, keep_notices, stored_notices
 from distspc.store.store import Store
 

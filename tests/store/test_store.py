@@ -4,10 +4,7 @@ import pickle
 import re
 from pathlib import Path
 
-import pytest
-
 import distspc
-from distspc.store import schema
 from distspc.store.store import Store
 from distspc.testing.stores import make_store
 
@@ -23,18 +20,6 @@ def test_a_store_is_its_path(tmp_path):
     assert not store.exists()
     assert store.attributes == {}
     assert store.layers() == store.groups() == []
-
-
-def test_groups_are_those_of_the_schema(tmp_path):
-    make_store(tmp_path / "s.zarr", n_targets=2, n_fillers=1, layers={"fc2": 4, "fc1": 3})
-    store = Store(tmp_path / "s.zarr")
-    assert store.layers() == ["fc1", "fc2"]
-    assert store.groups() == ["activations/fc1", "activations/fc2", "images"]
-    for name in set(schema.GROUPS) - {schema.ACTIVATIONS}:
-        assert getattr(store, name).name == name
-        assert getattr(store, name).schema == schema.variables(name)
-    with pytest.raises(ValueError, match="a store has no group 'distance'; it has images, "):
-        store["distance"]
 
 
 def test_variables_come_with_their_labels(tmp_path):

@@ -1,27 +1,19 @@
-"""Data sets of the field, as small files in the same formats made here."""
+"""Tests of: a new study of a data set, or of one's own images."""
 
-import hashlib
 import logging
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from PIL import Image
-from scipy.io import savemat
 
-from distspc.datasets import catalogue, download, new_study, published_tables
+from distspc.datasets import catalogue, new_study, published_tables
 from distspc.errors import InputError
 from distspc.images import listing
 from distspc.memorability import matching, scores
 from distspc.study.file import StudyFile
+from tests.datasets.shared import MEMCAT, lamem, picture, text
 
-MEMCAT = """\
-,image_file,category,subcategory,memorability_w_fa_correction,memorability_wo_fa_correction
-1,a1.jpg,animal,bear,0.51,0.60
-2,a2.jpg,animal,bear,0.72,0.80
-3,f1.jpg,food,bread,0.33,0.41
-"""
 THINGS = """\
 image_nr,file_path,image_name,cr
 1,images/aardvark/aardvark_01b.jpg,aardvark_01b.jpg,0.81
@@ -30,28 +22,10 @@ image_nr,file_path,image_name,cr
 """
 
 
-def picture(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (8, 8), (hash(path.name) % 255, 3, 4)).save(path)
-
-
-def text(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content, encoding="utf-8")
-
-
 def memcat(folder):
     text(folder / "MemCat_data" / "memcat_image_data.csv", MEMCAT)
     for name in ("animal/bear/a1.jpg", "animal/bear/a2.jpg", "food/bread/f1.jpg"):
         picture(folder / "MemCat_images" / "MemCat" / name)
-
-
-def lamem(folder):
-    text(folder / "lamem" / "splits" / "train_1.txt", "00000001.jpg 0.774194\n00000002.jpg 0.5\n")
-    text(folder / "lamem" / "splits" / "test_1.txt", "00000003.jpg 0.9\n")
-    text(folder / "lamem" / "splits" / "train_2.txt", "00000003.jpg 0.9\n00000001.jpg 0.774194\n\n")
-    for i in (1, 2, 3):
-        picture(folder / "lamem" / "images" / f"0000000{i}.jpg")
 
 
 def things(folder):
@@ -61,6 +35,8 @@ def things(folder):
 
 
 MAKE = {"memcat": memcat, "lamem": lamem, "things": things}
+
+
 FIRST = {"memcat": [0.51, 0.72, 0.33], "lamem": [0.9, 0.774194, 0.5], "things": [0.81, 0.77, -0.02]}
 
 
@@ -115,32 +91,6 @@ def test_a_part_of_a_data_set_wherever_it_lies_in_the_table(tmp_path):
     assert list(table["memorability_w_fa_correction"]) == [float(f"0.{i:04d}") for i in range(700, 730)]
 
 
-def test_the_folder_that_holds_most_of_the_images_counts(tmp_path):
-    paths = [f"a/{i}.jpg" for i in range(6)]
-    for i in range(6):
-        picture(tmp_path / "all" / "a" / f"{i}.jpg")
-    picture(tmp_path / "a" / "0.jpg")
-    (tmp_path / "linked").symlink_to(tmp_path / "all")
-    assert published_tables.locate_images(tmp_path, paths) == [f"all/{path}" for path in paths]
-    (tmp_path / "all" / "loop").symlink_to(tmp_path)
-    assert published_tables.locate_images(tmp_path, [*paths, "b/9.jpg"])[-1] is None
-
-
-def test_isola_as_csv_and_as_matlab(tmp_path):
-    text(
-        tmp_path / "csv" / "target_info_IsolaEtAl.csv", "im_ind,hit,fa,corrected_hit\n1,0.5,0.1,0.4\n2,0.75,0.25,0.5\n"
-    )
-    from_csv = published_tables.read_isola(tmp_path / "csv")
-    kinds = [(name, object) for name in ("filename", "hits", "misses", "false_alarms", "correct_rejections")]
-    records = np.array([("a.jpg", 40, 40, 8, 72), ("b.jpg", 60, 20, 20, 60)], dtype=kinds)
-    (tmp_path / "mat").mkdir()
-    savemat(tmp_path / "mat" / "sorted_target_data.mat", {"sorted_target_data": records})
-    pd.testing.assert_frame_equal(published_tables.read_isola(tmp_path / "mat"), from_csv)
-    savemat(tmp_path / "mat" / "sorted_target_data.mat", {"other": np.arange(3)})
-    with pytest.raises(InputError, match="holds no records with the fields hits, misses"):
-        published_tables.read_isola(tmp_path / "mat")
-
-
 def test_a_study_of_isola(tmp_path):
     started = new_study.init_study("isola", tmp_path)
     assert any("distspc fetch" in sentence for sentence in started.left)
@@ -178,101 +128,7 @@ def test_anybodys_table(tmp_path):
     assert set(yaml.safe_load(started.study.read_text(encoding="utf-8"))) >= {"store", "images", "scores", "layers"}
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("00000009.jpg\n", "'00000009.jpg' is not a file name and a score"),
-        ("00000009.jpg high\n", "line 1: '00000009.jpg high' is not a file name and a score"),
-        ("00000009.jpg 77\n", r"score 77 is outside \[-1, 1\]"),
-        ("00000001.jpg 0.1\n", "00000001.jpg has 0.1, in another split 0.774194"),
-    ],
-)
-def test_splits_that_cannot_be_read(tmp_path, line, message):
-    lamem(tmp_path)
-    text(tmp_path / "lamem" / "splits" / "val_3.txt", line)
-    with pytest.raises(InputError, match=message):
-        published_tables.read_lamem(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (MEMCAT.replace("subcategory", "sub"), "no column subcategory"),
-        (MEMCAT.replace("0.51", "51"), r"memorability_w_fa_correction: outside \[-1, 1\]: 51 in line 2"),
-        (MEMCAT.replace("0.60", "?"), r"not a number: '\?' in line 2"),
-    ],
-)
-def test_tables_that_cannot_be_read(tmp_path, content, message):
-    text(tmp_path / "memcat_image_data.csv", content)
-    with pytest.raises(InputError, match=message):
-        published_tables.read_memcat(tmp_path)
-
-
 def test_no_images_at_all(tmp_path):
     text(tmp_path / "memcat_image_data.csv", MEMCAT)
     with pytest.raises(InputError, match=r"no images: no folder in .* leads to animal/bear/a1.jpg"):
         new_study.write_image_table("memcat", tmp_path)
-
-
-# ---------------------------------------------------------------- fetching
-
-
-@pytest.fixture
-def small_isola(monkeypatch, tmp_path):
-    """The data set with one small file that comes from a server of this test."""
-    import http.server
-    import threading
-
-    (tmp_path / "served").mkdir()
-    (tmp_path / "served" / "scores.csv").write_bytes(b"im_ind,hit\n1,0.5\n")
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        n_requests = 0
-
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, directory=tmp_path / "served", **kwargs)
-
-        def do_GET(self):
-            Handler.n_requests += 1
-            super().do_GET()
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    digest = hashlib.sha256(b"im_ind,hit\n1,0.5\n").hexdigest()
-    url = f"http://127.0.0.1:{server.server_port}/scores.csv"
-    isola = catalogue.DATASETS["isola"]
-    small = catalogue.Dataset(**{**isola.__dict__, "downloads": (catalogue.Download("s.csv", url, digest),)})
-    monkeypatch.setitem(catalogue.DATASETS, "isola", small)
-    yield Handler
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_what_is_there_is_not_fetched_again(small_isola, tmp_path):
-    (file,), by_hand = download.fetch("isola", tmp_path / "study")
-    assert file == tmp_path / "study" / "s.csv"
-    assert file.read_bytes().startswith(b"im_ind")
-    assert "cvpr_memorability_data.zip" in by_hand[0]
-    assert download.fetch("isola", tmp_path / "study")[0] == [file]
-    assert small_isola.n_requests == 1
-    file.write_bytes(b"cut sh")
-    download.fetch("isola", tmp_path / "study")
-    assert file.read_bytes().endswith(b"1,0.5\n")
-
-
-def test_another_file_than_expected_is_refused(small_isola, tmp_path):
-    (tmp_path / "served" / "scores.csv").write_bytes(b"something else")
-    with pytest.raises(InputError, match=r"by hand and put it at .*s.csv"):
-        download.fetch("isola", tmp_path / "study")
-    assert not (tmp_path / "study" / "s.csv").exists()
-
-
-def test_nothing_to_fetch_is_said(tmp_path):
-    files, by_hand = download.fetch("lamem", tmp_path)
-    assert files == []
-    assert "lamem.tar.gz" in by_hand[0]

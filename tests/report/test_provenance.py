@@ -1,0 +1,10 @@
+"""Tests of: what a store says about how it was made and what went wrong, as plain data for the report."""
+
+from distspc.report import provenance
+
+
+def test_durations_and_recipes_as_text():
+    assert provenance.duration(12.4) == "12 s"
+    assert provenance.duration(192) == "3 min 12 s"
+    assert provenance.duration(7500) == "2 h 5 min"
+    assert provenance.flattened({"n_units": 3, "a": {"b-c": [1, 2]}, "none": None}) == {"n units": "3", "a b c": "1, 2"}

@@ -1,0 +1,33 @@
+"""Tests of: how figures look."""
+
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from matplotlib import colors
+from PIL import Image
+
+from distspc.report import style
+from tests.report.shared import DRAW
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_every_figure_becomes_png_and_svg(name, tmp_path):
+    png, svg = style.save_figure(DRAW[name](), tmp_path / "new", name)
+    with Image.open(png) as image:
+        assert image.width >= 1000
+        assert np.asarray(image.convert("L")).std() > 5  # something is drawn
+    root = ET.parse(svg).getroot()
+    assert root.tag.endswith("svg")
+    assert "<dc:date>" not in svg.read_text()
+
+
+def test_the_same_figure_is_the_same_file(tmp_path):
+    first = [path.read_bytes() for path in style.save_figure(DRAW["correlation"](), tmp_path / "a", "x")]
+    assert first == [path.read_bytes() for path in style.save_figure(DRAW["correlation"](), tmp_path / "b", "x")]
+
+
+def test_measures_differ_by_more_than_colour():
+    looks = list(style.STYLES.values())
+    assert len({look.marker for look in looks}) == len({str(look.dash) for look in looks}) == len(looks)
+    assert len({colors.to_hex(look.color) for look in looks}) == len(looks)

@@ -1,0 +1,31 @@
+"""Tests of: damaged chunks, and what interrupted writers left behind."""
+
+import pytest
+
+from distspc.errors import InputError
+from distspc.store.store import Store
+from distspc.store.verify import damaged_chunks, remove_damaged, remove_partial_chunks
+from distspc.testing.stores import make_store
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate"])
+def test_damaged_chunk_is_named_and_removed(tmp_path, damage):
+    path = tmp_path / "s.zarr"
+    make_store(path, n_targets=4, n_fillers=4, layers={"fc2": 50}, chunks={"image": 4})
+    chunk = path / "activations/fc2/activation/c/1/0"
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 1
+    chunk.write_bytes(bytes(data) if damage == "flip" else bytes(data[:-7]))
+    with pytest.raises(InputError, match="distspc verify"):
+        Store(path).layer("fc2").read("activation")
+    assert list(damaged_chunks(Store(path))) == [chunk]
+    assert remove_damaged(Store(path)) == [chunk]
+    assert Store(path).layer("fc2").done("activation").tolist() == [[True], [False]]
+
+
+def test_sweep_removes_unfinished_chunks(tmp_path):
+    make_store(tmp_path / "s.zarr", n_targets=2, n_fillers=0, layers={"fc2": 4})
+    left = tmp_path / "s.zarr/activations/fc2/activation/c/0/0.abc.partial"
+    left.write_bytes(b"half")
+    assert remove_partial_chunks(Store(tmp_path / "s.zarr")) == 1
+    assert not left.exists()
