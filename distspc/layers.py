@@ -1,4 +1,4 @@
-"""The seven layers of VGG-16 that the method compares, as a table."""
+"""VGG-16 in one table: the order of its layers, their shapes, weights and operations; and the seven of the method."""
 
 from __future__ import annotations
 
@@ -7,6 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from distspc.errors import InputError
+
+N_CLASSES = {"hybrid1365": 1365, "imagenet": 1000, "random": 1365}
+"""Width of the last layer of VGG-16, by its weights."""
+
+INPUT_SHAPE = (224, 224, 3)
+
+VGG16: dict[str, int | str] = {
+    **{"block1_conv1": 64, "block1_conv2": 64, "block1_pool": "pool"},
+    **{"block2_conv1": 128, "block2_conv2": 128, "block2_pool": "pool"},
+    **{"block3_conv1": 256, "block3_conv2": 256, "block3_conv3": 256, "block3_pool": "pool"},
+    **{"block4_conv1": 512, "block4_conv2": 512, "block4_conv3": 512, "block4_pool": "pool"},
+    **{"block5_conv1": 512, "block5_conv2": 512, "block5_conv3": 512, "block5_pool": "pool"},
+    **{"flatten": "flatten", "fc1": 4096, "drop_fc1": "dropout", "fc2": 4096, "drop_fc2": "dropout"},
+    "predictions": "softmax",
+}
+"""VGG-16 in order: a convolution's or dense layer's width, or what else a layer is (Simonyan & Zisserman, 2015)."""
 
 
 @dataclass(frozen=True)
@@ -27,67 +43,6 @@ class Layer:
         return 4 * self.n_features
 
 
-LAYERS: dict[str, Layer] = {
-    layer.name: layer
-    for layer in (
-        Layer("block1_pool", (112, 112, 64)),
-        Layer("block2_pool", (56, 56, 128)),
-        Layer("block3_pool", (28, 28, 256)),
-        Layer("block4_pool", (14, 14, 512)),
-        Layer("block5_pool", (7, 7, 512)),
-        Layer("fc1", (4096,)),
-        Layer("fc2", (4096,)),
-    )
-}
-
-VGG16_LAYERS: tuple[str, ...] = (
-    *(f"block{b}_conv{c}" for b, n in enumerate((2, 2, 3, 3, 3), start=1) for c in range(1, n + 1)),
-    *LAYERS,
-    "flatten",
-    "predictions",
-)
-"""All layer outputs of VGG-16 that a study may name."""
-
-
-FORWARD_FLOP = {
-    "block1_pool": 3.87e9,
-    "block2_pool": 9.42e9,
-    "block3_pool": 18.67e9,
-    "block4_pool": 27.92e9,
-    "block5_pool": 30.69e9,
-    "fc1": 30.90e9,
-    "fc2": 30.93e9,
-}
-"""Operations of VGG-16's forward pass for one image, up to a layer: two for every multiplication with its addition."""
-
-
-def n_features(layer: str) -> int:
-    """Features of a layer.
-
-    Raises
-    ------
-    InputError
-        For a layer that is not one of the seven.
-    """
-    if layer not in LAYERS:
-        raise InputError(f"the cost of layer {layer!r} is not known; a plan covers {', '.join(LAYERS)}")
-    return LAYERS[layer].n_features
-
-
-N_CLASSES = {"hybrid1365": 1365, "imagenet": 1000, "random": 1365}
-
-# VGG-16 in order: a convolution's or dense layer's width, "pool", "flatten" or "dropout".
-VGG16: dict[str, int | str] = {}
-for _block, (_n_convolutions, _width) in enumerate(((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)), start=1):
-    VGG16.update({f"block{_block}_conv{i}": _width for i in range(1, _n_convolutions + 1)})
-    VGG16[f"block{_block}_pool"] = "pool"
-VGG16.update({"flatten": "flatten", "fc1": 4096, "drop_fc1": "dropout", "fc2": 4096, "drop_fc2": "dropout"})
-VGG16["predictions"] = "softmax"
-
-
-# ---------------------------------------------------------------- VGG-16
-
-
 def vgg16_shape(layer: str, n_classes: int) -> tuple[int, ...]:
     """Shape of a layer's output for one image.
 
@@ -103,15 +58,21 @@ def vgg16_shape(layer: str, n_classes: int) -> tuple[int, ...]:
     tuple of int
         (row, column, channel) or (unit,).
     """
-    side, channels = 224, 3
+    return _vgg16_shapes(n_classes)[layer]
+
+
+def _vgg16_shapes(n_classes: int) -> dict[str, tuple[int, ...]]:
+    shape: tuple[int, ...] = INPUT_SHAPE
+    shapes = {}
     for name, kind in VGG16.items():
-        side = side // 2 if kind == "pool" else side
-        channels = kind if isinstance(kind, int) else channels
-        if name == layer:
-            break
-    if layer.startswith("block"):
-        return (side, side, channels)
-    return {"flatten": (side * side * 512,), "predictions": (n_classes,)}.get(layer, (4096,))
+        if kind == "pool":
+            shape = (shape[0] // 2, shape[1] // 2, shape[2])
+        elif kind == "flatten":
+            shape = (math.prod(shape),)
+        elif kind != "dropout":
+            shape = (*shape[:-1], n_classes if kind == "softmax" else int(kind))
+        shapes[name] = shape
+    return shapes
 
 
 def vgg16_weight_shapes(layers: Sequence[str], n_classes: int) -> dict[str, list[tuple[int, ...]]]:
@@ -129,25 +90,52 @@ def vgg16_weight_shapes(layers: Sequence[str], n_classes: int) -> dict[str, list
     dict
         By layer, the kernel's shape and the bias's.
     """
+    outputs = _vgg16_shapes(n_classes)
     shapes: dict[str, list[tuple[int, ...]]] = {}
-    n_inputs = 3
+    n_inputs = INPUT_SHAPE[-1]
     for name in layers:
-        kind = n_classes if VGG16[name] == "softmax" else VGG16[name]
-        if isinstance(kind, int):
-            kernel = (3, 3, n_inputs, kind) if name.startswith("block") else (n_inputs, kind)
-            shapes[name] = [kernel, (kind,)]
-            n_inputs = kind
-        elif kind == "flatten":
-            n_inputs = vgg16_shape("flatten", n_classes)[0]
+        shape = outputs[name]
+        if VGG16[name] == "softmax" or isinstance(VGG16[name], int):
+            shapes[name] = [(3, 3, n_inputs, shape[-1]) if len(shape) == 3 else (n_inputs, shape[-1]), (shape[-1],)]
+        n_inputs = shape[-1]
     return shapes
+
+
+SEVEN = (*(f"block{block}_pool" for block in range(1, 6)), "fc1", "fc2")
+
+LAYERS: dict[str, Layer] = {name: Layer(name, vgg16_shape(name, 0)) for name in SEVEN}
+"""The seven layers that the method compares."""
+
+VGG16_LAYERS: tuple[str, ...] = tuple(name for name, kind in VGG16.items() if kind != "dropout")
+"""All layer outputs of VGG-16 that a study may name, from the image upward."""
+
+
+def forward_flop(layer: str) -> float:
+    """Operations of VGG-16's forward pass for one image, up to a layer: two for every multiplication and addition.
+
+    >>> f"{forward_flop('block1_pool'):.3g}"
+    '3.87e+09'
+    """
+    below = list(VGG16)[: list(VGG16).index(layer) + 1]
+    outputs = _vgg16_shapes(0)
+    kernels = {name: kernel for name, (kernel, _) in vgg16_weight_shapes(below, 0).items()}
+    return sum(2.0 * math.prod(outputs[name][:-1]) * math.prod(kernel) for name, kernel in kernels.items())
+
+
+def n_features(layer: str) -> int:
+    """Features of a layer.
+
+    Raises
+    ------
+    InputError
+        For a layer that is not one of the seven.
+    """
+    if layer not in LAYERS:
+        raise InputError(f"the cost of layer {layer!r} is not known; a plan covers {', '.join(LAYERS)}")
+    return LAYERS[layer].n_features
 
 
 def layer_order(layers: Sequence[str]) -> list[str]:
     """Layers from the image upward; names that are not of VGG-16 come last, as found."""
-    rank = {name: i for i, name in enumerate(sorted(VGG16_LAYERS, key=_depth))}
+    rank = {name: i for i, name in enumerate(VGG16_LAYERS)}
     return sorted(dict.fromkeys(layers), key=lambda name: rank.get(name, len(rank)))
-
-
-def _depth(layer: str) -> tuple[int, int, str]:
-    top = {"flatten": 6, "fc1": 7, "fc2": 8, "predictions": 9}
-    return (int(layer[5]), layer.endswith("_pool"), layer) if layer.startswith("block") else (top[layer], 0, layer)

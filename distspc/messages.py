@@ -16,7 +16,7 @@ def shorten(names: Iterable[object], *, most: int = 5) -> str:
 def format_nbytes(nbytes: float) -> str:
     """Bytes in words, in binary units.
 
-    >>> gib(3 * 2**30)
+    >>> format_nbytes(3 * 2**30)
     '3.0 GiB'
     """
     for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
@@ -28,7 +28,7 @@ def format_nbytes(nbytes: float) -> str:
 def format_duration(seconds: float) -> str:
     """Seconds in words.
 
-    >>> duration(5), duration(300), duration(9000)
+    >>> format_duration(5), format_duration(300), format_duration(9000)
     ('5 s', '5 min', '2.5 h')
     """
     if seconds < 100:

@@ -227,7 +227,7 @@ def inspect_image(source: ImageSource) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``id, role, number, file, columns``; ``nbytes, modified`` (see `stamp`); ``width, height`` (pixels) and
+        ``id, role, number, file, columns``; ``nbytes, modified`` (see `file_signature`); ``width, height`` (pixels) and
         ``digest`` (``sha256:...``); ``remarks`` (keys of `distspc.images.pixels.REMARKS`); ``reason``, text if
         it is bad (then without sizes, digest and remarks), else None.
     """

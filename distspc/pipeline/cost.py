@@ -22,7 +22,7 @@ from distspc.distances.plan import LayerSize, plan_distances
 from distspc.errors import InputError
 from distspc.kernels.sparse_coding.stability import largest_stable_norm
 from distspc.kernels.sparse_coding.training import PAPER
-from distspc.layers import FORWARD_FLOP, n_features
+from distspc.layers import forward_flop, n_features
 from distspc.messages import format_nbytes
 from distspc.pipeline.compute import MEMORY_SHARE
 from distspc.reconstruction.gather import gather_rows
@@ -232,7 +232,7 @@ class _Model:
         buffers = 2 * moved / max(n_images, 1) * IMAGES_PER_CHUNK
         if study.activations is not None:
             return self._handed_out("extract", [_Load("", n_tasks * len(study.layers), int(buffers), 2 * moved, 0.0)])
-        flop = n_images * max(FORWARD_FLOP[layer] for layer in study.layers)
+        flop = n_images * max(forward_flop(layer) for layer in study.layers)
         memory = MODEL_NBYTES + study.model.batch_size * FORWARD_NBYTES_PER_IMAGE + buffers
         return self._handed_out("extract", [_Load("", n_tasks, int(memory), moved, flop)], self.rates.start_s)
 

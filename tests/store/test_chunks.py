@@ -1,31 +1,17 @@
-from hypothesis import given
-from hypothesis import strategies as st
+"""Chunks of activations: even ones for every layer, small enough for a task."""
 
-from distspc import layers, messages, tasks
-from distspc.store import chunks, schema
+import pytest
 
-
-@given(st.integers(0, 500), st.integers(1, 60))
-def test_ranges_cover_everything_once(n, size):
-    covered = [i for start, stop in tasks.ranges(n, size) for i in range(start, stop)]
-    assert covered == list(range(n))
+from distspc.layers import LAYERS
+from distspc.store.chunks import activation_chunks
 
 
-def test_convolutional_layers_split_into_even_chunks():
-    for layer in layers.LAYERS.values():
-        chunk = chunks.activation_chunks(10_264, layer.n_features)["feature"]
-        assert layer.n_features % chunk == 0
-        assert layer.n_features == {"fc1": 4096, "fc2": 4096}.get(layer.name, layer.n_features)
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=list(LAYERS))
+def test_layers_split_into_even_chunks(layer):
+    chunk = activation_chunks(10_264, layer.n_features)
+    assert layer.n_features % chunk["feature"] == 0
+    assert chunk["image"] * chunk["feature"] * 4 <= 16 * 2**20
 
 
-def test_the_seven_layers_have_the_features_of_the_paper():
-    assert sum(layer.n_features for layer in layers.LAYERS.values()) == 1_538_560
-
-
-def test_every_variable_has_a_line_of_prose():
-    for rows in schema.GROUPS.values():
-        assert all(row.long_name and row.dims for row in rows.values())
-
-
-def test_sizes_in_words():
-    assert [messages.format_nbytes(n) for n in (5, 2048, 3 * 2**20, 2**31)] == ["5 B", "2.0 KiB", "3.0 MiB", "2.0 GiB"]
+def test_a_study_of_few_images_has_one_chunk_of_them():
+    assert activation_chunks(3, 10) == {"image": 3, "feature": 10}

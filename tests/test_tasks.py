@@ -1,0 +1,50 @@
+"""Work cut into ranges, names of tasks, and refusals that travel as values."""
+
+import dask
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distspc.errors import InputError
+from distspc.tasks import Refusal, ranges, refusals_as_values, task, task_key
+
+
+@given(st.integers(0, 500), st.integers(1, 60))
+def test_ranges_cover_everything_once(n, size):
+    covered = [i for start, stop in ranges(n, size) for i in range(start, stop)]
+    assert covered == list(range(n))
+
+
+def test_the_dashboard_groups_tasks_by_what_stands_before_the_first_hyphen():
+    assert task_key("distances", "fc2", "1a2b", 3, 12) == "distances:fc2-1a2b-0003-0012"
+    assert task_key("extract", "", "1a2b", 0).split("-")[0] == "extract"
+
+
+def refuse(value):
+    raise InputError(f"{value} cannot be used")
+
+
+def passed_on(values):
+    return len(values)
+
+
+def test_a_task_refuses_by_raising():
+    with pytest.raises(InputError, match="7 cannot be used"):
+        dask.compute(task(refuse)(7), scheduler="synchronous")
+
+
+def test_inside_the_block_a_refusal_is_a_value_and_what_rests_on_it_refuses_too():
+    with refusals_as_values():
+        first = task(refuse)(7)
+        second = task(passed_on)([first, 1])
+    (found,) = dask.compute(second, scheduler="synchronous")
+    assert isinstance(found, Refusal)
+    assert str(found.error) == "7 cannot be used"
+    assert found.error.__traceback__ is None
+
+
+def test_other_errors_are_raised_inside_the_block_as_well():
+    with refusals_as_values():
+        broken = task(passed_on)(5)
+    with pytest.raises(TypeError):
+        dask.compute(broken, scheduler="synchronous")
