@@ -1,0 +1,68 @@
+"""The image table: names that the store can hold, and a digest of the images."""
+
+import dask
+import numpy as np
+import PIL.Image
+import pytest
+
+from distspc.errors import InputError, StoreMismatchError
+from distspc.images.inventory import (
+    extra_columns,
+    images_digest,
+    refuse_other_images,
+    scan_images,
+    skipped_images,
+    write_images,
+)
+from distspc.images.listing import ImageSource, list_images
+from distspc.store.store import Store
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, value in (("1.png", 10), ("2.png", 200), ("3.png", 90)):
+        PIL.Image.fromarray(np.full((4, 4, 3), value, np.uint8)).save(tmp_path / name)
+    (tmp_path / "4.png").write_bytes(b"no image")
+    return tmp_path
+
+
+def write(store, folder):
+    sources = list_images(folder)
+    rows = dask.compute(*scan_images(store, sources), scheduler="synchronous")
+    write_images(store, sources, list(rows))
+    return len(rows)
+
+
+def test_asking_writes_nothing_and_a_second_scan_has_nothing_to_read(folder, tmp_path):
+    store = Store(tmp_path / "s" / "s.zarr")
+    scan_images(store, list_images(folder))
+    assert not store.path.exists()
+    assert write(store, folder) > 0
+    assert scan_images(store, list_images(folder)) == []
+    assert [str(file).rsplit("/", 1)[-1] for file, _ in skipped_images(store)] == ["4.png"]
+    assert store.images.read("width").tolist() == [4, 4, 4]
+
+
+def test_other_images_differ_in_the_digest_and_are_refused(folder, tmp_path):
+    store = Store(tmp_path / "s" / "s.zarr")
+    write(store, folder)
+    first = images_digest(store)
+    assert first.startswith("sha256:")
+    refuse_other_images(store, list_images(folder))
+    (folder / "2.png").unlink()
+    with pytest.raises(StoreMismatchError, match=r"2 \(.*2\.png\) is gone"):
+        refuse_other_images(store, list_images(folder))
+
+
+def test_strict_names_the_first_image_that_cannot_be_used(folder, tmp_path):
+    with pytest.raises(InputError, match=r"4\.png"):
+        dask.compute(
+            *scan_images(Store(tmp_path / "s.zarr"), list_images(folder), strict=True), scheduler="synchronous"
+        )
+
+
+def test_columns_of_a_table_get_names_that_a_store_can_hold():
+    columns = {"category": "sea", "mean RT": "1", "width": "2", ".x": "3"}
+    source = ImageSource("a/1", "a/1.jpg", "target", 1, columns)
+    assert extra_columns([source]) == {"mean_RT": ["1"], "table_width": ["2"], "table_.x": ["3"]}
+    assert extra_columns([]) == {}

@@ -1,0 +1,34 @@
+"""Files that users hand over: digests, reasons in words, and writing whole."""
+
+import hashlib
+
+import pytest
+
+from distspc.io.files import digest_of, os_reason, write_whole
+
+
+def test_a_digest_names_its_algorithm():
+    assert digest_of(b"abc") == "sha256:" + hashlib.sha256(b"abc").hexdigest()
+
+
+def test_what_the_system_has_against_a_path_is_said_in_words(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").write_text("x")
+    for path, words in (("none", "does not exist"), ("loop", "is a loop of links"), ("file/x", "is not a folder")):
+        try:
+            (tmp_path / path).read_bytes()
+        except OSError as error:
+            assert os_reason(error) == words
+        else:
+            pytest.fail(f"{path} was read")
+    assert os_reason(ValueError("embedded null byte")) == "cannot be read (embedded null byte)"
+
+
+def test_a_file_is_there_whole_or_not_at_all(tmp_path):
+    file = tmp_path / "a.bin"
+    write_whole(file, b"old")
+    write_whole(file, b"new")
+    assert file.read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+    with pytest.raises(OSError, match="No such file"):
+        write_whole(tmp_path / "no" / "a.bin", b"x")

@@ -1,0 +1,19 @@
+"""Settings of the reconstruction: the rule of the inner loop and the memory that follow from them."""
+
+from dataclasses import replace
+
+from distspc.reconstruction.options import ReconstructionOptions
+
+OPTIONS = ReconstructionOptions(500, 500, 1000, 250, 0.1, "fillers", "float64", "paper")
+
+
+def test_the_step_is_shortened_unless_the_papers_is_asked_for():
+    assert OPTIONS.rule.shorten
+    assert not replace(OPTIONS, step="paper").rule.shorten
+    assert OPTIONS.rule.sparsity == 0.1
+
+
+def test_memory_follows_the_sizes_and_the_precision():
+    assert replace(OPTIONS, precision="float32").task_nbytes * 2 == OPTIONS.task_nbytes
+    assert replace(OPTIONS, n_codewords=1000).task_nbytes > OPTIONS.task_nbytes
+    assert replace(OPTIONS, solver="pca").task_nbytes - OPTIONS.task_nbytes == 8 * 3 * 500**2
