@@ -20,8 +20,8 @@ import numpy as np
 
 from distspc.distances.plan import LayerSize, plan_distances
 from distspc.errors import InputError
+from distspc.kernels.sparse_coding.iteration import PAPER
 from distspc.kernels.sparse_coding.stability import largest_stable_norm
-from distspc.kernels.sparse_coding.training import PAPER
 from distspc.layers import forward_flop, n_features
 from distspc.messages import format_nbytes
 from distspc.pipeline.compute import MEMORY_SHARE

@@ -13,8 +13,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from distspc.kernels.sparse_coding import inner_loop
 from distspc.kernels.sparse_coding import training as kernel
+from distspc.kernels.sparse_coding.iteration import PAPER, Rule
 from distspc.kernels.sparse_coding.lasso import lasso_code
 
 
@@ -197,9 +197,9 @@ class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             self._warn("the code did not converge")
         return code, error
 
-    def _rule(self) -> inner_loop.Rule:
-        length = kernel.PAPER.step if isinstance(self.step, str) else self.step
-        return inner_loop.Rule(self.sparsity, length, self.tol, self.max_iter, shorten=self.step == "stable")
+    def _rule(self) -> Rule:
+        length = PAPER.step if isinstance(self.step, str) else self.step
+        return Rule(self.sparsity, length, self.tol, self.max_iter, shorten=self.step == "stable")
 
     def _validated(self, X: Any, *, reset: bool) -> np.ndarray:
         return validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], order="C")

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from distspc.kernels import threads
-from distspc.kernels.sparse_coding import inner_loop
 from distspc.kernels.sparse_coding import training as kernel
+from distspc.kernels.sparse_coding.iteration import Rule
 
 Solver = Literal["paper", "converged", "pca"]
 Step = Literal["stable", "paper"]
@@ -31,9 +31,9 @@ class ReconstructionOptions:
     step: Step = "stable"
 
     @property
-    def rule(self) -> inner_loop.Rule:
+    def rule(self) -> Rule:
         """Constants of the inner loop."""
-        return inner_loop.Rule(sparsity=self.sparsity, shorten=self.step == "stable")
+        return Rule(sparsity=self.sparsity, shorten=self.step == "stable")
 
     @property
     def task_nbytes(self) -> int:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from distspc.errors import InputError, StoreMismatchError
-from distspc.kernels.sparse_coding.inner_loop import Rule
+from distspc.kernels.sparse_coding.iteration import Rule
 from distspc.kernels.statistics.reliability import seed_reliability
 from distspc.reconstruction.build import fit_sparse_code
 from distspc.reconstruction.options import ReconstructionOptions

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import eigvalsh
 
-from distspc.kernels.sparse_coding.inner_loop import soft_threshold
+from distspc.kernels.sparse_coding.iteration import soft_threshold
 
 MAX_STEPS = 10_000
 CHECK_EVERY = 10

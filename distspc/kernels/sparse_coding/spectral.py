@@ -7,7 +7,7 @@ one), and Gram matrices of row groups add up. Two cheap facts bound it from eith
 - ``m^2 I - g`` has a Cholesky factor if and only if the norm is below m: a proof of an upper bound.
 
 Both hold in exact arithmetic; in floating point they are off by some n times the rounding unit, so that callers
-compare with a margin (`margin`) and take the norm itself where a comparison falls inside it.
+compare with a margin (`rounding_margin`) and take the norm itself where a comparison falls inside it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scipy.linalg.lapack import dpotrf, spotrf
 MAX_POWER_STEPS = 30
 
 
-def margin(dtype: np.dtype) -> float:
+def rounding_margin(dtype: np.dtype) -> float:
     """Relative distance within which two norms from Gram matrices of this type count as not told apart.
 
     A product of inner length n is off by at most n rounding units times the squared Frobenius norm, a Cholesky factor
@@ -90,13 +90,16 @@ def is_below(g: np.ndarray, bound: float) -> bool:
     return factor(shifted.T, lower=1, clean=0, overwrite_a=1)[1] == 0
 
 
-def upper_norm(g: np.ndarray, start: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+def upper_norm(
+    g: np.ndarray, start: np.ndarray | None = None, *, margin: float | None = None
+) -> tuple[float, np.ndarray]:
     """Proven upper bound of the spectral norm from the Gram matrix `g` (n, n), most often within 0.2 % of it.
 
-    `start` is as for `lower_norm`. Returns the bound and the vector that `lower_norm` found.
+    `start` is as for `lower_norm`; `margin` is that of the type of `g` by default. Returns the bound and the vector
+    that `lower_norm` found.
     """
     low, vector = lower_norm(g, start)
-    allowance = 1 + margin(g.dtype)
+    allowance = 1 + (rounding_margin(g.dtype) if margin is None else margin)
     for excess in (1e-3, 1e-2, 1e-1):
         if is_below(g, low * (1 + excess)):
             return low * (1 + excess) * allowance, vector

@@ -1,6 +1,6 @@
 """Which step of the inner loop is stable for a dictionary: the paper's where it is, a shorter one where it is not.
 
-The inner loop (`shrinkage`) is proximal gradient descent (ISTA: Daubechies, Defrise & De Mol, 2004; Beck & Teboulle,
+The inner loop (`inner_loop`) is proximal gradient descent (ISTA: Daubechies, Defrise & De Mol, 2004; Beck & Teboulle,
 2009) on, row by row::
 
     F(r) = 1/2 |b - Phi r|^2 + penalty |r|_1        with  penalty = sparsity / step
@@ -48,10 +48,10 @@ def stable_share(gram: np.ndarray, step: float) -> float:
     Where the bound is closer than rounding, eigenvalues in float64 decide.
     """
     bound = math.sqrt(largest_stable_norm(step))
-    if spectral.is_below(gram, bound * (1 - spectral.margin(gram.dtype))):
+    if spectral.is_below(gram, bound * (1 - spectral.rounding_margin(gram.dtype))):
         return 1.0
     norm = spectral.norm_of_gram(gram.astype(np.float64))
     if norm < bound:
         return 1.0
     # The eigenvalue of a rounded matrix is off by less than the margin.
-    return SAFE / (step * (norm * (1 + spectral.margin(gram.dtype))) ** 2)
+    return SAFE / (step * (norm * (1 + spectral.rounding_margin(gram.dtype))) ** 2)

@@ -26,26 +26,33 @@ SUBSPACE = 8
 """Number p of vectors in V."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class PassSums:
     """Sums over parts that describe one pass of m steps."""
 
     squares: np.ndarray
     """(m + 1,) squared Frobenius norms of the codes after each step."""
-    along: np.ndarray
+    projected_grams: np.ndarray
     """(m, p, p) Gram matrices of (change of code) V."""
-    ahead: np.ndarray
+    power_step: np.ndarray
     """(codewords, p) dr'dr V of the last step: it spans the next V."""
-    end: np.ndarray | None
+    end_gram: np.ndarray | None
     """Gram matrix (codewords, codewords) of the last code; None while the codes themselves are kept."""
-    products: np.ndarray | None
-    """(2, m + 1) inner products of the codes with the first and the last; None until they are needed."""
+    end_products: np.ndarray | None
+    """(2, m + 1) inner products of the codes with the first and the last; None while the codes are kept."""
 
     def __add__(self, other: PassSums) -> PassSums:
-        end = None if self.end is None or other.end is None else self.end + other.end
-        both = None if self.products is None or other.products is None else self.products + other.products
-        squares, along, ahead = self.squares + other.squares, self.along + other.along, self.ahead + other.ahead
-        return PassSums(squares, along, ahead, end, both)
+        return PassSums(
+            squares=self.squares + other.squares,
+            projected_grams=self.projected_grams + other.projected_grams,
+            power_step=self.power_step + other.power_step,
+            end_gram=_sum_of_known(self.end_gram, other.end_gram),
+            end_products=_sum_of_known(self.end_products, other.end_products),
+        )
+
+
+def _sum_of_known(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
+    return None if a is None or b is None else a + b
 
 
 def first_subspace(n_codewords: int, dtype: np.dtype) -> np.ndarray:
@@ -55,9 +62,9 @@ def first_subspace(n_codewords: int, dtype: np.dtype) -> np.ndarray:
     return np.ascontiguousarray(np.linalg.qr(start)[0], dtype)
 
 
-def next_subspace(ahead: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Orthonormal basis of the columns of `ahead` (codewords, p); `v` itself where those vanish."""
-    q, r = np.linalg.qr(ahead)
+def next_subspace(power_step: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Orthonormal basis of the columns of `power_step` (codewords, p); `v` itself where those vanish."""
+    q, r = np.linalg.qr(power_step)
     return np.ascontiguousarray(q) if np.abs(np.diag(r)).max() > 0 else v
 
 
@@ -78,12 +85,14 @@ def summarise(
         Whether the codes will stay where they are: then what is needed only near the stop is left for later.
     """
     moves = np.diff(projected, axis=0)
-    along = moves.transpose(0, 2, 1) @ moves
     change = history[-1] - history[-2]
-    ahead = change.T @ (change @ v)
-    end = None if keep else history[-1].T @ history[-1]
-    products = None if keep else end_products(history)
-    return PassSums(squares, along, ahead, end, products)
+    return PassSums(
+        squares=squares,
+        projected_grams=moves.transpose(0, 2, 1) @ moves,
+        power_step=change.T @ (change @ v),
+        end_gram=None if keep else history[-1].T @ history[-1],
+        end_products=None if keep else end_products(history),
+    )
 
 
 def end_products(history: np.ndarray) -> np.ndarray:
@@ -112,20 +121,21 @@ def line_bounds(squares: np.ndarray, products: np.ndarray, first_norm: float, la
 
 
 def proven_side(
-    change: np.ndarray, least: float, most: float, start: np.ndarray | None
+    change: np.ndarray, least: float, most: float, start: np.ndarray | None, *, margin: float
 ) -> tuple[bool | None, np.ndarray]:
     """Whether a step meets the rule: True or False where that is proven, else None.
 
     Parameters
     ----------
     change
-        Gram matrix of dr; its type sets the margin.
+        Gram matrix of dr.
     least, most
         Bounds of the norm of dr below which the rule is met: tolerance times (eps plus a bound of the norm of r).
     start
         Vector to start from, as for `spectral.lower_norm`; the one found is returned for the next step.
+    margin
+        Relative distance within which norms do not count as told apart (`spectral.rounding_margin`).
     """
-    margin = spectral.margin(change.dtype)
     low, vector = spectral.lower_norm(change, start)
     if low >= most * (1 + margin):
         return False, vector

@@ -6,21 +6,20 @@ Olshausen & Field (1996). Symbols are the paper's: Phi (units, codewords) the di
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from distspc.kernels.sparse_coding.inner_loop import DivergedError, InnerLoop, Rule, Stop
+from distspc.kernels.sparse_coding.inner_loop import DivergedError, InnerLoop, Stop
+from distspc.kernels.sparse_coding.iteration import PAPER, Rule
 from distspc.kernels.sparse_coding.principal_components import first_component_share
 from distspc.kernels.threads import Threads, single_threaded_blas
 
 Precision = Literal["float64", "float32"]
 Allocate = Callable[[tuple[int, ...], str], np.ndarray]
 
-PAPER = Rule()
-STABLE = Rule(shorten=True)
 LEARNING_STEP = 1e-2
 NORM_FLOOR = 1e-8
 PART_ROWS = 256
@@ -122,7 +121,7 @@ class _Trainer:
         self.input = np.empty((batch_size, n_units), dtype)
         self.residual = np.empty((batch_size, n_units), dtype)
         self.code = np.empty((batch_size, n_codewords), dtype)
-        self.codes: dict[int, np.ndarray] = {}
+        self.codes: dict[int, Sequence[np.ndarray]] = {}
         self.units = threads.shares(n_units)
 
     def batch(self, rows: np.ndarray) -> tuple[float, Stop]:
@@ -131,7 +130,7 @@ class _Trainer:
         np.subtract(batch, batch.mean(), out=batch)
         self.input[...] = batch
         gram = self._rescale()
-        stop = self.loop.run(self.input.__getitem__, self.dictionary, self._keep, gram=gram)
+        stop, _ = self.loop.run(self.input.__getitem__, self.dictionary, self._keep, gram=gram, one_more=True)
         squares = self.threads.map(self._settle if stop.converged else self._leave, range(len(self.loop.parts)))
         if stop.converged:
             self.code *= LEARNING_STEP
@@ -153,14 +152,13 @@ class _Trainer:
         found = self.threads.map(gram, self.units)
         return sum(found[1:], start=found[0])
 
-    def _keep(self, rows: slice, codes: np.ndarray) -> None:
+    def _keep(self, rows: slice, codes: Sequence[np.ndarray]) -> None:
         self.codes[rows.start] = codes
 
     def _settle(self, i: int) -> float:
-        """One more step of the code of part i, its residual; return the sum of squares of that."""
+        """Take the code of part i one step past the stop, and its residual; return the sum of squares of that."""
         rows = self.loop.parts[i]
-        codes = self.codes[rows.start]
-        self.code[rows] = codes[2] if len(codes) > 2 else self.loop.step(i, codes[1])
+        self.code[rows] = self.codes[rows.start][2]
         return self._reconstruct(rows, self.code[rows])
 
     def _leave(self, i: int) -> float:
@@ -234,18 +232,16 @@ def encode(
     shape = (len(x), phi.shape[1])
     states = allocate(shape, precision), allocate(shape, precision)
 
-    def finish(rows: slice, codes: np.ndarray) -> None:
+    def finish(rows: slice, codes: Sequence[np.ndarray]) -> None:
         residual = inputs(rows) - codes[0] @ phi.T
         error[rows] = np.einsum("ru,ru->r", residual, residual) / residual.shape[1]
-        # Codes of a large set alternate between the two states; the last pass ends in the second.
-        loop.codes[rows] = codes[1]
 
     with single_threaded_blas(n_threads) as n_threads, Threads(n_threads) as threads:
         loop = InnerLoop(
             len(x), phi.shape[1], dtype=dtype, rule=rule, threads=threads, part_rows=part_rows, pass_steps=PASS_STEPS
         )
         try:
-            stop = loop.run(inputs, phi, finish, states=states)
+            stop, codes = loop.run(inputs, phi, finish, states=states)
         except DivergedError as problem:
             raise problem.within("code of all images", first_component_share(x)) from None
-    return loop.codes, error, stop
+    return np.asanyarray(codes), error, stop

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from distspc.kernels.sparse_coding import inner_loop, stability
 from distspc.kernels.sparse_coding import training as kernel
+from distspc.kernels.sparse_coding.iteration import PAPER, STABLE
 from distspc.kernels.sparse_coding.lasso import lasso_code
 from distspc.kernels.sparse_coding.principal_components import first_component_share
 from distspc.testing.stores import one_direction_activations, relu_activations
@@ -47,7 +48,7 @@ def drawn(activations, n_units=800, n_codewords=400, seed=3):
 def test_where_the_papers_step_converges_stable_is_the_paper_to_the_last_bit(precision):
     activations = relu_activations(300, 200)
     found = []
-    for rule in (kernel.PAPER, kernel.STABLE):
+    for rule in (PAPER, STABLE):
         rng, X, phi = drawn(activations, n_units=80, n_codewords=40)
         trained = kernel.train(X, phi, rng, n_batches=20, batch_size=50, rule=rule, precision=precision)
         found.append((trained, *kernel.encode(X, trained.dictionary, rule=rule, precision=precision)))
@@ -76,7 +77,7 @@ def test_the_stable_step_trains_there_as_the_literal_shortened_method_does(n_thr
     dictionary, errors, steps, shares = oracle.train_stable(X, phi, rng, 3, 250)
     assert list(shares < 1) == [False, True, True]
     rng, X, phi = drawn(LEANING)
-    found = kernel.train(X, phi, rng, n_batches=3, batch_size=250, rule=kernel.STABLE, n_threads=n_threads)
+    found = kernel.train(X, phi, rng, n_batches=3, batch_size=250, rule=STABLE, n_threads=n_threads)
     assert found.converged.all()
     np.testing.assert_array_equal(found.n_steps, steps)
     np.testing.assert_allclose(found.step, 0.01 * shares, rtol=1e-8)
@@ -92,7 +93,7 @@ def test_the_code_of_all_images_is_shortened_as_one(part_rows):
     phi /= np.linalg.norm(phi, axis=0)
     f = oracle.share(phi)
     code, e, ok, n = oracle.encode_shortened(X - X.mean(), phi, f)
-    found, error, stop = kernel.encode(X, phi, rule=kernel.STABLE, part_rows=part_rows)
+    found, error, stop = kernel.encode(X, phi, rule=STABLE, part_rows=part_rows)
     assert f < 1
     assert (stop.n_steps, stop.converged) == (n, ok)
     assert stop.step == pytest.approx(0.01 * f, rel=1e-8)
@@ -105,7 +106,7 @@ def test_a_shortened_step_has_the_fixed_points_of_the_papers_penalty():
     phi = phi / np.linalg.norm(phi, axis=0) + X.mean(axis=0)[:, None]
     phi /= np.linalg.norm(phi, axis=0)
     B = np.asarray(X[:20] - X[:20].mean(), float)
-    rule = replace(kernel.STABLE, tolerance=1e-4, max_steps=20_000)
+    rule = replace(STABLE, tolerance=1e-4, max_steps=20_000)
     code, _, stop = kernel.encode(X[:20], phi, rule=rule)
     expected, converged = lasso_code(B, phi, 0.1)
     assert converged.all()
@@ -134,7 +135,7 @@ def test_input_that_is_not_finite_is_named_as_such():
     rng, X, phi = drawn(LEANING)
     X[:] = np.nan
     with pytest.raises(inner_loop.DivergedError, match=r"training batch 1 of 2: .* the input holds NaN or infinity"):
-        kernel.train(X, phi, rng, n_batches=2, batch_size=20, rule=kernel.STABLE)
+        kernel.train(X, phi, rng, n_batches=2, batch_size=20, rule=STABLE)
 
 
 def test_share_of_the_first_component_is_that_of_the_singular_values():

@@ -1,0 +1,388 @@
+"""Passes of the inner loop: some steps of all rows at a time, and what is left of them.
+
+Rows are cut into parts, each of which one thread takes through a pass while its codes are in the cache. There are two
+ways to have the inside of a pass when the stop is looked for:
+
+- `KeptParts`: every part has memory of its own, where all its codes stay;
+- `RerunParts`: nothing but the codes at the start of the pass is kept, and sums over its rows; the pass is run again
+  where more is needed. That takes any number of parts in bounded memory.
+
+Either answers the same questions about a `Pass`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+
+from distspc.kernels.sparse_coding import spectral
+from distspc.kernels.sparse_coding.iteration import Iteration
+from distspc.kernels.sparse_coding.stopping import PassSums, end_products, line_bounds, summarise
+from distspc.kernels.threads import Threads
+
+GATHERED_STEPS = 4
+"""Steps of a pass whose Gram matrices are held at a time: two of (codewords, codewords) each."""
+
+Result = TypeVar("Result")
+Finish = Callable[[slice, Sequence[np.ndarray]], None]
+States = tuple[np.ndarray, np.ndarray]
+Margin = Callable[[np.dtype], float]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Some steps of all rows, and what is known of them.
+
+    Attributes
+    ----------
+    first, n_steps
+        Number of steps before this pass, and in it.
+    sums
+        Sums over all rows.
+    start_norm, end_norm
+        Upper bounds of the norms of the codes it starts from and ends with; infinite where nothing is known.
+    change_grams, code_grams
+        Gram matrices by step: of the change of the code, and of the code before it.
+    """
+
+    first: int
+    n_steps: int
+    sums: PassSums
+    start_norm: float
+    end_norm: float = math.inf
+    change_grams: Mapping[int, np.ndarray] = field(default_factory=dict)
+    code_grams: Mapping[int, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass
+class PowerVectors:
+    """Vectors that power iterations start from: those found for the last matrix, which is close to the next.
+
+    Attributes
+    ----------
+    margin
+        See `spectral.rounding_margin`.
+    code, change
+        Of the Gram matrices of a code, and of the change of a code.
+    """
+
+    margin: Margin
+    code: np.ndarray | None = None
+    change: np.ndarray | None = None
+
+    def upper_norm(self, code_gram: np.ndarray) -> float:
+        """Upper bound of the norm of a code, given its Gram matrix."""
+        norm, self.code = spectral.upper_norm(code_gram, self.code, margin=self.margin(code_gram.dtype))
+        return norm
+
+
+class PartBuffers:
+    """What one part needs for a pass: the code after every step, the drive b, scratch."""
+
+    def __init__(self, n_rows: int, n_codewords: int, n_steps: int, dtype: np.dtype) -> None:
+        self.flat = np.empty((n_steps + 1) * n_rows * n_codewords, dtype)
+        self.drive = np.empty((n_rows, n_codewords), dtype)
+        self.work = np.empty((n_rows, n_codewords), dtype)
+
+    def history(self, n_rows: int, n_steps: int) -> np.ndarray:
+        """Codes of one pass (steps + 1, rows, codewords), contiguous."""
+        shape = (n_steps + 1, n_rows, self.drive.shape[1])
+        return self.flat[: math.prod(shape)].reshape(shape)
+
+
+class Parts(ABC):
+    """The parts of one run of the inner loop.
+
+    Parameters
+    ----------
+    iteration
+        What a step does.
+    parts
+        Slices of the rows.
+    buffers
+        As many as threads work at a time.
+    threads
+        Threads that share the parts.
+    states
+        Two arrays (n_rows, codewords) for codes, or None: those at the start of a pass, and those at its end.
+    """
+
+    def __init__(
+        self,
+        iteration: Iteration,
+        parts: Sequence[slice],
+        buffers: Sequence[PartBuffers],
+        threads: Threads,
+        states: States | None,
+    ) -> None:
+        self.iteration, self.parts, self.buffers, self.threads, self.states = iteration, parts, buffers, threads, states
+
+    @abstractmethod
+    def run(self, first: int, n_steps: int, v: np.ndarray, start_norm: float) -> Pass:
+        """Run a pass from where the last one ended; `v` (codewords, p) is the subspace that it is projected to."""
+
+    @abstractmethod
+    def with_close_bounds(self, one: Pass, vectors: PowerVectors) -> tuple[Pass, np.ndarray]:
+        """The pass with the norms at its ends, and upper bounds (n_steps,) of the norms of its codes from these."""
+
+    @abstractmethod
+    def with_grams(self, one: Pass, j: int) -> Pass:
+        """The pass with the Gram matrices of step j, as far as these parts have use for them."""
+
+    @abstractmethod
+    def lower_norm(self, one: Pass, j: int, vectors: PowerVectors) -> float:
+        """Lower bound of the norm of the code before step j."""
+
+    @abstractmethod
+    def meets_rule(self, one: Pass, j: int, margin: Margin) -> bool:
+        """Whether step j meets the rule, where bounds do not tell."""
+
+    @abstractmethod
+    def go_on(self, one: Pass) -> None:
+        """Start the next pass from the end of this one."""
+
+    @abstractmethod
+    def finish(self, one: Pass, last: int, finish: Finish, *, one_more: bool = False) -> None:
+        """Hand the codes from that before step `last` on to `finish`, part by part; see `InnerLoop.run`."""
+
+    def _sum_over_parts(self, work: Callable[[slice, PartBuffers], Result]) -> Result:
+        """Sum of what `work` returns for every part; each thread adds up its own, so that only sums are held."""
+        n = len(self.buffers)
+
+        def lane(i: int) -> Any:
+            total: Any = None
+            with np.errstate(over="ignore", invalid="ignore"):  # a code without bounds is looked for once per pass
+                for part in self.parts[i::n]:
+                    found: Any = work(part, self.buffers[i])
+                    total = found if total is None else total + found
+            return total
+
+        first, *others = self.threads.map(lane, range(n))
+        return sum(others, start=first)
+
+    @abstractmethod
+    def _begin(self, part: slice, first: int, code: np.ndarray, drive: np.ndarray) -> None:
+        """See to it that `code` and `drive` are those of the start of a pass after `first` steps."""
+
+    def _steps(
+        self,
+        part: slice,
+        buffers: PartBuffers,
+        first: int,
+        n_steps: int,
+        see: Callable[[int, np.ndarray], None] | None = None,
+    ) -> np.ndarray:
+        """Codes of one pass; `see` gets each as soon as it is there, still in the cache."""
+        n_rows = part.stop - part.start
+        history = buffers.history(n_rows, n_steps)
+        drive, work = buffers.drive[:n_rows], buffers.work[:n_rows]
+        self._begin(part, first, history[0], drive)
+        if see is not None:
+            see(0, history[0])
+        for j in range(n_steps):
+            if first + j == 0:
+                self.iteration.first_step(drive, history[j + 1], work)
+            else:
+                self.iteration.step(history[j], drive, history[j + 1], work)
+            if see is not None:
+                see(j + 1, history[j + 1])
+        return history
+
+    def _summed_steps(
+        self, part: slice, buffers: PartBuffers, first: int, n_steps: int, v: np.ndarray, *, keep: bool
+    ) -> tuple[np.ndarray, PassSums]:
+        squares = np.empty(n_steps + 1, v.dtype)
+        projected = np.empty((n_steps + 1, part.stop - part.start, v.shape[1]), v.dtype)
+
+        def see(j: int, code: np.ndarray) -> None:
+            squares[j] = np.vdot(code, code)
+            np.matmul(code, v, out=projected[j])
+
+        history = self._steps(part, buffers, first, n_steps, see)
+        return history, summarise(history, squares, projected, v, keep=keep)
+
+    def _hand_over(
+        self, part: slice, buffers: PartBuffers, history: np.ndarray, last: int, finish: Finish, one_more: bool
+    ) -> None:
+        codes = list(history[last:])
+        if one_more and len(codes) < 3:
+            more = np.empty_like(codes[-1])
+            self.iteration.step(codes[-1], buffers.drive[: len(more)], more)
+            codes.append(more)
+        if self.states is not None:
+            self.states[1][part] = codes[1]
+        finish(part, codes)
+
+
+class KeptParts(Parts):
+    """Parts that each have buffers of their own, where all codes of a pass stay."""
+
+    def run(self, first: int, n_steps: int, v: np.ndarray, start_norm: float) -> Pass:
+        """See `Parts`."""
+
+        def of_part(part: slice, buffers: PartBuffers) -> PassSums:
+            return self._summed_steps(part, buffers, first, n_steps, v, keep=True)[1]
+
+        return Pass(first, n_steps, self._sum_over_parts(of_part), start_norm)
+
+    def with_close_bounds(self, one: Pass, vectors: PowerVectors) -> tuple[Pass, np.ndarray]:
+        """See `Parts`; one thread takes the norm at the end, the others the products with it."""
+
+        def upper_norm(j: int) -> float:
+            return vectors.upper_norm(spectral.gram(self._codes(one, j, np.float32)))
+
+        start_norm = one.start_norm if math.isfinite(one.start_norm) else upper_norm(0)
+        work: list[Callable[[], Any]] = [partial(upper_norm, one.n_steps)]
+        work += [partial(end_products, history) for history in self._histories(one)]
+        end_norm, *products = self.threads.map(lambda job: job(), work)
+        bounds = line_bounds(one.sums.squares, np.sum(products, axis=0), start_norm, end_norm)
+        return replace(one, start_norm=start_norm, end_norm=end_norm), bounds
+
+    def with_grams(self, one: Pass, j: int) -> Pass:
+        """See `Parts`; that of the code itself is not needed."""
+        # Half the work in float32; where its margin does not do, float64 decides.
+        changes = [history[j + 1] - history[j] for history in self._histories(one)]
+        change = spectral.gram(np.concatenate(changes, dtype=np.float32))
+        return replace(one, change_grams={j: change})
+
+    def lower_norm(self, one: Pass, j: int, vectors: PowerVectors) -> float:
+        """See `Parts`: along the top vector of the code at the end of the pass."""
+        top, found = vectors.code, []
+        if top is not None and len(top) == self.parts[-1].stop:
+            found = [top[part] @ history[j] for part, history in zip(self.parts, self._histories(one), strict=True)]
+        return float(np.linalg.norm(np.sum(found, axis=0))) if found else 0.0
+
+    def meets_rule(self, one: Pass, j: int, margin: Margin) -> bool:
+        """See `Parts`: by eigenvalues, or by the singular values of the definition where these are too close."""
+        rule = self.iteration.rule
+        before, after = self._codes(one, j, np.float64), self._codes(one, j + 1, np.float64)
+        change_norm, code_norm = (
+            spectral.norm_of_gram(g) for g in self.threads.map(spectral.gram, [after - before, before])
+        )
+        ratio = change_norm / (rule.eps + code_norm)
+        if abs(ratio / rule.tolerance - 1) <= margin(before.dtype):
+            ratio = float(np.linalg.norm(after - before, 2) / (rule.eps + np.linalg.norm(before, 2)))
+        return ratio < rule.tolerance
+
+    def go_on(self, one: Pass) -> None:
+        """See `Parts`."""
+
+        def carry_over(history: np.ndarray) -> None:
+            history[0] = history[one.n_steps]
+
+        self.threads.map(carry_over, self._histories(one))
+
+    def finish(self, one: Pass, last: int, finish: Finish, *, one_more: bool = False) -> None:
+        """See `Parts`."""
+
+        def of_part(part: slice, buffers: PartBuffers) -> int:
+            history = buffers.history(part.stop - part.start, one.n_steps)
+            self._hand_over(part, buffers, history, last, finish, one_more)
+            return 0
+
+        self._sum_over_parts(of_part)
+
+    def _begin(self, part: slice, first: int, code: np.ndarray, drive: np.ndarray) -> None:
+        if first == 0:
+            self.iteration.drive(part, drive)
+            code[...] = 0
+
+    def _histories(self, one: Pass) -> list[np.ndarray]:
+        return [
+            buffers.history(part.stop - part.start, one.n_steps)
+            for part, buffers in zip(self.parts, self.buffers, strict=True)
+        ]
+
+    def _codes(self, one: Pass, j: int, dtype: type) -> np.ndarray:
+        return np.concatenate([history[j] for history in self._histories(one)], dtype=dtype)
+
+
+class RerunParts(Parts):
+    """Parts of which nothing but the codes at the start of a pass is kept, in `states`."""
+
+    states: States
+
+    def __init__(
+        self,
+        iteration: Iteration,
+        parts: Sequence[slice],
+        buffers: Sequence[PartBuffers],
+        threads: Threads,
+        states: States | None,
+    ) -> None:
+        if states is None:
+            raise ValueError(f"{len(parts)} parts for {threads.n} threads need `states` for their codes to live in")
+        super().__init__(iteration, parts, buffers, threads, states)
+
+    def run(self, first: int, n_steps: int, v: np.ndarray, start_norm: float) -> Pass:
+        """See `Parts`."""
+
+        def of_part(part: slice, buffers: PartBuffers) -> PassSums:
+            history, sums = self._summed_steps(part, buffers, first, n_steps, v, keep=False)
+            self.states[1][part] = history[-1]
+            return sums
+
+        return Pass(first, n_steps, self._sum_over_parts(of_part), start_norm)
+
+    def with_close_bounds(self, one: Pass, vectors: PowerVectors) -> tuple[Pass, np.ndarray]:
+        """See `Parts`."""
+        end_gram, products = one.sums.end_gram, one.sums.end_products
+        if end_gram is None or products is None:
+            raise ValueError("sums of parts that are run again hold the Gram matrix and the products of their end")
+        if not math.isfinite(one.start_norm):
+            one = self.with_grams(one, 0)
+            one = replace(one, start_norm=vectors.upper_norm(one.code_grams[0]))
+        one = replace(one, end_norm=vectors.upper_norm(end_gram))
+        return one, line_bounds(one.sums.squares, products, one.start_norm, one.end_norm)
+
+    def with_grams(self, one: Pass, j: int) -> Pass:
+        """See `Parts`: the pass is run again, and some steps from j on are added up at a time."""
+        if j in one.code_grams:
+            return one
+        stop = min(j + GATHERED_STEPS, one.n_steps)
+
+        def grams(part: slice, buffers: PartBuffers) -> np.ndarray:
+            history = self._steps(part, buffers, one.first, stop)
+            changes = (history[i + 1] - history[i] for i in range(j, stop))
+            return np.array([[d.T @ d, r.T @ r] for d, r in zip(changes, history[j:stop], strict=True)])
+
+        pairs = dict(enumerate(self._sum_over_parts(grams), start=j))
+        return replace(
+            one,
+            change_grams={**one.change_grams, **{i: pair[0] for i, pair in pairs.items()}},
+            code_grams={**one.code_grams, **{i: pair[1] for i, pair in pairs.items()}},
+        )
+
+    def lower_norm(self, one: Pass, j: int, vectors: PowerVectors) -> float:
+        """See `Parts`."""
+        return spectral.lower_norm(one.code_grams[j], vectors.code)[0]
+
+    def meets_rule(self, one: Pass, j: int, margin: Margin) -> bool:
+        """See `Parts`: by eigenvalues."""
+        rule = self.iteration.rule
+        code_norm = spectral.norm_of_gram(one.code_grams[j])
+        return spectral.norm_of_gram(one.change_grams[j]) / (rule.eps + code_norm) < rule.tolerance
+
+    def go_on(self, one: Pass) -> None:
+        """See `Parts`."""
+        self.states = self.states[::-1]
+
+    def finish(self, one: Pass, last: int, finish: Finish, *, one_more: bool = False) -> None:
+        """See `Parts`."""
+
+        def of_part(part: slice, buffers: PartBuffers) -> int:
+            history = self._steps(part, buffers, one.first, last + 1)
+            self._hand_over(part, buffers, history, last, finish, one_more)
+            return 0
+
+        self._sum_over_parts(of_part)
+
+    def _begin(self, part: slice, first: int, code: np.ndarray, drive: np.ndarray) -> None:
+        self.iteration.drive(part, drive)
+        code[...] = 0 if first == 0 else self.states[0][part]
