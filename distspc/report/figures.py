@@ -122,8 +122,6 @@ def measure_matrix(wide: pd.DataFrame) -> Figure:
     wide
         A row per image, a column ``measure:layer`` each.
     """
-    import seaborn as sns
-
     wide = wide[[name for name in wide.columns if str(name).partition(":")[0] in MODEL_MEASURES]]
     pairs = [str(name).partition(":")[::2] for name in wide.columns]
     order = sorted(range(len(pairs)), key=lambda i: list(MEASURES).index(pairs[i][0]))
@@ -133,10 +131,13 @@ def measure_matrix(wide: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(WIDTH, side * 0.98))
     axes = figure.subplots()
     small = float(np.clip(70 / max(n, 1), 3.6, 9))
-    sns.heatmap(
-        table, ax=axes, vmin=-1, vmax=1, cmap="PuOr_r", annot=table.map(_two_digits), fmt="", square=True,
-        cbar_kws={"label": "Pearson r", "shrink": 0.7}, annot_kws={"fontsize": small}, linewidths=0.4,
-    )  # fmt: skip
+    mesh = axes.pcolormesh(table.to_numpy(), vmin=-1, vmax=1, cmap="PuOr_r", edgecolors="white", linewidth=0.4)
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    figure.colorbar(mesh, label="Pearson r", shrink=0.7)
+    for (row, column), r in np.ndenumerate(table.to_numpy()):
+        color = "white" if abs(r) > 0.6 else INK  # on the dark ends of the scale
+        axes.text(column + 0.5, row + 0.5, _two_digits(r), ha="center", va="center", fontsize=small, color=color)
     names = [f"{_initial(pairs[i][0])} {pairs[i][1]}" for i in order]
     ticks = np.arange(n) + 0.5
     axes.set_xticks(ticks, names, rotation=90, fontsize=min(small + 2, 9))

@@ -15,37 +15,34 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Results(xr.DataTree):
-    """All groups of a store, opened lazily: images, activations by layer, distances, reconstruction, relations.
+@xr.register_datatree_accessor("distspc")
+class ResultsAccessor:
+    """What any tree of a study's store gives under ``tree.distspc``, also after `copy`, `filter` or `sel`.
 
-    An ordinary `xarray.DataTree` (units and long names in the attributes, Dask arrays inside), with two more methods.
+    Examples
+    --------
+    >>> distspc.open_results("study.zarr").filter(lambda node: node.has_data).distspc.to_dataframe()  # doctest: +SKIP
     """
 
-    __slots__ = ("_store",)
+    def __init__(self, tree: xr.DataTree) -> None:
+        self._tree = tree
 
-    @classmethod
-    def open(cls, store: Store) -> Results:
-        """Open the store of a study.
+    @property
+    def store(self) -> Path:
+        """Path of the store.
 
         Raises
         ------
         InputError
-            If there is no store.
+            If the tree does not come from a store, or no longer knows it.
         """
-        tree = cls.from_dict(dict(store.open().to_dict()), name=store.path.stem)
-        tree._store = store.path
-        return tree
-
-    @property
-    def store(self) -> Path:
-        """Path of the store."""
-        found = getattr(self.root, "_store", None)
-        if found is None:
-            raise InputError("these results were copied or changed and no longer know their store: open it again")
-        return Path(found)
+        source = self._tree.root.encoding.get("source")
+        if source is None:
+            raise InputError("these results do not come from a store, or no longer know theirs: open it again")
+        return Path(source)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Tidy table: a row per target and layer, see `distspc.results.tidy.tidy_table`."""
+        """Tidy table of the store: a row per target and layer, see `distspc.results.tidy.tidy_table`."""
         from distspc.results.tidy import tidy_table
 
         return tidy_table(self.store)
@@ -57,6 +54,29 @@ class Results(xr.DataTree):
         return to_netcdf(self.store, path)
 
 
+class Results(xr.DataTree):
+    """All groups of a store, opened lazily: images, activations by layer, distances, reconstruction, relations.
+
+    An ordinary `xarray.DataTree` (units and long names in the attributes, Dask arrays inside), whose methods under
+    ``.distspc`` are its own as well.
+    """
+
+    __slots__ = ()
+
+    @property
+    def store(self) -> Path:
+        """Path of the store."""
+        return Path(self.distspc.store)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Tidy table: a row per target and layer, see `distspc.results.tidy.tidy_table`."""
+        return self.distspc.to_dataframe()
+
+    def save_netcdf(self, path: str | Path) -> Path:
+        """Write everything but the activations as one NetCDF file, see `distspc.results.netcdf.to_netcdf`."""
+        return Path(self.distspc.save_netcdf(path))
+
+
 def open_results(store: StorePath) -> Results:
     """Open the store of a study lazily.
 
@@ -65,5 +85,7 @@ def open_results(store: StorePath) -> Results:
     InputError
         If there is no store.
     """
-    store = Store(store)
-    return Results.open(store)
+    tree = Store(store).open()
+    results = Results.from_dict(dict(tree.to_dict()), name=Store(store).path.stem)
+    results.encoding = dict(tree.encoding)
+    return results

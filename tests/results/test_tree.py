@@ -1,5 +1,6 @@
 """Tests of `distspc.results.tree`."""
 
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -17,13 +18,18 @@ def test_results_are_a_lazy_datatree_with_units(tmp_path):
     assert "activations" in results._repr_html_()
 
 
-def test_results_that_forgot_their_store_say_so(tmp_path):
+def test_results_know_their_store_also_as_a_copy_or_a_part(tmp_path):
     make_store(tmp_path / "s.zarr", n_targets=3, n_fillers=2, layers={"fc2": 6})
+    write_measures(tmp_path / "s.zarr", image_ids(3, 2), 3, ["fc2"])
     results = distspc.open_results(tmp_path / "s.zarr")
     assert results.store == tmp_path / "s.zarr"
     assert results["images"].store == tmp_path / "s.zarr"
-    with pytest.raises(InputError, match="no longer know their store"):
-        results.copy().to_dataframe()
+    whole = results.to_dataframe()
+    opened = xr.open_datatree(tmp_path / "s.zarr", engine="zarr", consolidated=False)
+    for tree in (results.copy(), results.filter(lambda node: node.name != "images"), opened):
+        pd.testing.assert_frame_equal(tree.distspc.to_dataframe(), whole)
+    with pytest.raises(InputError, match="do not come from a store"):
+        xr.DataTree().distspc.to_dataframe()
 
 
 def test_tidy_table_and_netcdf(tmp_path):
