@@ -6,7 +6,7 @@ Both take rows one by one: neither has a common stop or a mean over all rows ins
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import eigvalsh
+import scipy
 
 from distspc.kernels.sparse_coding.iteration import soft_threshold
 
@@ -40,7 +40,7 @@ def lasso_code(
     gram, drive = dictionary.T @ dictionary, inputs @ dictionary
     energy = np.einsum("ru,ru->r", inputs, inputs)
     k = len(gram)
-    step = 1 / max(float(eigvalsh(gram, subset_by_index=[k - 1, k - 1])[0]), np.finfo(float).tiny)
+    step = 1 / max(float(scipy.linalg.eigvalsh(gram, subset_by_index=[k - 1, k - 1])[0]), np.finfo(float).tiny)
     code, converged = np.zeros_like(drive), np.zeros(len(drive), bool)
     rows = np.arange(len(drive))
     r, z, t = code.copy(), code.copy(), np.ones((len(rows), 1))

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh, eigvalsh
+import scipy
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def principal_components(x: np.ndarray, n_components: int, *, part_rows: int = 4
     if n_components > min(n_rows, n_units):
         raise ValueError(f"{n_components} components of {n_rows} rows of {n_units} units: at most the smaller of both")
     mean, covariance = _moments(x, part_rows)
-    _, vectors = eigh(covariance, subset_by_index=[n_units - n_components, n_units - 1])
+    _, vectors = scipy.linalg.eigh(covariance, subset_by_index=[n_units - n_components, n_units - 1])
     return PrincipalComponents(mean, np.ascontiguousarray(vectors[:, ::-1]))
 
 
@@ -43,7 +43,9 @@ def first_component_share(x: np.ndarray) -> float:
     """Share of the variance of the rows of `x` (rows, units) along their first principal component; 0 if all alike."""
     _, covariance = _moments(x)
     total, k = float(np.trace(covariance)), len(covariance)
-    largest = float(eigvalsh(covariance, subset_by_index=[k - 1, k - 1])[0]) if np.isfinite(total) else math.nan
+    largest = (
+        float(scipy.linalg.eigvalsh(covariance, subset_by_index=[k - 1, k - 1])[0]) if np.isfinite(total) else math.nan
+    )
     return largest / total if total > 0 else 0.0
 
 

@@ -15,8 +15,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.linalg import eigvalsh
-from scipy.linalg.lapack import dpotrf, spotrf
+import scipy  # its parts are imported at first use: scipy.linalg takes long
 
 MAX_POWER_STEPS = 30
 
@@ -47,7 +46,7 @@ def norm_of_gram(g: np.ndarray) -> float:
     if not np.isfinite(g).all():
         raise FloatingPointError("the norm of a matrix with NaN or infinity is not defined")
     n = len(g)
-    return math.sqrt(max(eigvalsh(g, subset_by_index=[n - 1, n - 1], check_finite=False)[0], 0.0))
+    return math.sqrt(max(scipy.linalg.eigvalsh(g, subset_by_index=[n - 1, n - 1], check_finite=False)[0], 0.0))
 
 
 def lower_norm(g: np.ndarray, start: np.ndarray | None = None, *, gain: float = 1e-4) -> tuple[float, np.ndarray]:
@@ -85,7 +84,8 @@ def is_below(g: np.ndarray, bound: float) -> bool:
         return False
     shifted = -g
     shifted.flat[:: len(g) + 1] += g.dtype.type(bound * bound)
-    factor = dpotrf if g.dtype == np.float64 else spotrf
+    lapack = scipy.linalg.lapack
+    factor = lapack.dpotrf if g.dtype == np.float64 else lapack.spotrf
     # Fortran order without a copy: the transpose of a symmetric matrix is itself.
     return factor(shifted.T, lower=1, clean=0, overwrite_a=1)[1] == 0
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special  # not scipy.stats, which takes half a second to import
 
 from distspc.kernels.statistics.correlations import Floats
 
@@ -62,13 +62,13 @@ def bca_interval(estimate: Floats, draws: Floats, jackknife: Floats, *, level: f
     n = np.isfinite(draws).sum(axis=0)
     below = (draws < estimate).sum(axis=0) + (draws <= estimate).sum(axis=0)
     share = below / np.where(n > 0, 2 * n, np.nan)
-    bias = stats.norm.ppf(share)
+    bias = special.ndtri(share)
     deviation = jackknife.mean(axis=0) - jackknife
     acceleration = np.sum(deviation**3, axis=0) / (6 * np.sum(deviation**2, axis=0) ** 1.5)
     interval = np.full((2, len(estimate)), np.nan)
     for row, tail in enumerate(((1 - level) / 2, (1 + level) / 2)):
-        shifted = bias + stats.norm.ppf(tail)
-        where = stats.norm.cdf(bias + shifted / (1 - acceleration * shifted))
+        shifted = bias + special.ndtri(tail)
+        where = special.ndtr(bias + shifted / (1 - acceleration * shifted))
         for column in np.flatnonzero(np.isfinite(where)):
             interval[row, column] = np.nanquantile(draws[:, column], where[column])
     return interval
@@ -90,7 +90,7 @@ def t_test_p(r: ArrayLike, n: ArrayLike, n_controls: int = 0) -> Floats:
     r, free = np.asarray(r, dtype=float), np.asarray(n, dtype=float) - 2 - n_controls
     with np.errstate(divide="ignore", invalid="ignore"):
         t = r * np.sqrt(np.where(free > 0, free, np.nan) / (1 - r * r))
-    return np.asarray(2 * stats.t.sf(np.abs(t), np.where(free > 0, free, np.nan)))
+    return np.asarray(2 * special.stdtr(np.where(free > 0, free, np.nan), -np.abs(t)))
 
 
 def holm(p: ArrayLike) -> Floats:
@@ -147,7 +147,11 @@ def compare_dependent(r_first: float, r_second: float, r_between: float, n: int)
     t = np.nan if same else difference * np.sqrt((n - 1) * (1 + r_between) / spread)
     z = np.nan if same else _meng(r_first, r_second, r_between, n)
     return DependentTest(
-        difference, float(t), float(2 * stats.t.sf(abs(t), max(n - 3, 1))), float(z), float(2 * stats.norm.sf(abs(z)))
+        difference,
+        float(t),
+        float(2 * special.stdtr(max(n - 3, 1), -abs(t))),
+        float(z),
+        float(2 * special.ndtr(-abs(z))),
     )
 
 
