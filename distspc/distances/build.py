@@ -93,16 +93,27 @@ def nearest_distances(
         If a setting is unknown, the pool has fewer images than neighbours, activations are missing, or a task does not
         fit in the memory. Computing the tasks raises it for activations that are not finite or have no variance.
     """
-    store = Store(store)
     for name, value in (("n_workers", n_workers), ("n_threads", 1 if n_threads is None else n_threads)):
         check_positive(name, value)
-    settings = DistanceOptions(store, layer, metric, n_neighbours, protocol != "paper", category, n_threads)
-    size = check_distances(settings, protocol)
-    plan = plan_distances(size, memory_nbytes=memory_nbytes, n_workers=n_workers)
-    recipe = {"protocol": protocol, "metric": metric, "n_neighbours": int(n_neighbours), "category": category}
+    options = DistanceOptions(Store(store), layer, metric, n_neighbours, protocol != "paper", category, n_threads)
+    return layer_tasks(options, protocol, memory_nbytes=memory_nbytes, n_workers=n_workers)
+
+
+def layer_tasks(
+    settings: DistanceOptions, protocol: Protocol, *, memory_nbytes: int | None = None, n_workers: int = 1
+) -> list[Delayed]:
+    """Build the tasks of one layer; see `nearest_distances`."""
+    layer, size = settings.layer, check_distances(settings, protocol)
+    plan = plan_distances(size, memory_nbytes=memory_nbytes, n_workers=n_workers, limits=settings.limits)
+    recipe = {
+        "protocol": protocol,
+        "metric": settings.metric,
+        "n_neighbours": int(settings.n_neighbours),
+        "category": settings.category,
+    }
     if _stored(settings, size, recipe):
         return []
-    token = tokenize(settings, recipe, plan, store.layer(layer).attributes.get("recipe"))[:8]
+    token = tokenize(settings, recipe, plan, settings.store.layer(layer).attributes.get("recipe"))[:8]
     tiles = _tile_tasks(settings, plan, size.n_features, token)
     logger.info(
         "%s: %d tasks of at most %s, %s to read",

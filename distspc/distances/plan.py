@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from distspc.distances.options import TileLimits
 from distspc.errors import InputError
 from distspc.kernels.distance.bounds import PANEL_NBYTES
 from distspc.messages import format_nbytes
@@ -29,18 +30,12 @@ from distspc.tasks import ranges
 
 Range = tuple[int, int]
 
-IMAGES_PER_TASK = 16_384
-TILE_ROWS = 2_048
-FEATURE_TILE_ROWS = 1_024
+DEFAULT_LIMITS = TileLimits()
 N_BUFFERS = 2
 """Tiles in memory at once: one that is worked on, one on its way from the store."""
 DEFAULT_NBYTES = 4 * 2**30
-MAX_REREAD_SHARE = 0.25
-"""Share of a layer's bytes that may be read again to hold whole rows."""
 TREE_FAN_IN = 2
 """Partial products that one task of the tree adds up: of all numbers, two leaves the fewest waiting in memory."""
-_FIXED_NBYTES = 224 * 2**20
-"""Bytes for what does not grow: decoded chunks on their way, estimates of a few rows, small tables."""
 _THREADS = 8
 """Threads whose working copies are counted; a worker with more of them has more memory than these take, too."""
 
@@ -108,7 +103,9 @@ class LayerSize:
         return self.pool[1]
 
 
-def plan_distances(size: LayerSize, *, memory_nbytes: int | None, n_workers: int = 1) -> DistancePlan:
+def plan_distances(
+    size: LayerSize, *, memory_nbytes: int | None, n_workers: int = 1, limits: TileLimits = DEFAULT_LIMITS
+) -> DistancePlan:
     """Cut one layer's distances into tasks that fit.
 
     Parameters
@@ -119,6 +116,8 @@ def plan_distances(size: LayerSize, *, memory_nbytes: int | None, n_workers: int
         Bytes that one task may hold; 4 GiB where unknown.
     n_workers
         Tasks that can run at the same time.
+    limits
+        How large tiles get at most.
 
     Raises
     ------
@@ -137,13 +136,13 @@ def plan_distances(size: LayerSize, *, memory_nbytes: int | None, n_workers: int
     (32, False, 1)
     """
     memory = DEFAULT_NBYTES if memory_nbytes is None else memory_nbytes
-    whole = _whole_rows(size, memory, n_workers)
-    if whole is not None and (size.n_features <= size.chunk_features or _worthwhile(size, whole)):
+    whole = _whole_rows(size, memory, n_workers, limits)
+    if whole is not None and (size.n_features <= size.chunk_features or _worthwhile(size, whole, limits)):
         return whole
-    tiled = _feature_tiles(size, memory, n_workers) if size.n_features > size.chunk_features else None
+    tiled = _feature_tiles(size, memory, n_workers, limits) if size.n_features > size.chunk_features else None
     plan = tiled or whole
     if plan is None:
-        smallest = _smallest_task_nbytes(size)
+        smallest = smallest_task_nbytes(size, limits)
         raise InputError(
             f"{size.layer}: the smallest distance task needs {format_nbytes(smallest)} of memory and may use "
             f"{format_nbytes(memory)}; give "
@@ -152,33 +151,33 @@ def plan_distances(size: LayerSize, *, memory_nbytes: int | None, n_workers: int
     return plan
 
 
-def _whole_rows(size: LayerSize, memory: int, n_workers: int) -> DistancePlan | None:
-    rows = _halvings(TILE_ROWS, size.chunk_rows)
-    fits = [r for r in rows if _whole_nbytes(size, size.n_targets, r) <= memory]
+def _whole_rows(size: LayerSize, memory: int, n_workers: int, limits: TileLimits) -> DistancePlan | None:
+    rows = _halvings(limits.tile_rows, size.chunk_rows)
+    fits = [r for r in rows if _whole_nbytes(size, size.n_targets, r, limits) <= memory]
     # All targets at once if the tiles stay tall enough to multiply well, or else fewer targets.
     tile_rows = fits[0] if fits else rows[-1]
     n_targets = size.n_targets
-    while n_targets > 1 and _whole_nbytes(size, n_targets, tile_rows) > memory:
+    while n_targets > 1 and _whole_nbytes(size, n_targets, tile_rows, limits) > memory:
         n_targets = -(-n_targets // 2)
-    if _whole_nbytes(size, n_targets, tile_rows) > memory:
+    if _whole_nbytes(size, n_targets, tile_rows, limits) > memory:
         return None
-    images = _image_ranges(size, IMAGES_PER_TASK, n_workers)
+    images = _image_ranges(size, limits.images_per_task, n_workers)
     features: tuple[Range, ...] = ((0, size.n_features),)
-    return _plan(size, n_targets, images, features, tile_rows, _whole_nbytes(size, n_targets, tile_rows))
+    return _plan(size, n_targets, images, features, tile_rows, _whole_nbytes(size, n_targets, tile_rows, limits))
 
 
-def _worthwhile(size: LayerSize, plan: DistancePlan) -> bool:
+def _worthwhile(size: LayerSize, plan: DistancePlan, limits: TileLimits) -> bool:
     once = 4 * size.n_features * (size.pool[1] - size.pool[0] + size.n_targets * (size.pool[0] > 0))
-    return len(plan.targets) == 1 and plan.read_nbytes <= (1 + MAX_REREAD_SHARE) * once
+    return len(plan.targets) == 1 and plan.read_nbytes <= (1 + limits.max_reread_share) * once
 
 
-def _feature_tiles(size: LayerSize, memory: int, n_workers: int) -> DistancePlan | None:
+def _feature_tiles(size: LayerSize, memory: int, n_workers: int, limits: TileLimits) -> DistancePlan | None:
     n_chunks = -(-size.n_features // size.chunk_features)
     n_images = size.pool[1] - size.pool[0]
     for n_targets in _halvings(size.n_targets, 1):
-        for images_per_task in _halvings(min(IMAGES_PER_TASK, n_images), size.chunk_rows):
-            for tile_rows in _halvings(FEATURE_TILE_ROWS, size.chunk_rows):
-                nbytes = _tile_nbytes(size, n_targets, images_per_task, tile_rows)
+        for images_per_task in _halvings(min(limits.images_per_task, n_images), size.chunk_rows):
+            for tile_rows in _halvings(limits.feature_tile_rows, size.chunk_rows):
+                nbytes = _tile_nbytes(size, n_targets, images_per_task, tile_rows, limits)
                 if nbytes <= memory:
                     parallel = max(1, n_workers // n_chunks)
                     images = _image_ranges(size, images_per_task, parallel)
@@ -187,10 +186,11 @@ def _feature_tiles(size: LayerSize, memory: int, n_workers: int) -> DistancePlan
     return None
 
 
-def _smallest_task_nbytes(size: LayerSize) -> int:
+def smallest_task_nbytes(size: LayerSize, limits: TileLimits = DEFAULT_LIMITS) -> int:
+    """Bytes of the smallest task that a layer can be cut into."""
     if size.n_features <= size.chunk_features:
-        return _whole_nbytes(size, 1, size.chunk_rows)
-    return _tile_nbytes(size, 1, size.chunk_rows, size.chunk_rows)
+        return _whole_nbytes(size, 1, size.chunk_rows, limits)
+    return _tile_nbytes(size, 1, size.chunk_rows, size.chunk_rows, limits)
 
 
 def _halvings(largest: int, smallest: int) -> list[int]:
@@ -208,17 +208,17 @@ def _image_ranges(size: LayerSize, n_images: int, n_ranges: int) -> tuple[Range,
     return tuple((max(a, start), b) for a, b in ranges(stop, n_images) if b > start)
 
 
-def _whole_nbytes(size: LayerSize, n_targets: int, tile_rows: int) -> int:
+def _whole_nbytes(size: LayerSize, n_targets: int, tile_rows: int, limits: TileLimits) -> int:
     # The targets, tiles, float64 products and those of a panel, copies of panels.
     rows = 4 * size.n_features * (n_targets + N_BUFFERS * tile_rows)
-    return rows + 16 * n_targets * tile_rows + _panels(n_targets, tile_rows) + _FIXED_NBYTES
+    return rows + 16 * n_targets * tile_rows + _panels(n_targets, tile_rows) + limits.fixed_nbytes
 
 
-def _tile_nbytes(size: LayerSize, n_targets: int, n_images: int, tile_rows: int) -> int:
+def _tile_nbytes(size: LayerSize, n_targets: int, n_images: int, tile_rows: int, limits: TileLimits) -> int:
     # Products of the task, those that wait on every level of the tree to be added up, and their sum.
     rows = 4 * size.chunk_features * (n_targets + N_BUFFERS * tile_rows)
     n_levels = (-(-size.n_features // size.chunk_features) - 1).bit_length()
-    return rows + 8 * (n_levels + 2) * n_targets * n_images + _panels(n_targets, tile_rows) + _FIXED_NBYTES
+    return rows + 8 * (n_levels + 2) * n_targets * n_images + _panels(n_targets, tile_rows) + limits.fixed_nbytes
 
 
 def _panels(n_targets: int, tile_rows: int) -> int:

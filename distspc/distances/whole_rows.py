@@ -17,8 +17,6 @@ from distspc.kernels.threads import in_threads
 
 MAX_CANDIDATE_SHARE = 0.02
 """Share of a tile's pairs beyond which one more product in float64 costs less than computing the pairs again."""
-PAIRS_AT_ONCE = 2**19
-"""Pairs of a thread that are taken in at once: where many are duplicates, each takes 100 bytes and more."""
 
 
 def search_rows(task: DistanceTask) -> TileResult:
@@ -116,7 +114,7 @@ class _Search:
 
     def _take(self, which: slice, tile: Tile, product: np.ndarray) -> None:
         """Take in the pairs of some targets and a tile; threads may do so at the same time for other targets."""
-        step = max(1, PAIRS_AT_ONCE // product.shape[1])
+        step = max(1, self.options.limits.pairs_at_once // product.shape[1])
         for start in range(0, len(product), step):
             stop = min(start + step, len(product))
             self._take_some(slice(which.start + start, which.start + stop), tile, product[start:stop])

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from distspc.errors import InputError
-from distspc.kernels.sparse_coding import inner_loop, scaling
+from distspc.kernels.sparse_coding import scaling
 from distspc.kernels.sparse_coding import training as kernel
+from distspc.kernels.sparse_coding.inner_loop import DivergedError
 from distspc.kernels.sparse_coding.principal_components import row_parts
 from distspc.reconstruction.gather import remove_folder, union_of_units
 from distspc.reconstruction.models import fit_model
@@ -74,8 +75,12 @@ def fit_seed(
 
 
 def _way_out(problem: Exception) -> str:
-    if isinstance(problem, inner_loop.DivergedError) and problem.step_too_long:
+    if isinstance(problem, DivergedError) and problem.step_too_long:
         return "; set `step: stable` in `reconstruction`, which shortens the step where it has to"
+    if isinstance(problem, scaling.NotFiniteError):
+        return "; extract them again or leave the layer out"
+    if isinstance(problem, scaling.ZeroQuantileError):
+        return "; leave the layer out or sample more units of a layer that is less sparse"
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from distspc.distances import finish
-from distspc.distances import plan as distance_plan
-from distspc.distances import whole_rows as distance_search
-from distspc.distances.build import nearest_distances
-from distspc.distances.options import PROTOCOLS
-from distspc.distances.plan import LayerSize, plan_distances, tiles_beside
+from distspc.distances.build import layer_tasks, nearest_distances
+from distspc.distances.options import PROTOCOLS, DistanceOptions, TileLimits
+from distspc.distances.plan import LayerSize, plan_distances, smallest_task_nbytes, tiles_beside
 from distspc.errors import InputError, StoreMismatchError
 from distspc.kernels.distance.products import METRICS
 from distspc.store.store import Store
@@ -61,13 +60,33 @@ def brute_force(
     return parts[0], parts[1], parts[2]
 
 
-def run(path: Path, **options: Any) -> dict[str, np.ndarray]:
-    """Compute layer fc2 afresh and return its row of every variable."""
+def run(path: Path, *, limits: TileLimits | None = None, **options: Any) -> dict[str, np.ndarray]:
+    """Compute layer fc2 afresh, cut as some limits say, and return its row of every variable."""
     Store(path).distances.remove()
-    tasks = nearest_distances(path, layer="fc2", **options)
+    if limits is None:
+        tasks = nearest_distances(path, layer="fc2", **options)
+    else:
+        tasks = limited_tasks(path, limits, **options)
     dask.compute(*tasks, scheduler="synchronous")
     tiled = any("distances-product" in str(key) for key in tasks[-1].dask)
     return stored(path) | {"whole_rows": np.array(not tiled)}
+
+
+def limited_tasks(
+    path: Path,
+    limits: TileLimits,
+    *,
+    protocol: str = "paper",
+    metric: str = "euclidean",
+    n_neighbours: int = 1,
+    category: str | None = None,
+    n_threads: int | None = None,
+    **resources: Any,
+) -> list[Any]:
+    options = DistanceOptions(
+        Store(path), "fc2", metric, n_neighbours, protocol != "paper", category, n_threads, limits
+    )
+    return layer_tasks(options, protocol, **resources)
 
 
 def stored(path: Path, layer: str = "fc2") -> dict[str, np.ndarray]:
@@ -77,17 +96,8 @@ def stored(path: Path, layer: str = "fc2") -> dict[str, np.ndarray]:
     return {name: Store(path).distances.read(name, layer=row) for name in names} | counts
 
 
-@pytest.fixture
-def cut(monkeypatch):
-    """Choose how a layer is cut: whole rows, or feature tiles."""
-
-    def choose(kind: str) -> None:
-        monkeypatch.setattr(distance_plan, "MAX_REREAD_SHARE", {"whole rows": np.inf, "feature tiles": -np.inf}[kind])
-
-    return choose
-
-
-CUTS = pytest.mark.parametrize("kind", ["whole rows", "feature tiles"])
+WHOLE_ROWS, FEATURE_TILES = TileLimits(max_reread_share=np.inf), TileLimits(max_reread_share=-np.inf)
+CUTS = pytest.mark.parametrize("limits", [WHOLE_ROWS, FEATURE_TILES], ids=["whole rows", "feature tiles"])
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +117,10 @@ def relu_store(tmp_path_factory):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("n_neighbours", [1, 5])
-def test_equals_brute_force(relu_store, cut, kind, metric, protocol, n_neighbours):
+def test_equals_brute_force(relu_store, limits, metric, protocol, n_neighbours):
     path, x = relu_store
-    cut(kind)
     options = {"protocol": protocol, "metric": metric, "n_neighbours": n_neighbours}
-    found = run(path, **options, n_workers=2)
+    found = run(path, limits=limits, **options, n_workers=2)
     distance, neighbour, pool = brute_force(x, N_TARGETS, **options)
     assert found["neighbour_index"].tolist() == neighbour.tolist()
     np.testing.assert_allclose(found["distance"], distance, rtol=1e-12)
@@ -122,20 +131,18 @@ def test_equals_brute_force(relu_store, cut, kind, metric, protocol, n_neighbour
 
 
 @CUTS
-def test_exact_duplicates_are_reported(relu_store, cut, kind):
+def test_exact_duplicates_are_reported(relu_store, limits):
     path, _ = relu_store
-    cut(kind)
-    duplicate_of = run(path)["duplicate_of"]
+    duplicate_of = run(path, limits=limits)["duplicate_of"]
     assert {int(i): int(duplicate_of[i]) for i in np.flatnonzero(duplicate_of >= 0)} == {
         copy: source for source, copy in DUPLICATES
     }
 
 
 @CUTS
-def test_protocols_treat_duplicates_as_they_say(relu_store, cut, kind):
+def test_protocols_treat_duplicates_as_they_say(relu_store, limits):
     path, _ = relu_store
-    cut(kind)
-    found = {protocol: run(path, protocol=protocol) for protocol in PROTOCOLS}
+    found = {protocol: run(path, limits=limits, protocol=protocol) for protocol in PROTOCOLS}
     twins = [0, 3, 5, 7]
     assert (found["paper"]["distance"][twins, 0] == 0).all()
     assert found["paper"]["neighbour_index"][twins, 0].tolist() == [5, 60, 0, 61]
@@ -178,8 +185,7 @@ DIFFICULT = (
 
 @CUTS
 @pytest.mark.parametrize("data", DIFFICULT)
-def test_equals_brute_force_on_difficult_data(tmp_path, cut, kind, data):
-    cut(kind)
+def test_equals_brute_force_on_difficult_data(tmp_path, limits, data):
     x = difficult(data, 60, 1200)
     path = tmp_path / "s.zarr"
     make_store(
@@ -191,7 +197,7 @@ def test_equals_brute_force_on_difficult_data(tmp_path, cut, kind, data):
         chunks={"image": 8, "feature": 512},
     )
     for protocol in ("paper", "distinct"):
-        found = run(path, protocol=protocol, n_neighbours=2)
+        found = run(path, limits=limits, protocol=protocol, n_neighbours=2)
         distance, neighbour, pool = brute_force(x, 25, protocol=protocol, n_neighbours=2)
         assert found["neighbour_index"].tolist() == neighbour.tolist()
         np.testing.assert_allclose(found["distance"], distance, rtol=1e-9)
@@ -211,11 +217,10 @@ def test_float16_activations(tmp_path):
 
 @CUTS
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_within_a_category(relu_store, cut, kind, protocol):
+def test_within_a_category(relu_store, limits, protocol):
     path, x = relu_store
-    cut(kind)
     category = Store(path).images.read("category")
-    found = run(path, category="category", protocol=protocol, n_neighbours=2)
+    found = run(path, limits=limits, category="category", protocol=protocol, n_neighbours=2)
     distance, neighbour, pool = brute_force(x, N_TARGETS, category=category, protocol=protocol, n_neighbours=2)
     assert found["neighbour_index"].tolist() == neighbour.tolist()
     np.testing.assert_allclose(found["distance"], distance, rtol=1e-12)
@@ -225,18 +230,16 @@ def test_within_a_category(relu_store, cut, kind, protocol):
 @CUTS
 @pytest.mark.parametrize("n_threads", [1, 3])
 @pytest.mark.parametrize("rows", ["relu", "near-duplicates with large norms", "two far clusters"])
-def test_targets_taken_some_at_a_time(tmp_path, monkeypatch, cut, kind, rows, n_threads):
+def test_targets_taken_some_at_a_time(tmp_path, limits, rows, n_threads):
     # As with more targets than fit in a tile: those of one tile, and each tile with those below it, both ways.
-    cut(kind)
-    monkeypatch.setattr(distance_plan, "TILE_ROWS", 8)
-    monkeypatch.setattr(distance_plan, "FEATURE_TILE_ROWS", 8)
+    limits = replace(limits, tile_rows=8, feature_tile_rows=8)
     n_targets, x = 45, relu_activations(60, 1300) if rows == "relu" else difficult(rows, 60, 1300)
     x[40] = x[2]
     chunks = {"image": 4, "feature": 512}
     make_store(
         tmp_path / "s", n_targets=n_targets, n_fillers=15, layers={"fc2": 1300}, activations={"fc2": x}, chunks=chunks
     )
-    found = run(tmp_path / "s", n_threads=n_threads, n_neighbours=2)
+    found = run(tmp_path / "s", limits=limits, n_threads=n_threads, n_neighbours=2)
     distance, neighbour, pool = brute_force(x, n_targets, n_neighbours=2)
     assert found["neighbour_index"].tolist() == neighbour.tolist()
     np.testing.assert_allclose(found["distance"], distance, rtol=1e-9)
@@ -263,13 +266,12 @@ def test_mean_distance_to_a_pool_that_lies_close_together(tmp_path, metric, spre
 
 @CUTS
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_many_duplicates(tmp_path, monkeypatch, cut, kind, n_threads):
-    cut(kind)
-    monkeypatch.setattr(distance_search, "PAIRS_AT_ONCE", 100)
+def test_many_duplicates(tmp_path, limits, n_threads):
+    limits = replace(limits, pairs_at_once=100)
     x = relu_activations(300, 600)
     x[20:250] = x[0]
     make_store(tmp_path / "s", n_targets=80, n_fillers=220, layers={"fc2": 600}, activations={"fc2": x})
-    found = run(tmp_path / "s", n_threads=n_threads, n_neighbours=3)
+    found = run(tmp_path / "s", limits=limits, n_threads=n_threads, n_neighbours=3)
     distance, neighbour, pool = brute_force(x, 80, n_neighbours=3)
     assert found["neighbour_index"].tolist() == neighbour.tolist()
     assert ((found["distance"] == 0) == (distance == 0)).all()
@@ -278,15 +280,14 @@ def test_many_duplicates(tmp_path, monkeypatch, cut, kind, n_threads):
 
 @CUTS
 @pytest.mark.parametrize("seed", range(6))
-def test_a_pool_of_duplicates_alone(tmp_path, cut, kind, seed):
-    cut(kind)
+def test_a_pool_of_duplicates_alone(tmp_path, limits, seed):
     x = np.random.default_rng(seed).standard_normal((8, 600), dtype=np.float32)
     x[[1, 2, 3]] = x[0]
     path = tmp_path / "s.zarr"
     make_store(path, n_targets=2, n_fillers=6, layers={"fc2": 600}, activations={"fc2": x})
     Store(path).images.write("category", ["a", "a", "a", "a", "b", "b", "b", "b"])
-    assert run(path, category="category")["pool_distance"].tolist() == [0, 0]
-    assert np.isnan(run(path, protocol="distinct", category="category")["pool_distance"]).all()
+    assert run(path, limits=limits, category="category")["pool_distance"].tolist() == [0, 0]
+    assert np.isnan(run(path, limits=limits, protocol="distinct", category="category")["pool_distance"]).all()
 
 
 def test_dropped_duplicates_can_leave_fewer_neighbours(tmp_path, caplog):
@@ -343,21 +344,18 @@ def test_any_tiling_same_answer(tmp_path_factory, data):
 
 
 def _run_cut(path: Path, reread: float, least: bool, **options: Any) -> dict[str, np.ndarray]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distance_plan, "MAX_REREAD_SHARE", reread)
-        patch.setattr(distance_plan, "_FIXED_NBYTES", 0)
-        if least:
-            patch.setattr(distance_plan, "IMAGES_PER_TASK", 8)
-            patch.setattr(distance_plan, "TILE_ROWS", 4)
-        memory = None if not least else _least_memory(path, options["protocol"])
-        return run(path, memory_nbytes=memory, **options)
+    limits = TileLimits(max_reread_share=reread, fixed_nbytes=0)
+    if not least:
+        return run(path, limits=limits, **options)
+    limits = replace(limits, images_per_task=8, tile_rows=4)
+    return run(path, limits=limits, memory_nbytes=_least_memory(path, limits), **options)
 
 
-def _least_memory(path: Path, protocol: str) -> int:
+def _least_memory(path: Path, limits: TileLimits) -> int:
     sizes = Store(path).layer("fc2").sizes
     chunk = Store(path).layer("fc2").chunks("activation")
-    problem = LayerSize("fc2", 1, (0, sizes["image"]), sizes["feature"], chunk["image"], chunk["feature"])
-    return 2 * distance_plan._smallest_task_nbytes(problem)
+    size = LayerSize("fc2", 1, (0, sizes["image"]), sizes["feature"], chunk["image"], chunk["feature"])
+    return 2 * smallest_task_nbytes(size, limits)
 
 
 def test_same_on_threads(relu_store):
@@ -479,28 +477,26 @@ def test_an_interrupted_layer_is_done_again(relu_store):
 @CUTS
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(("image", "name"), [(3, "targets/4"), (35, "fillers/16")])
-def test_activations_that_are_not_finite(tmp_path, cut, kind, value, image, name):
-    cut(kind)
+def test_activations_that_are_not_finite(tmp_path, limits, value, image, name):
     x = relu_activations(50, 1100)
     x[image, 700] = value
     path = tmp_path / "s.zarr"
     make_store(path, n_targets=20, n_fillers=30, layers={"fc2": 1100}, activations={"fc2": x}, chunks=CHUNKS)
     with pytest.raises(InputError, match=f"fc2: NaN or infinite activations of image {name}; extract"):
-        run(path)
+        run(path, limits=limits)
 
 
 @CUTS
 @pytest.mark.parametrize(
     ("metric", "value", "lacking"), [("cosine", 0, "are all 0"), ("correlation", 4, "do not vary")]
 )
-def test_rows_that_the_metric_cannot_scale(tmp_path, cut, kind, metric, value, lacking):
-    cut(kind)
+def test_rows_that_the_metric_cannot_scale(tmp_path, limits, metric, value, lacking):
     x = relu_activations(50, 1100)
     x[[3, 44]] = value
     path = tmp_path / "s.zarr"
     make_store(path, n_targets=20, n_fillers=30, layers={"fc2": 1100}, activations={"fc2": x}, chunks=CHUNKS)
     with pytest.raises(InputError, match=f"fc2: the activations of image targets/4 {lacking}[ ,]"):
-        run(path, metric=metric)
+        run(path, limits=limits, metric=metric)
 
 
 def test_layer_without_variance(tmp_path):
@@ -562,11 +558,10 @@ def test_missing_activations(tmp_path):
         nearest_distances(path, layer="fc2")
 
 
-def test_estimates_are_sharp_enough_to_stand(relu_store, cut):
+def test_estimates_are_sharp_enough_to_stand(relu_store):
     # Feature tiles: float64 products decide all but the duplicates, so that hardly a row is read again.
     path, x = relu_store
-    cut("feature tiles")
-    found = run(path)
+    found = run(path, limits=FEATURE_TILES)
     assert found["n_rescored"] <= 12
     assert finish.TOLERANCE <= 1e-9
     assert found["bytes_read"] < 1.3 * x.nbytes

@@ -86,7 +86,8 @@ def executed(monkeypatch):
     def counted(function):
         @functools.wraps(function)
         def call(*arguments, **named):
-            layer = named["layer"] if "layer" in named else getattr(arguments[0], "layer", None)
+            settings = getattr(arguments[0], "options", arguments[0]) if arguments else None
+            layer = named["layer"] if "layer" in named else getattr(settings, "layer", None)
             layer = layer if isinstance(layer, str) else arguments[2:3]
             with lock:
                 counts[function.__name__, layer, named.get("seed")] += 1

@@ -39,22 +39,32 @@ def _absolute_order_statistic(flat: np.ndarray, rank: int, chunk: int) -> np.flo
     return np.uint32(high << 16 | low).view(np.float32)
 
 
+class NotFiniteError(ValueError):
+    """Values hold NaN or infinity."""
+
+
+class ZeroQuantileError(ValueError):
+    """The quantile to scale by is 0."""
+
+
 def scale_quantile(x: np.ndarray) -> np.float32:
     """The 95 % quantile of |x| over all entries, by which the method divides the sampled units.
 
     Raises
     ------
-    ValueError
-        If `x` holds NaN or infinity, or the quantile is 0 because more than 95 % of the entries are zero.
+    NotFiniteError
+        If `x` holds NaN or infinity.
+    ZeroQuantileError
+        If the quantile is 0 because more than 95 % of the entries are zero.
     """
     # A sum is not finite if any entry is not: one pass without a temporary of x's size.
     if not math.isfinite(float(np.sum(x, dtype=np.float64))):
-        raise ValueError("the activations hold NaN or infinity; extract them again or leave the layer out")
+        raise NotFiniteError("the activations hold NaN or infinity")
     quantile = absolute_quantile(x, SCALE_QUANTILE)
     if quantile == 0:
         zeros = 1 - np.count_nonzero(x) / x.size
-        raise ValueError(
+        raise ZeroQuantileError(
             f"the {SCALE_QUANTILE:.0%} quantile of the sampled activations is 0 ({zeros:.1%} of them are zero), so "
-            "they cannot be scaled by it; leave the layer out or sample more units of a layer that is less sparse"
+            "they cannot be scaled by it"
         )
     return quantile

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-_BLOCK_NBYTES = 2**24  # of one (resamples, images) array of counts; a few such live at a time
-_CACHE_NBYTES = 2**20  # of one (images, resamples) array of ranks
+BLOCK_NBYTES = 2**24  # of one (resamples, images) array of counts; a few such live at a time
+CACHE_NBYTES = 2**20  # of one (images, resamples) array of ranks
 _SAME = 1e-10  # spread, relative to the largest value, under which values are the same but for rounding
 _SAME_AS_ZERO = 1e-15  # spread that differences of rounded numbers near 1 leave where they are 0
 _FLAT = 1e-12  # variance, relative to that of the whole sample, under which a resample counts as constant
@@ -22,7 +22,9 @@ _FLAT = 1e-12  # variance, relative to that of the whole sample, under which a r
 # ---------------------------------------------------------------------------------------------- resampling
 
 
-def resample_counts(n: int, n_bootstrap: int, random_state: int | None) -> Iterator[Floats]:
+def resample_counts(
+    n: int, n_bootstrap: int, random_state: int | None, *, block_nbytes: int = BLOCK_NBYTES
+) -> Iterator[Floats]:
     """Blocks of rows of counts; each row says how often each of `n` images is in one bootstrap resample.
 
     The rows do not depend on the size of the blocks.
@@ -35,6 +37,8 @@ def resample_counts(n: int, n_bootstrap: int, random_state: int | None) -> Itera
         Number of resamples.
     random_state
         Seed of the generator.
+    block_nbytes
+        Bytes of a block, or of its one row where that is longer.
 
     Yields
     ------
@@ -42,7 +46,7 @@ def resample_counts(n: int, n_bootstrap: int, random_state: int | None) -> Itera
         Each row sums to `n`.
     """
     rng = np.random.default_rng(random_state)
-    size = max(1, _BLOCK_NBYTES // (8 * n))
+    size = max(1, block_nbytes // (8 * n))
     for start in range(0, n_bootstrap, size):
         rows = min(size, n_bootstrap - start)
         drawn = rng.integers(0, n, size=(rows, n))
@@ -50,9 +54,9 @@ def resample_counts(n: int, n_bootstrap: int, random_state: int | None) -> Itera
         yield np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
 
 
-def leave_one_out_counts(n: int) -> Iterator[Floats]:
+def leave_one_out_counts(n: int, *, block_nbytes: int = BLOCK_NBYTES) -> Iterator[Floats]:
     """Blocks of rows of counts, row i without image i: the jackknife as resamples."""
-    size = max(1, _BLOCK_NBYTES // (8 * n))
+    size = max(1, block_nbytes // (8 * n))
     for start in range(0, n, size):
         rows = np.arange(start, min(start + size, n))
         counts = np.ones((len(rows), n))
@@ -148,10 +152,10 @@ def _rank_moments(counts: Floats, x: Floats, y: Floats, z: Floats) -> _Moments:
     return moments
 
 
-def _rank_correlations(counts: Floats, x: Floats, y: Floats, z: Floats) -> Floats:
+def _rank_correlations(counts: Floats, x: Floats, y: Floats, z: Floats, cache_nbytes: int) -> Floats:
     """Spearman's rho in groups of resamples that stay in the processor's cache."""
     b, n = counts.shape
-    size = max(1, _CACHE_NBYTES // (8 * n))
+    size = max(1, cache_nbytes // (8 * n))
     groups = [np.ascontiguousarray(counts[start : start + size].T) for start in range(0, b, size)]
     return np.concatenate([_ratio(_rank_moments(group, x, y, z), _FLAT * n**3) for group in groups])
 
@@ -163,7 +167,9 @@ def _standardised(columns: Floats) -> Floats:
     return np.asarray(centred / np.where(scale > 0, scale, 1.0))
 
 
-def weighted_correlations(counts: Floats, x: Floats, y: Floats, z: Floats, *, method: str = "pearson") -> Floats:
+def weighted_correlations(
+    counts: Floats, x: Floats, y: Floats, z: Floats, *, method: str = "pearson", cache_nbytes: int = CACHE_NBYTES
+) -> Floats:
     """Correlation of each measure with the score in each resample, given the controls.
 
     Parameters
@@ -178,6 +184,8 @@ def weighted_correlations(counts: Floats, x: Floats, y: Floats, z: Floats, *, me
         Controls, shape (images, controls); no columns for a plain correlation.
     method
         ``"pearson"``, or ``"spearman"`` (ranks within each resample, ties share their mean rank).
+    cache_nbytes
+        Bytes of ranks that are worked on at once.
 
     Returns
     -------
@@ -190,7 +198,7 @@ def weighted_correlations(counts: Floats, x: Floats, y: Floats, z: Floats, *, me
     With S the matrix of sums of squares and products, the residuals have Sxy - Sxz Szz^-1 Szy; no residual is formed.
     """
     if method == "spearman":
-        return _rank_correlations(counts, x, y, z)
+        return _rank_correlations(counts, x, y, z, cache_nbytes)
     moments = _linear_moments(counts, _standardised(x), _standardised(y), _standardised(z))
     return _ratio(moments, _FLAT * len(y))
 

@@ -65,21 +65,18 @@ def test_a_bootstrap_draw_is_the_correlation_of_the_resampled_rows(method, n_con
 @given(size=st.integers(1, 4000), n=st.integers(2, 30), n_bootstrap=st.integers(1, 50))
 def test_resamples_do_not_depend_on_the_size_of_blocks(size, n, n_bootstrap):
     whole = np.concatenate(list(kernel.resample_counts(n, n_bootstrap, 3)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernel, "_BLOCK_NBYTES", size)
-        pieces = np.concatenate(list(kernel.resample_counts(n, n_bootstrap, 3)))
+    pieces = np.concatenate(list(kernel.resample_counts(n, n_bootstrap, 3, block_nbytes=size)))
     np.testing.assert_array_equal(pieces, whole)
     assert whole.shape == (n_bootstrap, n)
     assert (whole.sum(axis=1) == n).all()
 
 
-def test_spearman_does_not_depend_on_the_size_of_groups(monkeypatch):
+def test_spearman_does_not_depend_on_the_size_of_groups():
     x, y, z = sample(c=1)
-    whole = kernel.bootstrap_correlations(x, y, z, method="spearman", n_bootstrap=50)
-    monkeypatch.setattr(kernel, "_CACHE_NBYTES", 8 * 40 * 3)
-    np.testing.assert_allclose(
-        kernel.bootstrap_correlations(x, y, z, method="spearman", n_bootstrap=50), whole, atol=1e-14
-    )
+    (counts,) = kernel.resample_counts(40, 50, 0)
+    whole = kernel.weighted_correlations(counts, x, y, z, method="spearman")
+    pieces = kernel.weighted_correlations(counts, x, y, z, method="spearman", cache_nbytes=8 * 40 * 3)
+    np.testing.assert_allclose(pieces, whole, atol=1e-14)
 
 
 def test_a_measure_far_from_zero_keeps_its_digits():
