@@ -38,6 +38,14 @@ def format_duration(seconds: float) -> str:
 
 def unknown_key(key: str, allowed: Sequence[str]) -> str:
     """Say that a key is unknown, which one may be meant and which are allowed."""
-    close = difflib.get_close_matches(key.rpartition(".")[2], allowed, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{key}: unknown key; {hint}allowed are {', '.join(allowed)}"
+    return f"{key}: unknown key; {did_you_mean(key.rpartition('.')[2], allowed)}allowed are {', '.join(allowed)}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Ask whether the nearest known name is meant, with a blank at the end; empty where none is near.
+
+    >>> did_you_mean("slrum", ["slurm", "pbs"])
+    "did you mean 'slurm'? "
+    """
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]!r}? " if close else ""

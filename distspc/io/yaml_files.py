@@ -1,14 +1,18 @@
-"""YAML files of plain data, read with care."""
+"""YAML files of plain data, read with care; their sections as checked objects, and what is wrong in words."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from distspc.errors import InputError
+from distspc.messages import unknown_key
 
 MAX_FILE_NBYTES = 1_000_000
 
@@ -75,3 +79,79 @@ def read_yaml(path: Path, *, what: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path} must be a mapping of keys to values, not {type(content).__name__}")
     return content
+
+
+# ---------------------------------------------------------------- sections
+
+
+class Section(BaseModel):
+    """A section of a YAML file: keys with hyphens, nothing unknown, nothing changed later."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, alias_generator=lambda name: name.replace("_", "-")
+    )
+
+    @classmethod
+    def key_names(cls) -> list[str]:
+        """The keys that the section may have, as users write them."""
+        return [name.replace("_", "-") for name in cls.model_fields]
+
+
+def explain_errors(error: ValidationError, section: type[Section], *, prefix: str = "") -> Iterator[str]:
+    """Say what is wrong in a section, a sentence for each mistake: key, value, what was expected.
+
+    Parameters
+    ----------
+    error
+        What validating the section raised.
+    section
+        Class of the section.
+    prefix
+        Key of the section within its file; empty for the whole file.
+
+    Yields
+    ------
+    str
+        Such as ``distspc.workers: invalid value 0: expected a number greater than or equal to 1``.
+    """
+    for item in error.errors(include_url=False):
+        # A union's branches are named between the keys.
+        loc = [str(part) for part in item["loc"] if not re.match(r"literal\[|constrained-|function-", str(part))]
+        key = ".".join([prefix, *loc] if prefix else loc)
+        if item["type"] == "extra_forbidden":
+            yield unknown_key(key, _section_at(section, loc[:-1]).key_names())
+        elif item["type"] == "missing":
+            yield f"{key}: this key is missing{_choices(section, loc)}"
+        else:
+            where = f"{key}: " if key else ""
+            stated = item["type"] == "value_error" and (not loc or isinstance(item["input"], dict | list | tuple))
+            yield where + ("" if stated else f"invalid value {_short(item['input'])}: ") + _expected(item)
+
+
+def _section_at(section: type[Section], loc: Sequence[str]) -> type[Section]:
+    for part in loc:
+        annotation = section.model_fields[part.replace("-", "_")].annotation
+        section = next(t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, Section))
+    return section
+
+
+def _choices(section: type[Section], loc: Sequence[str]) -> str:
+    field: FieldInfo = _section_at(section, loc[:-1]).model_fields[loc[-1].replace("-", "_")]
+    literal = get_origin(field.annotation) is Literal
+    return f"; expected one of {', '.join(map(str, get_args(field.annotation)))}" if literal else ""
+
+
+def _expected(item: Any) -> str:
+    if item["type"] == "value_error":
+        return str(item["ctx"]["error"])
+    if item["type"] in ("model_type", "dict_type", "mapping_type"):
+        return "expected a mapping of keys to values"
+    message = item["msg"].replace("Tuple", "List").replace("valid tuple", "valid list")
+    message = re.sub(r"^Input should be (greater|less) than", r"expected a number \1 than", message)
+    message = re.sub(r"^Input should (be )?", "expected ", message)
+    return re.sub(r"^(\w+) should ", lambda found: f"expected {found[1].lower()} to ", message)
+
+
+def _short(value: Any) -> str:
+    text = repr(value) if not isinstance(value, dict | list | tuple) else f"a {type(value).__name__}"
+    return text if len(text) <= 80 else text[:77] + "..."

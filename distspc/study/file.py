@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypedDict, get_args
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -22,7 +19,7 @@ from pydantic import (
 
 from distspc.errors import InputError
 from distspc.extraction.options import is_weights_path
-from distspc.io.yaml_files import read_yaml
+from distspc.io.yaml_files import Section, explain_errors, read_yaml
 from distspc.layers import LAYERS, VGG16_LAYERS
 from distspc.store.store import Store
 
@@ -33,7 +30,7 @@ BUILTIN_WEIGHTS = ("hybrid1365", "imagenet", "random")
 
 def _beside_study(path: Path, info: ValidationInfo) -> Path:
     if "\0" in str(path):
-        raise ValueError("a path cannot hold a zero byte")
+        raise ValueError("a path cannot contain a null byte")
     base = (info.context or {}).get("base", Path())
     return Path(base) / path.expanduser()
 
@@ -49,13 +46,7 @@ def _count(limit: int, *, least: int = 1) -> Any:
     return Annotated[int, Field(strict=True, ge=least, le=limit)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, alias_generator=lambda name: name.replace("_", "-")
-    )
-
-
-class Images(_Section):
+class Images(Section):
     """Where the images are: a folder each for targets and fillers, or a CSV table with a path column."""
 
     targets: StudyPath | None = None
@@ -83,7 +74,7 @@ def _number_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-class Scores(_Section):
+class Scores(Section):
     """A CSV table of memorability scores: its columns of images and scores, missing entries, reliability of scores."""
 
     file: StudyPath
@@ -93,7 +84,7 @@ class Scores(_Section):
     reliability: Mapping[str, Annotated[float, Field(gt=0, le=1)]] = {}
 
 
-class Model(_Section):
+class Model(Section):
     """The network: weights, preprocessing, arithmetic precision, images per forward pass, storage type."""
 
     weights: str = "hybrid1365"
@@ -111,7 +102,7 @@ class Model(_Section):
         return self
 
 
-class Distinctiveness(_Section):
+class Distinctiveness(Section):
     """Nearest-neighbour distances: protocol, metric, number of neighbours, pool within a category or not."""
 
     protocol: Literal["paper", "spc-public", "distinct"] = "paper"
@@ -135,7 +126,7 @@ class Distinctiveness(_Section):
         }
 
 
-class Reconstruction(_Section):
+class Reconstruction(Section):
     """Sparse coding: sampled units, dictionary, training, seeds, solver."""
 
     units: _count(1_000_000) = 1000  # type: ignore[valid-type]
@@ -160,7 +151,7 @@ class Reconstruction(_Section):
         }
 
 
-class Relate(_Section):
+class Relate(Section):
     """Relation to the scores: bootstrap resamples, kind of interval, further controls (``measure:layer``)."""
 
     bootstrap: _count(1_000_000, least=10) = 1000  # type: ignore[valid-type]
@@ -177,7 +168,7 @@ class Shown(TypedDict):
     with_scores: bool
 
 
-class StudyFile(_Section):
+class StudyFile(Section):
     """A study as its file says it, all paths resolved.
 
     Raises
@@ -248,43 +239,5 @@ class StudyFile(_Section):
         try:
             return cls.model_validate(dict(content), context={"base": Path(base).absolute()})
         except ValidationError as error:
-            told = "\n".join(f"  {line}" for line in _explain(error))
+            told = "\n".join(f"  {line}" for line in explain_errors(error, cls))
             raise InputError(f"{origin}:\n{told}") from None
-
-
-# ---------------------------------------------------------------- errors in the user's words
-
-
-def _explain(error: ValidationError) -> Iterator[str]:
-    for item in error.errors(include_url=False):
-        key = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            yield _unknown_key(item["loc"])
-        elif item["type"] == "value_error":
-            yield f"{key + ': ' if key else ''}{item['ctx']['error']}"
-        elif item["type"] == "missing":
-            yield f"{key}: this key is missing"
-        else:
-            yield f"{key}: {_short(item['input'])} is not possible; {_lower_first(item['msg'])}"
-
-
-def _unknown_key(loc: tuple[int | str, ...]) -> str:
-    section: Any = StudyFile
-    for part in loc[:-1]:
-        annotation = section.model_fields[str(part).replace("-", "_")].annotation
-        section = next(
-            t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, _Section)
-        )
-    allowed = [name.replace("_", "-") for name in section.model_fields]
-    close = difflib.get_close_matches(str(loc[-1]), allowed, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{'.'.join(map(str, loc))}: unknown key; {hint}allowed are {', '.join(allowed)}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value) if not isinstance(value, dict | list | tuple) else f"a {type(value).__name__}"
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _lower_first(message: str) -> str:
-    return re.sub(r"^Input should", "it should", message)
