@@ -46,7 +46,7 @@ def main() -> None:
     """Print a table."""
     load = re.search(r"load average: ([\d.]+)", subprocess.run(["uptime"], capture_output=True, text=True).stdout)
     print(f"load before: {load[1] if load else '?'}")
-    memory = load_profile("testbed").queue["memory"]
+    memory = load_profile("testbed").job.memory
     ways = {
         "local, 2 workers of 1 core": ("local", ("workers=2", "cores-per-worker=1", f"memory-per-worker={memory}")),
         "testbed, 2 jobs of 1 core, TLS": ("testbed", ("workers=2",)),

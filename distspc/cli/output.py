@@ -116,6 +116,7 @@ def _relations(study: Study) -> pd.DataFrame:
 def plan_text(study: Study, profile: str | None, overrides: Sequence[str]) -> str:
     """What a study will cost: images, store, and a line per stage and layer."""
     from distspc.deployment.profile.reading import load_profile
+    from distspc.deployment.profile.shape import worker_shape
     from distspc.pipeline.cost import Resources, measure_gflops, plan_study, store_nbytes
     from distspc.study.images import check_sizes, count_images
 
@@ -129,7 +130,8 @@ def plan_text(study: Study, profile: str | None, overrides: Sequence[str]) -> st
         (s, study.profiles.get(s, DEFAULT_PROFILE)) for s in ("extract", "distances", "reconstruct")
     ):
         loaded = load_profile(default if profile is None else profile, overrides)
-        told[loaded.name] = resources = Resources(*loaded.shape, gflops)
+        shape = worker_shape(loaded)
+        told[loaded.name] = resources = Resources(shape.n_workers, shape.cores, shape.memory_nbytes, gflops)
         rows = plan_study(study, n_targets=n_targets, n_fillers=n_fillers, resources=resources)
         for row in (r for r in rows if r.stage == stage):
             seconds += row.seconds

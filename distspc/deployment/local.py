@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from distspc.deployment.dashboard import free_dashboard, port_may_be_taken
 from distspc.deployment.profile.settings import Profile
-from distspc.deployment.profile.shape import gpu_ids, worker_environment
+from distspc.deployment.profile.shape import WorkerShape, gpu_ids, worker_environment, worker_shape
 from distspc.deployment.shutdown import cluster_closed
 from distspc.errors import WorkerError
 
@@ -36,17 +36,17 @@ def local_client(profile: Profile, *, name: str) -> Iterator[Client]:
     """
     from distributed import Client
 
-    n_workers, cores, _ = profile.shape
+    shape = worker_shape(profile)
     with port_may_be_taken():
-        cluster = _cluster(profile, name)
+        cluster = _cluster(profile, shape, name)
     with (
-        _limited(profile, cores),
+        _limited(profile, shape.cores),
         cluster_closed(cluster, profile.settings.timeouts.close),
         replace_lost_workers(cluster),
         Client(cluster) as client,
     ):
-        cluster.scale(n_workers)
-        _wait_for_workers(client, n_workers, profile.settings.timeouts.start or START_S)
+        cluster.scale(shape.n_workers)
+        _wait_for_workers(client, shape.n_workers, profile.settings.timeouts.start or START_S)
         yield client
 
 
@@ -89,7 +89,7 @@ def replace_lost_workers(cluster: Any) -> Iterator[None]:
         cluster.loop.add_callback(ended.set)
 
 
-def _cluster(profile: Profile, name: str) -> LocalCluster:
+def _cluster(profile: Profile, shape: WorkerShape, name: str) -> LocalCluster:
     from distributed import LocalCluster
 
     class Workers(LocalCluster):
@@ -106,7 +106,7 @@ def _cluster(profile: Profile, name: str) -> LocalCluster:
         name=name,
         threads_per_worker=1,
         processes=settings.processes,
-        memory_limit=profile.shape[2],
+        memory_limit=shape.memory_nbytes,
         resources=settings.resources or None,
         host="127.0.0.1",
         protocol="tls://" if profile.tls else "tcp://",

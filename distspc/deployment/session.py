@@ -83,7 +83,7 @@ def _open(profile: Profile, name: str, log_directory: Path) -> Iterator[Client]:
         if profile.kind in QUEUES:
             from distspc.deployment.batch.job_classes import cluster_class
 
-            cluster_class(profile.kind)  # its import sets Dask's defaults: before the profile does
+            cluster_class(profile.queue)  # its import sets Dask's defaults: before the profile does
         tail = stack.enter_context(log_tail())
         stack.enter_context(dask.config.set(flatten(dask_config(profile))))
         # A client that cannot connect stays Dask's default all the same: put back what was.

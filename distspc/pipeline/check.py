@@ -209,6 +209,7 @@ class _Check:
 def profile_resources(study: StudyFile, profile: str | None, overrides: Sequence[str], default: str) -> GetResources:
     """Resources of each stage by the profile it would run on, the speed of a core measured once."""
     from distspc.deployment.profile.reading import load_profile
+    from distspc.deployment.profile.shape import worker_shape
 
     gflops = measure_gflops()
     known: dict[str, Any] = {}
@@ -216,7 +217,8 @@ def profile_resources(study: StudyFile, profile: str | None, overrides: Sequence
     def resources(stage: StageName) -> Resources:
         name = profile or study.profiles.get(stage, default)
         if name not in known:
-            known[name] = Resources(*load_profile(name, overrides).shape, gflops)
+            shape = worker_shape(load_profile(name, overrides))
+            known[name] = Resources(shape.n_workers, shape.cores, shape.memory_nbytes, gflops)
         return known[name]
 
     return resources

@@ -23,7 +23,7 @@ from distspc.deployment.failures import explain_failure, last_log_error
 from distspc.deployment.profile.quantities import lsf_seconds, memory_nbytes, seconds
 from distspc.deployment.profile.queues import job_memory_mib
 from distspc.deployment.profile.reading import list_profiles, load_profile
-from distspc.deployment.profile.shape import worker_threads
+from distspc.deployment.profile.shape import worker_shape, worker_threads
 from distspc.deployment.session import deploy
 from distspc.deployment.tls import certificate_folder
 from distspc.errors import InputError, WorkerError
@@ -62,39 +62,39 @@ def test_overrides_reach_each_section():
         "slurm-cpu",
         ["workers=9", "timeouts.start=5", "walltime=10:00:00", "queue=long", "distributed.comm.timeouts.connect=9s"],
     )
-    assert profile.n_workers == 9
+    assert worker_shape(profile).n_workers == 9
     assert profile.settings.timeouts.start == 5
-    assert profile.queue["walltime"] == "10:00:00"
-    assert profile.queue["queue"] == "long"
+    assert profile.job.walltime.text == "10:00:00"
+    assert profile.config["jobqueue"]["slurm"]["queue"] == "long"
     assert profile.config["distributed"]["comm"]["timeouts"]["connect"] == "9s"
-    assert load_profile(profile, ["workers=3"]).queue == profile.queue
+    assert load_profile(profile, ["workers=3"]).job == profile.job
 
 
 @pytest.mark.parametrize(
     ("name", "override", "words"),
     [
         ("local", "worker=2", r"distspc\.worker: unknown key; did you mean 'workers'\?"),
-        ("local", "workers=0", r"distspc\.workers: 0 is not possible"),
-        ("local", "workers=two", r"distspc\.workers: 'two' is not possible"),
-        ("local", "kind=cloud", r"distspc\.kind: 'cloud' is not possible.*'slurm'"),
-        ("local", "memory-per-worker=8GB", r"'8GB' is not possible; .*GiB"),
+        ("local", "workers=0", r"distspc\.workers: invalid value 0"),
+        ("local", "workers=two", r"distspc\.workers: invalid value 'two'"),
+        ("local", "kind=cloud", r"distspc\.kind: invalid value 'cloud'.*'slurm'"),
+        ("local", "memory-per-worker=8GB", r"invalid value '8GB': .*GiB"),
         ("local", "memory-per-worker=0.1 GiB", "between 0.25 GiB and 64 TiB"),
         ("local", "nonsense", "cannot read the override 'nonsense'; write key=value"),
-        ("slurm-cpu", "memory=16", r"jobqueue\.slurm\.memory: 16 is not possible; .*GiB"),
-        ("slurm-cpu", "cores=0", r"jobqueue\.slurm\.cores: 0 is not possible"),
-        ("slurm-cpu", "jobqueue.slurm.processes=4", "always 1: for more, raise `workers`"),
-        ("slurm-cpu", "walltime=01:30", r"jobqueue\.slurm\.walltime: '01:30' is not possible"),
-        ("slurm-cpu", "job-mem=1G", r"'1G' is less than the worker's memory, '16 GiB'"),
+        ("slurm-cpu", "memory=16", r"jobqueue\.slurm\.memory: invalid value 16: .*GiB"),
+        ("slurm-cpu", "cores=0", r"jobqueue\.slurm\.cores: invalid value 0"),
+        ("slurm-cpu", "jobqueue.slurm.processes=4", "expected 1, always: for more, raise `workers`"),
+        ("slurm-cpu", "walltime=01:30", r"jobqueue\.slurm\.walltime: invalid value '01:30'"),
+        ("slurm-cpu", "job-mem=1G", r"invalid value '1G': expected at least the worker's memory, '16 GiB'"),
         ("slurm-cpu", "cores-per-worker=2", r"here set `jobqueue\.slurm\.cores`"),
         ("slurm-cpu", "workers=auto", "say how many jobs to keep"),
         ("slurm-cpu", "adapt={minimum: 3, maximum: 2}", r"`minimum` \(3\) is above `maximum` \(2\)"),
         ("slurm-cpu", "jobqueue.slurm.colour=red", r"jobqueue\.slurm\.colour: unknown key; .*allowed are"),
         ("slurm-cpu", "distributed.scheduler.alowed-failures=3", "did you mean 'allowed-failures'"),
         ("slurm-cpu", "distributed.color=3", r"distributed\.color: unknown key"),
-        ("slurm-cpu", "walltime=55m", r"jobqueue\.slurm\.walltime: '55m' is not possible.*days-hours"),
-        ("slurm-cpu", "driver.walltime=soon", r"distspc\.driver\.walltime: 'soon' is not possible"),
-        ("pbs", "walltime=2-00:00:00", r"jobqueue\.pbs\.walltime: '2-00:00:00' is not possible"),
-        ("lsf", "walltime=01:30:00", "LSF takes hours:minutes"),
+        ("slurm-cpu", "walltime=55m", r"jobqueue\.slurm\.walltime: invalid value '55m'.*days-hours"),
+        ("slurm-cpu", "driver.walltime=soon", r"distspc\.driver\.walltime: invalid value 'soon'"),
+        ("pbs", "walltime=2-00:00:00", r"jobqueue\.pbs\.walltime: invalid value '2-00:00:00'"),
+        ("lsf", "walltime=01:30:00", "hours:minutes in quotes for LSF"),
         ("sge", "cores=8", r"'-pe smp 4' asks for 4 slots, and `cores` is 8; make it '-pe smp 8'"),
         ("sge", "job-extra-directives=[]", "nothing asks for 4 slots; add such as '-pe smp 4'"),
     ],
@@ -107,7 +107,7 @@ def test_what_cannot_be_is_refused_with_key_value_and_way_out(name, override, wo
 def test_a_machine_is_not_given_more_memory_than_it_has():
     profile = load_profile("local", ["workers=3", "memory-per-worker=60 TiB"])
     with pytest.raises(InputError, match=r"3 workers with memory-per-worker 60 TiB need .* this machine has"):
-        _ = profile.shape
+        worker_shape(profile)
 
 
 def test_unknown_profiles_sections_and_files_are_named(tmp_path):
@@ -135,7 +135,7 @@ def test_a_profile_file_is_plain_dask_configuration(tmp_path):
 
     path = tmp_path / "mine.yaml"
     path.write_text("distspc: {kind: local, workers: 1}\ndistributed: {scheduler: {allowed-failures: 7}}\n")
-    assert load_profile(path).n_workers == 1
+    assert worker_shape(load_profile(path)).n_workers == 1
     before = dask.config.get("distributed.scheduler.allowed-failures")
     with deploy(path, overrides=["processes=false"]) as client:
         assert client.cluster.scheduler.allowed_failures == 7
@@ -208,7 +208,7 @@ EVERY_WORKER = [
 @pytest.mark.parametrize("name", QUEUES)
 def test_job_scripts_say_what_the_profile_says(name, tmp_path):
     script = job_script(name, name="a study/extract", log_directory=tmp_path / "logs")
-    cores = load_profile(name).shape[1]
+    cores = worker_shape(load_profile(name)).cores
     wanted = ESSENTIAL[name] + ([line.format(cores=cores) for line in EVERY_WORKER] if name != "slurm-runner" else [])
     assert [line for line in wanted if line not in script] == []
     assert f"{tmp_path}/logs/" in script or name == "sge"
@@ -578,7 +578,8 @@ def test_last_words_of_jobs_without_a_log():
 
 def test_profiles_need_neither_dask_jobqueue_nor_tensorflow():
     code = (
-        "import sys; from distspc import load_profile; load_profile('slurm-cpu').shape; "
+        "import sys; from distspc import load_profile; from distspc.deployment.profile.shape import worker_shape; "
+        "worker_shape(load_profile('slurm-cpu')); "
         "assert not {'dask_jobqueue', 'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

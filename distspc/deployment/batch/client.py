@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from distspc.deployment.batch.job_classes import JobHistory, make_cluster, script_text
 from distspc.deployment.batch.jobs import checked_folder
-from distspc.deployment.batch.slurm import COMMAND_S, clean_environment, run_squeue, sbatch_error
+from distspc.deployment.batch.slurm import COMMAND_S, clean_environment, queue_lines, sbatch_error
 from distspc.deployment.batch.watch import Watch
 from distspc.deployment.dashboard import port_may_be_taken
-from distspc.deployment.profile.queues import SUBMIT_COMMANDS
 from distspc.deployment.profile.settings import Profile
+from distspc.deployment.profile.shape import worker_shape
 from distspc.deployment.shutdown import cluster_closed, defer_signals
 from distspc.deployment.tls import certificate_folder, write_certificates
 from distspc.errors import InputError, WorkerError
@@ -52,7 +52,7 @@ def queue_client(profile: Profile, *, name: str, log_directory: Path) -> Iterato
     with ExitStack() as stack:
         security = None
         if profile.tls:
-            parent = Path(profile.queue.get("shared-temp-directory") or log_directory).expanduser()
+            parent = Path(profile.job.shared_temp_directory or log_directory).expanduser()
             security = write_certificates(stack.enter_context(certificate_folder(checked_folder(parent))))
         stack.enter_context(_queue_left_empty(profile, record))
         with port_may_be_taken():
@@ -60,7 +60,7 @@ def queue_client(profile: Profile, *, name: str, log_directory: Path) -> Iterato
         stack.enter_context(cluster_closed(cluster, profile.settings.timeouts.close))
         cluster.distspc_record, cluster.distspc_logs = record, log_directory
         client = stack.enter_context(Client(cluster))
-        if profile.kind == "slurm":
+        if profile.queue.answers:
             watch = Watch(cluster, record, poll_s=profile.settings.timeouts.poll, log_directory=log_directory)
             watch.start()
             stack.callback(watch.stop)
@@ -73,7 +73,8 @@ def maintain_jobs(cluster: Any, profile: Profile) -> None:
     """Ask for the profile's jobs: between its bounds, or as many as it says, each replaced when it is lost."""
     adapt = profile.settings.adapt
     # Equal bounds, for a plain scale() never replaces a lost job.
-    low, high = (adapt.minimum, adapt.maximum) if adapt else (profile.n_workers, profile.n_workers)
+    n_workers = worker_shape(profile).n_workers
+    low, high = (adapt.minimum, adapt.maximum) if adapt else (n_workers, n_workers)
     cluster.adapt(minimum=low, maximum=high)
 
 
@@ -85,13 +86,13 @@ def check_queue(profile: Profile, *, name: str, log_directory: Path) -> None:
     InputError
         With the queue's own words.
     """
-    command = SUBMIT_COMMANDS[profile.kind]
+    command = profile.queue.submit_command
     if shutil.which(command) is None:
         raise InputError(
             f"there is no {command} on this machine: profile {profile.name} submits jobs, so run it where the queue's "
             "commands are (a login node), or take --profile local"
         )
-    if profile.kind == "slurm":
+    if profile.queue.answers:
         said = sbatch_error(script_text(profile, name=name, log_directory=log_directory))
         if said:
             raise InputError(f"SLURM refuses the job of profile {profile.name}: {said}")
@@ -131,14 +132,14 @@ def _raise_trouble(profile: Profile, record: JobHistory, *, waited_s: float) -> 
     if record.refusals and not record.in_flight:
         raise InputError(f"the queue refuses the job of profile {profile.name}: {record.refusals[0]}")
     if waited_s > SUBMIT_S:
-        raise WorkerError(f"{SUBMIT_COMMANDS[profile.kind]} has not answered for {SUBMIT_S:.0f} s")
+        raise WorkerError(f"{profile.queue.submit_command} has not answered for {SUBMIT_S:.0f} s")
 
 
 def waiting_jobs(profile: Profile, record: JobHistory) -> str:
     """What the queue says about these jobs, in one line."""
-    if profile.kind != "slurm":
+    if not profile.queue.answers:
         return f"jobs submitted: {', '.join(record.submitted) or 'none'}"
-    lines = run_squeue("%A %T (%r)", record.submitted)
+    lines = queue_lines(record.submitted, "%A %T (%r)")
     return "jobs in the queue: " + (", ".join(lines) if lines else "none")
 
 
@@ -156,10 +157,10 @@ def _queue_left_empty(profile: Profile, record: JobHistory) -> Iterator[None]:
 
 
 def _cancel(profile: Profile, record: JobHistory) -> None:
-    if profile.kind != "slurm" or not record.submitted:
+    if not profile.queue.answers or not record.submitted:
         return  # the other queues' jobs are cancelled one by one when the cluster closes
     deadline = time.monotonic() + profile.settings.timeouts.close
-    while (left := run_squeue("%A", record.submitted)) and time.monotonic() < deadline:
+    while (left := queue_lines(record.submitted)) and time.monotonic() < deadline:
         subprocess.run(["scancel", *left], capture_output=True, env=clean_environment(), check=False, timeout=COMMAND_S)
         time.sleep(0.3)
     if left:

@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from distspc.deployment.batch.jobs import checked_folder, job_name, thread_exports
-from distspc.deployment.batch.slurm import clean_environment
+from distspc.deployment.batch.slurm import COMMAND_S, clean_environment
 from distspc.deployment.profile.dask_config import dask_config, flatten
-from distspc.deployment.profile.quantities import memory_nbytes
-from distspc.deployment.profile.queues import SUBMIT_COMMANDS, job_memory_mib, queue_section
+from distspc.deployment.profile.queues import Queue, driver_memory_keywords, job_memory_mib
 from distspc.deployment.profile.reading import load_profile
 from distspc.deployment.profile.settings import Profile
+from distspc.deployment.profile.shape import worker_shape
 from distspc.errors import InputError
 
-COMMAND_S = 60.0
 BEFORE_THE_END_S = 120
 """Seconds before its walltime at which the driver is told to end: time to take its workers out of the queue."""
 
@@ -64,13 +63,13 @@ def _configured(profile: Profile) -> Any:
 
     from distspc.deployment.batch.job_classes import cluster_class
 
-    cluster_class(queue_section(profile.kind) or "")  # its import sets Dask's defaults: before the profile does
+    cluster_class(profile.queue)  # its import sets Dask's defaults: before the profile does
     return dask.config.set(flatten(dask_config(profile)))
 
 
 def _queue_profile(profile: str | Path | Profile, overrides: Sequence[str]) -> Profile:
     loaded = load_profile(profile, overrides)
-    if queue_section(loaded.kind) is None:
+    if not loaded.submits_jobs:
         raise InputError(
             f"profile {loaded.name} is of kind {loaded.kind} and submits no jobs; "
             "take one for a batch queue, such as slurm-cpu (`distspc profiles` lists them)"
@@ -120,22 +119,23 @@ def submit_driver(
     options = [*(part for override in overrides for part in ("--set", override)), *arguments]
     script = driver_script(path, loaded, name=name, log_directory=logs, arguments=options)
     logs.mkdir(parents=True, exist_ok=True)
-    job_id = _submit(script, queue_section(loaded.kind) or "")
+    job_id = _submit(script, loaded.queue)
     return SubmittedJob(job_id=job_id, log=_log_path(loaded, logs, name, job_id), script=script)
 
 
 def _log_path(profile: Profile, logs: Path, name: str, job_id: str) -> Path:
-    return logs / f"{name}-{job_id}.out" if queue_section(profile.kind) == "slurm" else logs
+    log_name = profile.queue.log_name
+    return logs / log_name.format(name=name, job_id=job_id) if log_name else logs
 
 
-def _submit(script: str, queue: str) -> str:
+def _submit(script: str, queue: Queue) -> str:
     from distspc.deployment.batch.job_classes import job_class
 
-    command = SUBMIT_COMMANDS[queue]
+    command = queue.submit_command
     with tempfile.NamedTemporaryFile("w", prefix="distspc-", suffix=".sh") as file:
         file.write(script)
         file.flush()
-        line = f"{command} {shlex.quote(file.name)}" if queue != "lsf" else f"{command} < {shlex.quote(file.name)}"
+        line = f"{command} {'< ' if queue.script_from_stdin else ''}{shlex.quote(file.name)}"
         try:
             answer = subprocess.run(
                 ["sh", "-c", line],
@@ -163,10 +163,9 @@ def driver_script(
     """Text of the job that runs a study: for `slurm-runner` scheduler and workers too, else only the study."""
     from distspc.deployment.batch.job_classes import job_class
 
-    queue = queue_section(profile.kind) or ""
     existed = log_directory.exists()
     with _configured(profile):
-        job = job_class(queue)("<scheduler>", **_keywords(profile, queue, name=name, log_directory=log_directory))
+        job = job_class(profile.queue)("<scheduler>", **_keywords(profile, name=name, log_directory=log_directory))
     if not existed:
         log_directory.rmdir()
     runner = profile.kind == "slurm-runner"
@@ -175,8 +174,8 @@ def driver_script(
         job.shebang,
         "",
         job.job_header,
-        thread_exports(profile.shape[1] if runner else profile.settings.driver.cores),
-        *(profile.queue.get("job-script-prologue") or []),
+        thread_exports(worker_shape(profile).cores if runner else profile.settings.driver.cores),
+        *profile.job.job_script_prologue,
         # exec: the signal before the walltime reaches Python, not a shell that waits for it.
         f"exec {shlex.join(command(study, profile, log_directory, arguments))}",
     ]
@@ -196,7 +195,7 @@ def _runner_command(study: str | Path, profile: Profile, logs: Path, arguments: 
     chosen = [part for override in _overrides(arguments) for part in ("--set", override)]
     served = [sys.executable, "-m", "distspc.deployment.launch", "--profile", place, *chosen, "--logs", str(logs)]
     # Newer versions of srun do not take the job's own value.
-    return ["srun", f"--cpus-per-task={profile.shape[1]}", *served, "--", "run", str(study), *plain]
+    return ["srun", f"--cpus-per-task={worker_shape(profile).cores}", *served, "--", "run", str(study), *plain]
 
 
 def _overrides(arguments: Sequence[str]) -> list[str]:
@@ -207,10 +206,10 @@ def _distspc() -> list[str]:
     return [sys.executable, "-c", "from distspc.cli.app import main; main()"]
 
 
-def _keywords(profile: Profile, queue: str, *, name: str, log_directory: Path) -> dict[str, Any]:
-    driver = profile.settings.driver
-    runner = profile.kind == "slurm-runner"
-    nbytes = memory_nbytes(driver.memory)
+def _keywords(profile: Profile, *, name: str, log_directory: Path) -> dict[str, Any]:
+    driver, job, queue = profile.settings.driver, profile.job, profile.queue
+    nbytes = driver.memory.nbytes
+    walltime = driver.walltime or (job.walltime.text if job.walltime else None)
     keywords: dict[str, Any] = {
         "name": name,
         "cores": driver.cores,
@@ -218,38 +217,38 @@ def _keywords(profile: Profile, queue: str, *, name: str, log_directory: Path) -
         "processes": 1,
         "job_name": job_name(name),
         "log_directory": str(log_directory),
-        "walltime": driver.walltime or profile.queue.get("walltime"),
+        "walltime": walltime,
         "job_extra_directives": list(driver.directives),
-        "job_directives_skip": list(profile.queue.get("job-directives-skip") or []),
+        "job_directives_skip": list(job.job_directives_skip),
         "job_script_prologue": [],
     }
-    if queue == "slurm":
-        keywords |= _slurm_keywords(profile, keywords, nbytes, runner=runner)
-    elif queue == "pbs":
-        keywords["resource_spec"] = f"select=1:ncpus={driver.cores}:mem={nbytes // 2**20}mb"
-    elif queue == "sge":
-        keywords["resource_spec"] = f"h_vmem={nbytes // 2**20 // driver.cores}M"
-    elif queue == "lsf":
-        keywords |= {"ncpus": driver.cores, "mem": nbytes}
+    if profile.kind == "slurm-runner":
+        return keywords | _runner_keywords(profile)
+    keywords |= driver_memory_keywords(queue, driver.cores, nbytes)
+    keywords["job_extra_directives"][:0] = _warning(queue, to="B:")
+    keywords["job_directives_skip"][:0] = _one_log(queue)
     return keywords
 
 
-def _slurm_keywords(profile: Profile, keywords: dict[str, Any], nbytes: int, *, runner: bool) -> dict[str, Any]:
-    signal = "TERM" if runner else "B:TERM"
-    extra = [f"--signal={signal}@{BEFORE_THE_END_S}"]
-    skip = ["#SBATCH -e"]  # one log for both
-    if runner:
-        n_workers, cores, worker_nbytes = profile.shape
-        extra += [f"--ntasks={n_workers + 2}", f"--mem-per-cpu={-(-job_memory_mib(worker_nbytes) // cores)}M"]
-        extra += list(profile.queue.get("job-extra-directives") or [])
-        skip += ["#SBATCH -n ", "--mem="]
-        return {
-            "cores": cores,
-            "job_extra_directives": extra + keywords["job_extra_directives"],
-            "job_directives_skip": skip + keywords["job_directives_skip"],
-        }
+def _warning(queue: Queue, *, to: str) -> list[str]:
+    return [queue.warning_option.format(to=to, seconds=BEFORE_THE_END_S)] if queue.warning_option else []
+
+
+def _one_log(queue: Queue) -> list[str]:
+    return [queue.error_log] if queue.error_log else []
+
+
+def _runner_keywords(profile: Profile) -> dict[str, Any]:
+    """Keywords of the job that holds scheduler, client and workers: a task of the workers' size for each."""
+    shape, job = worker_shape(profile), profile.job
     return {
-        "job_mem": f"{nbytes // 2**20}M",
-        "job_extra_directives": extra + keywords["job_extra_directives"],
-        "job_directives_skip": skip + keywords["job_directives_skip"],
+        "cores": shape.cores,
+        "job_extra_directives": [
+            *_warning(profile.queue, to=""),
+            f"--ntasks={shape.n_workers + 2}",
+            f"--mem-per-cpu={-(-job_memory_mib(shape.memory_nbytes) // shape.cores)}M",
+            *job.job_extra_directives,
+            *profile.settings.driver.directives,
+        ],
+        "job_directives_skip": [*_one_log(profile.queue), "#SBATCH -n ", "--mem=", *job.job_directives_skip],
     }

@@ -12,7 +12,7 @@ from distspc.deployment import tls
 from distspc.deployment.batch.jobs import job_keywords, job_name
 from distspc.deployment.batch.slurm import clean_environment
 from distspc.deployment.dashboard import free_dashboard
-from distspc.deployment.profile.queues import queue_section
+from distspc.deployment.profile.queues import Queue
 from distspc.deployment.profile.settings import Profile
 from distspc.deployment.shutdown import preserve_signal_handlers
 
@@ -62,8 +62,8 @@ def submission_error(error: Exception) -> str:
     return " ".join(said.split()) or text
 
 
-def job_class(kind: str, record: JobHistory | None = None) -> Any:
-    """dask-jobqueue's job class for a kind, with its shortcomings made good.
+def job_class(queue: Queue, record: JobHistory | None = None) -> Any:
+    """dask-jobqueue's job class for a queue, with its shortcomings made good.
 
     Jobs are submitted from an environment without the surrounding allocation's variables and in a session of
     their own (Ctrl-C must not hit a submission half-way), a refusal is kept in the queue's own words, and a
@@ -71,7 +71,7 @@ def job_class(kind: str, record: JobHistory | None = None) -> Any:
     """
     from distributed.core import Status
 
-    base: Any = cluster_class(kind).job_cls
+    base: Any = cluster_class(queue).job_cls
     notes = record if record is not None else JobHistory()
 
     class KeptJob(base):
@@ -109,13 +109,12 @@ def job_class(kind: str, record: JobHistory | None = None) -> Any:
     return KeptJob
 
 
-def cluster_class(kind: str) -> Any:
-    """dask-jobqueue's cluster class for a kind of queue."""
+def cluster_class(queue: Queue) -> Any:
+    """dask-jobqueue's cluster class for a queue."""
     # Importing dask_jobqueue makes Ctrl-C a silent exit of the process.
     with preserve_signal_handlers():
         import dask_jobqueue
-    names = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster", "sge": "SGECluster"}
-    return getattr(dask_jobqueue, names[kind])
+    return getattr(dask_jobqueue, queue.cluster_class)
 
 
 def make_cluster(profile: Profile, record: JobHistory, *, name: str, log_directory: Path, security: Any) -> Any:
@@ -123,13 +122,12 @@ def make_cluster(profile: Profile, record: JobHistory, *, name: str, log_directo
 
     The configuration of the profile must be set in Dask already.
     """
-    settings = profile.settings
-    options = dict(profile.queue.get("scheduler-options") or {})
-    return cluster_class(profile.kind)(
-        job_cls=job_class(profile.kind, record),
+    dashboard = free_dashboard(profile.settings.dashboard_address)
+    return cluster_class(profile.queue)(
+        job_cls=job_class(profile.queue, record),
         name=job_name(name),
         security=security,
-        scheduler_options={"dashboard_address": free_dashboard(settings.dashboard_address), **options},
+        scheduler_options={"dashboard_address": dashboard, **profile.job.scheduler_options},
         silence_logs=logging.ERROR,
         **job_keywords(profile, name=name, log_directory=log_directory),
     )
@@ -145,9 +143,8 @@ def script_text(
 ) -> str:
     """Text of the script that would be submitted for one worker; what is only known then stands in <>."""
     scheme = "tls" if profile.tls else "tcp"
-    kind = queue_section(profile.kind) or ""
     existed = log_directory.exists()
-    job = job_class(kind)(
+    job = job_class(profile.queue)(
         address or f"{scheme}://<scheduler>:<port>",
         name=f"{job_name(name)}-<number>",
         protocol=f"{scheme}://" if profile.tls else None,

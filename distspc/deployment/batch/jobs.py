@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distspc.deployment.profile.quantities import seconds
-from distspc.deployment.profile.queues import memory_keyword, queue_section, walltime_reader
+from distspc.deployment.profile.queues import worker_memory_keywords
 from distspc.deployment.profile.settings import Profile
-from distspc.deployment.profile.shape import worker_environment
+from distspc.deployment.profile.shape import worker_environment, worker_shape
 from distspc.errors import InputError
 
-TOLD_TO_WORKERS = ("worker", "comm")
+WORKER_SECTIONS = ("worker", "comm")
 """Sections of `distributed` that a worker in a job has to be told; the others are for the scheduler."""
 _UNSAFE = re.compile(r"[^\w./+,:@=-]")
 
@@ -52,17 +51,17 @@ def checked_folder(path: Path) -> Path:
 
 def lifetime(profile: Profile) -> Lifetime | None:
     """When a worker hands over: before the walltime even with the stagger; None where there is no limit."""
-    wanted, wall = profile.settings.lifetime, profile.queue.get("walltime")
-    limit = walltime_reader(profile.kind)(wall) if wall else None
-    if wanted == "auto" and limit is not None:
+    asked, walltime = profile.settings.lifetime, profile.job.walltime
+    limit = walltime.seconds if walltime else None
+    if asked == "auto" and limit is not None:
         margin = max(1, min(max(120, limit // 20), limit // 2))
         return Lifetime(age=limit - margin, stagger=margin // 2)
-    if wanted in (None, "auto"):
+    if asked is None or asked == "auto":
         return None
-    age = seconds(wanted)
-    stagger = min(age, max(0, limit - age) if limit else age) // 2 if limit else age // 20
+    age = asked.seconds
+    stagger = min(age, max(0, limit - age)) // 2 if limit else age // 20
     if limit is not None and age >= limit:
-        raise InputError(f"`lifetime` ({wanted}) must be less than the walltime ({wall}) of the job")
+        raise InputError(f"`lifetime` ({asked}) must be less than the walltime ({walltime}) of the job")
     return Lifetime(age=age, stagger=stagger)
 
 
@@ -75,17 +74,17 @@ def worker_arguments(profile: Profile) -> list[str]:
     hand_over = lifetime(profile)
     if hand_over is not None:
         arguments += ["--lifetime", f"{hand_over.age}s", "--lifetime-stagger", f"{hand_over.stagger}s"]
-    return arguments + list(profile.queue.get("worker-extra-args") or [])
+    return arguments + list(profile.job.worker_extra_args)
 
 
 def prologue(profile: Profile) -> list[str]:
     """Shell lines before the worker: an orderly end on SIGTERM, Dask's configuration, the profile's own lines."""
-    cores = profile.shape[1]
+    cores = worker_shape(profile).cores
     environment = {**_inherited_environment(), **worker_environment(cores)}
-    told = {"distributed.nanny.pre-spawn-environ": environment} | _told(profile)
-    exports = [f"export {_variable(key)}={shlex.quote(_value(value))}" for key, value in told.items()]
+    settings = {"distributed.nanny.pre-spawn-environ": environment} | _worker_config(profile)
+    exports = [f"export {_variable(key)}={shlex.quote(_value(value))}" for key, value in settings.items()]
     # Without a handler of its own bash dies of scancel's SIGTERM at once, and the worker with it.
-    return ["trap : TERM", thread_exports(cores), *exports, *(profile.queue.get("job-script-prologue") or [])]
+    return ["trap : TERM", thread_exports(cores), *exports, *profile.job.job_script_prologue]
 
 
 def thread_exports(cores: int) -> str:
@@ -100,11 +99,11 @@ def _inherited_environment() -> dict[str, str]:
     return {str(k): str(v) for k, v in dask.config.get("distributed.nanny.pre-spawn-environ").items()}
 
 
-def _told(profile: Profile) -> dict[str, Any]:
+def _worker_config(profile: Profile) -> dict[str, Any]:
     from distspc.deployment.profile.dask_config import canonical, flatten
 
     section = canonical(profile.config.get("distributed") or {})
-    return flatten({key: section[key] for key in TOLD_TO_WORKERS if key in section}, "distributed.")
+    return flatten({key: section[key] for key in WORKER_SECTIONS if key in section}, "distributed.")
 
 
 def _variable(key: str) -> str:
@@ -118,15 +117,15 @@ def _value(value: Any) -> str:
 
 def job_keywords(profile: Profile, *, name: str, log_directory: Path) -> dict[str, Any]:
     """Keywords for the job class of dask-jobqueue that reads this profile's section."""
-    queue = profile.queue
-    _, cores, nbytes = profile.shape
+    shape = worker_shape(profile)
+    own = profile.job.given_memory(profile.queue)
     return {
-        "cores": cores,
-        "memory": f"{nbytes // 2**20} MiB",
+        "cores": shape.cores,
+        "memory": f"{shape.memory_nbytes // 2**20} MiB",
         "processes": 1,
         "job_name": job_name(name),
         "log_directory": str(checked_folder(log_directory)),
         "worker_extra_args": worker_arguments(profile),
         "job_script_prologue": prologue(profile),
-        **memory_keyword(queue_section(profile.kind) or "", queue, cores, nbytes),
+        **({} if own else worker_memory_keywords(profile.queue, shape.cores, shape.memory_nbytes)),
     }

@@ -13,7 +13,6 @@ import logging
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -22,7 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distspc.deployment import tls
+from distspc.deployment.batch.slurm import queued_jobs
 from distspc.deployment.profile.settings import Profile
+from distspc.deployment.profile.shape import worker_shape
 from distspc.deployment.shutdown import preserve_signal_handlers
 from distspc.errors import InputError, WorkerError
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RENDEZVOUS_TIMEOUT_S = 120.0
-COMMAND_S = 60.0
 
 
 @contextmanager
@@ -54,10 +54,11 @@ def runner_client(profile: Profile, *, log_directory: Path) -> Iterator[Client]:
     runner = _runner(profile, folder, security)
     try:
         with Client(scheduler_file=str(folder / "scheduler.json"), security=security) as client:
-            n_workers, timeout = profile.n_workers, profile.settings.timeouts.start or RENDEZVOUS_TIMEOUT_S
+            timeout = profile.settings.timeouts.start or RENDEZVOUS_TIMEOUT_S
             try:
                 client.wait_for_workers(1, timeout=timeout)
             except TimeoutError:
+                n_workers = worker_shape(profile).n_workers
                 raise WorkerError(
                     f"none of {n_workers} workers was there within {timeout:g} s; see {folder.parent}"
                 ) from None
@@ -93,13 +94,8 @@ def remove_stale_rendezvous(log_directory: Path) -> None:
     left = list(log_directory.glob(".runner-*.*"))
     if not left:
         return
-    command = ["squeue", "--noheader", "--user", str(os.getuid()), "--format", "%A"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return
-    if answer.returncode == 0:
-        queued = set(answer.stdout.split())
+    queued = queued_jobs()
+    if queued is not None:
         for folder in left:
             if folder.name.split("-")[1].split(".")[0] not in queued:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -139,7 +135,7 @@ def _runner(profile: Profile, folder: Path, security: Any) -> Any:
         # A task that has served its time ends itself by this signal.
         signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     common = {"security": security, "protocol": "tls://" if security else "tcp://"}
-    common["interface"] = profile.queue.get("interface")
+    common["interface"] = profile.job.interface
     return Runner(
         scheduler_file=str(folder / "scheduler.json"),
         scheduler_options={**common, "dashboard_address": profile.settings.dashboard_address},
@@ -147,7 +143,7 @@ def _runner(profile: Profile, folder: Path, security: Any) -> Any:
         worker_options={
             **common,
             "nthreads": 1,
-            "memory_limit": profile.shape[2],
+            "memory_limit": worker_shape(profile).memory_nbytes,
             "resources": profile.settings.resources or None,
             "dashboard": False,
             "dashboard_address": "127.0.0.1:0",

@@ -6,17 +6,17 @@ import os
 import subprocess
 from collections.abc import Iterable
 
+from distspc.deployment.profile.queues import QUEUES
+
 COMMAND_S = 60.0
-"""Seconds that a command of SLURM may take."""
+"""Seconds that a command of a queue may take."""
 
 
 def clean_environment() -> dict[str, str]:
     """The environment to submit from: without what an allocation around this process says of itself."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("SLURM_", "SLURMD_", "PBS_", "LSB_")) or name == "SLURM_CONF" or name == "PBS_CONF_FILE"
-    }
+    prefixes = tuple(prefix for queue in QUEUES.values() for prefix in queue.variables)
+    kept = {name for queue in QUEUES.values() for name in queue.kept_variables}
+    return {name: value for name, value in os.environ.items() if name in kept or not name.startswith(prefixes)}
 
 
 def sbatch_error(script: str) -> str | None:
@@ -38,18 +38,31 @@ def sbatch_error(script: str) -> str | None:
     )
 
 
-def run_squeue(fmt: str, job_ids: Iterable[str]) -> list[str]:
-    """Lines of squeue about some jobs; none where it does not answer."""
+def run_squeue(line_format: str = "%A") -> list[str] | None:
+    """Lines of squeue about this user's jobs, from pending to completing; None where it does not answer."""
     try:
         answer = subprocess.run(
-            ["squeue", "--noheader", "--user", str(os.getuid()), "--format", fmt],
-            capture_output=True,
+            ["squeue", "--noheader", "--user", str(os.getuid()), "--format", line_format],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
             timeout=COMMAND_S,
             env=clean_environment(),
+            start_new_session=True,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return []
+        return None
+    return answer.stdout.splitlines() if answer.returncode == 0 else None
+
+
+def queued_jobs() -> set[str] | None:
+    """Ids of this user's jobs that SLURM holds; None where it does not answer."""
+    lines = run_squeue()
+    return None if lines is None else {line.strip() for line in lines}
+
+
+def queue_lines(job_ids: Iterable[str], line_format: str = "%A") -> list[str]:
+    """Lines of squeue about some jobs, each begun by the job's id; none where it does not answer."""
     ours = set(job_ids)
-    return [line for line in answer.stdout.splitlines() if line.split()[:1] and line.split()[0] in ours]
+    return [line for line in run_squeue(line_format) or [] if line.split()[:1] and line.split()[0] in ours]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from distspc.deployment.batch.job_classes import JobHistory
-from distspc.deployment.batch.slurm import clean_environment
+from distspc.deployment.batch.slurm import queued_jobs
 from distspc.deployment.failures import last_log_error
 
 logger = logging.getLogger(__name__)
@@ -55,7 +54,7 @@ class Watch:
                 logger.warning("the watch over the queue failed; it goes on", exc_info=True)
 
     async def _look(self) -> None:
-        queued = await queued_jobs()
+        queued = await asyncio.to_thread(queued_jobs)
         connected = {str(worker.name) for worker in self.cluster.scheduler.workers.values()}
         if connected:
             self.record.vanished.clear()
@@ -102,19 +101,3 @@ def _gone(job: Any, queued: set[str] | None) -> bool:
     if job.refused:
         return True
     return queued is not None and job.job_id is not None and job.job_id not in queued
-
-
-async def queued_jobs() -> set[str] | None:
-    """Ids of this user's jobs that SLURM holds, pending to completing; None where it cannot be asked now."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *("squeue", "--noheader", "--user", str(os.getuid()), "--format", "%A"),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=clean_environment(),
-            start_new_session=True,
-        )
-    except OSError:
-        return None
-    out, _ = await process.communicate()
-    return set(out.decode().split()) if process.returncode == 0 else None

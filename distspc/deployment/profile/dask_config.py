@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from distspc.deployment.profile.queues import queue_section
-from distspc.deployment.profile.shape import worker_environment
+from distspc.deployment.profile.shape import worker_environment, worker_shape
 
 if TYPE_CHECKING:
     from distspc.deployment.profile.settings import Profile
@@ -23,7 +22,7 @@ def dask_config(profile: Profile) -> dict[str, Any]:
 
     ours = {
         "distributed": {
-            "scheduler": {"allowed-failures": QUEUE_FAILURES if queue_section(profile.kind) else LOCAL_FAILURES},
+            "scheduler": {"allowed-failures": QUEUE_FAILURES if profile.submits_jobs else LOCAL_FAILURES},
             # Dask looks at every thread each 10 ms and ticks 50 times a second: 4 % of a machine of two cores.
             "admin": {"tick": {"interval": "500ms"}},
             "worker": {"multiprocessing-method": "spawn", "profile": {"interval": "100ms"}},
@@ -39,7 +38,7 @@ def _environment(profile: Profile) -> dict[str, str]:
     inherited = {str(k): str(v) for k, v in dask.config.get("distributed.nanny.pre-spawn-environ").items()}
     if profile.kind == "address":
         return inherited
-    return inherited | worker_environment(profile.shape[1])
+    return inherited | worker_environment(worker_shape(profile).cores)
 
 
 def canonical(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,37 +8,27 @@ path of a scheduler file are all profiles.
 from __future__ import annotations
 
 import copy
-import difflib
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from distspc.deployment.profile.checks import (
     SECTIONS,
-    driver_problems,
     queue_keys,
-    queue_problems,
     unknown_distributed,
+    unknown_jobqueue,
     unknown_sections,
+    walltime_problems,
 )
-from distspc.deployment.profile.queues import queue_section
-from distspc.deployment.profile.settings import (
-    ADDRESS,
-    Adapt,
-    Driver,
-    Kind,
-    Profile,
-    ProfileSettings,
-    Section,
-    Timeouts,
-)
+from distspc.deployment.profile.job_section import JobSection
+from distspc.deployment.profile.queues import queue_of
+from distspc.deployment.profile.settings import ADDRESS, Profile, ProfileSettings
 from distspc.errors import InputError
-from distspc.io.yaml_files import PlainLoader, read_yaml
-from distspc.messages import unknown_key
+from distspc.io.yaml_files import PlainLoader, explain_errors, read_yaml
+from distspc.messages import did_you_mean
 
 # ---------------------------------------------------------------- finding and reading
 
@@ -99,8 +89,7 @@ def _content(name: str) -> dict[str, Any]:
 
 def _no_profile(name: str) -> str:
     known = list_profiles()
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    hint = did_you_mean(name, known)
     return (
         f"there is no profile {name!r}; {hint}give one of {', '.join(known)}, the path of a .yaml file, "
         "the address of a scheduler (tcp://host:port, tls://host:port) or its scheduler file (.json)"
@@ -129,9 +118,9 @@ def _path(content: Mapping[str, Any], key: str) -> list[str]:
     kind = (content.get("distspc") or {}).get("kind")
     if parts[0] in SECTIONS:
         return parts
-    queue = queue_section(str(kind))
-    if queue and parts[0] not in _keys(ProfileSettings) and parts[0] in queue_keys(queue):
-        return ["jobqueue", queue, *parts]
+    queue = queue_of(str(kind))
+    if queue and parts[0] not in ProfileSettings.key_names() and parts[0] in queue_keys(queue):
+        return ["jobqueue", queue.name, *parts]
     return ["distspc", *parts]
 
 
@@ -140,43 +129,26 @@ def _path(content: Mapping[str, Any], key: str) -> list[str]:
 
 def _validate(name: str, content: Mapping[str, Any]) -> Profile:
     problems = list(unknown_sections(content))
-    settings = None
+    settings = job = None
     try:
         settings = ProfileSettings.model_validate(content.get("distspc") or {})
     except ValidationError as error:
-        problems += _explain(error)
+        problems += explain_errors(error, ProfileSettings, prefix="distspc")
     config = {key: value for key, value in content.items() if key != "distspc"}
     problems += unknown_distributed(config.get("distributed") or {})
-    problems += queue_problems(config.get("jobqueue") or {}, settings.kind if settings else None)
-    problems += driver_problems(settings.driver.walltime, settings.kind) if settings else []
+    problems += unknown_jobqueue(config.get("jobqueue") or {})
+    queue = queue_of(settings.kind) if settings else None
+    if settings and queue:
+        section = _mapping(_mapping(config.get("jobqueue")).get(queue.name))
+        try:
+            job = JobSection.model_validate(section, context={"queue": queue})
+        except ValidationError as error:
+            problems += explain_errors(error, JobSection, prefix=f"jobqueue.{queue.name}")
+        problems += walltime_problems(settings.driver.walltime, queue)
     if problems or settings is None:
         raise InputError(f"profile {name}:\n" + "\n".join(f"  {line}" for line in problems))
-    return Profile(name=name, settings=settings, config=config)
+    return Profile(name=name, settings=settings, config=config, job_section=job)
 
 
-def _explain(error: ValidationError) -> Iterator[str]:
-    for item in error.errors(include_url=False):
-        loc = [str(part) for part in item["loc"] if not re.search(r"literal|constrained|function", str(part))]
-        key = ".".join(["distspc", *loc])
-        if item["type"] == "extra_forbidden":
-            yield unknown_key(key, _keys(_section_at(loc[:-1])))
-        elif item["type"] == "missing":
-            yield f"{key}: this key is missing{_choices(loc)}"
-        elif item["type"] == "value_error":
-            seen = f"{item['input']!r} is not possible; " if loc and not isinstance(item["input"], dict) else ""
-            yield f"{key}: {seen}{item['ctx']['error']}"
-        else:
-            yield f"{key}: {item['input']!r} is not possible; {re.sub('^Input should', 'it should', item['msg'])}"
-
-
-def _choices(loc: Sequence[str]) -> str:
-    return f"; it is one of {', '.join(get_args(Kind))}" if loc == ["kind"] else ""
-
-
-def _section_at(loc: Sequence[str]) -> type[Section]:
-    sections: dict[str, type[Section]] = {"adapt": Adapt, "timeouts": Timeouts, "driver": Driver}
-    return sections.get(loc[0], ProfileSettings) if loc else ProfileSettings
-
-
-def _keys(section: type[Section]) -> list[str]:
-    return [name.replace("_", "-") for name in section.model_fields]
+def _mapping(value: Any) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else {}

@@ -6,33 +6,21 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, model_validator
 
-from distspc.deployment.profile.checks import plausible_memory
-from distspc.deployment.profile.quantities import memory_nbytes, seconds
-from distspc.deployment.profile.queues import queue_section
+from distspc.deployment.profile.job_section import JobSection
+from distspc.deployment.profile.quantities import Duration, Memory
+from distspc.deployment.profile.queues import Queue, queue_of
+from distspc.io.yaml_files import Section
 
 Kind = Literal["local", "slurm", "pbs", "lsf", "sge", "slurm-runner", "address"]
 ADDRESS = re.compile(r"^(tcp|tls|ws|wss|ucx|inproc)://.+")
 
 
-def _duration(value: str) -> str:
-    seconds(value)
-    return value
-
-
-Memory = Annotated[str, AfterValidator(plausible_memory)]
-Duration = Annotated[str, AfterValidator(_duration)]
+MemoryText = Annotated[Memory, PlainValidator(Memory.parse), PlainSerializer(str)]
+DurationText = Annotated[Duration, PlainValidator(Duration.parse), PlainSerializer(str)]
 Count = Annotated[int, Field(strict=True, ge=1, le=100_000)]
 Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
-
-
-class Section(BaseModel):
-    """A section of a profile: keys with hyphens, nothing unknown, nothing changed later."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, alias_generator=lambda name: name.replace("_", "-")
-    )
 
 
 class Adapt(Section):
@@ -60,7 +48,7 @@ class Driver(Section):
     """What the job that runs the study itself asks for (`distspc submit`)."""
 
     cores: Count = 1
-    memory: Memory = "4 GiB"
+    memory: MemoryText = Memory.parse("4 GiB")
     walltime: str | None = None
     directives: tuple[str, ...] = ()
 
@@ -71,7 +59,7 @@ class ProfileSettings(Section):
     kind: Kind
     workers: Count | Literal["auto"] = "auto"
     cores_per_worker: Count | Literal["auto"] = "auto"
-    memory_per_worker: Memory | Literal["auto"] = "auto"
+    memory_per_worker: MemoryText | Literal["auto"] = "auto"
     processes: bool = Field(default=True, strict=True)
     adapt: Adapt | None = None
     resources: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
@@ -80,18 +68,18 @@ class ProfileSettings(Section):
     address: str | None = Field(default=None, pattern=ADDRESS.pattern)
     scheduler_file: Path | None = None
     log_directory: Path | None = None
-    lifetime: Duration | Literal["auto"] | None = "auto"
+    lifetime: DurationText | Literal["auto"] | None = "auto"
     timeouts: Timeouts = Timeouts()
     driver: Driver = Driver()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        queue = queue_section(self.kind)
+        queue = queue_of(self.kind)
         if queue:
             for key, home in (("cores_per_worker", "cores"), ("memory_per_worker", "memory")):
                 if getattr(self, key) != "auto":
                     name = key.replace("_", "-")
-                    raise ValueError(f"`{name}` goes with kind local; here set `jobqueue.{queue}.{home}`")
+                    raise ValueError(f"`{name}` goes with kind local; here set `jobqueue.{queue.name}.{home}`")
             if self.workers == "auto":
                 raise ValueError("`workers`: say how many jobs to keep in the queue, such as 4")
         if (self.kind == "address") != (self.address is not None or self.scheduler_file is not None):
@@ -110,6 +98,8 @@ class Profile(BaseModel):
         Its section `distspc`.
     config
         All its other sections, as Dask's configuration wants them.
+    job_section
+        The section of `jobqueue` that this kind reads; None for kinds that submit no jobs.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -117,6 +107,7 @@ class Profile(BaseModel):
     name: str
     settings: ProfileSettings
     config: dict[str, Any]
+    job_section: JobSection | None = None
 
     @property
     def kind(self) -> Kind:
@@ -124,26 +115,39 @@ class Profile(BaseModel):
         return self.settings.kind
 
     @property
-    def queue(self) -> dict[str, Any]:
-        """The section of `jobqueue` that this kind reads; empty for others."""
-        return dict(self.config.get("jobqueue", {}).get(queue_section(self.kind)) or {})
+    def submits_jobs(self) -> bool:
+        """Whether its workers are jobs of a batch queue."""
+        return queue_of(self.kind) is not None
+
+    @property
+    def queue(self) -> Queue:
+        """The batch queue.
+
+        Raises
+        ------
+        ValueError
+            If this kind submits no jobs.
+        """
+        queue = queue_of(self.kind)
+        if queue is None:
+            raise ValueError(f"kind {self.kind} submits no jobs")
+        return queue
+
+    @property
+    def job(self) -> JobSection:
+        """What a job asks for.
+
+        Raises
+        ------
+        ValueError
+            If this kind submits no jobs.
+        """
+        if self.job_section is None:
+            raise ValueError(f"kind {self.kind} submits no jobs")
+        return self.job_section
 
     @property
     def tls(self) -> bool:
         """Whether scheduler and workers talk TLS with certificates made for the run."""
-        wanted = self.settings.security
-        return wanted == "tls" or (wanted == "auto" and self.kind not in ("local", "address"))
-
-    @property
-    def n_workers(self) -> int:
-        """Workers (a process each; for queues a job each)."""
-        return self.shape[0]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Number of workers, cores of each, memory of each in bytes; what is `auto` follows this machine."""
-        if queue_section(self.kind):
-            return int(self.settings.workers), int(self.queue["cores"]), memory_nbytes(self.queue["memory"])
-        from distspc.deployment.profile.shape import local_shape
-
-        return local_shape(self.settings)
+        security = self.settings.security
+        return security == "tls" or (security == "auto" and self.kind not in ("local", "address"))

@@ -1,4 +1,4 @@
-"""What this machine has, and how a local cluster divides it."""
+"""How many workers a profile has and what each of them has; how a local cluster divides this machine."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import logging
 import os
 import shutil
 import subprocess
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from distspc.deployment.profile.quantities import memory_nbytes
 from distspc.errors import InputError
 from distspc.messages import format_nbytes
 
 if TYPE_CHECKING:
-    from distspc.deployment.profile.settings import ProfileSettings
+    from distspc.deployment.profile.settings import Profile, ProfileSettings
 
 
 logger = logging.getLogger(__name__)
 
-LEAST_WORKER_NBYTES = 3 * 2**30
+MIN_WORKER_NBYTES = 3 * 2**30
 """Fewer workers rather than less memory for each: extraction of all layers of VGG-16 does not fit into 2 GiB."""
 
 THREAD_VARIABLES = (
@@ -35,6 +35,15 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_"
 """Dask has workers give memory back from 64 KiB on, which also stops glibc from learning that arrays of some MB come
 and go: each would be new pages that the system clears first. Measured on distance tiles: reading 1.6, sieving 2.5,
 rescoring 3.8 times as slow; writing activations took 8 ms more an image."""
+
+
+@dataclass(frozen=True)
+class WorkerShape:
+    """Number of workers, cores of each, memory of each in bytes."""
+
+    n_workers: int
+    cores: int
+    memory_nbytes: int
 
 
 def worker_environment(cores: int) -> dict[str, str]:
@@ -66,31 +75,37 @@ def gpu_ids() -> list[str]:
     return [str(i) for i in range(len(lines))] if found.returncode == 0 else []
 
 
-def local_shape(settings: ProfileSettings) -> tuple[int, int, int]:
-    """Number of workers, cores and bytes of memory of each, for a cluster on this machine.
+def worker_shape(profile: Profile) -> WorkerShape:
+    """Workers of a profile, and the cores and memory of each.
+
+    What a local profile leaves at ``auto`` follows this machine; for a profile of GPUs nvidia-smi is asked.
 
     Raises
     ------
     InputError
-        If the workers together need more memory than the machine has, or a GPU is asked for and there is none.
+        If local workers together need more memory than the machine has, or a GPU is asked for and there is none.
     """
+    if profile.submits_jobs:
+        return WorkerShape(int(profile.settings.workers), profile.job.cores, profile.job.memory.nbytes)
+    return _local_shape(profile.settings)
+
+
+def _local_shape(settings: ProfileSettings) -> WorkerShape:
     from dask.system import CPU_COUNT
     from distributed.system import MEMORY_LIMIT
 
-    wanted, asked = settings.workers, settings.cores_per_worker
-    workers = _auto_workers(settings, CPU_COUNT, MEMORY_LIMIT) if wanted == "auto" else wanted
-    cores = max(1, CPU_COUNT // workers) if asked == "auto" else asked
-    share = MEMORY_LIMIT // workers
-    memory = share if settings.memory_per_worker == "auto" else memory_nbytes(settings.memory_per_worker)
-    if memory * workers > MEMORY_LIMIT:
+    n_workers = _auto_workers(settings, CPU_COUNT, MEMORY_LIMIT) if settings.workers == "auto" else settings.workers
+    cores = max(1, CPU_COUNT // n_workers) if settings.cores_per_worker == "auto" else settings.cores_per_worker
+    memory = settings.memory_per_worker
+    nbytes = MEMORY_LIMIT // n_workers if memory == "auto" else memory.nbytes
+    if nbytes * n_workers > MEMORY_LIMIT:
         raise InputError(
-            f"{workers} workers with memory-per-worker {settings.memory_per_worker} need "
-            f"{format_nbytes(memory * workers)}; this machine has {format_nbytes(MEMORY_LIMIT)}: lower `workers` or "
-            "`memory-per-worker`"
+            f"{n_workers} workers with memory-per-worker {memory} need {format_nbytes(nbytes * n_workers)}; "
+            f"this machine has {format_nbytes(MEMORY_LIMIT)}: lower `workers` or `memory-per-worker`"
         )
-    if workers * cores > CPU_COUNT:
-        logger.warning("%d workers x %d cores on a machine with %d", workers, cores, CPU_COUNT)
-    return workers, cores, memory
+    if n_workers * cores > CPU_COUNT:
+        logger.warning("%d workers x %d cores on a machine with %d", n_workers, cores, CPU_COUNT)
+    return WorkerShape(n_workers, cores, nbytes)
 
 
 def _auto_workers(settings: ProfileSettings, n_cores: int, nbytes: int) -> int:
@@ -100,5 +115,5 @@ def _auto_workers(settings: ProfileSettings, n_cores: int, nbytes: int) -> int:
             raise InputError("no GPU found on this machine (nvidia-smi lists none); use --profile local")
         return n_gpus
     cores = 1 if settings.cores_per_worker == "auto" else settings.cores_per_worker
-    least = LEAST_WORKER_NBYTES if settings.memory_per_worker == "auto" else memory_nbytes(settings.memory_per_worker)
-    return max(1, min(n_cores // cores, nbytes // least))
+    memory = settings.memory_per_worker
+    return max(1, min(n_cores // cores, nbytes // (MIN_WORKER_NBYTES if memory == "auto" else memory.nbytes)))
