@@ -36,8 +36,8 @@ def existing_client(profile: Profile) -> Iterator[Client]:
     try:
         client = _connect(profile, where)
     except (OSError, TimeoutError, ValueError, RuntimeError, TypeError) as error:
-        said = " ".join(str(error).split())
-        raise InputError(f"no scheduler answers at {where}: {said}{_hint(where)}") from None
+        message = " ".join(str(error).split())
+        raise InputError(f"no scheduler answers at {where}: {message}{_hint(where)}") from None
     timeout = settings.timeouts.start or START_S
     with _closed_in_silence(client):
         try:

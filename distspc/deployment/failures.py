@@ -74,8 +74,8 @@ def explain_failure(error: BaseException, client: Any = None, *, lines: Iterable
     if isinstance(error, DistspcError):
         return None
     logs = list(_texts(getattr(cluster, "distspc_logs", None), record.submitted if record else ()))
-    said = _explained(error, logs, lines)
-    return WorkerError(said) if said else None
+    sentence = _explained(error, logs, lines)
+    return WorkerError(sentence) if sentence else None
 
 
 def _explained(error: BaseException, logs: Sequence[tuple[Path, str]], lines: Iterable[str]) -> str | None:
@@ -107,7 +107,7 @@ def _why(logs: Sequence[tuple[Path, str]], lines: Iterable[str]) -> str:
             return f"{found[0]}{_at(path)}"
         if _MEMORY.search(text):
             return f"it ran out of memory; {MORE_MEMORY}{_at(path)}"
-    return f"it died without a word (a node lost, a crash, memory taken by others){_where(logs)}"
+    return f"it ended without an error message (a node lost, a crash, memory taken by others){_where(logs)}"
 
 
 def _at(path: Path | None) -> str:

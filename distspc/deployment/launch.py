@@ -27,11 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     parser.add_argument("--logs", type=Path, required=True)
     parser.add_argument("command", nargs=argparse.REMAINDER)
-    wanted = parser.parse_args(arguments)
-    profile = load_profile(wanted.profile, wanted.overrides)
-    with deploy(profile, log_directory=wanted.logs):
-        folder = rendezvous_folder(wanted.logs.expanduser().absolute())
-        command = [part for part in wanted.command if part != "--"]
+    options = parser.parse_args(arguments)
+    profile = load_profile(options.profile, options.overrides)
+    with deploy(profile, log_directory=options.logs):
+        folder = rendezvous_folder(options.logs.expanduser().absolute())
+        command = [part for part in options.command if part != "--"]
         code = "from distspc.cli import main; main()"
         return subprocess.run(
             [sys.executable, "-c", code, *command, "--profile", str(folder / "scheduler.json")],

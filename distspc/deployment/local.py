@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 START_S = 120.0
-KEEP_S = 1.0
+REPLACE_S = 1.0
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def replace_lost_workers(cluster: Any) -> Iterator[None]:
 
     ended = asyncio.Event()
 
-    async def keep() -> None:
+    async def replace() -> None:
         while not ended.is_set():
             for name, worker in list(cluster.workers.items()):
                 if worker.status in (Status.failed, Status.closed):
@@ -80,9 +80,9 @@ def replace_lost_workers(cluster: Any) -> Iterator[None]:
                 logger.info("starting a local worker in place of one that is gone")
                 cluster.scale(len(cluster.worker_spec))
             with suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), KEEP_S)
+                await asyncio.wait_for(ended.wait(), REPLACE_S)
 
-    cluster.loop.add_callback(keep)
+    cluster.loop.add_callback(replace)
     try:
         yield
     finally:

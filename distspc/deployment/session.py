@@ -71,8 +71,8 @@ def deploy(
         yield client
 
 
-def _log_directory(profile: Profile, given: str | Path | None) -> Path:
-    return Path(profile.settings.log_directory or given or "distspc-logs").expanduser().absolute()
+def _log_directory(profile: Profile, default: str | Path | None) -> Path:
+    return Path(profile.settings.log_directory or default or "distspc-logs").expanduser().absolute()
 
 
 @contextmanager

@@ -42,11 +42,11 @@ def defer_signals(what: str) -> Iterator[None]:
         return
     caught: list[int] = []
 
-    def note(signum: int, _: Any) -> None:
+    def defer(signum: int, _: Any) -> None:
         caught.append(signum)
-        logger.warning("%s; a moment, please", what)
+        logger.warning("%s; please wait", what)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, defer) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
@@ -86,7 +86,7 @@ def cluster_closed(cluster: Any, timeout_s: float) -> Iterator[None]:
     try:
         yield
     finally:
-        # Results are stored by now: a worker slow to unload TensorFlow may be ended by force without a word.
+        # Results are stored by now: a worker slow to unload TensorFlow may be ended by force without a message.
         nanny = logging.getLogger("distributed.nanny")
         level = nanny.level
         nanny.setLevel(logging.ERROR)

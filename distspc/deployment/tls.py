@@ -42,7 +42,7 @@ def remove_stale_certificates(parent: Path) -> None:
     from filelock import SoftFileLock, Timeout
 
     for owner in parent.glob(f".tls-*/{OWNER}"):
-        # The mark of a process that lives, or that runs on another machine, cannot be taken over.
+        # The lock of a process that lives, or that runs on another machine, cannot be taken over.
         with suppress(OSError, Timeout):
             if owner.parent.lstat().st_uid != os.getuid():
                 continue

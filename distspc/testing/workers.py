@@ -13,7 +13,7 @@ from distspc.errors import InputError
 
 
 def threads_in_use() -> dict[str, int]:
-    """Threads that BLAS and TensorFlow use in this process, and the number the worker was told."""
+    """Threads that BLAS and TensorFlow use in this process, and the number assigned to the worker."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(worker_threads())
@@ -22,16 +22,16 @@ def threads_in_use() -> dict[str, int]:
 
 
 def blas_threads() -> dict[str, int]:
-    """Threads that BLAS uses in this process, and the number the worker was told."""
+    """Threads that BLAS uses in this process, and the number assigned to the worker."""
     import numpy as np  # noqa: F401  (loads BLAS, so that threadpoolctl finds it)
     import threadpoolctl
 
     blas = {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
-    return {"blas": max(blas), "told": worker_threads(default=0)}
+    return {"blas": max(blas), "assigned": worker_threads(default=0)}
 
 
 def process_info(wait_s: float = 0.0) -> dict[str, Any]:
-    """Wait, then tell the job, process and GPUs that this task has run with."""
+    """Wait, then return the job, process and GPUs that this task has run with."""
     time.sleep(wait_s)
     return {
         "job": os.environ.get("SLURM_JOB_ID"),

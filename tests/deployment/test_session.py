@@ -332,7 +332,7 @@ def test_the_script_of_every_queue_makes_a_worker_with_the_cores_asked_for(
     changed += ['job-extra-directives=["-pe smp 2"]'] if queue == "sge" else []
     with deploy(queue, overrides=changed, log_directory=tmp_path / "logs") as client:
         assert client.scheduler.address.startswith("tls://127.0.0.1:")
-        assert list(client.run(blas_threads).values()) == [{"blas": 2, "told": 2}]
+        assert list(client.run(blas_threads).values()) == [{"blas": 2, "assigned": 2}]
         (one,) = client.run(process_info).values()
     until(lambda: not Path(f"/proc/{one['pid']}").exists())
     assert os.environ["OMP_NUM_THREADS"] == "7"
@@ -394,9 +394,9 @@ def test_local_cluster_listens_here_only_and_has_one_slot_a_worker(processes):
 
 def test_threads_inside_a_worker_are_its_cores():
     with deploy("local", overrides=["workers=2", "cores-per-worker=1"]) as client:
-        assert list(client.run(blas_threads).values()) == [{"blas": 1, "told": 1}] * 2
+        assert list(client.run(blas_threads).values()) == [{"blas": 1, "assigned": 1}] * 2
     with deploy("local", overrides=["workers=1", "cores-per-worker=2"]) as client:
-        assert list(client.run(threads_in_use).values()) == [{"blas": 2, "told": 2, "tensorflow": 2}]
+        assert list(client.run(threads_in_use).values()) == [{"blas": 2, "assigned": 2, "tensorflow": 2}]
     assert worker_threads() == 1
 
 
@@ -429,7 +429,7 @@ def test_a_task_that_kills_its_workers_is_told_in_a_sentence():
         with deploy("local", overrides=overrides) as client:
             client.submit(crash, pure=False).result(timeout=WAIT_S)
 
-    with pytest.raises(WorkerError, match=r"task crash-.* lost its worker 1 times: it died without a word"):
+    with pytest.raises(WorkerError, match=r"task crash-.* lost its worker 1 times: it ended without an error message"):
         run()
 
 
@@ -549,7 +549,7 @@ def test_the_dashboard_is_told_for_here_for_ssh_and_for_jupyter(monkeypatch):
         ("distributed.nanny.memory - WARNING - Worker exceeded 95% memory budget. Restarting...", "ran out of memory"),
         ("slurmstepd: error: Detected 1 oom_kill event in StepId=7.batch", "ran out of memory"),
         ("Traceback\nModuleNotFoundError: No module named 'keras'", "No module named 'keras'"),
-        ("Start worker", "died without a word"),
+        ("Start worker", "ended without an error message"),
     ],
 )
 def test_a_killed_worker_is_explained_by_its_log(tmp_path, log, words):

@@ -49,8 +49,8 @@ def test_each_job_has_its_gpu_its_cores_and_its_name(client):
 def test_threads_inside_are_the_cores_of_the_job(client):
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     assert [worker["nthreads"] for worker in workers] == [1, 1]
-    assert list(client.run(blas_threads).values()) == [{"blas": 2, "told": 2}] * 2
-    assert client.submit(threads_in_use).result(timeout=60) == {"blas": 2, "tensorflow": 2, "told": 2}
+    assert list(client.run(blas_threads).values()) == [{"blas": 2, "assigned": 2}] * 2
+    assert client.submit(threads_in_use).result(timeout=60) == {"blas": 2, "tensorflow": 2, "assigned": 2}
 
 
 def test_without_the_certificate_nobody_gets_in(client, folder, tmp_path):

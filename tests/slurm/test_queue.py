@@ -182,6 +182,6 @@ def test_a_script_of_ones_own_that_srun_starts_has_the_whole_cluster(queue, logs
     script.write_text(OWN)
     command = ["srun", "--ntasks=3", "--cpus-per-task=2", sys.executable, script, logs]
     done = subprocess.run(command, capture_output=True, text=True, timeout=RESULT_S, cwd=tmp_path)
-    assert done.stdout == "{'blas': 2, 'told': 2}\n", done.stderr
+    assert done.stdout == "{'blas': 2, 'assigned': 2}\n", done.stderr
     assert not list(logs.iterdir())
     until(lambda: queue() == [])

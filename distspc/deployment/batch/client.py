@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 
 SUBMIT_S = 60.0
 """Seconds for the queue to take or refuse the first job."""
-TELL_S = 30.0
-"""Seconds between two words about jobs that wait."""
+REPORT_S = 30.0
+"""Seconds between two messages about jobs that wait."""
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def queue_client(profile: Profile, *, name: str, log_directory: Path) -> Iterato
     InputError
         If the queue's commands are missing, or it refuses the job: in its own words.
     WorkerError
-        If jobs start but no worker comes of them.
+        If jobs start but none of their workers connects.
     """
     from distributed import Client
 
@@ -93,9 +93,9 @@ def check_queue(profile: Profile, *, name: str, log_directory: Path) -> None:
             "commands are (a login node), or take --profile local"
         )
     if profile.queue.answers:
-        said = sbatch_error(script_text(profile, name=name, log_directory=log_directory))
-        if said:
-            raise InputError(f"SLURM refuses the job of profile {profile.name}: {said}")
+        refusal = sbatch_error(script_text(profile, name=name, log_directory=log_directory))
+        if refusal:
+            raise InputError(f"SLURM refuses the job of profile {profile.name}: {refusal}")
 
 
 # ---------------------------------------------------------------- waiting
@@ -104,7 +104,7 @@ def check_queue(profile: Profile, *, name: str, log_directory: Path) -> None:
 def _wait(profile: Profile, client: Client, record: JobHistory) -> None:
     """Wait until the queue has taken a job, and until a worker is there (unless none need be)."""
     settings = profile.settings
-    begun = told = time.monotonic()
+    begun = reported = time.monotonic()
     while not _workers(client) and (settings.adapt is None or settings.adapt.minimum > 0):
         now = time.monotonic()
         _raise_trouble(profile, record, waited_s=now - begun)
@@ -114,8 +114,8 @@ def _wait(profile: Profile, client: Client, record: JobHistory) -> None:
                 f"{waiting_jobs(profile, record)}. "
                 "Set `timeouts.start` higher, or to null to wait as long as the queue takes"
             )
-        if now - told > TELL_S:
-            told = now
+        if now - reported > REPORT_S:
+            reported = now
             logger.warning("waiting for a worker; %s", waiting_jobs(profile, record))
         time.sleep(0.1)
 

@@ -77,8 +77,8 @@ def _queue_profile(profile: str | Path | Profile, overrides: Sequence[str]) -> P
     return loaded
 
 
-def _logs(profile: Profile, given: str | Path | None, beside: Path) -> Path:
-    folder = profile.settings.log_directory or given or beside / "distspc-logs"
+def _logs(profile: Profile, default: str | Path | None, beside: Path) -> Path:
+    folder = profile.settings.log_directory or default or beside / "distspc-logs"
     return checked_folder(Path(folder).expanduser().absolute())
 
 

@@ -42,24 +42,24 @@ class JobHistory:
     vanished: list[str] = field(default_factory=list)
     in_flight: int = 0
     failure: str | None = None
-    _told: set[str] = field(default_factory=set)
+    _reported: set[str] = field(default_factory=set)
 
-    def refuse(self, words: str) -> None:
-        """Note a refusal; tell it, once, where the run goes on with the jobs it has."""
-        self.refusals.append(words)
-        if self.submitted and words not in self._told:
-            self._told.add(words)
-            logger.warning("the queue refuses a job, going on with those it took: %s", words)
+    def refuse(self, message: str) -> None:
+        """Record a refusal; report it, once, where the run goes on with the jobs it has."""
+        self.refusals.append(message)
+        if self.submitted and message not in self._reported:
+            self._reported.add(message)
+            logger.warning("the queue refuses a job, going on with those it took: %s", message)
 
 
 def submission_error(error: Exception) -> str:
     """What the queue's own command said, out of dask-jobqueue's account of the call."""
     text = str(error)
     found = re.search(r"stderr:\n(.*)", text, re.DOTALL)
-    said = found[1].strip() if found else ""
-    if not said and (found := re.search(r"stdout:\n(.*?)\nstderr:", text, re.DOTALL)):
-        said = found[1].strip()
-    return " ".join(said.split()) or text
+    message = found[1].strip() if found else ""
+    if not message and (found := re.search(r"stdout:\n(.*?)\nstderr:", text, re.DOTALL)):
+        message = found[1].strip()
+    return " ".join(message.split()) or text
 
 
 def job_class(queue: Queue, record: JobHistory | None = None) -> Any:
@@ -72,9 +72,9 @@ def job_class(queue: Queue, record: JobHistory | None = None) -> Any:
     from distributed.core import Status
 
     base: Any = cluster_class(queue).job_cls
-    notes = record if record is not None else JobHistory()
+    history = record if record is not None else JobHistory()
 
-    class KeptJob(base):
+    class TrackedJob(base):
         """A job that reports how its submission went."""
 
         refused = False
@@ -85,17 +85,17 @@ def job_class(queue: Queue, record: JobHistory | None = None) -> Any:
             return 1
 
         async def start(self) -> None:
-            notes.in_flight += 1
+            history.in_flight += 1
             try:
                 await super().start()
             except (RuntimeError, OSError, ValueError) as error:
                 self.refused = True
-                notes.refuse(submission_error(error))
+                history.refuse(submission_error(error))
                 raise
             finally:
-                notes.in_flight -= 1
-            notes.submitted.append(self.job_id)
-            notes.refusals.clear()
+                history.in_flight -= 1
+            history.submitted.append(self.job_id)
+            history.refusals.clear()
 
         async def close(self) -> None:
             await super().close()
@@ -106,7 +106,7 @@ def job_class(queue: Queue, record: JobHistory | None = None) -> Any:
             keywords = {"env": clean_environment(), "start_new_session": True, **keywords}
             return str(await base._call(cmd, shell=shell, **keywords))
 
-    return KeptJob
+    return TrackedJob
 
 
 def cluster_class(queue: Queue) -> Any:

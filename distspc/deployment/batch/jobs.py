@@ -15,7 +15,7 @@ from distspc.deployment.profile.shape import worker_environment, worker_shape
 from distspc.errors import InputError
 
 WORKER_SECTIONS = ("worker", "comm")
-"""Sections of `distributed` that a worker in a job has to be told; the others are for the scheduler."""
+"""Sections of `distributed` that a worker in a job has to know; the others are for the scheduler."""
 _UNSAFE = re.compile(r"[^\w./+,:@=-]")
 
 
@@ -51,17 +51,17 @@ def checked_folder(path: Path) -> Path:
 
 def lifetime(profile: Profile) -> Lifetime | None:
     """When a worker hands over: before the walltime even with the stagger; None where there is no limit."""
-    asked, walltime = profile.settings.lifetime, profile.job.walltime
+    age_limit, walltime = profile.settings.lifetime, profile.job.walltime
     limit = walltime.seconds if walltime else None
-    if asked == "auto" and limit is not None:
+    if age_limit == "auto" and limit is not None:
         margin = max(1, min(max(120, limit // 20), limit // 2))
         return Lifetime(age=limit - margin, stagger=margin // 2)
-    if asked is None or asked == "auto":
+    if age_limit is None or age_limit == "auto":
         return None
-    age = asked.seconds
+    age = age_limit.seconds
     stagger = min(age, max(0, limit - age)) // 2 if limit else age // 20
     if limit is not None and age >= limit:
-        raise InputError(f"`lifetime` ({asked}) must be less than the walltime ({walltime}) of the job")
+        raise InputError(f"`lifetime` ({age_limit}) must be less than the walltime ({walltime}) of the job")
     return Lifetime(age=age, stagger=stagger)
 
 

@@ -90,13 +90,13 @@ def rendezvous_folder(log_directory: Path) -> Path:
 
 
 def remove_stale_rendezvous(log_directory: Path) -> None:
-    """Remove the meeting places of jobs that were killed: those that SLURM no longer holds."""
-    left = list(log_directory.glob(".runner-*.*"))
-    if not left:
+    """Remove the rendezvous folders of jobs that were killed: those that SLURM no longer holds."""
+    stale = list(log_directory.glob(".runner-*.*"))
+    if not stale:
         return
     queued = queued_jobs()
     if queued is not None:
-        for folder in left:
+        for folder in stale:
             if folder.name.split("-")[1].split(".")[0] not in queued:
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -20,7 +20,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def sbatch_error(script: str) -> str | None:
-    """SLURM's words against a job script; None where it would take it."""
+    """SLURM's message against a job script; None where it would take it."""
     try:
         answer = subprocess.run(
             ["sbatch", "--test-only"],

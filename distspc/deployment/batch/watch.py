@@ -1,4 +1,4 @@
-"""A watch over the jobs of a cluster: what is lost is replaced, what cannot be cured is said."""
+"""A watch over the jobs of a cluster: what is lost is replaced; where that is no cure, the cluster is given up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Watch:
     def __init__(self, cluster: Any, record: JobHistory, *, poll_s: float, log_directory: Path) -> None:
         self.cluster, self.record = cluster, record
         self.poll_s, self.log_directory = poll_s, log_directory
-        self._strikes: Counter[Any] = Counter()
+        self._misses: Counter[Any] = Counter()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -60,33 +60,33 @@ class Watch:
             self.record.vanished.clear()
         for name, job in list(self.cluster.workers.items()):
             if str(name) in connected or not _gone(job, queued):
-                self._strikes.pop(name, None)
+                self._misses.pop(name, None)
                 continue
-            self._strikes[name] += 1
-            if self._strikes[name] >= (1 if job.refused else MAX_MISSES):
+            self._misses[name] += 1
+            if self._misses[name] >= (1 if job.refused else MAX_MISSES):
                 await self._drop(name, job)
-        reason = self._hopeless(connected, queued)
+        reason = self._fatal_reason(connected, queued)
         if reason and self.record.failure is None:
             self._give_up(reason)
 
     async def _drop(self, name: Any, job: Any) -> None:
         """Forget a job that is gone; the cluster, short of one, then asks for another."""
-        del self._strikes[name]
+        del self._misses[name]
         if not job.refused:
             self.record.vanished.append(job.job_id)
             logger.warning("job %s ended before its worker connected; asking for another", job.job_id)
         self.cluster.workers.pop(name, None)
         await job.close()
 
-    def _hopeless(self, connected: set[str], queued: set[str] | None) -> str | None:
+    def _fatal_reason(self, connected: set[str], queued: set[str] | None) -> str | None:
         record = self.record
         if connected or (queued and queued & set(record.submitted)):
             return None
         if len(record.refusals) >= REFUSALS:
             return f"the queue refuses the jobs: {record.refusals[-1]}"
         if len(record.vanished) >= max(3, len(self.cluster.worker_spec) + 1):
-            said = last_log_error(self.log_directory, record.vanished)
-            return f"{len(record.vanished)} jobs ended before their workers connected; {said}"
+            last_error = last_log_error(self.log_directory, record.vanished)
+            return f"{len(record.vanished)} jobs ended before their workers connected; {last_error}"
         return None
 
     def _give_up(self, reason: str) -> None:

@@ -40,14 +40,14 @@ def unknown_distributed(section: Any) -> Iterator[str]:
     yield from _unknown_in(section, known["distributed"], "distributed")
 
 
-def _unknown_in(section: Any, known: Any, prefix: str) -> Iterator[str]:
+def _unknown_in(section: Any, defaults: Any, prefix: str) -> Iterator[str]:
     # A key whose default is empty or a plain value holds whatever the user puts there.
-    if not isinstance(known, dict) or not known or prefix.endswith("environ"):
+    if not isinstance(defaults, dict) or not defaults or prefix.endswith("environ"):
         return
     if not isinstance(section, dict):
         yield f"{prefix}: {NO_MAPPING.format(section)}"
         return
-    allowed = {key.replace("_", "-"): value for key, value in known.items()}
+    allowed = {key.replace("_", "-"): value for key, value in defaults.items()}
     for key, value in section.items():
         if str(key).replace("_", "-") in allowed:
             yield from _unknown_in(value, allowed[str(key).replace("_", "-")], f"{prefix}.{key}")

@@ -114,10 +114,10 @@ class JobSection(Section):
         if _queue(info).asks_for_cores or cores is None:
             return lines
         # Grid Engine knows cores only as slots of a parallel environment, whose name is the site's.
-        asked = [match for line in lines if (match := _SLOTS.fullmatch(line))]
-        if not asked and cores != 1 and not info.data.get("resource_spec"):
+        requests = [match for line in lines if (match := _SLOTS.fullmatch(line))]
+        if not requests and cores != 1 and not info.data.get("resource_spec"):
             raise ValueError(f"nothing asks for {cores} slots; add such as '-pe smp {cores}'")
-        for match in asked:
+        for match in requests:
             if match[2] != str(cores):
                 raise ValueError(
                     f"{match[0]!r} asks for {match[2]} slots, and `cores` is {cores}; make it '-pe {match[1]} {cores}'"

@@ -41,7 +41,7 @@ class Queue:
     answers
         Whether distspc asks the queue about its jobs, watches over them and cancels them itself.
     warning_option
-        Option of the job by which it is told some ``seconds`` before its walltime, where there is one; ``to`` is empty,
+        Option that sends a job a signal some ``seconds`` before its walltime, where the queue has one; ``to`` is empty,
         or ``B:`` for the script itself.
     error_log
         Beginning of the directive that names a log for errors alone, where it can be left out.
@@ -155,5 +155,5 @@ def worker_memory_keywords(queue: Queue, cores: int, nbytes: int) -> dict[str, A
 
 def driver_memory_keywords(queue: Queue, cores: int, nbytes: int) -> dict[str, Any]:
     """Keywords that ask for the cores of the driver's job and for `nbytes` of memory, and no more."""
-    asked = {queue.cores_key: cores} if queue.cores_key else {}
-    return asked | queue.memory_keywords(cores, nbytes // queue.slots(cores))
+    keywords = {queue.cores_key: cores} if queue.cores_key else {}
+    return keywords | queue.memory_keywords(cores, nbytes // queue.slots(cores))

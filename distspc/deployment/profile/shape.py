@@ -68,11 +68,11 @@ def gpu_ids() -> list[str]:
     if shutil.which("nvidia-smi") is None:
         return []
     try:
-        found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    lines = [line for line in found.stdout.splitlines() if line.startswith("GPU ")]
-    return [str(i) for i in range(len(lines))] if found.returncode == 0 else []
+    lines = [line for line in listing.stdout.splitlines() if line.startswith("GPU ")]
+    return [str(i) for i in range(len(lines))] if listing.returncode == 0 else []
 
 
 def worker_shape(profile: Profile) -> WorkerShape:
