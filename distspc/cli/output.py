@@ -14,6 +14,7 @@ from distspc.pipeline.connections import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
     import pandas as pd
+    from distributed import Client
 
     from distspc.pipeline.run import Outcome, Study
     from distspc.pipeline.status import StageStatus
@@ -57,6 +58,14 @@ def status_table(rows: Sequence[StageStatus]) -> str:
             state = f"{state} ({row.differs})"
         shown.add_row(row.stage, row.layer, state)
     return _text(shown)
+
+
+def print_dashboard(client: Client) -> None:
+    """Say on standard error where the dashboard of a cluster is."""
+    from distspc.deployment.dashboard import dashboard_lines
+
+    for line in dashboard_lines(client):
+        sys.stderr.write(f"{line}\n")
 
 
 def summary(study: Study, outcome: Outcome) -> str:
@@ -109,7 +118,7 @@ def _relations(study: Study) -> pd.DataFrame:
     frame = read_table_of(study.stored.relations)
     plain = frame[(frame["method"] == "pearson") & (frame["given"] == "")]
     main = plain[plain["measure"].isin(["distinctiveness", "reconstruction_error"])]
-    told = [p_cell(p, n_bootstrap=study.relate.bootstrap) for p in main["p"]]
+    told = [p_cell(p, n_bootstrap=study.relate.n_bootstrap) for p in main["p"]]
     return main.assign(p=told)[["layer", "measure", "score", "n", "r", "ci_low", "ci_high", "p"]]
 
 

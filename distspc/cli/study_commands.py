@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from distspc.cli.options import (
     echo_text,
 )
 from distspc.errors import InputError
+from distspc.memorability.options import METHODS, Interval, Method, RelateOptions
 
 if TYPE_CHECKING:
     from distspc.pipeline.run import Outcome
@@ -36,7 +37,7 @@ def _run(
     redo: bool,
     performance_report: Path | None,
 ) -> None:
-    from distspc.cli.output import summary
+    from distspc.cli.output import print_dashboard, summary
     from distspc.cli.progress import progress_bars
     from distspc.pipeline.check import brief
     from distspc.pipeline.connections import Clusters
@@ -53,7 +54,12 @@ def _run(
         raise InputError(f"there is no folder for the performance report {performance_report}; make it first")
     with (
         Clusters(
-            study, profile, tuple(overrides or ()), name=path.stem, performance_report=performance_report
+            study,
+            profile,
+            tuple(overrides or ()),
+            name=path.stem,
+            performance_report=performance_report,
+            opened=print_dashboard,
         ) as clusters,
         progress_bars() as progress,
     ):
@@ -166,9 +172,11 @@ def relate(
     score: Annotated[list[str] | None, typer.Option("--score", help="Score column; repeatable.")] = None,
     measure: Annotated[list[str] | None, typer.Option("--measure", help="Measure column; repeatable.")] = None,
     given: Annotated[list[str] | None, typer.Option("--given", help="Control measure; repeatable.")] = None,
-    method: Annotated[Literal["pearson", "spearman"], typer.Option("--method")] = "pearson",
-    bootstrap: Annotated[int, typer.Option("--bootstrap", min=10, help="Bootstrap resamples.")] = 1000,
-    interval: Annotated[Literal["percentile", "bca"], typer.Option("--interval")] = "percentile",
+    method: Annotated[Method, typer.Option("--method")] = METHODS[0],
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=10, help="Bootstrap resamples.")
+    ] = RelateOptions.n_bootstrap,
+    interval: Annotated[Interval, typer.Option("--interval")] = RelateOptions.interval,
     missing: Annotated[
         list[str] | None,
         typer.Option("--missing", metavar="ENTRY", help="Entry that means a missing value; repeatable."),

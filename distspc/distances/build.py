@@ -24,7 +24,7 @@ from dask.base import tokenize
 from distspc.distances.checks import check_distances, check_positive
 from distspc.distances.feature_tiles import add_partials, multiply_features, search_products
 from distspc.distances.finish import finish_layer
-from distspc.distances.options import DistanceOptions, Protocol
+from distspc.distances.options import DistanceOptions, LayerOptions, Protocol
 from distspc.distances.plan import DEFAULT_NBYTES, TREE_FAN_IN, DistancePlan, LayerSize, Range, plan_distances
 from distspc.distances.tile import DistanceTask
 from distspc.distances.whole_rows import search_rows
@@ -45,10 +45,10 @@ def nearest_distances(
     store: StorePath,
     *,
     layer: str,
-    protocol: Protocol = "paper",
-    metric: Metric = "euclidean",
-    n_neighbours: int = 1,
-    category: str | None = None,
+    protocol: Protocol = DistanceOptions.protocol,
+    metric: Metric = DistanceOptions.metric,
+    n_neighbours: int = DistanceOptions.n_neighbours,
+    category: str | None = DistanceOptions.category,
     memory_nbytes: int | None = None,
     n_workers: int = 1,
     n_threads: int | None = None,
@@ -95,25 +95,19 @@ def nearest_distances(
     """
     for name, value in (("n_workers", n_workers), ("n_threads", 1 if n_threads is None else n_threads)):
         check_positive(name, value)
-    options = DistanceOptions(Store(store), layer, metric, n_neighbours, protocol != "paper", category, n_threads)
-    return layer_tasks(options, protocol, memory_nbytes=memory_nbytes, n_workers=n_workers)
+    options = LayerOptions(
+        protocol, metric, n_neighbours, category, store=Store(store), layer=layer, n_threads=n_threads
+    )
+    return layer_tasks(options, memory_nbytes=memory_nbytes, n_workers=n_workers)
 
 
-def layer_tasks(
-    settings: DistanceOptions, protocol: Protocol, *, memory_nbytes: int | None = None, n_workers: int = 1
-) -> list[Delayed]:
+def layer_tasks(settings: LayerOptions, *, memory_nbytes: int | None = None, n_workers: int = 1) -> list[Delayed]:
     """Build the tasks of one layer; see `nearest_distances`."""
-    layer, size = settings.layer, check_distances(settings, protocol)
+    layer, size = settings.layer, check_distances(settings)
     plan = plan_distances(size, memory_nbytes=memory_nbytes, n_workers=n_workers, limits=settings.limits)
-    recipe = {
-        "protocol": protocol,
-        "metric": settings.metric,
-        "n_neighbours": int(settings.n_neighbours),
-        "category": settings.category,
-    }
-    if _stored(settings, size, recipe):
+    if _stored(settings, size, settings.recipe):
         return []
-    token = tokenize(settings, recipe, plan, settings.store.layer(layer).attributes.get("recipe"))[:8]
+    token = tokenize(settings, plan, settings.store.layer(layer).attributes.get("recipe"))[:8]
     tiles = _tile_tasks(settings, plan, size.n_features, token)
     logger.info(
         "%s: %d tasks of at most %s, %s to read",
@@ -132,7 +126,7 @@ def layer_tasks(
     return [*tiles, finish]
 
 
-def _stored(settings: DistanceOptions, size: LayerSize, recipe: Mapping[str, object]) -> bool:
+def _stored(settings: LayerOptions, size: LayerSize, recipe: Mapping[str, object]) -> bool:
     """Make room for the layer's results; whether they are there already."""
     ids = settings.store.images.labels("image")
     settings.store.distances.allocate(
@@ -149,7 +143,7 @@ def _stored(settings: DistanceOptions, size: LayerSize, recipe: Mapping[str, obj
     return bool(settings.store.distances.complete("layer")[row])
 
 
-def _tile_tasks(settings: DistanceOptions, plan: DistancePlan, n_features: int, token: str) -> list[Delayed]:
+def _tile_tasks(settings: LayerOptions, plan: DistancePlan, n_features: int, token: str) -> list[Delayed]:
     tasks = []
     for (t, targets), (i, images) in product(enumerate(plan.targets), enumerate(plan.images)):
         whole = DistanceTask(settings, targets, images, (0, n_features), plan.tile_rows)

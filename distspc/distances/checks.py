@@ -6,7 +6,7 @@ from numbers import Integral
 
 import numpy as np
 
-from distspc.distances.options import PROTOCOLS, DistanceOptions
+from distspc.distances.options import PROTOCOLS, DistanceOptions, LayerOptions
 from distspc.distances.plan import LayerSize, Range
 from distspc.errors import InputError
 from distspc.kernels.distance.candidates import scales
@@ -15,7 +15,7 @@ from distspc.kernels.distance.rows import RowStatistics
 from distspc.store.store import Store
 
 
-def check_distances(settings: DistanceOptions, protocol: str) -> LayerSize:
+def check_distances(settings: LayerOptions) -> LayerSize:
     """Sizes of a layer and the range of its pool, for settings that can be used on it; see `nearest_distances`.
 
     Raises
@@ -23,9 +23,9 @@ def check_distances(settings: DistanceOptions, protocol: str) -> LayerSize:
     InputError
         If a setting is unknown, the pool has fewer images than neighbours, or activations are missing.
     """
-    _check_settings(protocol, settings.metric, settings.n_neighbours)
-    size = _layer_size(settings.store, settings.layer, protocol)
-    _check_pool(settings, size, protocol)
+    _check_settings(settings)
+    size = _layer_size(settings.store, settings.layer, settings.protocol)
+    _check_pool(settings, size)
     return size
 
 
@@ -50,11 +50,11 @@ def _layer_size(store: Store, layer: str, protocol: str) -> LayerSize:
     )
 
 
-def _check_settings(protocol: str, metric: str, n_neighbours: int) -> None:
-    for name, value, allowed in (("protocol", protocol, PROTOCOLS), ("metric", metric, METRICS)):
+def _check_settings(options: DistanceOptions) -> None:
+    for name, value, allowed in (("protocol", options.protocol, PROTOCOLS), ("metric", options.metric, METRICS)):
         if value not in allowed:
             raise InputError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
-    check_positive("n_neighbours", n_neighbours)
+    check_positive("n_neighbours", options.n_neighbours)
 
 
 def check_positive(name: str, value: int) -> None:
@@ -63,11 +63,11 @@ def check_positive(name: str, value: int) -> None:
         raise InputError(f"{name} is {value!r}; it must be a whole number from 1")
 
 
-def _check_pool(settings: DistanceOptions, size: LayerSize, protocol: str) -> None:
+def _check_pool(settings: LayerOptions, size: LayerSize) -> None:
     pool = size.pool
     if size.n_targets == 0:
         raise InputError(f"{settings.layer}: no targets in the image table, so there is nothing to find neighbours of")
-    if protocol == "spc-public" and pool[0] == pool[1]:
+    if settings.protocol == "spc-public" and pool[0] == pool[1]:
         raise InputError(
             f"{settings.layer}: protocol spc-public looks for neighbours among the fillers, and there are none; "
             "add fillers, or use protocol paper or distinct"
@@ -82,7 +82,7 @@ def _check_pool(settings: DistanceOptions, size: LayerSize, protocol: str) -> No
         _check_categories(settings, size)
 
 
-def _check_categories(settings: DistanceOptions, size: LayerSize) -> None:
+def _check_categories(settings: LayerOptions, size: LayerSize) -> None:
     pool, n_targets = size.pool, size.n_targets
     column = settings.store.images.read(str(settings.category))
     ids = settings.store.images.labels("image")
@@ -105,7 +105,7 @@ def _check_categories(settings: DistanceOptions, size: LayerSize) -> None:
         )
 
 
-def check_rows(settings: DistanceOptions, statistics: RowStatistics, images: Range) -> None:
+def check_rows(settings: LayerOptions, statistics: RowStatistics, images: Range) -> None:
     """Raise InputError naming images whose activations are not finite or cannot be scaled."""
     bad = ~np.isfinite(statistics.norm_sq)
     if bad.any():
@@ -117,7 +117,7 @@ def check_rows(settings: DistanceOptions, statistics: RowStatistics, images: Ran
         check_scales(settings, statistics, images)
 
 
-def check_scales(settings: DistanceOptions, statistics: RowStatistics, images: Range) -> None:
+def check_scales(settings: LayerOptions, statistics: RowStatistics, images: Range) -> None:
     """Raise InputError naming images whose whole rows have no norm (cosine) or no variance (correlation)."""
     bad = scales(statistics, settings.metric) == 0
     if bad.any():
@@ -128,7 +128,7 @@ def check_scales(settings: DistanceOptions, statistics: RowStatistics, images: R
         )
 
 
-def _named(settings: DistanceOptions, images: Range, bad: np.ndarray) -> str:
+def _named(settings: LayerOptions, images: Range, bad: np.ndarray) -> str:
     known = settings.store.images.labels("image")
     names = [str(known[images[0] + i]) for i in np.flatnonzero(bad)]
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""

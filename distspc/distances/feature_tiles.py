@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 
 from distspc.distances.checks import check_rows, check_scales
-from distspc.distances.options import DistanceOptions
+from distspc.distances.options import LayerOptions
 from distspc.distances.plan import Range, overlap
 from distspc.distances.reading import Reader, category_codes
 from distspc.distances.tile import DistanceTask, Tile, TileResult, pair_groups, self_columns
@@ -94,7 +94,7 @@ class _Products:
         return Partial(products=self.out, left=self.left, right=right, n_tiles=1, read_nbytes=read_nbytes)
 
 
-def _check_finite(options: DistanceOptions, statistics: RowStatistics, images: Range) -> None:
+def _check_finite(options: LayerOptions, statistics: RowStatistics, images: Range) -> None:
     check_rows(replace(options, metric="euclidean"), statistics, images)
 
 
@@ -145,7 +145,7 @@ def search_products(task: DistanceTask, partial: Partial) -> TileResult:
     )
 
 
-def rescore(options: DistanceOptions, pairs: Pairs, n_features: int, nbytes: int) -> tuple[np.ndarray, int]:
+def rescore(options: LayerOptions, pairs: Pairs, n_features: int, nbytes: int) -> tuple[np.ndarray, int]:
     """Distances of pairs from their rows, read again in groups of at most `nbytes`; and the bytes read."""
     read = Reader(options, (0, n_features))
     distance = np.empty(len(pairs))

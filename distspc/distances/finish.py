@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from distspc.distances.feature_tiles import rescore
-from distspc.distances.options import DistanceOptions
+from distspc.distances.options import LayerOptions
 from distspc.distances.plan import LayerSize
 from distspc.distances.reading import release
 from distspc.distances.tile import TileResult
@@ -23,7 +23,7 @@ TOLERANCE = 1e-9
 
 
 def finish_layer(
-    settings: DistanceOptions, tiles: Sequence[TileResult], size: LayerSize, memory_nbytes: int
+    settings: LayerOptions, tiles: Sequence[TileResult], size: LayerSize, memory_nbytes: int
 ) -> dict[str, int]:
     """Put the tiles of a layer together and write its results; returns the counts that are logged.
 
@@ -66,9 +66,7 @@ def finish_layer(
     return counts
 
 
-def _image_results(
-    settings: DistanceOptions, tiles: Sequence[TileResult], n_images: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _image_results(settings: LayerOptions, tiles: Sequence[TileResult], n_images: int) -> tuple[np.ndarray, np.ndarray]:
     norm, digest = np.full(n_images, np.nan), np.zeros(n_images, dtype=np.uint64)
     for tile in tiles:
         norm[slice(*tile.targets)], digest[slice(*tile.targets)] = tile.target_norm, tile.target_digest
@@ -85,7 +83,7 @@ def _image_results(
 
 
 def _neighbours(
-    settings: DistanceOptions, tiles: Sequence[TileResult], size: LayerSize, memory_nbytes: int
+    settings: LayerOptions, tiles: Sequence[TileResult], size: LayerSize, memory_nbytes: int
 ) -> tuple[Nearest, np.ndarray, int, int]:
     pool_sum, pool_count = np.zeros(size.n_targets), np.zeros(size.n_targets, dtype=np.int64)
     for tile in tiles:

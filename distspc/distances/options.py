@@ -1,14 +1,15 @@
-"""Settings of the distances."""
+"""Settings of the distances, and what their tasks are told."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
 
+from distspc.kernels.distance.products import Metric
 from distspc.store.store import Store
 
 Protocol = Literal["paper", "spc-public", "distinct"]
-PROTOCOLS: tuple[str, ...] = get_args(Protocol)
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,37 @@ class TileLimits:
 
 @dataclass(frozen=True)
 class DistanceOptions:
-    """What a distance task is told beside its ranges.
+    """What makes the distances of a layer; its fields are the stored recipe.
+
+    Attributes
+    ----------
+    protocol
+        Which images are in the pool, and whether exact duplicates count.
+    metric, n_neighbours
+        What counts as near, and how many.
+    category
+        Column of the image table that pairs must share, or None.
+    """
+
+    protocol: Protocol = "paper"
+    metric: Metric = "euclidean"
+    n_neighbours: int = 1
+    category: str | None = None
+
+    @property
+    def drop_zero(self) -> bool:
+        """Whether exact duplicates do not count."""
+        return self.protocol != "paper"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerOptions(DistanceOptions):
+    """What the tasks of a layer are told beside their ranges: where it is, too, and how they go about it.
 
     Attributes
     ----------
     store, layer
         Where the activations are.
-    metric, n_neighbours, drop_zero
-        What counts as near: distance, how many, whether exact duplicates do not count.
-    category
-        Column of the image table that pairs must share, or None.
     n_threads
         Threads of the matrix products and of the work around them; None: those BLAS is set to.
     limits
@@ -57,9 +79,11 @@ class DistanceOptions:
 
     store: Store
     layer: str
-    metric: str
-    n_neighbours: int
-    drop_zero: bool
-    category: str | None
-    n_threads: int | None
+    n_threads: int | None = None
     limits: TileLimits = TileLimits()
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What is kept with the results: the settings that make them what they are."""
+        recipe = {field.name: getattr(self, field.name) for field in fields(DistanceOptions)}
+        return recipe | {"n_neighbours": int(self.n_neighbours)}

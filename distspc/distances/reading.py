@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from distspc.distances.options import DistanceOptions
+from distspc.distances.options import LayerOptions
 from distspc.distances.plan import Range
 
 _spare: list[np.ndarray] = []
@@ -42,7 +42,7 @@ def release() -> None:
 class Reader:
     """Reads activations of one layer as float32 and counts the bytes."""
 
-    def __init__(self, options: DistanceOptions, features: Range) -> None:
+    def __init__(self, options: LayerOptions, features: Range) -> None:
         self.group, self.features, self.nbytes = options.store.layer(options.layer), slice(*features), 0
 
     def __call__(self, images: Range | np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
@@ -55,7 +55,7 @@ class Reader:
         return rows
 
 
-def category_codes(options: DistanceOptions) -> np.ndarray | None:
+def category_codes(options: LayerOptions) -> np.ndarray | None:
     """Category of every image as an integer, or None where categories do not matter."""
     if options.category is None:
         return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distspc.distances.options import DistanceOptions
+from distspc.distances.options import LayerOptions
 from distspc.distances.plan import Range
 from distspc.kernels.distance.candidates import Pairs
 from distspc.kernels.distance.rows import RowStatistics
@@ -26,7 +26,7 @@ class DistanceTask:
         Images that are in memory at once, beside the targets.
     """
 
-    options: DistanceOptions
+    options: LayerOptions
     targets: Range
     images: Range
     features: Range

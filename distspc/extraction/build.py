@@ -18,7 +18,7 @@ from distspc.errors import InputError
 from distspc.extraction.forward import extract_chunk
 from distspc.extraction.network import layer_shapes
 from distspc.extraction.network_spec import NetworkSpec, resolve_network
-from distspc.extraction.options import STORAGE_DTYPES
+from distspc.extraction.options import STORAGE_DTYPES, ExtractionOptions, Precision, Preprocessing, StorageType
 from distspc.images.inventory import images_digest
 from distspc.store.activations import allocate_layers, missing_chunks, stored_shapes
 from distspc.store.notices import Notice, keep_notices
@@ -33,13 +33,13 @@ def extract_activations(
     store: StorePath,
     *,
     layers: Sequence[str],
-    weights: str = "hybrid1365",
-    digest: str | None = None,
-    preprocessing: str = "auto",
-    batch_size: int = 16,
-    precision: str = "float32",
-    dtype: str = "float32",
-    seed: int = 0,
+    weights: str = ExtractionOptions.weights,
+    digest: str | None = ExtractionOptions.digest,
+    preprocessing: Preprocessing = ExtractionOptions.preprocessing,
+    batch_size: int = ExtractionOptions.batch_size,
+    precision: Precision = ExtractionOptions.precision,
+    dtype: StorageType = ExtractionOptions.dtype,
+    seed: int = ExtractionOptions.seed,
 ) -> list[Delayed]:
     """Build the tasks that extract the activations that are missing.
 

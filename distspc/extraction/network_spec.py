@@ -9,7 +9,16 @@ from typing import Any
 
 from distspc.errors import InputError
 from distspc.extraction import weights as weight_files
-from distspc.extraction.options import PRECISIONS, PREPROCESSING, RAW_FAMILIES, WEIGHTS_WORDS, is_weights_path
+from distspc.extraction.options import (
+    PRECISIONS,
+    PREPROCESSING,
+    RAW_FAMILIES,
+    WEIGHTS_WORDS,
+    ExtractionOptions,
+    Precision,
+    Preprocessing,
+    is_weights_path,
+)
 from distspc.layers import N_CLASSES, VGG16
 
 
@@ -72,10 +81,10 @@ def resolve_network(
     weights: str,
     *,
     layers: Sequence[str],
-    digest: str | None = None,
-    preprocessing: str = "auto",
-    precision: str = "float32",
-    seed: int = 0,
+    digest: str | None = ExtractionOptions.digest,
+    preprocessing: Preprocessing = ExtractionOptions.preprocessing,
+    precision: Precision = ExtractionOptions.precision,
+    seed: int = ExtractionOptions.seed,
 ) -> NetworkSpec:
     """Settle which network is meant, fetching its weights if need be; loads no Keras.
 

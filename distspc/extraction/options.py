@@ -1,21 +1,54 @@
-"""The words that the settings of an extraction may take."""
+"""Settings of an extraction, and the words that they may take."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, get_args
 
-STORAGE_DTYPES = ("float32", "float16")
+Preprocessing = Literal["auto", "raw", "caffe"]
+Precision = Literal["float32", "bfloat16", "float16"]
+StorageType = Literal["float32", "float16"]
 
-
-PREPROCESSING = ("auto", "raw", "caffe")
+PREPROCESSING: tuple[Preprocessing, ...] = get_args(Preprocessing)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+STORAGE_DTYPES: tuple[StorageType, ...] = get_args(StorageType)
+BUILTIN_WEIGHTS = ("hybrid1365", "imagenet", "random")
 WEIGHT_FILES = (".h5", ".hdf5", ".keras")
-PRECISIONS = ("float32", "bfloat16", "float16")
 RAW_FAMILIES = ("convnext", "efficientnet", "mobilenetv3", "resnetrs")
 """Networks of ``keras.applications`` that take 0 to 255: they hold their preprocessing themselves."""
 WEIGHTS_WORDS = (
     "hybrid1365, imagenet, random, a path to a .h5 or .keras file, or a name from keras.applications such as resnet50"
 )
+
+
+@dataclass(frozen=True)
+class ExtractionOptions:
+    """What makes the activations of a study, and how they are computed.
+
+    Attributes
+    ----------
+    weights, digest, preprocessing, precision, seed
+        The network (see `distspc.extraction.network_spec.resolve_network`).
+    batch_size
+        Images per forward pass.
+    dtype
+        Stored type.
+    """
+
+    weights: str = "hybrid1365"
+    digest: str | None = None
+    preprocessing: Preprocessing = "auto"
+    batch_size: int = 16
+    precision: Precision = "float32"
+    dtype: StorageType = "float32"
+    seed: int = 0
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """The settings that say which network, as `resolve_network` takes them."""
+        return {name: getattr(self, name) for name in ("weights", "digest", "preprocessing", "precision", "seed")}
 
 
 def is_weights_path(weights: str) -> bool:

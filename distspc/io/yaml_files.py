@@ -92,9 +92,14 @@ class Section(BaseModel):
     )
 
     @classmethod
+    def fields_by_key(cls) -> dict[str, str]:
+        """Names of the fields by the key that users write."""
+        return {str(info.alias): name for name, info in cls.model_fields.items()}
+
+    @classmethod
     def key_names(cls) -> list[str]:
         """The keys that the section may have, as users write them."""
-        return [name.replace("_", "-") for name in cls.model_fields]
+        return list(cls.fields_by_key())
 
 
 def explain_errors(error: ValidationError, section: type[Section], *, prefix: str = "") -> Iterator[str]:
@@ -130,13 +135,17 @@ def explain_errors(error: ValidationError, section: type[Section], *, prefix: st
 
 def _section_at(section: type[Section], loc: Sequence[str]) -> type[Section]:
     for part in loc:
-        annotation = section.model_fields[part.replace("-", "_")].annotation
+        annotation = _field(section, part).annotation
         section = next(t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, Section))
     return section
 
 
+def _field(section: type[Section], key: str) -> FieldInfo:
+    return section.model_fields[section.fields_by_key()[key.replace("_", "-")]]
+
+
 def _choices(section: type[Section], loc: Sequence[str]) -> str:
-    field: FieldInfo = _section_at(section, loc[:-1]).model_fields[loc[-1].replace("-", "_")]
+    field = _field(_section_at(section, loc[:-1]), loc[-1])
     literal = get_origin(field.annotation) is Literal
     return f"; expected one of {', '.join(map(str, get_args(field.annotation)))}" if literal else ""
 

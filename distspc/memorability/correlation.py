@@ -12,7 +12,7 @@ import pandas as pd
 from distspc.errors import InputError
 from distspc.kernels.statistics import correlations as kernel
 from distspc.kernels.statistics import inference
-from distspc.memorability.options import METHODS, Interval, Method, Names
+from distspc.memorability.options import METHODS, Interval, Method, Names, RelateOptions
 from distspc.messages import shorten
 
 log = logging.getLogger(__name__)
@@ -32,10 +32,10 @@ def correlate(
     score: Names = "corrected_hit",
     given: Names = (),
     method: Method = "pearson",
-    n_bootstrap: int = 1000,
-    random_state: int | None = 0,
+    n_bootstrap: int = RelateOptions.n_bootstrap,
+    random_state: int | None = RelateOptions.random_state,
     *,
-    interval: Interval = "percentile",
+    interval: Interval = RelateOptions.interval,
 ) -> pd.DataFrame:
     """Correlate measures of images with scores, with bootstrap intervals.
 
@@ -241,8 +241,8 @@ def compare_correlations(
     second: str,
     shared: str,
     method: Method = "pearson",
-    n_bootstrap: int = 1000,
-    random_state: int | None = 0,
+    n_bootstrap: int = RelateOptions.n_bootstrap,
+    random_state: int | None = RelateOptions.random_state,
 ) -> pd.DataFrame:
     """Compare two correlations of the same images that share a column.
 
@@ -292,7 +292,12 @@ def compare_correlations(
 
 
 def joint_model(
-    frame: pd.DataFrame, measures: Names, score: str, *, n_folds: int = _FOLDS, random_state: int | None = 0
+    frame: pd.DataFrame,
+    measures: Names,
+    score: str,
+    *,
+    n_folds: int = _FOLDS,
+    random_state: int | None = RelateOptions.random_state,
 ) -> dict[str, float]:
     """Explain a score by several measures at once: ordinary least squares, and its cross-validation.
 

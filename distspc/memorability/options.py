@@ -1,12 +1,32 @@
-"""The words that the settings of a correlation may take."""
+"""Settings of a correlation, and the words that they may take."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 Method = Literal["pearson", "spearman"]
 Interval = Literal["percentile", "bca"]
 Names = str | Sequence[str]
 
-METHODS: tuple[Method, ...] = ("pearson", "spearman")
+METHODS: tuple[Method, ...] = get_args(Method)
+INTERVALS: tuple[Interval, ...] = get_args(Interval)
+
+
+@dataclass(frozen=True)
+class RelateOptions:
+    """How measures are related to scores.
+
+    Attributes
+    ----------
+    n_bootstrap, interval, random_state
+        Resamples, kind of interval, seed of the resamples.
+    given
+        Further controls, ``measure:layer``.
+    """
+
+    n_bootstrap: int = 1000
+    interval: Interval = "percentile"
+    given: tuple[str, ...] = ()
+    random_state: int | None = 0

@@ -25,7 +25,7 @@ from distspc.memorability.correlation import (
     with_holm,
 )
 from distspc.memorability.matching import Match, match_notices, match_scores, skipped_targets
-from distspc.memorability.options import METHODS, Interval, Method
+from distspc.memorability.options import METHODS, Interval, Method, RelateOptions
 from distspc.memorability.scores import read_scores
 from distspc.messages import shorten
 from distspc.results.measures import MODEL_MEASURES, wide_table
@@ -55,9 +55,9 @@ def relate(
     seeds: Sequence[int] | None = None,
     given: Sequence[str] = (),
     methods: Sequence[Method] = METHODS,
-    n_bootstrap: int = 1000,
-    interval: Interval = "percentile",
-    random_state: int | None = 0,
+    n_bootstrap: int = RelateOptions.n_bootstrap,
+    interval: Interval = RelateOptions.interval,
+    random_state: int | None = RelateOptions.random_state,
     score_reliability: Mapping[str, float] | None = None,
     recipe: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from distspc.io.columns import free_names, missing_notices, need_columns, pick_c
 from distspc.io.csv_tables import is_index
 from distspc.memorability.correlation import as_tuple, constant_columns, correlate
 from distspc.memorability.matching import UnmatchedError, common_rows
-from distspc.memorability.options import Interval, Method, Names
+from distspc.memorability.options import Interval, Method, Names, RelateOptions
 from distspc.memorability.scores import check_rates
 from distspc.messages import shorten
 
@@ -35,9 +35,9 @@ def relate_tables(
     measures: Names | None = None,
     given: Names = (),
     method: Method = "pearson",
-    n_bootstrap: int = 1000,
-    random_state: int | None = 0,
-    interval: Interval = "percentile",
+    n_bootstrap: int = RelateOptions.n_bootstrap,
+    random_state: int | None = RelateOptions.random_state,
+    interval: Interval = RelateOptions.interval,
     missing: Names = (),
 ) -> pd.DataFrame:
     """Relate the measures of one table to the scores of another; no study or store is needed.

@@ -151,22 +151,15 @@ class _Check:
         from distspc.extraction.network import layer_shapes
         from distspc.extraction.network_spec import resolve_network
 
-        model = self.study.model
+        options = self.study.model.options
         if self.study.images is None:
             yield Finding("network", "none: the activations are there")
             return
-        network = resolve_network(
-            model.weights,
-            layers=self.study.layers,
-            digest=model.digest,
-            preprocessing=model.preprocessing,
-            precision=model.precision,
-            seed=model.seed,
-        )
+        network = resolve_network(layers=self.study.layers, **options.network)
         known = network.described()
         shapes = layer_shapes(network)
         named = ", ".join(f"{layer} {' x '.join(map(str, shape))}" for layer, shape in shapes.items())
-        yield Finding("network", f"{model.weights}, preprocessing {known['preprocessing']}; layers: {named}")
+        yield Finding("network", f"{options.weights}, preprocessing {known['preprocessing']}; layers: {named}")
 
     def sizes(self) -> Iterator[Finding]:
         check_sizes(self.study, *self.counts)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -11,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from distributed import Client
 
-    from distspc.pipeline.run import Study
-    from distspc.study.file import StageName
+    from distspc.study.file import StageName, StudyFile
 
 
 DEFAULT_PROFILE = "local"
@@ -21,20 +19,37 @@ DEFAULT_PROFILE = "local"
 class Clusters:
     """Gives each stage its client; one cluster at a time, opened when first needed, closed on exit.
 
-    A stage runs where ``--profile`` says, else where the study's ``profiles`` say, else locally.
+    A stage runs where `profile` says, else where the study's ``profiles`` say, else on `default`.
+
+    Parameters
+    ----------
+    study
+        The study.
+    profile, overrides
+        Where all stages run, as `distspc.deploy` takes them.
+    name
+        Of the run: clusters bear it and their stage's.
+    default
+        Profile of stages for which nothing says where they run; None: these get no client.
+    performance_report
+        File of Dask's own report.
+    opened
+        Called with every client as its cluster is opened.
     """
 
     def __init__(
         self,
-        study: Study,
+        study: StudyFile,
         profile: str | None,
         overrides: Sequence[str],
         *,
         name: str,
+        default: str | None = DEFAULT_PROFILE,
         performance_report: Path | None = None,
+        opened: Callable[[Client], None] | None = None,
     ) -> None:
         self.study, self.profile, self.overrides, self.name = study, profile, overrides, name
-        self.performance_report = performance_report
+        self.default, self.performance_report, self.opened = default, performance_report, opened
         self._open: str | None = None
         self._n_reports = 0
         self._stack = ExitStack()
@@ -46,26 +61,27 @@ class Clusters:
     def __exit__(self, *exception: Any) -> None:
         self._stack.__exit__(*exception)
 
-    def __call__(self, stage: StageName) -> Client:
-        """The client for a stage."""
-        from distspc.deployment.dashboard import dashboard_lines
+    def __call__(self, stage: StageName) -> Client | None:
+        """The client for a stage; None where it is to be computed in this process."""
         from distspc.deployment.session import deploy
 
-        wanted = self.study.profiles.get(stage, DEFAULT_PROFILE) if self.profile is None else self.profile
+        wanted = self.study.profiles.get(stage, self.default) if self.profile is None else self.profile
         if self._client is not None and wanted == self._open:
             return self._client
         self._stack.close()
+        self._client, self._open = None, wanted
+        if wanted is None:
+            return None
         logs = self.study.store.parent / "distspc-logs"
         self._client = self._stack.enter_context(
             deploy(wanted, overrides=self.overrides, name=f"{self.name}-{stage}", log_directory=logs)
         )
-        self._open = wanted
         if self.performance_report is not None:
             from distributed import performance_report
 
             self._stack.enter_context(performance_report(filename=str(self._next_report(self.performance_report))))
-        for line in dashboard_lines(self._client):
-            sys.stderr.write(f"{line}\n")
+        if self.opened is not None:
+            self.opened(self._client)
         return self._client
 
     def _next_report(self, path: Path) -> Path:

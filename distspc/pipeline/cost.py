@@ -26,7 +26,6 @@ from distspc.layers import forward_flop, n_features
 from distspc.messages import format_nbytes
 from distspc.pipeline.compute import MEMORY_SHARE
 from distspc.reconstruction.gather import gather_rows
-from distspc.reconstruction.options import ReconstructionOptions as Fit
 from distspc.store.chunks import IMAGES_PER_CHUNK, activation_chunks
 from distspc.study.file import StageName, StudyFile
 
@@ -126,7 +125,7 @@ def measure_gflops(n: int = 1024, *, repeats: int = 3, dtype: str = "float32", n
 
 def store_nbytes(study: StudyFile, n_images: int) -> int:
     """Bytes of all activations before compression."""
-    item = 2 if study.model.storage == "float16" else 4
+    item = 2 if study.model.dtype == "float16" else 4
     return sum(n_features(layer) * n_images * item for layer in study.layers)
 
 
@@ -253,13 +252,13 @@ class _Model:
 
     def reconstruct(self, n_images: int) -> Iterator[StagePlan]:
         """Units gathered once a layer; a training and an encoding of all images for every layer and seed."""
-        s, rates, n_seeds = self.study.reconstruction, self.rates, len(self.study.reconstruction.seeds)
-        k, units, batch = s.codewords, s.units, s.batch_size
-        steps = s.batches * rates.train_steps
+        s, rates, n_seeds = self.study.reconstruction.options, self.rates, len(self.study.reconstruction.seeds)
+        k, units, batch = s.n_codewords, s.n_units, s.batch_size
+        steps = s.n_batches * rates.train_steps
         # ||Phi||^2 is at most the number of unit codewords: fewer than the bound never need a shorter step.
         if s.step == "stable" and k > largest_stable_norm(PAPER.step):
-            steps += min(s.batches, rates.shortened_batches) * (rates.shortened_steps - rates.train_steps)
-        training = steps * 2.0 * batch * k * k + s.batches * (8.0 * batch * units * k + 2.0 * units * k * k)
+            steps += min(s.n_batches, rates.shortened_batches) * (rates.shortened_steps - rates.train_steps)
+        training = steps * 2.0 * batch * k * k + s.n_batches * (8.0 * batch * units * k + 2.0 * units * k * k)
         encoding = rates.test_steps * 2.0 * n_images * k * k + 4.0 * n_images * units * k
         flop = (training + encoding) * n_seeds / (1.0 if s.precision == "float32" else rates.float64_share)
         memory = self._fit_nbytes(n_images)
@@ -283,18 +282,15 @@ class _Model:
         chunk = activation_chunks(n_images, features)["image"]
         rows = gather_rows(n_images, chunk, features)
         seeds = len(self.study.reconstruction.seeds)
-        held = 8 * chunk * features + 4 * rows * min(seeds * self.study.reconstruction.units, features)
+        held = 8 * chunk * features + 4 * rows * min(seeds * self.study.reconstruction.n_units, features)
         return math.ceil(n_images / rows), INTERPRETER_NBYTES + held, 4.0 * features * n_images
 
     def _fit_nbytes(self, n_images: int) -> int:
-        s = self.study.reconstruction
-        fixed = Fit(
-            s.units, s.codewords, s.batches, s.batch_size, s.sparsity, s.train_on, s.precision, s.solver, s.step
-        )
-        growing = n_images * (4 * s.units + 2 * 8 * s.codewords)
+        options = self.study.reconstruction.options
+        growing = n_images * (4 * options.n_units + 2 * 8 * options.n_codewords)
         # Beyond its share of the worker, the stage keeps what grows with the images on disk.
-        fits = fixed.task_nbytes + growing <= MEMORY_SHARE * self.resources.memory_nbytes
-        return INTERPRETER_NBYTES + fixed.task_nbytes + (growing if fits else 0)
+        fits = options.task_nbytes + growing <= MEMORY_SHARE * self.resources.memory_nbytes
+        return INTERPRETER_NBYTES + options.task_nbytes + (growing if fits else 0)
 
     def _handed_out(self, stage: StageName, loads: list[_Load], start_s: float = 0.0) -> Iterator[StagePlan]:
         """Seconds of a stage: its tasks to the workers in order, shared over the layers by their work."""

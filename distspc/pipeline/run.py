@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from distspc.errors import InputError, StoreMismatchError
 from distspc.pipeline.compute import Progress, compute, compute_parts, no_progress, run_on_all_workers, task_memory
+from distspc.pipeline.connections import DEFAULT_PROFILE, Clusters
 from distspc.pipeline.status import (
     RELATED,
     StageStatus,
@@ -85,6 +86,8 @@ class Study(StudyFile):
         self,
         client: Client | None = None,
         *,
+        profile: str | None = None,
+        overrides: Sequence[str] = (),
         stages: Sequence[StageName] = STAGES,
         strict: bool = False,
         redo: bool = False,
@@ -95,7 +98,11 @@ class Study(StudyFile):
         Parameters
         ----------
         client
-            Dask client; None computes in this process, one task after the other.
+            Dask client for all stages: it wins over `profile`, and over the ``profiles`` of the study.
+        profile, overrides
+            Where to compute, as `distspc.deploy` takes them: a cluster is opened when a stage has something to
+            compute, and closed at the end. By default each stage runs where the ``profiles`` of the study say, and
+            in this process, one task after the other, where they say nothing.
         stages
             Which stages, in their order.
         strict
@@ -116,7 +123,10 @@ class Study(StudyFile):
             If something given cannot be used, or the store holds results of other settings. A layer or seed that
             cannot be computed is no error: it is logged, and `status` and the results' attribute ``failures`` name it.
         """
-        outcome = run_stages(self, lambda _: client, stages=stages, strict=strict, redo=redo, progress=progress)
+        default = DEFAULT_PROFILE if overrides else None
+        with Clusters(self, profile, overrides, name=self.store.stem, default=default) as clusters:
+            connect = clusters if client is None else lambda _: client
+            outcome = run_stages(self, connect, stages=stages, strict=strict, redo=redo, progress=progress)
         for failure in outcome.failures:
             logger.warning("%s", failure.sentence)
         return self.results()
@@ -214,21 +224,10 @@ class _Run:
             self.compute_layers("extract", build, label="import activations")
             return
         self._take_inventory()
-        model = study.model
         self.compute(
             "extract",
             "extract",
-            lambda _: extract_activations(
-                study.store,
-                layers=study.layers,
-                weights=model.weights,
-                digest=model.digest,
-                preprocessing=model.preprocessing,
-                batch_size=model.batch_size,
-                precision=model.precision,
-                dtype=model.storage,
-                seed=model.seed,
-            ),
+            lambda _: extract_activations(study.store, layers=study.layers, **asdict(study.model.options)),
         )
         if "extract" in self.outcome.computed:
             run_on_all_workers(forward.release, self.connect("extract"))
@@ -251,7 +250,7 @@ class _Run:
         study = self.study
 
         def build(layer: str, memory: int | None) -> dict[int | None, list[Delayed]]:
-            options = study.distinctiveness.options
+            options = asdict(study.distinctiveness.options)
             return {None: nearest_distances(study.store, layer=layer, memory_nbytes=memory, **options)}
 
         self.compute_layers("distances", build)
@@ -271,7 +270,7 @@ class _Run:
                 layer=layer,
                 seeds=settings.seeds,
                 memory_nbytes=memory,
-                **settings.options,
+                **asdict(settings.options),
             )
             missing = missing_seeds(study.stored, layer, settings.seeds)
             return {seed: [task] for seed, task in zip(missing, tasks, strict=True)}
@@ -305,10 +304,7 @@ class _Run:
             image_column=study.scores.image,
             columns=study.scores.columns,
             missing=study.scores.missing,
-            n_bootstrap=study.relate.bootstrap,
-            interval=study.relate.interval,
-            random_state=study.relate.seed,
-            given=given,
+            **{**asdict(study.relate.options), "given": given},
             score_reliability=study.scores.reliability,
             recipe=relation_recipe(study),
         )
@@ -435,17 +431,13 @@ def _built(
 def _check_stored(study: StudyFile, stages: Iterable[StageName]) -> None:
     """Look at the activations that stages to be redone rest on, before their results are thrown away."""
     from distspc.distances.checks import check_distances
-    from distspc.distances.options import DistanceOptions
+    from distspc.distances.options import LayerOptions
 
     if "extract" in stages or not {"distances", "reconstruct"} & set(stages):
         return
-    wanted = study.distinctiveness
     for layer in _usable_layers(study):
         if "distances" in stages:
-            settings = DistanceOptions(
-                study.stored, layer, wanted.metric, wanted.neighbours, False, wanted.category, None
-            )
-            check_distances(settings, wanted.protocol)
+            check_distances(LayerOptions(**asdict(study.distinctiveness.options), store=study.stored, layer=layer))
 
 
 def _forget(study: StudyFile, stages: Iterable[StageName]) -> None:

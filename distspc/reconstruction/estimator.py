@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from distspc.kernels.sparse_coding import training as kernel
 from distspc.kernels.sparse_coding.iteration import PAPER, Rule
 from distspc.kernels.sparse_coding.lasso import lasso_code
+from distspc.reconstruction.options import ReconstructionOptions, Step
 
 
 class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -104,16 +105,16 @@ class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def __init__(
         self,
-        n_codewords: int = 500,
+        n_codewords: int = ReconstructionOptions.n_codewords,
         *,
-        n_batches: int = 1000,
-        batch_size: int = 250,
-        sparsity: float = 1e-3,
-        step: Literal["stable", "paper"] | float = "stable",
+        n_batches: int = ReconstructionOptions.n_batches,
+        batch_size: int = ReconstructionOptions.batch_size,
+        sparsity: float = ReconstructionOptions.sparsity,
+        step: Step | float = ReconstructionOptions.step,
         tol: float = 1e-2,
         max_iter: int = 999,
         solver: Literal["paper", "converged"] = "paper",
-        precision: Literal["float64", "float32"] = "float64",
+        precision: kernel.Precision = ReconstructionOptions.precision,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -15,19 +15,35 @@ Solver = Literal["paper", "converged", "pca"]
 Step = Literal["stable", "paper"]
 TrainOn = Literal["all", "fillers"]
 
+SOLVERS: tuple[Solver, ...] = get_args(Solver)
+STEPS: tuple[Step, ...] = get_args(Step)
+TRAIN_ON: tuple[TrainOn, ...] = get_args(TrainOn)
+
 
 @dataclass(frozen=True)
 class ReconstructionOptions:
-    """What makes the numbers of a layer and a seed."""
+    """What makes the numbers of a layer and a seed; its fields are the stored recipe, its defaults the paper's.
 
-    n_units: int
-    n_codewords: int
-    n_batches: int
-    batch_size: int
-    sparsity: float
-    train_on: TrainOn
-    precision: kernel.Precision
-    solver: Solver
+    Attributes
+    ----------
+    n_units, n_codewords, n_batches, batch_size, sparsity
+        Size of the model and its training.
+    train_on
+        Images of which batches are drawn.
+    precision
+        Type of the arithmetic.
+    solver, step
+        What encodes the images, and its step.
+    """
+
+    n_units: int = 1000
+    n_codewords: int = 500
+    n_batches: int = 1000
+    batch_size: int = 250
+    sparsity: float = 1e-3
+    train_on: TrainOn = "all"
+    precision: kernel.Precision = "float64"
+    solver: Solver = "paper"
     step: Step = "stable"
 
     @property

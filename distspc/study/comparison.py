@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import asdict
 from functools import partial
 
 from distspc.errors import InputError, StoreMismatchError
@@ -68,9 +69,10 @@ def _checks(study: StudyFile) -> Iterator[Check]:
         if store.layer(layer).exists():
             yield "extract", layer, partial(_compare_activations, study, layer)
     if store.distances.exists():
-        yield "distances", "", partial(store.distances.refuse_other_recipe, study.distinctiveness.options)
+        yield "distances", "", partial(store.distances.refuse_other_recipe, asdict(study.distinctiveness.options))
     if store.reconstruction.exists():
-        yield "reconstruct", "", partial(store.reconstruction.refuse_other_recipe, study.reconstruction.options)
+        recipe = asdict(study.reconstruction.options)
+        yield "reconstruct", "", partial(store.reconstruction.refuse_other_recipe, recipe)
 
 
 def _compare_images(study: StudyFile) -> None:
@@ -90,7 +92,7 @@ def _compare_images(study: StudyFile) -> None:
 
 def _compare_activations(study: StudyFile, layer: str) -> None:
     """Compare the settings of a layer's activations; weights that are not on this machine cannot be."""
-    model, group = study.model, study.stored.layer(layer)
+    options, group = study.model.options, study.stored.layer(layer)
     known = group.attributes.get("recipe", {})
     architecture = known.get("architecture")
     imported = architecture == "imported"
@@ -102,19 +104,12 @@ def _compare_activations(study: StudyFile, layer: str) -> None:
             was, now = source if imported else source[::-1]
             raise StoreMismatchError.of_settings(study.store, group.name, f"made from {was}, now from {now}")
         return
-    if model.weights in DOWNLOADS and not is_fetched(model.weights):
+    if options.weights in DOWNLOADS and not is_fetched(options.weights):
         return
     try:
-        network = resolve_network(
-            model.weights,
-            layers=[layer],
-            digest=model.digest,
-            preprocessing=model.preprocessing,
-            precision=model.precision,
-            seed=model.seed,
-        )
+        network = resolve_network(layers=[layer], **options.network)
     except InputError as error:
         logger.warning("the network of %s cannot be compared with the study's: %s", group.name, error)
         return
-    made = {**network.described(), "dtype": model.storage, "images": images_digest(study.stored)}
+    made = {**network.described(), "dtype": options.dtype, "images": images_digest(study.stored)}
     group.refuse_other_recipe(made)

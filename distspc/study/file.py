@@ -5,27 +5,43 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypedDict, get_args
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypedDict, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
+    model_serializer,
     model_validator,
 )
 
+from distspc.distances.options import DistanceOptions, Protocol
 from distspc.errors import InputError
-from distspc.extraction.options import is_weights_path
+from distspc.extraction.options import (
+    BUILTIN_WEIGHTS,
+    ExtractionOptions,
+    Precision,
+    Preprocessing,
+    StorageType,
+    is_weights_path,
+)
 from distspc.io.yaml_files import Section, explain_errors, read_yaml
+from distspc.kernels.distance.products import Metric
+from distspc.kernels.sparse_coding.training import Precision as FitPrecision
 from distspc.layers import LAYERS, VGG16_LAYERS
+from distspc.memorability.options import Interval, RelateOptions
+from distspc.reconstruction.options import ReconstructionOptions, Solver, Step, TrainOn
 from distspc.store.store import Store
 
 StageName = Literal["extract", "distances", "reconstruct", "relate", "report"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
-BUILTIN_WEIGHTS = ("hybrid1365", "imagenet", "random")
+OptionsT = TypeVar("OptionsT")
 
 
 def _beside_study(path: Path, info: ValidationInfo) -> Path:
@@ -44,6 +60,54 @@ StudyPath = Annotated[Path, AfterValidator(_beside_study)]
 
 def _count(limit: int, *, least: int = 1) -> Any:
     return Annotated[int, Field(strict=True, ge=least, le=limit)]
+
+
+class _Settings(Section, Generic[OptionsT]):
+    """A section that gives the settings of a stage: as its function takes them, and as the store keeps them.
+
+    The fields bear the names of these; their keys in the study file may be other words.
+    """
+
+    model_config = ConfigDict(populate_by_name=False)
+    made: ClassVar[type]
+
+    @property
+    def options(self) -> OptionsT:
+        """The settings of the stage."""
+        options: OptionsT = self.made(**{field.name: getattr(self, field.name) for field in fields(self.made)})
+        return options
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys(cls, content: Any) -> Any:
+        """Take keys with underscores too, as all sections do."""
+        if not isinstance(content, Mapping):
+            return content
+        keys = set(cls.key_names())
+        spelled = {key: _kebab(key) for key in content if key not in keys and _kebab(key) in keys - set(content)}
+        return {spelled.get(key, key): value for key, value in content.items()}
+
+    @model_serializer(mode="wrap")
+    def _by_key(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Give values by key, which is what validation takes."""
+        words = {name: key.replace("-", "_") for key, name in self.fields_by_key().items()}
+        return {words.get(name, name): value for name, value in handler(self).items()}
+
+    def __getattr__(self, name: str) -> Any:
+        """Give a field by its key in the study file too."""
+        field = self.fields_by_key().get(_kebab(name), name)
+        if field == name:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self, field)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy with other values, by the names of fields or by their keys in the study file."""
+        names = self.fields_by_key()
+        return super().model_copy(update={names.get(_kebab(k), k): v for k, v in (update or {}).items()}, deep=deep)
+
+
+def _kebab(key: Any) -> Any:
+    return key.replace("_", "-") if isinstance(key, str) else key
 
 
 class Images(Section):
@@ -84,16 +148,17 @@ class Scores(Section):
     reliability: Mapping[str, Annotated[float, Field(gt=0, le=1)]] = {}
 
 
-class Model(Section):
+class Model(_Settings[ExtractionOptions]):
     """The network: weights, preprocessing, arithmetic precision, images per forward pass, storage type."""
 
-    weights: str = "hybrid1365"
-    digest: str | None = Field(default=None, pattern=r"^(sha256:)?[0-9a-f]{64}$")
-    preprocessing: Literal["auto", "raw", "caffe"] = "auto"
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    batch_size: _count(4096) = 16  # type: ignore[valid-type]
-    seed: _count(2**32 - 1, least=0) = 0  # type: ignore[valid-type]
-    storage: Literal["float32", "float16"] = "float32"
+    made = ExtractionOptions
+    weights: str = ExtractionOptions.weights
+    digest: str | None = Field(default=ExtractionOptions.digest, pattern=r"^(sha256:)?[0-9a-f]{64}$")
+    preprocessing: Preprocessing = ExtractionOptions.preprocessing
+    precision: Precision = ExtractionOptions.precision
+    batch_size: _count(4096) = ExtractionOptions.batch_size  # type: ignore[valid-type]
+    seed: _count(2**32 - 1, least=0) = ExtractionOptions.seed  # type: ignore[valid-type]
+    dtype: StorageType = Field(default=ExtractionOptions.dtype, alias="storage")
 
     @model_validator(mode="after")
     def _known_weights(self, info: ValidationInfo) -> Self:
@@ -102,12 +167,13 @@ class Model(Section):
         return self
 
 
-class Distinctiveness(Section):
+class Distinctiveness(_Settings[DistanceOptions]):
     """Nearest-neighbour distances: protocol, metric, number of neighbours, pool within a category or not."""
 
-    protocol: Literal["paper", "spc-public", "distinct"] = "paper"
-    metric: Literal["euclidean", "cosine", "correlation"] = "euclidean"
-    neighbours: _count(1000) = 1  # type: ignore[valid-type]
+    made = DistanceOptions
+    protocol: Protocol = DistanceOptions.protocol
+    metric: Metric = DistanceOptions.metric
+    n_neighbours: _count(1000) = Field(default=DistanceOptions.n_neighbours, alias="neighbours")  # type: ignore[valid-type]
     within_category: bool = Field(default=False, strict=True)
 
     @property
@@ -115,49 +181,31 @@ class Distinctiveness(Section):
         """Column of the image table that neighbours must share, if they must."""
         return "category" if self.within_category else None
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """Settings as the function of the stage takes them and as the store keeps them."""
-        return {
-            "protocol": self.protocol,
-            "metric": self.metric,
-            "n_neighbours": self.neighbours,
-            "category": self.category,
-        }
 
+class Reconstruction(_Settings[ReconstructionOptions]):
+    """Sparse coding: sampled units, dictionary, training, seeds (no setting of their own), solver."""
 
-class Reconstruction(Section):
-    """Sparse coding: sampled units, dictionary, training, seeds, solver."""
-
-    units: _count(1_000_000) = 1000  # type: ignore[valid-type]
-    codewords: _count(100_000) = 500  # type: ignore[valid-type]
-    batches: _count(1_000_000) = 1000  # type: ignore[valid-type]
-    batch_size: _count(1_000_000) = 250  # type: ignore[valid-type]
-    sparsity: float = Field(default=0.001, gt=0, le=1000, allow_inf_nan=False)
+    made = ReconstructionOptions
+    n_units: _count(1_000_000) = Field(default=ReconstructionOptions.n_units, alias="units")  # type: ignore[valid-type]
+    n_codewords: _count(100_000) = Field(default=ReconstructionOptions.n_codewords, alias="codewords")  # type: ignore[valid-type]
+    n_batches: _count(1_000_000) = Field(default=ReconstructionOptions.n_batches, alias="batches")  # type: ignore[valid-type]
+    batch_size: _count(1_000_000) = ReconstructionOptions.batch_size  # type: ignore[valid-type]
+    sparsity: float = Field(default=ReconstructionOptions.sparsity, gt=0, le=1000, allow_inf_nan=False)
     seeds: tuple[_count(2**32 - 1, least=0), ...] = Field(default=(0,), min_length=1)  # type: ignore[valid-type]
-    train_on: Literal["all", "fillers"] = "all"
-    precision: Literal["float64", "float32"] = "float64"
-    solver: Literal["paper", "converged", "pca"] = "paper"
-    step: Literal["stable", "paper"] = "stable"
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Settings as the function of the stage takes them and as the store keeps them; the seeds are no setting."""
-        return {
-            "n_units": self.units,
-            "n_codewords": self.codewords,
-            "n_batches": self.batches,
-            **self.model_dump(exclude={"units", "codewords", "batches", "seeds"}),
-        }
+    train_on: TrainOn = ReconstructionOptions.train_on
+    precision: FitPrecision = ReconstructionOptions.precision
+    solver: Solver = ReconstructionOptions.solver
+    step: Step = ReconstructionOptions.step
 
 
-class Relate(Section):
+class Relate(_Settings[RelateOptions]):
     """Relation to the scores: bootstrap resamples, kind of interval, further controls (``measure:layer``)."""
 
-    bootstrap: _count(1_000_000, least=10) = 1000  # type: ignore[valid-type]
-    interval: Literal["percentile", "bca"] = "percentile"
-    given: tuple[str, ...] = ()
-    seed: _count(2**32 - 1, least=0) = 0  # type: ignore[valid-type]
+    made = RelateOptions
+    n_bootstrap: _count(1_000_000, least=10) = Field(default=RelateOptions.n_bootstrap, alias="bootstrap")  # type: ignore[valid-type]
+    interval: Interval = RelateOptions.interval
+    given: tuple[str, ...] = RelateOptions.given
+    random_state: _count(2**32 - 1, least=0) = Field(default=RelateOptions.random_state, alias="seed")  # type: ignore[valid-type]
 
 
 class Shown(TypedDict):

@@ -117,7 +117,7 @@ def check_sizes(study: StudyFile, n_targets: int, n_fillers: int, *, stages: Seq
         If more neighbours are asked for than there are.
     """
     n_others = n_fillers if study.distinctiveness.protocol == "spc-public" else n_targets + n_fillers - 1
-    k = study.distinctiveness.neighbours
+    k = study.distinctiveness.n_neighbours
     if "distances" in stages and 0 < n_others < k:
         raise InputError(
             f"distinctiveness: {k} neighbours asked for, {n_others} images in the pool; ask for fewer, or add images"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from distspc.distances import finish
 from distspc.distances.build import layer_tasks, nearest_distances
-from distspc.distances.options import PROTOCOLS, DistanceOptions, TileLimits
+from distspc.distances.options import PROTOCOLS, LayerOptions, TileLimits
 from distspc.distances.plan import LayerSize, plan_distances, smallest_task_nbytes, tiles_beside
 from distspc.errors import InputError, StoreMismatchError
 from distspc.kernels.distance.products import METRICS
@@ -83,10 +83,8 @@ def limited_tasks(
     n_threads: int | None = None,
     **resources: Any,
 ) -> list[Any]:
-    options = DistanceOptions(
-        Store(path), "fc2", metric, n_neighbours, protocol != "paper", category, n_threads, limits
-    )
-    return layer_tasks(options, protocol, **resources)
+    place: dict[str, Any] = {"store": Store(path), "layer": "fc2", "n_threads": n_threads, "limits": limits}
+    return layer_tasks(LayerOptions(protocol, metric, n_neighbours, category, **place), **resources)
 
 
 def stored(path: Path, layer: str = "fc2") -> dict[str, np.ndarray]:

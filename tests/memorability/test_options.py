@@ -1,5 +1,7 @@
 """The words of a correlation are the ones that the functions take."""
 
+import inspect
+from dataclasses import asdict
 from typing import get_args
 
 import pandas as pd
@@ -7,7 +9,9 @@ import pytest
 
 from distspc import correlate
 from distspc.errors import InputError
-from distspc.memorability.options import METHODS, Interval, Method
+from distspc.memorability.options import INTERVALS, METHODS, Interval, Method, RelateOptions
+from distspc.memorability.relations import relate
+from distspc.memorability.two_tables import relate_tables
 
 TABLE = pd.DataFrame({"a": [1.0, 2, 3, 5, 4, 7], "b": [2.0, 1, 4, 3, 6, 5]})
 
@@ -26,3 +30,15 @@ def test_other_words_are_named():
         correlate(TABLE, "a", "b", method="kendall")
     with pytest.raises(InputError, match="normal"):
         correlate(TABLE, "a", "b", interval="normal")
+
+
+@pytest.mark.parametrize("function", [relate, relate_tables, correlate])
+def test_defaults_of_the_functions_are_those_of_the_options(function):
+    taken = inspect.signature(function).parameters
+    wanted = {name: value for name, value in asdict(RelateOptions()).items() if name in taken}
+    assert set(wanted) >= {"n_bootstrap", "interval", "random_state"}
+    assert {name: taken[name].default for name in wanted} == wanted
+
+
+def test_sets_of_words():
+    assert (METHODS, INTERVALS) == (("pearson", "spearman"), ("percentile", "bca"))

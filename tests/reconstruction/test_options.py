@@ -1,8 +1,11 @@
 """Settings of the reconstruction: the rule of the inner loop and the memory that follow from them."""
 
-from dataclasses import replace
+import inspect
+from dataclasses import asdict, replace
 
-from distspc.reconstruction.options import ReconstructionOptions
+from distspc.reconstruction.build import fit_sparse_code
+from distspc.reconstruction.estimator import OlshausenField
+from distspc.reconstruction.options import SOLVERS, STEPS, TRAIN_ON, ReconstructionOptions
 
 OPTIONS = ReconstructionOptions(500, 500, 1000, 250, 0.1, "fillers", "float64", "paper")
 
@@ -17,3 +20,15 @@ def test_memory_follows_the_sizes_and_the_precision():
     assert replace(OPTIONS, precision="float32").task_nbytes * 2 == OPTIONS.task_nbytes
     assert replace(OPTIONS, n_codewords=1000).task_nbytes > OPTIONS.task_nbytes
     assert replace(OPTIONS, solver="pca").task_nbytes - OPTIONS.task_nbytes == 8 * 3 * 500**2
+
+
+def test_defaults_of_function_and_estimator_are_those_of_the_options():
+    wanted = asdict(ReconstructionOptions())
+    taken = inspect.signature(fit_sparse_code).parameters
+    assert {name: taken[name].default for name in wanted} == wanted
+    estimator = OlshausenField().get_params()
+    assert all(estimator[name] == value for name, value in wanted.items() if name in estimator)
+
+
+def test_sets_of_words():
+    assert (SOLVERS, STEPS, TRAIN_ON) == (("paper", "converged", "pca"), ("stable", "paper"), ("all", "fillers"))

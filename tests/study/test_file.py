@@ -1,7 +1,11 @@
 import pytest
 
+from distspc.distances.options import DistanceOptions
 from distspc.errors import InputError
+from distspc.extraction.options import ExtractionOptions
 from distspc.layers import LAYERS
+from distspc.memorability.options import RelateOptions
+from distspc.reconstruction.options import ReconstructionOptions
 from distspc.study.file import StudyFile
 
 FULL = """
@@ -127,3 +131,40 @@ def test_weight_files_of_any_spelling_lie_beside_the_study(name, tmp_path):
         {"store": "s", "images": {"targets": "t"}, "model": {"weights": "resnet50"}}, base=tmp_path
     )
     assert word.model.weights == "resnet50"
+
+
+def test_sections_give_the_settings_of_their_stages(tmp_path):
+    plain = read(tmp_path, SHORT)
+    sections = (plain.model, plain.distinctiveness, plain.reconstruction, plain.relate)
+    kinds = (ExtractionOptions, DistanceOptions, ReconstructionOptions, RelateOptions)
+    assert [section.options for section in sections] == [kind() for kind in kinds]
+    study = read(
+        tmp_path,
+        SHORT + "model: {storage: float16, batch_size: 4}\nrelate: {bootstrap: 20, seed: 5}\n"
+        "distinctiveness: {neighbours: 3, within-category: true}\nreconstruction: {units: 9, train-on: fillers}\n",
+    )
+    assert study.model.options == ExtractionOptions(dtype="float16", batch_size=4)
+    assert study.distinctiveness.options == DistanceOptions(n_neighbours=3, category="category")
+    assert study.reconstruction.options == ReconstructionOptions(n_units=9, train_on="fillers")
+    assert study.relate.options == RelateOptions(n_bootstrap=20, random_state=5)
+
+
+def test_settings_are_read_and_copied_by_key_and_by_field(tmp_path):
+    settings = read(tmp_path, SHORT).reconstruction
+    for name in ("units", "n_units"):
+        copied = settings.model_copy(update={name: 7})
+        assert copied.units == copied.n_units == copied.options.n_units == 7
+    with pytest.raises(AttributeError, match="has no attribute 'unit'"):
+        _ = settings.unit
+
+
+def test_keys_are_those_of_the_file_alone(tmp_path):
+    with pytest.raises(InputError, match=r"distinctiveness.n_neighbours: unknown key.*'neighbours'"):
+        read(tmp_path, SHORT + "distinctiveness: {n_neighbours: 3}\n")
+
+
+def test_a_study_is_dumped_with_the_keys_that_it_is_read_with(tmp_path):
+    text = SHORT + "reconstruction: {units: 9, batch-size: 3}\nrelate: {bootstrap: 20}\nmodel: {storage: float16}\n"
+    study = read(tmp_path, text)
+    assert StudyFile.from_dict(study.model_dump()) == study
+    assert study.relate.model_dump() == {"bootstrap": 20, "interval": "percentile", "given": (), "seed": 0}

@@ -1,0 +1,90 @@
+"""Where the stages of a study run: on the caller's client, on profiles, or in this process."""
+
+import numpy as np
+import pytest
+
+from distspc.pipeline.connections import Clusters
+from distspc.pipeline.run import Study
+from distspc.testing.stores import relu_activations
+
+
+@pytest.fixture
+def content(tmp_path):
+    values = relu_activations(20, 30)
+    for name, rows in (("Targets", values[:8]), ("Fillers", values[8:])):
+        (tmp_path / "A/fc2" / name).mkdir(parents=True)
+        for number, row in enumerate(rows, start=1):
+            np.save(tmp_path / "A/fc2" / name / f"{number}.npy", row[None])
+    return {"store": str(tmp_path / "s.zarr"), "activations": str(tmp_path / "A"), "layers": ["fc2"]}
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The names of profiles that were opened, with their stages."""
+    from distspc.deployment import session
+
+    names, deploy = [], session.deploy
+
+    def counted(profile, **options):
+        names.append((profile, options.get("name", "").rpartition("-")[2]))
+        return deploy(profile, **options)
+
+    monkeypatch.setattr(session, "deploy", counted)
+    return names
+
+
+def test_without_client_and_profiles_all_is_computed_in_this_process(content, opened):
+    Study.from_dict(content).run(stages=["extract", "distances"])
+    assert opened == []
+
+
+def test_profiles_of_the_study_are_honoured_from_python_too(content, opened, capsys):
+    study = Study.from_dict({**content, "profiles": {"distances": "local"}})
+    study.run(stages=["extract", "distances"], overrides=["distspc.workers=1"])
+    # Overrides say that a cluster is wanted: the other stages run on the local one then.
+    assert opened == [("local", "extract")]
+    assert "dashboard" not in capsys.readouterr().err
+
+
+def test_a_stage_without_a_profile_stays_in_this_process(content, opened, tmp_path):
+    profile = tmp_path / "one.yaml"
+    profile.write_text("distspc:\n  kind: local\n  workers: 1\n  cores-per-worker: 1\n  memory-per-worker: 1 GiB\n")
+    study = Study.from_dict({**content, "profiles": {"distances": str(profile)}})
+    results = study.run(stages=["extract", "distances"])
+    assert opened == [(str(profile), "distances")]
+    assert np.isfinite(results["distances"]["mean_distance"].to_numpy()).all()
+
+
+def test_a_client_of_the_caller_wins_over_profiles(content, opened, tmp_path):
+    from distspc.deployment.session import deploy
+
+    study = Study.from_dict({**content, "profiles": {"extract": "nowhere", "distances": "nowhere"}})
+    with deploy("local", overrides=("distspc.workers=1",)) as client:
+        study.run(client, stages=["extract", "distances"])
+    assert opened == [("local", "")]
+    assert all(row.complete for row in study.status() if row.stage in ("extract", "distances"))
+
+
+def test_clusters_tell_when_one_is_opened_and_change_with_the_profile(content, monkeypatch):
+    from contextlib import contextmanager
+
+    from distspc.deployment import session
+
+    events = []
+
+    @contextmanager
+    def deploy(profile, **options):
+        events.append(("open", profile))
+        yield profile
+        events.append(("close", profile))
+
+    monkeypatch.setattr(session, "deploy", deploy)
+    study = Study.from_dict({**content, "profiles": {"extract": "a", "reconstruct": "b"}})
+    with Clusters(study, None, (), name="x", default=None, opened=lambda c: events.append(("told", c))) as clusters:
+        assert [clusters(stage) for stage in ("extract", "extract", "distances", "reconstruct")] == [
+            "a",
+            "a",
+            None,
+            "b",
+        ]
+    assert events == [("open", "a"), ("told", "a"), ("close", "a"), ("open", "b"), ("told", "b"), ("close", "b")]
