@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -25,6 +28,18 @@ def log_goes_nowhere_after_a_command() -> Iterator[None]:
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if type(handler) is logging.StreamHandler]:
         root.removeHandler(handler)
+
+
+@pytest.fixture(scope="session")
+def literal() -> ModuleType:
+    """Give the sparse-coding model as the method writes it: literal and slow, for comparison."""
+    path = Path(__file__).parent / "oracles" / "sparse_coding.py"
+    spec = importlib.util.spec_from_file_location("literal_sparse_coding", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 CHROMIUM_FLAGS = (

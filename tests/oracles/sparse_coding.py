@@ -11,16 +11,16 @@ def S(x, threshold):  # noqa: N802
     return np.sign(x) * np.maximum(np.abs(x) - threshold, 0)
 
 
-def encode(B, Phi, sparsity=LAMBDA):
+def encode(B, Phi, sparsity=LAMBDA, eps=EPS):
     """Returns r, e (of the code before its last update), converged, number of updates."""
     r = np.zeros((len(B), Phi.shape[1]))
     t = 0
     while True:
         e = B - r @ Phi.T
         r_new = S(r + STEP * (e @ Phi), sparsity)
-        ratio = np.linalg.norm(r_new - r, 2) / (EPS + np.linalg.norm(r, 2))
+        ratio = np.linalg.norm(r_new - r, 2) / (eps + np.linalg.norm(r, 2))
         r = r_new
-        if ratio < EPS:
+        if ratio < eps:
             return r, e, True, t + 1
         if t >= 998:
             return r, e, False, t + 1
@@ -37,14 +37,14 @@ def draw(seed, activations, n_units, n_codewords):
     return rng, units, X, Phi
 
 
-def train(X, Phi, rng, n_batches, batch_size, sparsity=LAMBDA, each_batch=None):
+def train(X, Phi, rng, n_batches, batch_size, sparsity=LAMBDA, each_batch=None, eps=EPS):
     """Returns the dictionary, and by batch training error, inner steps, converged."""
     errors, steps, converged = [], [], []
     for _ in range(n_batches):
         rows = rng.choice(len(X), batch_size)
         B = X[rows] - np.mean(X[rows])
         Phi = Phi / np.maximum(np.linalg.norm(Phi, axis=0), 1e-8)
-        r, e, ok, n = encode(B, Phi, sparsity)
+        r, e, ok, n = encode(B, Phi, sparsity, eps)
         if ok:
             e = B - r @ Phi.T
             r = S(r + STEP * (e @ Phi), sparsity)

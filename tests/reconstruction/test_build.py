@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import re
 import shutil
@@ -27,17 +26,6 @@ from distspc.testing.stores import make_store, no_compute, one_direction_activat
 
 N_TARGETS, N_IMAGES, N_FEATURES = 50, 150, 300
 MODEL = {"n_units": 60, "n_codewords": 30, "n_batches": 8, "batch_size": 40}
-
-
-def load_oracle():
-    path = Path(__file__).parents[1] / "oracles" / "sparse_coding.py"
-    spec = importlib.util.spec_from_file_location("oracle_sparse_coding", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-oracle = load_oracle()
 
 
 def compute(tasks):
@@ -76,22 +64,22 @@ def one_blas_thread():
 
 
 @pytest.mark.parametrize("train_on", ["all", "fillers"])
-def test_errors_are_those_of_the_method_for_every_seed(store, values, train_on):
+def test_errors_are_those_of_the_method_for_every_seed(store, values, train_on, literal):
     with no_compute():
         tasks = fit_sparse_code(store, layer="fc2", seeds=[0, 7], train_on=train_on, **MODEL)
     assert compute(tasks) == tuple({"layer": "fc2", "seed": seed, "n_not_converged": 0} for seed in (0, 7))
 
     n_targets = N_TARGETS if train_on == "fillers" else None
     for i, seed in enumerate([0, 7]):
-        expected = oracle.fit(seed, values, 60, 30, 8, 40, n_targets=n_targets)
+        expected = literal.fit(seed, values, 60, 30, 8, 40, n_targets=n_targets)
         np.testing.assert_allclose(read(store, "error", layer=0, seed=i), expected, rtol=1e-9)
 
 
-def test_units_dictionary_and_training_are_stored(store, values):
+def test_units_dictionary_and_training_are_stored(store, values, literal):
     compute(fit_sparse_code(store, layer="fc2", seeds=[4], **MODEL))
-    rng, units, X, phi = oracle.draw(4, values, 60, 30)
-    dictionary, training_error, n_steps, converged = oracle.train(X, phi, rng, 8, 40)
-    _, encode_steps, encode_converged = oracle.reconstruct(X, dictionary)
+    rng, units, X, phi = literal.draw(4, values, 60, 30)
+    dictionary, training_error, n_steps, converged = literal.train(X, phi, rng, 8, 40)
+    _, encode_steps, encode_converged = literal.reconstruct(X, dictionary)
     at = {"layer": 0, "seed": 0}
     np.testing.assert_array_equal(read(store, "sampled_unit", **at), units)
     np.testing.assert_allclose(read(store, "dictionary", **at), dictionary, atol=1e-12)
@@ -120,12 +108,12 @@ def test_a_task_short_of_memory_spills_to_disk_and_gives_the_same(tmp_path, solv
 
 @settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chunk=st.integers(1, 200), features=st.integers(30, 300))
-def test_any_chunks_give_the_same(tmp_path_factory, values, chunk, features):
+def test_any_chunks_give_the_same(tmp_path_factory, values, chunk, features, literal):
     path = tmp_path_factory.mktemp("chunks") / "s.zarr"
     new_store(path, chunks={"image": chunk, "feature": features})
     model = MODEL | {"n_batches": 2}
     compute(fit_sparse_code(path, layer="fc2", seeds=[1], **model))
-    np.testing.assert_allclose(read(path, "error", layer=0, seed=0), oracle.fit(1, values, 60, 30, 2, 40), rtol=1e-9)
+    np.testing.assert_allclose(read(path, "error", layer=0, seed=0), literal.fit(1, values, 60, 30, 2, 40), rtol=1e-9)
 
 
 def test_solvers_share_the_sampled_units_and_rank_images_alike(tmp_path):
@@ -268,12 +256,12 @@ def test_a_code_that_diverges_names_layer_seed_and_batch(store, monkeypatch):
 
 
 @pytest.mark.parametrize("n_images", [1, 4, 40])
-def test_batches_may_be_larger_than_the_set(tmp_path, n_images):
+def test_batches_may_be_larger_than_the_set(tmp_path, n_images, literal):
     values = relu_activations(n_images, 300)
     new_store(tmp_path / "s.zarr", n_targets=1, n_fillers=n_images - 1, activations={"fc2": values})
     model = {"n_units": 30, "n_codewords": 310, "n_batches": 4, "batch_size": 250}
     compute(fit_sparse_code(tmp_path / "s.zarr", layer="fc2", seeds=[0], **model))
-    expected = oracle.fit(0, values, 30, 310, 4, 250)
+    expected = literal.fit(0, values, 30, 310, 4, 250)
     np.testing.assert_allclose(read(tmp_path / "s.zarr", "error", layer=0, seed=0), expected, rtol=1e-8)
 
 
@@ -287,11 +275,11 @@ def leaning_store(path):
     return path, values
 
 
-def test_the_stable_step_is_the_default_and_stores_what_it_shortened(tmp_path):
+def test_the_stable_step_is_the_default_and_stores_what_it_shortened(tmp_path, literal):
     path, values = leaning_store(tmp_path / "s.zarr")
     compute(fit_sparse_code(path, layer="fc2", seeds=[0], **LEANING))
-    rng, _, X, phi = oracle.draw(0, values, 800, 400)
-    dictionary, training_error, n_steps, shares = oracle.train_stable(X, phi, rng, 4, 250)
+    rng, _, X, phi = literal.draw(0, values, 800, 400)
+    dictionary, training_error, n_steps, shares = literal.train_stable(X, phi, rng, 4, 250)
     at = {"layer": 0, "seed": 0}
     assert 0 < (shares < 1).sum() < 4
     assert read(path, "n_shortened", **at) == (shares < 1).sum()
@@ -302,8 +290,8 @@ def test_the_stable_step_is_the_default_and_stores_what_it_shortened(tmp_path):
     assert counted == {"fc2": ((shares < 1).sum(), 4, pytest.approx(0.01 * shares.min()))}
     said = r"At fc2, the step of \d of 4 training batches was shortened, to 0\.00\d+ at least: 0\.01 diverges there\."
     assert re.fullmatch(said, sentences.step_sentence(counted))
-    f = oracle.share(dictionary)
-    _, e, _, n = oracle.encode_shortened(X - X.mean(), dictionary, f)
+    f = literal.share(dictionary)
+    _, e, _, n = literal.encode_shortened(X - X.mean(), dictionary, f)
     assert read(path, "encode_steps", **at) == n
     assert read(path, "encode_step", **at) == pytest.approx(0.01 * f, rel=1e-8)
     np.testing.assert_allclose(read(path, "error", **at), np.mean(e**2, axis=1), rtol=1e-6)
@@ -359,7 +347,7 @@ def test_reliability_over_seeds_of_a_store(store):
     assert 0 < found.icc < found.mean_icc < 1
 
 
-def test_a_second_set_of_activations_does_not_use_units_gathered_from_the_first(tmp_path):
+def test_a_second_set_of_activations_does_not_use_units_gathered_from_the_first(tmp_path, literal):
     path = tmp_path / "s.zarr"
     new_store(path)
     compute(fit_sparse_code(path, layer="fc2", seeds=[0, 1], **MODEL)[:1])
@@ -368,4 +356,4 @@ def test_a_second_set_of_activations_does_not_use_units_gathered_from_the_first(
     values = relu_activations(N_IMAGES, N_FEATURES + 1, seed=9)
     new_store(path, layers={"fc2": N_FEATURES + 1}, activations={"fc2": values})
     compute(fit_sparse_code(path, layer="fc2", seeds=[0, 1], **MODEL))
-    np.testing.assert_allclose(read(path, "error", layer=0, seed=0), oracle.fit(0, values, 60, 30, 8, 40), rtol=1e-9)
+    np.testing.assert_allclose(read(path, "error", layer=0, seed=0), literal.fit(0, values, 60, 30, 8, 40), rtol=1e-9)

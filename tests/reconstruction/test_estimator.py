@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
@@ -35,19 +32,6 @@ def expected_failures(estimator: OlshausenField) -> dict[str, str]:
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
-
-
-def oracle():
-    path = Path(__file__).parents[1] / "oracles" / "sparse_coding.py"
-    spec = importlib.util.spec_from_file_location("oracle_sparse_coding", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def literal():
-    return oracle()
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,5 @@
 """The authors' files in, the authors' files out: n = 500, against the literal method and float64 brute force."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -13,14 +10,6 @@ from distspc.testing.stores import relu_activations
 N_TARGETS, N_FILLERS, N_FEATURES = 120, 380, 4096
 SETTINGS = {"units": 200, "codewords": 60, "batches": 8, "batch-size": 40, "seeds": [4]}
 DUPLICATES = ((3, 50), (7, 200), (300, 400))  # target-target, target-filler, filler-filler
-
-
-def literal():
-    path = Path(__file__).parents[1] / "oracles" / "sparse_coding.py"
-    spec = importlib.util.spec_from_file_location("literal_sparse_coding", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +31,12 @@ def study(root, store, **changes):
     return Study.from_dict(content, base=root)
 
 
-def test_reconstruction_error_is_that_of_the_literal_method(activations, tmp_path):
+def test_reconstruction_error_is_that_of_the_literal_method(activations, tmp_path, literal):
     root, values = activations
     study(root, tmp_path / "s.zarr", reconstruction=SETTINGS).run(stages=["extract", "reconstruct"])
     export_results(tmp_path / "s.zarr", tmp_path)
     exported = np.load(tmp_path / "Results/RE/fc2/spc_rec_quality.npy")
-    wanted = literal().fit(4, values, 200, 60, 8, 40)[:N_TARGETS]
+    wanted = literal.fit(4, values, 200, 60, 8, 40)[:N_TARGETS]
     assert exported.shape == (N_TARGETS, 1)
     np.testing.assert_allclose(exported[:, 0], wanted, rtol=1e-6)
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_limits
 
 from distspc.kernels.sparse_coding import inner_loop, stability
 from distspc.kernels.sparse_coding import training as kernel
@@ -19,33 +16,22 @@ from distspc.kernels.sparse_coding.lasso import lasso_code
 from distspc.kernels.sparse_coding.principal_components import first_component_share
 from distspc.testing.stores import one_direction_activations, relu_activations
 
-
-def load_oracle():
-    path = Path(__file__).parents[2] / "oracles" / "sparse_coding.py"
-    spec = importlib.util.spec_from_file_location("oracle_sparse_coding", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-oracle = load_oracle()
 LEANING = one_direction_activations(200, 1000)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_blas_thread():
-    with threadpool_limits(1, "blas"):
-        yield
+@pytest.fixture(scope="session")
+def drawn(literal):
+    """Give a function that draws many codewords: only these lean one way so much that the paper's step diverges."""
 
+    def draw(activations, n_units=800, n_codewords=400, seed=3):
+        rng, _, X, phi = literal.draw(seed, activations, n_units, n_codewords)
+        return rng, X, phi
 
-def drawn(activations, n_units=800, n_codewords=400, seed=3):
-    """More than 200 codewords and large batches: only these lean one way so much that the paper's step diverges."""
-    rng, _, X, phi = oracle.draw(seed, activations, n_units, n_codewords)
-    return rng, X, phi
+    return draw
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_where_the_papers_step_converges_stable_is_the_paper_to_the_last_bit(precision):
+def test_where_the_papers_step_converges_stable_is_the_paper_to_the_last_bit(precision, drawn):
     activations = relu_activations(300, 200)
     found = []
     for rule in (PAPER, STABLE):
@@ -61,7 +47,7 @@ def test_where_the_papers_step_converges_stable_is_the_paper_to_the_last_bit(pre
     assert (stable.step == 0.01).all()
 
 
-def test_the_papers_step_diverges_on_activations_of_one_direction_and_says_why():
+def test_the_papers_step_diverges_on_activations_of_one_direction_and_says_why(drawn):
     rng, X, phi = drawn(LEANING)
     share = first_component_share(X)
     assert share > 0.9
@@ -72,9 +58,9 @@ def test_the_papers_step_diverges_on_activations_of_one_direction_and_says_why()
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_the_stable_step_trains_there_as_the_literal_shortened_method_does(n_threads):
+def test_the_stable_step_trains_there_as_the_literal_shortened_method_does(n_threads, literal, drawn):
     rng, X, phi = drawn(LEANING)
-    dictionary, errors, steps, shares = oracle.train_stable(X, phi, rng, 3, 250)
+    dictionary, errors, steps, shares = literal.train_stable(X, phi, rng, 3, 250)
     assert list(shares < 1) == [False, True, True]
     rng, X, phi = drawn(LEANING)
     found = kernel.train(X, phi, rng, n_batches=3, batch_size=250, rule=STABLE, n_threads=n_threads)
@@ -87,12 +73,12 @@ def test_the_stable_step_trains_there_as_the_literal_shortened_method_does(n_thr
 
 
 @pytest.mark.parametrize("part_rows", [256, 30])
-def test_the_code_of_all_images_is_shortened_as_one(part_rows):
+def test_the_code_of_all_images_is_shortened_as_one(part_rows, literal, drawn):
     _, X, phi = drawn(LEANING)
     phi = phi / np.linalg.norm(phi, axis=0) + X.mean(axis=0)[:, None]
     phi /= np.linalg.norm(phi, axis=0)
-    f = oracle.share(phi)
-    code, e, ok, n = oracle.encode_shortened(X - X.mean(), phi, f)
+    f = literal.share(phi)
+    code, e, ok, n = literal.encode_shortened(X - X.mean(), phi, f)
     found, error, stop = kernel.encode(X, phi, rule=STABLE, part_rows=part_rows)
     assert f < 1
     assert (stop.n_steps, stop.converged) == (n, ok)
@@ -101,7 +87,7 @@ def test_the_code_of_all_images_is_shortened_as_one(part_rows):
     np.testing.assert_allclose(found, code, rtol=0, atol=1e-6)
 
 
-def test_a_shortened_step_has_the_fixed_points_of_the_papers_penalty():
+def test_a_shortened_step_has_the_fixed_points_of_the_papers_penalty(drawn):
     _, X, phi = drawn(LEANING)
     phi = phi / np.linalg.norm(phi, axis=0) + X.mean(axis=0)[:, None]
     phi /= np.linalg.norm(phi, axis=0)
@@ -131,15 +117,8 @@ def test_the_share_is_the_definition(norm_squared, k, dtype):
         assert 0.01 * share * norm_squared == pytest.approx(1.5, rel=5e-3)
 
 
-def test_input_that_is_not_finite_is_named_as_such():
+def test_input_that_is_not_finite_is_named_as_such(drawn):
     rng, X, phi = drawn(LEANING)
     X[:] = np.nan
     with pytest.raises(inner_loop.DivergedError, match=r"training batch 1 of 2: .* the input holds NaN or infinity"):
         kernel.train(X, phi, rng, n_batches=2, batch_size=20, rule=STABLE)
-
-
-def test_share_of_the_first_component_is_that_of_the_singular_values():
-    X = relu_activations(60, 30)
-    squares = np.linalg.svd(X - X.mean(axis=0), compute_uv=False) ** 2
-    assert first_component_share(X) == pytest.approx(squares[0] / squares.sum())
-    assert first_component_share(np.ones((5, 3), np.float32)) == 0
