@@ -7,8 +7,16 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from distspc.kernels.threads import Threads, in_threads, thread_parts
+from distspc.kernels.threads import (
+    Threads,
+    allowed_threads,
+    in_background,
+    in_threads,
+    single_threaded_blas,
+    thread_parts,
+)
 
 
 @given(n=st.integers(0, 50), n_threads=st.integers(1, 20))
@@ -39,3 +47,58 @@ def test_each_part_has_a_thread_and_errors_are_raised(n_threads: int) -> None:
 def test_shares_are_the_parts() -> None:
     with Threads(2) as threads:
         assert threads.map(lambda part: (part.start, part.stop), threads.shares(5)) == [(0, 2), (2, 5)]
+
+
+def test_results_come_in_order_and_the_caller_takes_a_share() -> None:
+    with Threads(3) as threads:
+        found = threads.map(lambda i: (i, threading.get_ident()), range(3))
+    assert [i for i, _ in found] == [0, 1, 2]
+    assert found[0][1] == threading.get_ident()
+
+
+def blas_threads() -> list[int]:
+    return [pool.num_threads for pool in ThreadpoolController().select(user_api="blas").lib_controllers]
+
+
+def test_blas_is_on_one_thread_until_its_last_user_leaves() -> None:
+    assert allowed_threads() >= 1  # by now all libraries are loaded
+    with threadpool_limits(2, "blas"):
+        before = blas_threads()
+        with single_threaded_blas() as n_threads:
+            assert set(blas_threads()) == {1}
+            assert n_threads == allowed_threads() == max(before)
+            with single_threaded_blas(7) as asked:
+                assert asked == 7
+            with single_threaded_blas() as inner:
+                assert inner == n_threads  # what was allowed, not what the first user made of it
+            assert set(blas_threads()) == {1}
+        assert blas_threads() == before
+
+
+def test_blas_is_put_back_after_an_error() -> None:
+    before = blas_threads()
+    with pytest.raises(ValueError, match="no"), single_threaded_blas(2):
+        raise ValueError("no")
+    assert blas_threads() == before
+
+
+def test_an_error_in_the_background_is_raised_at_the_end() -> None:
+    def work() -> None:
+        raise ValueError("behind")
+
+    with pytest.raises(ValueError, match="behind"), in_background(work, lambda: None):
+        pass
+    with pytest.raises(KeyError), in_background(work, lambda: None):
+        raise KeyError  # the context's own error comes first
+
+
+def test_work_in_the_background_is_stopped_when_the_context_ends() -> None:
+    stopped, begun = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        assert stopped.wait(20)
+
+    with in_background(work, stopped.set):
+        assert begun.wait(20)
+    assert stopped.is_set()

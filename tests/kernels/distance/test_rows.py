@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from distspc.kernels.distance.rows import row_statistics
+from distspc.kernels.distance.rows import BLOCK, RowStatistics, block_dots, row_statistics
 
 
 def noise(n: int, n_features: int, seed: int = 0) -> np.ndarray:
@@ -55,3 +55,20 @@ def test_rows_that_are_not_finite_show_in_the_sums(n_threads: int) -> None:
     x[1, 5], x[2, 7], x[3, [8, 9]] = np.nan, -np.inf, [np.inf, -np.inf]
     found = row_statistics(x, n_threads=n_threads).norm_sq  # and no warning, in no thread
     assert np.isfinite(found).tolist() == [True, False, False, False]
+
+
+def test_statistics_of_some_rows_are_those_rows_of_the_statistics() -> None:
+    x = noise(7, 600)
+    whole = row_statistics(x)
+    joined = RowStatistics.joined([whole[:3], whole[3:]])
+    for name in ("sum", "norm_sq", "centred_norm_sq", "dot_centre", "digest"):
+        np.testing.assert_array_equal(getattr(joined, name), getattr(whole, name))
+        np.testing.assert_array_equal(getattr(whole[2:4], name), getattr(whole, name)[2:4])
+
+
+@pytest.mark.parametrize("n_features", [3, 512, 1300])
+def test_dots_of_blocks_add_up_to_the_dot(n_features: int) -> None:
+    a, b = (noise(4, n_features, seed).astype(float) for seed in (1, 2))
+    blocks = block_dots(a, b)
+    assert blocks.shape == (4, n_features // BLOCK + 1)
+    np.testing.assert_allclose(blocks.sum(axis=1), np.vecdot(a, b), rtol=1e-10)
