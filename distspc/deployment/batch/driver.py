@@ -203,7 +203,7 @@ def _overrides(arguments: Sequence[str]) -> list[str]:
 
 
 def _distspc() -> list[str]:
-    return [sys.executable, "-c", "from distspc.cli.app import main; main()"]
+    return [sys.executable, "-c", "from distspc.cli import main; main()"]
 
 
 def _keywords(profile: Profile, *, name: str, log_directory: Path) -> dict[str, Any]:

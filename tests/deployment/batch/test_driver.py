@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 
@@ -151,6 +152,14 @@ def test_the_driver_is_submitted_by_the_command_of_its_queue(stand_in, tmp_path,
     assert job.log == (tmp_path / "logs" / log if log else tmp_path / "logs")
     assert (tmp_path / "script").read_text() == job.script
     assert job.script.rstrip().endswith("--redo")
+
+
+def test_the_command_of_the_driver_is_there(tmp_path):
+    script = driver_script("study.yaml", load_profile("pbs"), name="s", log_directory=tmp_path)
+    exec_, *command = shlex.split(script.splitlines()[-1])
+    assert exec_ == "exec"
+    shown = subprocess.run([*command[: command.index("run")], "--help"], capture_output=True, text=True, check=True)
+    assert "submit" in shown.stdout
 
 
 def test_a_refusal_is_told_in_the_words_of_the_queue(stand_in, tmp_path):
