@@ -1,6 +1,6 @@
 """Lists, sizes, times and near misses in words."""
 
-from distspc.messages import format_duration, format_nbytes, shorten, unknown_key
+from distspc.messages import did_you_mean, format_duration, format_nbytes, shorten, unknown_key
 
 
 def test_the_first_names_and_how_many_more():
@@ -23,3 +23,8 @@ def test_an_unknown_key_says_which_may_be_meant():
     said = unknown_key("distspc.worker", ["workers", "kind"])
     assert said == "distspc.worker: unknown key; did you mean 'workers'? allowed are workers, kind"
     assert "did you mean" not in unknown_key("x", ["workers"])
+
+
+def test_the_nearest_name_may_be_meant():
+    assert did_you_mean("slrum", ["pbs", "slurm"]) == "did you mean 'slurm'? "
+    assert did_you_mean("x", {"slurm": 1}) == ""

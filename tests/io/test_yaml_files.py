@@ -1,9 +1,12 @@
 """YAML of plain data: what is read, and what is refused with its line."""
 
+from typing import Annotated, Literal
+
 import pytest
+from pydantic import AfterValidator, Field, ValidationError
 
 from distspc.errors import InputError
-from distspc.io.yaml_files import MAX_FILE_NBYTES, read_yaml
+from distspc.io.yaml_files import MAX_FILE_NBYTES, Section, explain_errors, read_yaml
 
 
 def read(tmp_path, text):
@@ -48,3 +51,62 @@ def test_what_is_no_file_is_named(tmp_path):
         read_yaml(tmp_path / "b.yaml", what="profile file")
     with pytest.raises(InputError, match=r"cannot be read as YAML: .*directory"):
         read_yaml(tmp_path, what="profile file")
+
+
+def _even(value):
+    if value % 2:
+        raise ValueError("expected an even number")
+    return value
+
+
+class Inner(Section):
+    n_things: Annotated[int, Field(ge=1), AfterValidator(_even)] | Literal["auto"] = "auto"
+    names: tuple[str, ...] = ()
+
+
+class Outer(Section):
+    kind: Literal["a", "b"]
+    inner: Inner | None = None
+
+
+@pytest.mark.parametrize(
+    ("content", "sentences"),
+    [
+        ({}, ["file.kind: this key is missing; expected one of a, b"]),
+        ({"kind": "c"}, ["file.kind: invalid value 'c': expected 'a' or 'b'"]),
+        (
+            {"kind": "a", "inner": {"n-thing": 1}},
+            ["file.inner.n-thing: unknown key; did you mean 'n-things'? allowed are n-things, names"],
+        ),
+        ({"kind": "a", "inner": 3}, ["file.inner: invalid value 3: expected a mapping of keys to values"]),
+        ({"kind": "a", "inner": {"names": "x"}}, ["file.inner.names: invalid value 'x': expected a valid list"]),
+        (
+            {"kind": "a", "inner": {"n-things": 0}},
+            [
+                "file.inner.n-things: invalid value 0: expected a number greater than or equal to 1",
+                "file.inner.n-things: invalid value 0: expected 'auto'",
+            ],
+        ),
+        (
+            {"kind": "a", "inner": {"n-things": 3}},
+            [
+                "file.inner.n-things: invalid value 3: expected an even number",
+                "file.inner.n-things: invalid value 3: expected 'auto'",
+            ],
+        ),
+    ],
+    ids=["missing", "choice", "unknown", "no section", "text", "too small", "odd"],
+)
+def test_mistakes_in_sections_are_named_by_key_and_value(content, sentences):
+    with pytest.raises(ValidationError) as caught:
+        Outer.model_validate(content)
+    assert list(explain_errors(caught.value, Outer, prefix="file")) == sentences
+
+
+def test_sections_have_hyphens_and_do_not_change():
+    outer = Outer.model_validate({"kind": "a", "inner": {"n-things": 2}})
+    assert outer.inner.n_things == 2
+    assert Inner.key_names() == ["n-things", "names"]
+    with pytest.raises(ValidationError, match="frozen"):
+        outer.kind = "b"
+    assert Outer(kind="b").inner is None

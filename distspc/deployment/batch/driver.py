@@ -160,7 +160,26 @@ def driver_script(
     log_directory: Path,
     arguments: Sequence[str] = (),
 ) -> str:
-    """Text of the job that runs a study: for `slurm-runner` scheduler and workers too, else only the study."""
+    """Text of the job that runs a study: for `slurm-runner` scheduler and workers too, else only the study.
+
+    Parameters
+    ----------
+    study
+        The study file, as the job is to name it.
+    profile
+        A profile of a batch queue.
+    name
+        Name of the job.
+    log_directory
+        Folder of its log; it is not made.
+    arguments
+        More arguments of ``distspc run``.
+
+    Returns
+    -------
+    str
+        The whole script, directives first.
+    """
     from distspc.deployment.batch.job_classes import job_class
 
     existed = log_directory.exists()
