@@ -39,7 +39,7 @@ def fetch(
     for file in files:
         echo_text(f"here: {file}")
     for sentence in by_hand:
-        echo_text(f"by hand: {sentence}")
+        echo_text(f"manual step: {sentence}")
 
 
 @commands.command()

@@ -36,7 +36,7 @@ def _on_sigterm(*_: Any) -> None:
 @app.callback(invoke_without_command=True)
 def _options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Say more while running.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show log messages.")] = False,
 ) -> None:
     if version:
         echo_text(f"distspc {__version__}")

@@ -26,10 +26,14 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the profile; repeatable.")
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first image that cannot be used.")]
-RedoOption = Annotated[bool, typer.Option("--redo", help="Throw away what this makes, and what rests on it, first.")]
+RedoOption = Annotated[
+    bool, typer.Option("--redo", help="Delete this stage's results and everything derived from them first.")
+]
 PerformanceOption = Annotated[
     Path | None,
-    typer.Option("--performance-report", metavar="FILE.html", help="Keep Dask's own report, one of each cluster."),
+    typer.Option(
+        "--performance-report", metavar="FILE.html", help="Write Dask's performance report, one file per cluster."
+    ),
 ]
 
 

@@ -77,7 +77,7 @@ def summary(study: Study, outcome: Outcome) -> str:
     if outcome.computed:
         lines.append("Done: " + ", ".join(f"{label} ({n} tasks)" for label, n in outcome.computed.items()))
     elif not outcome.failures:
-        lines.append("Nothing to do: everything asked for is already in the store.")
+        lines.append("Nothing to do: all requested results are already in the store.")
     if study.stored.distances.exists() and study.stored.reconstruction.exists():
         lines.append(table(_by_layer(study, shown)))
     if shown["with_scores"] and study.stored.relations.exists():
@@ -91,13 +91,13 @@ def summary(study: Study, outcome: Outcome) -> str:
 
 
 def _left_out(study: Study, shown: Shown) -> list[str]:
-    """What was left out or converted, warnings first; nothing in a clean study."""
+    """What was skipped or converted, warnings first; nothing in a clean study."""
     from distspc.report.problems import left_out
 
     notices = left_out(study.stored, study.layers, with_scores=shown["with_scores"])
     ordered = sorted(notices, key=lambda notice: not notice.warning)
     texts = [f"  {'warning: ' if notice.warning else ''}{notice.text}" for notice in ordered]
-    return ["What was left out or converted:", *texts] if texts else []
+    return ["What was skipped or converted:", *texts] if texts else []
 
 
 def _by_layer(study: Study, shown: Shown) -> pd.DataFrame:

@@ -86,13 +86,13 @@ def _finish(outcome: Outcome) -> None:
     from distspc.cli.output import printable
 
     for file, reason in outcome.skipped[:20]:
-        typer.echo(f"left out: {printable(file)}: {reason}", err=True)
+        typer.echo(f"skipped: {printable(file)}: {reason}", err=True)
     if len(outcome.skipped) > 20:
         typer.echo(f"... and {len(outcome.skipped) - 20} more", err=True)
     if outcome.skipped:
         typer.echo(
             f"{len(outcome.skipped)} images could not be used; everything else is done. "
-            "Mend or remove these files and run again with --redo to take them in.",
+            "Fix or remove these files and rerun with --redo to include them.",
             err=True,
         )
     for failure in outcome.failures:
@@ -101,7 +101,7 @@ def _finish(outcome: Outcome) -> None:
         n = len(outcome.failures)
         typer.echo(
             f"{n} {'part' if n == 1 else 'parts'} of the study could not be computed; everything else is done. "
-            "Run the same command again once this is mended: it tries only what failed.",
+            "Fix the cause and run the same command again: it retries only what failed.",
             err=True,
         )
     if outcome.skipped or outcome.failures:
@@ -117,7 +117,7 @@ def run(
     redo: RedoOption = False,
     performance_report: PerformanceOption = None,
 ) -> None:
-    """Run the whole study: extract, distances, reconstruct, relate, report. What is done already is left alone."""
+    """Run the whole study: extract, distances, reconstruct, relate, report. What is done already is kept."""
     from distspc.study.file import STAGES
 
     _run(
@@ -153,7 +153,7 @@ def _stage_command(stage: StageName, text: str) -> None:
     commands.command(stage, help=text)(command)
 
 
-_stage_command("extract", "Pass the images through the network; all asked layers in one pass.")
+_stage_command("extract", "Pass the images through the network; all requested layers in one pass.")
 _stage_command("distances", "Find every target's nearest neighbour, layer by layer.")
 _stage_command("reconstruct", "Fit sparse codes; give every image's reconstruction error.")
 _stage_command("report", "Write the figures and the page.")
@@ -181,9 +181,11 @@ def relate(
         list[str] | None,
         typer.Option("--missing", metavar="ENTRY", help="Entry that means a missing value; repeatable."),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", metavar="CSV", help="Keep the table as a file.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="CSV", help="Write the table to this file.")
+    ] = None,
 ) -> None:
-    """Relate the measures to the scores: of a study, or of any two tables (--measures, --scores, --by)."""
+    """Correlate measures with memorability scores: of a study or of any two tables (--measures, --scores, --by)."""
     _refuse_mixture(context, of_study=study is not None)
     if study is not None:
         _run(study, ["relate"], profile=profile, overrides=overrides, strict=False, redo=redo, performance_report=None)

@@ -48,16 +48,20 @@ def _quiet() -> Iterator[None]:
     except OSError:  # no standard error
         yield
         return
-    with tempfile.TemporaryFile() as talk:
-        os.dup2(talk.fileno(), 2)
+    with tempfile.TemporaryFile() as captured_stderr:
+        os.dup2(captured_stderr.fileno(), 2)
         try:
             yield
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-            talk.seek(0)
-            said = [line for line in talk if not line.startswith((b"I0000", b"WARNING: All log messages before absl"))]
-            sys.stderr.write(b"".join(said).decode(errors="replace"))
+            captured_stderr.seek(0)
+            passed_on = [
+                line
+                for line in captured_stderr
+                if not line.startswith((b"I0000", b"WARNING: All log messages before absl"))
+            ]
+            sys.stderr.write(b"".join(passed_on).decode(errors="replace"))
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""The extraction stage: one forward pass per image gives all asked layers, written as whole chunks of the store.
+"""The extraction stage: one forward pass per image gives all requested layers, written as whole chunks of the store.
 
 One task extracts one chunk of images: it decodes ahead in threads while the device runs, and its memory is that of
 the chunk, however many images there are. `import_activations` takes activations that somebody already has.

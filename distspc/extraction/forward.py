@@ -31,11 +31,11 @@ def extract_chunk(
     network = load_network(recipe, _n_threads())
     files = store.images.read("file", image=images).tolist()
     digests = store.images.read("digest", image=images).tolist()
-    rooms = _acquire_buffers(store, layers, dtype)
-    _run(network, files, digests, rooms, batch_size)
-    for layer, room in rooms.items():
-        _write_layer(store, layer, images, room)
-    _buffer_pool.append(rooms)
+    buffers = _acquire_buffers(store, layers, dtype)
+    _run(network, files, digests, buffers, batch_size)
+    for layer, buffer in buffers.items():
+        _write_layer(store, layer, images, buffer)
+    _buffer_pool.append(buffers)
     return len(files)
 
 
@@ -53,42 +53,44 @@ class _ChunkBuffer:
 
 
 _buffer_pool: list[dict[str, _ChunkBuffer]] = []
-"""Rooms of the last task, for the next one: new ones are memory that the system clears first, 6 MB an image."""
+"""Buffers of the last task, for the next one: new ones are memory that the system clears first, 6 MB an image."""
 
 
 def _acquire_buffers(store: Store, layers: Sequence[str], dtype: str) -> dict[str, _ChunkBuffer]:
-    """Rooms of all layers, those of the last task where they fit."""
+    """Buffers of all layers, those of the last task where they fit."""
     spare = _buffer_pool.pop() if _buffer_pool else {}
-    rooms = {}
+    buffers = {}
     for layer in layers:
         group = store.layer(layer)
         size, n_features = group.chunks("activation"), group.sizes["feature"]
         shape = (-(-n_features // size["feature"]), size["image"], size["feature"])
-        room = spare.pop(layer, None)
-        fits = room is not None and room.blocks.shape == shape and room.blocks.dtype == dtype
-        rooms[layer] = _ChunkBuffer(room.blocks if room is not None and fits else np.empty(shape, dtype), n_features)
-    return rooms
+        buffer = spare.pop(layer, None)
+        fits = buffer is not None and buffer.blocks.shape == shape and buffer.blocks.dtype == dtype
+        buffers[layer] = _ChunkBuffer(
+            buffer.blocks if buffer is not None and fits else np.empty(shape, dtype), n_features
+        )
+    return buffers
 
 
 def _run(
-    network: Any, files: Sequence[str], digests: Sequence[str], rooms: Mapping[str, _ChunkBuffer], batch_size: int
+    network: Any, files: Sequence[str], digests: Sequence[str], buffers: Mapping[str, _ChunkBuffer], batch_size: int
 ) -> None:
-    """Put the activations of some files into the layers' rooms; files are decoded ahead of the device."""
+    """Put the activations of some files into the layers' buffers; files are decoded ahead of the device."""
     pool = ThreadPoolExecutor(_n_decoders(), thread_name_prefix="decode")
     try:
         decode = partial(_decode, size=network.input_size)
         inputs = pool.map(decode, files, digests)  # a chunk of inputs is small: 64 of 150 kB
         for start, stop in ranges(len(files), batch_size):
             outputs = network.activations(np.stack(list(itertools.islice(inputs, stop - start))))
-            for layer, room in rooms.items():
-                _put(outputs[layer].reshape(stop - start, -1), room, slice(start, stop), layer)
+            for layer, buffer in buffers.items():
+                _put(outputs[layer].reshape(stop - start, -1), buffer, slice(start, stop), layer)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _put(values: np.ndarray, room: _ChunkBuffer, images: slice, layer: str) -> None:
-    """Copy a batch (image, feature) into its room, in the stored type."""
-    for features, part in room.parts():
+def _put(values: np.ndarray, buffer: _ChunkBuffer, images: slice, layer: str) -> None:
+    """Copy a batch (image, feature) into its buffer, in the stored type."""
+    for features, part in buffer.parts():
         with np.errstate(over="ignore"):  # named below, by layer
             part[images] = values[:, features]
         if part.dtype == np.float16 and np.isinf(part[images]).any():
@@ -97,10 +99,10 @@ def _put(values: np.ndarray, room: _ChunkBuffer, images: slice, layer: str) -> N
             )
 
 
-def _write_layer(store: Store, layer: str, images: slice, room: _ChunkBuffer) -> None:
+def _write_layer(store: Store, layer: str, images: slice, buffer: _ChunkBuffer) -> None:
     """Write a layer of a chunk of images, one chunk of the store at a time."""
     group = store.layer(layer)
-    for features, part in room.parts():
+    for features, part in buffer.parts():
         group.write("activation", part[: images.stop - images.start], image=images, feature=features)
 
 

@@ -1,4 +1,4 @@
-"""The one place that imports Keras: builds a network once per process, and gives all asked layers in one pass.
+"""The one place that imports Keras: builds a network once per process, and gives all requested layers in one pass.
 
 The default is VGG-16 with 1,365 classes (ImageNet and Places365); any other Keras model with one image input and a
 graph of layers works too. Nothing here depends on Keras's backend beyond settings of threads and memory.
@@ -33,7 +33,7 @@ Shapes = Mapping[str, Sequence[tuple[int, ...]]]
 
 
 def layer_shapes(recipe: NetworkSpec) -> dict[str, tuple[int, ...]]:
-    """Shape of each asked layer's output for one image; loads Keras only for networks other than VGG-16.
+    """Shape of each requested layer's output for one image; loads Keras only for networks other than VGG-16.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def layer_shapes(recipe: NetworkSpec) -> dict[str, tuple[int, ...]]:
 
 
 class Network:
-    """A network that is ready to run, cut at its deepest asked layer; not to be pickled.
+    """A network that is ready to run, cut at its deepest requested layer; not to be pickled.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def random_kernel(shape: Sequence[int], fan_in: int, *, seed: int, name: str) ->
 
 
 def _build_vgg16(recipe: NetworkSpec) -> Any:
-    """VGG-16 up to the deepest asked layer, with its weights."""
+    """VGG-16 up to the deepest requested layer, with its weights."""
     import keras
 
     last = max(list(VGG16).index(layer) for layer in recipe.layers)
@@ -313,7 +313,7 @@ def _maker(recipe: NetworkSpec, keras: Any) -> Any:
     makers = {n.lower(): getattr(keras.applications, n) for n in dir(keras.applications) if n[0].isupper()}
     if recipe.architecture.lower() not in makers:
         known = ", ".join(sorted(makers))
-        raise InputError(f"weights {recipe.architecture!r}: wanted is {WEIGHTS_WORDS} (known are {known})")
+        raise InputError(f"weights {recipe.architecture!r}: expected {WEIGHTS_WORDS} (known are {known})")
     return makers[recipe.architecture.lower()]
 
 
@@ -339,13 +339,13 @@ def _load_application(recipe: NetworkSpec, keras: Any) -> Any:
 
 
 def _cut(model: Any, layers: Sequence[str]) -> Any:
-    """The part of a model that leads to the asked layers, which become its outputs by name."""
+    """The part of a model that leads to the requested layers, which become its outputs by name."""
     import keras
 
     if not getattr(model, "inputs", None):
         raise InputError("the model has no graph of layers (a subclassed or unbuilt model): save a functional one")
     if len(model.inputs) != 1:
-        raise InputError(f"the model has {len(model.inputs)} inputs, wanted is one image")
+        raise InputError(f"the model has {len(model.inputs)} inputs, expected one image")
     known = {layer.name: layer for layer in model.layers}
     refuse_unknown(layers, known)
     try:
@@ -366,7 +366,7 @@ def _input_size(model: Any) -> tuple[int, int]:
     """Height and width of the input; 224 where the model takes any."""
     shape = tuple(model.inputs[0].shape)
     if len(shape) != 4 or shape[3] != 3:
-        raise InputError(f"the model takes inputs of shape {shape[1:]}, wanted is (height, width, 3)")
+        raise InputError(f"the model takes inputs of shape {shape[1:]}, expected (height, width, 3)")
     return shape[1] or 224, shape[2] or 224
 
 

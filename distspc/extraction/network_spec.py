@@ -117,7 +117,7 @@ def resolve_network(
     _one_of("preprocessing", preprocessing, PREPROCESSING)
     _one_of("precision", precision, PRECISIONS)
     if not layers:
-        raise InputError("no layers are asked for")
+        raise InputError("no layers are requested")
     source = _choose_weights(weights, digest, seed)
     if preprocessing == "auto" and source["architecture"] in ("vgg16", "file"):
         preprocessing = "raw"
@@ -145,7 +145,7 @@ def _choose_weights(weights: str, digest: str | None, seed: int) -> dict[str, An
     if name.lower() == "vgg16":
         return _choose_weights(kind or "imagenet", digest, seed)
     if not name.isidentifier():
-        raise InputError(f"weights {weights!r}: wanted is {WEIGHTS_WORDS}")
+        raise InputError(f"weights {weights!r}: expected {WEIGHTS_WORDS}")
     given = _random_digest(seed) if kind == "random" else "keras.applications:imagenet"  # Keras checks the file's hash
     return {"architecture": name, "weights": kind or "imagenet", "digest": given}
 

@@ -59,8 +59,8 @@ def import_activations(store: StorePath, *, directory: str | os.PathLike[str], l
     tasks = []
     for layer in layers:
         shape, dtype = _first_shape(directory, layer)
-        made_by = {"architecture": "imported", "images": images_digest(store), "dtype": dtype, "shape": list(shape)}
-        allocate_layers(store, {layer: shape}, made_by, dtype)
+        recipe = {"architecture": "imported", "images": images_digest(store), "dtype": dtype, "shape": list(shape)}
+        allocate_layers(store, {layer: shape}, recipe, dtype)
         token = tokenize(str(store), str(directory), layer)
         take = task(_import)
         key = partial(task_key, "import", layer, token)
@@ -163,7 +163,7 @@ def _load_npy(file: str) -> np.ndarray:
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         raise InputError(f"activation {file!r} is not a whole .npy file of numbers ({error})") from error
     if values.dtype not in (np.float16, np.float32):
-        raise InputError(f"activation {file!r} holds {values.dtype}, wanted is float32 or float16")
+        raise InputError(f"activation {file!r} holds {values.dtype}, expected float32 or float16")
     return values
 
 
@@ -179,7 +179,7 @@ def _import(store: Store, directory: str, layer: str, chunk: int) -> int:
         file = _imported_file(Path(directory), layer, image)
         found = _load_npy(file)
         if found.shape not in ((1, *shape), shape, (1, row.size), (row.size,)) or found.dtype != dtype:
-            raise InputError(f"activation {file!r} is {found.dtype} {found.shape}, wanted is {dtype} {(1, *shape)}")
+            raise InputError(f"activation {file!r} is {found.dtype} {found.shape}, expected {dtype} {(1, *shape)}")
         row[:] = found.reshape(-1)
         if not np.isfinite(row).all():
             raise InputError(f"activation {file!r} holds NaN or infinity: make it again, or leave the image out")

@@ -108,7 +108,7 @@ def check_digest(path: str | os.PathLike[str], found: str, wanted: str | None) -
     """
     if wanted is not None and found.removeprefix("sha256:") != wanted.strip().lower().removeprefix("sha256:"):
         raise InputError(
-            f"weights {os.fspath(path)!r} have digest {found}, wanted is {wanted}: "
+            f"weights {os.fspath(path)!r} have digest {found}, expected {wanted}: "
             "remove the file to fetch it again, put the right one there, or correct the digest"
         )
 
@@ -385,7 +385,7 @@ def _read_layer(group: Any, layer: str, shapes: Sequence[tuple[int, ...]], where
         datasets = _datasets(group, layer)
         found = [tuple(d.shape) for d in datasets]
         if found != [tuple(shape) for shape in shapes]:
-            raise InputError(f"weights {where!r}: layer {layer!r} has shapes {found}, wanted are {list(shapes)}")
+            raise InputError(f"weights {where!r}: layer {layer!r} has shapes {found}, expected {list(shapes)}")
         if any(d.dtype.kind != "f" or d.external or d.is_virtual for d in datasets):
             raise InputError(f"weights {where!r}: layer {layer!r} does not hold floating-point numbers of its own")
         values = [np.asarray(d[()], dtype=np.float32) for d in datasets]
@@ -411,7 +411,7 @@ def _weights_group(file: Any, path: str | os.PathLike[str]) -> Any:
         if group is not None and ("layer_names" in group.attrs or "layer_names0" in group.attrs):
             return group
     raise InputError(
-        f"weights {os.fspath(path)!r} do not name their layers (no attribute 'layer_names'): wanted is a Keras-2 "
+        f"weights {os.fspath(path)!r} do not name their layers (no attribute 'layer_names'): expected a Keras-2 "
         "weight file (.h5), or a whole model (.keras, .h5)"
     )
 

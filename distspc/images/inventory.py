@@ -291,7 +291,7 @@ def _refuse_changes(store: Store, good: Sequence[Mapping[str, Any]], bad: Sequen
     old, new = ({row["image"]: row for row in rows} for rows in (stored, good))
     reasons = {row["file"]: row["reason"] for row in bad}
     told = [
-        *(f"{i} ({r['file']}) {reasons.get(r['file'], 'is gone')}" for i, r in old.items() if i not in new),
+        *(f"{i} ({r['file']}) {reasons.get(r['file'], 'no longer exists')}" for i, r in old.items() if i not in new),
         *(f"{i} ({r['file']}) is new" for i, r in new.items() if i not in old),
         *(f"{i} ({new[i]['file']}) has changed" for i in new if i in old and old[i]["digest"] != new[i]["digest"]),
         *(f"{i} has another category" for i in new if i in old and old[i]["category"] != new[i]["category"]),

@@ -35,7 +35,7 @@ def _wrapped(text: str) -> str:
 
 @in_report_style
 def correlation_by_layer(relations: pd.DataFrame, score: str, *, method: str = "pearson") -> Figure:
-    """Draw the correlation of each measure with one score over the layers, with 95 % bootstrap intervals.
+    """Draw the correlation of each measure with one score over the layers, with 95 % bootstrap CIs.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def correlation_by_layer(relations: pd.DataFrame, score: str, *, method: str = "
     axes.grid(axis="y")
     counts = sorted({int(n) for n in rows["n"]})
     images = plain_number(counts[0]) if len(counts) < 2 else f"{plain_number(counts[0])} to {plain_number(counts[-1])}"
-    axes.set_title(_wrapped(f"correlation with {score}, 95 % interval, n = {images}"))
+    axes.set_title(_wrapped(f"correlation with {score}, 95 % CI, n = {images}"))
     figure.legend(loc="outside lower center", ncols=min(len(measures), 3) or 1, fontsize=9)
     return figure
 
@@ -259,7 +259,7 @@ def distributions(table: pd.DataFrame, measure: str) -> Figure:
 
 
 class GalleryImage(NamedTuple):
-    """One image of a gallery, with what stands under it; None where the file is gone."""
+    """One image of a gallery, with what stands under it; None where the file is not found."""
 
     pixels: np.ndarray | None
     caption: str
@@ -284,7 +284,7 @@ def gallery(rows: Sequence[Sequence[GalleryImage]], *, title: str) -> Figure:
     for row, places in zip(rows, grid, strict=True):
         for picture, axes in zip(row, places, strict=False):
             if picture.pixels is None:
-                axes.text(0.5, 0.5, "file gone", ha="center", va="center", color=FAINT, transform=axes.transAxes)
+                axes.text(0.5, 0.5, "file not found", ha="center", va="center", color=FAINT, transform=axes.transAxes)
             else:
                 axes.imshow(picture.pixels)
             axes.set_title(picture.caption, fontsize=7, loc="center", pad=3)

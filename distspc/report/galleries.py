@@ -36,7 +36,7 @@ _THUMBNAIL = 176  # pixels
 
 @dataclass
 class GalleryItem:
-    """An image of a gallery: its thumbnail (data URI, empty where the file is gone) and what stands under it."""
+    """An image of a gallery: its thumbnail (data URI, empty where the file is not found) and what stands under it."""
 
     name: str
     source: str
@@ -92,7 +92,7 @@ def _gallery_rows(
 
 
 def thumbnail(file: str) -> str:
-    """Small JPEG of an image file as data URI; empty where the file is gone or cannot be read."""
+    """Small JPEG of an image file as data URI; empty where the file is not found or cannot be read."""
     from PIL import Image
 
     from distspc.images.decoding import decode_image

@@ -39,16 +39,16 @@ def _glued(text: str) -> str:
 
 
 def interval_text(row: Any) -> str:
-    """``r = .36, 95 % interval .32 to .40, n = 2,222``, the spaces of each part non-breaking."""
+    """``r = .36, 95 % CI .32 to .40, n = 2,222``, the spaces of each part non-breaking."""
     parts = (
         f"r = {format_r(row.r)}",
         f"{format_r(row.ci_low)} to {format_r(row.ci_high)}",
         f"n = {int(row.n):,}",
-        "95 %",
+        "95 % CI",
     )
     r, interval, n, level = (_glued(part) for part in parts)
     known = np.isfinite(row.ci_low) and np.isfinite(row.ci_high)
-    return f"{r}, {level} interval {interval}, {n}" if known else f"{r}, no {level} interval, {n}"
+    return f"{r}, {level} {interval}, {n}" if known else f"{r}, no {level}, {n}"
 
 
 def percent(share: float) -> str:

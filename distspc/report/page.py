@@ -149,7 +149,7 @@ def _write_tables(study: ReportData, directory: Path) -> list[tuple[str, str]]:
     wanted = {
         "measures": (study.table, "every target and layer: measures, nearest neighbour, scores"),
         "relations": (study.relations, "all correlations, plain and partial"),
-        "models": (study.models, "joint models"),
+        "models": (study.models, "multiple regression"),
         "comparisons": (study.comparisons, "comparisons of dependent correlations"),
     }
     written = []

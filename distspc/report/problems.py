@@ -1,4 +1,4 @@
-"""What went wrong or was left out, and how the trainings ended."""
+"""Warnings or was left out, and how the trainings ended."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def problems(store: Store, table: pd.DataFrame, layers: Sequence[str]) -> list[s
     found += _unfinished(table, failures)
     found += _not_converged(store, layers)
     if n := len(duplicates(table)):
-        found.append(f"{n} targets have an exact duplicate: distance 0 at every layer (listed below).")
+        found.append(f"{n} targets have an identical image: distance 0 at every layer (listed below).")
     return found
 
 
@@ -109,7 +109,7 @@ def left_out(store: Store, layers: Sequence[str], *, with_scores: bool = True) -
     found = []
     if store.skipped.exists() and (n := store.skipped.sizes.get("skipped", 0)):
         n_all = n + store.images.sizes["image"]
-        found.append(Notice(f"{n} of {n_all} image files could not be used and were left out.", 10 * n > n_all))
+        found.append(Notice(f"{n} of {n_all} image files could not be used and were skipped.", 10 * n > n_all))
     groups = [store.images, *map(store.layer, layers), store.distances, store.reconstruction]
     found += stored_notices([*groups, *((store.scores, store.relations) if with_scores else ())])
     return found + (_unmatched(store) if with_scores and store.scores.exists() else [])

@@ -108,7 +108,7 @@ def _score_section(study: ReportData, score: str, directory: Path) -> Section:
         return figures.correlation_by_layer(study.relations, score)
 
     step = f" from {study.n_bootstrap:,} resamples" if study.n_bootstrap else ""
-    caption = f"Pearson correlation of each measure with {score} by layer; bars are 95 % bootstrap intervals{step}."
+    caption = f"Pearson correlation of each measure with {score} by layer; bars are 95 % bootstrap CIs{step}."
     plots = _plots(directory, (f"correlation_{study.file_names[score]}", caption, by_layer))
     for measure in sentences.HEADLINE:
         plots += _scatter(study, score, measure, directory)
@@ -121,7 +121,7 @@ def _score_section(study: ReportData, score: str, directory: Path) -> Section:
 def _scatter(study: ReportData, score: str, measure: str, directory: Path) -> list[Plot]:
     from distspc.report import figures
 
-    rows = sentences.plain_rows(study.relations, score, measure)
+    rows = sentences.zero_order_rows(study.relations, score, measure)
     if rows.empty:
         return []
     layer = sentences.headline_layer(measure, list(rows["layer"]))

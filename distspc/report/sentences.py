@@ -32,15 +32,15 @@ def _largest(rows: pd.DataFrame, column: str) -> Any:
 # ---------------------------------------------------------------------------------------------- findings
 
 
-def plain_rows(relations: pd.DataFrame, score: str, measure: str, *, method: str = "pearson") -> pd.DataFrame:
-    """Plain (not partial) correlations of a measure with a score, by layer."""
+def zero_order_rows(relations: pd.DataFrame, score: str, measure: str, *, method: str = "pearson") -> pd.DataFrame:
+    """Zero-order (not partial) correlations of a measure with a score, by layer."""
     known = (relations["score"] == score) & (relations["measure"] == measure) & (relations["method"] == method)
     return relations[known & (relations["given"] == "") & relations["r"].notna()]
 
 
 def correlation_sentence(relations: pd.DataFrame, score: str, measure: str) -> str:
     """Say at how many layers a measure correlates with a score, and where most strongly."""
-    rows = plain_rows(relations, score, measure)
+    rows = zero_order_rows(relations, score, measure)
     if rows.empty:
         return ""
     name, best = MEASURES[measure], _largest(rows, "r")
@@ -49,8 +49,8 @@ def correlation_sentence(relations: pd.DataFrame, score: str, measure: str) -> s
     if holds.empty:
         where = f"at any of the {len(rows)} layers" if len(rows) > 1 else f"at {best['layer']}"
         return (
-            f"{capitalise(name)} is not reliably related to {score} {where}: the largest correlation is "
-            f"{interval_text(best)} ({best['layer']}), which does not hold after {tests} "
+            f"{capitalise(name)} is not significantly correlated with {score} {where}: the largest correlation is "
+            f"{interval_text(best)} ({best['layer']}), which is not significant after {tests} "
             f"({p_text(best['p_holm'])})."
         )
     best = _largest(holds, "r")
@@ -109,13 +109,11 @@ def partial_sentence(relations: pd.DataFrame, score: str, measure: str, control:
     holds = rows[rows["p_holm"] < LEVEL]
     best = _largest(holds if len(holds) else rows, "r")
     size = "largest partial" if len(rows) > 1 else "partial"
-    text = (
-        f"With {MEASURES[name]} {f'at {layer}' if layer else 'of the same layer'} held constant, {MEASURES[measure]} "
-    )
+    text = f"Controlling for {MEASURES[name]} {f'at {layer}' if layer else 'of the same layer'}, {MEASURES[measure]} "
     if holds.empty:
         where = f"at any of the {len(rows)} layers" if len(rows) > 1 else f"at {best['layer']}"
         test = f"{p_text(best['p_holm'])} after Holm's correction"
-        return text + f"is not reliably related to {score} {where} ({size} {interval_text(best)}; {test})."
+        return text + f"is not significantly correlated with {score} {where} ({size} {interval_text(best)}; {test})."
     most = f"largest at {best['layer']}: " if len(rows) > 1 else ""
     where = _where(list(holds["layer"]), list(rows["layer"]))
     return text + f"correlates with {score} {where} ({most}partial {interval_text(best)})."
@@ -136,7 +134,9 @@ def comparison_sentence(comparisons: pd.DataFrame, score: str) -> str:
         return ""
     holds = rows[holm(rows["williams_p"]) < LEVEL]
     if holds.empty:
-        return f"The two measures' correlations with {score} do not differ reliably at any layer (Williams' t, Holm)."
+        return (
+            f"The two measures' correlations with {score} do not differ significantly at any layer (Williams' t, Holm)."
+        )
     layers = list(rows["layer"])
     told: list[str] = []
     names = {"distinctiveness": holds["difference"] > 0, "reconstruction error": holds["difference"] < 0}
@@ -158,13 +158,13 @@ def model_sentence(models: pd.DataFrame, score: str) -> str:
     best = single.iloc[int(np.argmax(single["r2_cv"]))]
     if best["r2_cv"] <= 0:
         text = (
-            f"No layer's measures together predict {score} of images they were not fitted to "
+            f"In multiple regression, no layer's measures predict {score} of images they were not fitted to "
             f"(best cross-validated R² {format_r(best['r2_cv'])}, at {best['layer']})."
         )
     else:
         text = (
-            f"Together, the measures of {best['layer']} explain {percent(best['r2_cv'])} of the variance of {score} in "
-            f"images they were not fitted to (cross-validated; the best of {len(single)} layers)."
+            f"In multiple regression, the measures of {best['layer']} explain {percent(best['r2_cv'])} of the variance "
+            f"of {score} in images they were not fitted to (cross-validated R²; the best of {len(single)} layers)."
         )
     whole = rows[rows["layer"] == "all"]
     if len(whole) and len(single) > 1:
@@ -186,7 +186,7 @@ def score_sentences(relations: pd.DataFrame, models: pd.DataFrame, comparisons: 
 
 
 def contrast_sentence(relations: pd.DataFrame) -> str:
-    """Name the measure that tells scores apart best: reliably related to one, and not to another."""
+    """Name the measure that tells scores apart best: significantly correlated with one, and not with another."""
     plain = relations[(relations["given"] == "") & (relations["method"] == "pearson")]
     rows: list[Any] = list(plain.itertuples())
     holds = [row for row in rows if row.p_holm < LEVEL]
@@ -198,8 +198,8 @@ def contrast_sentence(relations: pd.DataFrame) -> str:
     if abs(a.r) - abs(b.r) < 0.1:
         return ""
     return (
-        f"Scores differ: {MEASURES.get(a.measure, a.measure)} at {a.layer} goes with {a.score} ({interval_text(a)}) "
-        f"but not reliably with {b.score} ({interval_text(b)})."
+        f"Scores differ: {MEASURES.get(a.measure, a.measure)} at {a.layer} correlates with {a.score} "
+        f"({interval_text(a)}) but is not significantly correlated with {b.score} ({interval_text(b)})."
     )
 
 
@@ -274,10 +274,10 @@ def training_sentence(curves: dict[str, np.ndarray], converged: dict[str, np.nda
     drops = [np.nanmean(v[:, -5:]) / first[layer] for layer, v in curves.items() if first[layer] > 0]
     drop = float(np.median(drops)) if drops else 1.0
     return (
-        f"The code of {percent(share)} of the batches converged. From the first five batches to the last five the "
-        f"training error fell to {percent(drop)} (median over layers)."
+        f"The sparse code of {percent(share)} of the batches converged. From the first five batches to the last five "
+        f"the training error fell to {percent(drop)} (median over layers)."
         if drop < 1
-        else f"The code of {percent(share)} of the batches converged, but the training error did not fall "
+        else f"The sparse code of {percent(share)} of the batches converged, but the training error did not fall "
         f"(the last five batches have {percent(drop)} of the error of the first five, median over layers)."
     )
 
@@ -312,4 +312,4 @@ def distance_sentence(table: pd.DataFrame) -> str:
         f"{format_quantity(low)} to {format_quantity(high)})."
     )
     zeros = int((values == 0).sum())
-    return text + (f" {zeros} {'target has' if zeros == 1 else 'targets have'} an exact duplicate." if zeros else "")
+    return text + (f" {zeros} {'target has' if zeros == 1 else 'targets have'} an identical image." if zeros else "")

@@ -9,9 +9,9 @@ from distspc.layers import layer_order
 MEASURES: dict[str, str] = {
     "distinctiveness": "distinctiveness",
     "reconstruction_error": "reconstruction error",
-    "norm": "activation norm",
+    "norm": "L2 norm of the activation",
     "mean_distance": "mean distance to the nearest neighbours",
-    "pool_distance": "mean distance to the pool",
+    "pool_distance": "mean distance to all other images",
 }
 """Measures of an image by column of the tidy table, with their names in words."""
 

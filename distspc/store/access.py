@@ -55,8 +55,8 @@ def explain_disk_errors(store: StorePath) -> Iterator[None]:
         place = error.filename or str(store)
         if error.errno in FULL:
             raise DistspcError(
-                f"the store {store} cannot go on: no space left on the disk of {place}. What is done stays: "
-                "make room there, and run the same command again to go on"
+                f"cannot write to the store {store}: no space left on the disk of {place}. What is done stays: "
+                "free some space, then run the same command again to continue"
             ) from error
         if error.errno in READ_ONLY and Path(place).is_relative_to(Path(store).parent):
             raise read_only_error(store) from error
@@ -66,7 +66,7 @@ def explain_disk_errors(store: StorePath) -> Iterator[None]:
 def read_only_error(store: StorePath) -> InputError:
     """The error of work that is left to do on a store that cannot be written."""
     return InputError(
-        f"the store {store} lacks results that were asked for, and cannot be written (read-only, or of another user): "
+        f"the store {store} lacks requested results, and cannot be written (read-only, or of another user): "
         "make it writable, or copy it and name the copy as `store:`"
     )
 

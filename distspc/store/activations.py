@@ -13,7 +13,7 @@ from distspc.store.store import Store
 _AXES = {3: ["row", "column", "channel"], 1: ["unit"]}
 
 
-def stored_shapes(store: Store, layers: Sequence[str], made_by: Mapping[str, Any]) -> dict[str, tuple[int, ...]] | None:
+def stored_shapes(store: Store, layers: Sequence[str], recipe: Mapping[str, Any]) -> dict[str, tuple[int, ...]] | None:
     """Shapes of layers that the store has, made the same way: a finished study need not load the network."""
     shapes = {}
     for layer in layers:
@@ -21,15 +21,13 @@ def stored_shapes(store: Store, layers: Sequence[str], made_by: Mapping[str, Any
         if not group.exists():
             return None
         attrs = group.attributes
-        if attrs.get("recipe") != made_by or "shape" not in attrs:
+        if attrs.get("recipe") != recipe or "shape" not in attrs:
             return None
         shapes[layer] = tuple(attrs["shape"])
     return shapes
 
 
-def allocate_layers(
-    store: Store, shapes: Mapping[str, tuple[int, ...]], made_by: Mapping[str, Any], dtype: str
-) -> None:
+def allocate_layers(store: Store, shapes: Mapping[str, tuple[int, ...]], recipe: Mapping[str, Any], dtype: str) -> None:
     """Allocate layers, or check that what is there was made the same way."""
     ids = store.images.labels("image")
     for layer, shape in shapes.items():
@@ -37,7 +35,7 @@ def allocate_layers(
         store.layer(layer).allocate(
             coords={"image": ids, "feature": n_features},
             chunks=activation_chunks(len(ids), n_features),
-            recipe=made_by,
+            recipe=recipe,
             dtypes={"activation": dtype},
             attrs={"shape": list(shape), "axes": _AXES.get(len(shape), [f"axis_{i}" for i in range(len(shape))])},
         )

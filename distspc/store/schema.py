@@ -72,8 +72,10 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "mean_distance": Variable(
             ("layer", "target"), "float64", "mean distance to the k nearest neighbours", "activation"
         ),
-        "pool_distance": Variable(("layer", "target"), "float64", "mean distance to the whole pool", "activation"),
-        "norm": Variable(("layer", "image"), "float64", "Euclidean norm of the activation", "activation"),
+        "pool_distance": Variable(
+            ("layer", "target"), "float64", "mean distance to all other images (the comparison set)", "activation"
+        ),
+        "norm": Variable(("layer", "image"), "float64", "L2 norm of the activation", "activation"),
         "duplicate_of": Variable(
             ("layer", "image"), "int64", "position of the first image with the same activation, -1 if this is the first"
         ),
@@ -85,21 +87,32 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "seed": Variable(("seed",), "int64", "seed of the random generator"),
         "image": _IMAGE,
         "error": Variable(
-            ("layer", "seed", "image"), "float64", "mean squared reconstruction error over the sampled units"
+            ("layer", "seed", "image"),
+            "float64",
+            "reconstruction error (MSE over the sampled units; activations scaled by their 95th percentile)",
         ),
         "sampled_unit": Variable(("layer", "seed", "unit"), "int64", "feature index of the sampled unit"),
-        "dictionary": Variable(("layer", "seed", "unit", "codeword"), "float64", "dictionary as training left it"),
+        "dictionary": Variable(
+            ("layer", "seed", "unit", "codeword"),
+            "float64",
+            "dictionary after training; a codeword is an atom (basis function)",
+        ),
         "training_error": Variable(("layer", "seed", "batch"), "float64", "mean squared residual of the batch"),
-        "n_steps": Variable(("layer", "seed", "batch"), "int64", "inner steps of the batch"),
-        "converged": Variable(("layer", "seed", "batch"), "bool", "whether the batch's code converged"),
-        "scale": Variable(("layer", "seed"), "float64", "what the sampled activations were divided by", "activation"),
-        "encode_steps": Variable(("layer", "seed"), "int64", "inner steps of the code of all images"),
-        "encode_converged": Variable(("layer", "seed"), "bool", "whether the code of all images converged"),
+        "n_steps": Variable(("layer", "seed", "batch"), "int64", "iterations of the batch"),
+        "converged": Variable(("layer", "seed", "batch"), "bool", "whether the batch's sparse code converged"),
+        "scale": Variable(
+            ("layer", "seed"),
+            "float64",
+            "95th percentile of the sampled activations, which they were divided by",
+            "activation",
+        ),
+        "encode_steps": Variable(("layer", "seed"), "int64", "iterations of the code of all images"),
+        "encode_converged": Variable(("layer", "seed"), "bool", "whether the sparse code of all images converged"),
         "n_shortened": Variable(
             ("layer", "seed"), "int64", "batches whose step was shortened to be stable", added=True
         ),
-        "smallest_step": Variable(("layer", "seed"), "float64", "shortest inner step of the batches", added=True),
-        "encode_step": Variable(("layer", "seed"), "float64", "inner step of the code of all images", added=True),
+        "smallest_step": Variable(("layer", "seed"), "float64", "shortest step size of the batches", added=True),
+        "encode_step": Variable(("layer", "seed"), "float64", "step size of the code of all images", added=True),
     },
     SCORES: {
         "score": Variable(("score",), "str", "name of the score, as its column"),
@@ -110,21 +123,25 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "layer": Variable(("relation",), "str", "network layer"),
         "measure": Variable(("relation",), "str", "measure"),
         "score": Variable(("relation",), "str", "score column"),
-        "given": Variable(("relation",), "str", "controls of a partial correlation, measure:layer, comma-separated"),
+        "given": Variable(
+            ("relation",), "str", "controlling for these, measure:layer, comma-separated (partial correlation)"
+        ),
         "method": Variable(("relation",), "str", "kind of correlation"),
         "n": Variable(("relation",), "int64", "number of images"),
         "r": Variable(("relation",), "float64", "correlation"),
-        "ci_low": Variable(("relation",), "float64", "lower end of the 95 % bootstrap interval"),
-        "ci_high": Variable(("relation",), "float64", "upper end of the 95 % bootstrap interval"),
-        "p": Variable(("relation",), "float64", "two-tailed bootstrap p value"),
-        "n_missing": Variable(("relation",), "int64", "number of images left out for a missing value"),
+        "ci_low": Variable(("relation",), "float64", "lower limit of the 95 % bootstrap CI"),
+        "ci_high": Variable(("relation",), "float64", "upper limit of the 95 % bootstrap CI"),
+        "p": Variable(
+            ("relation",), "float64", "two-tailed bootstrap p value (resolution: 2 over the number of resamples)"
+        ),
+        "n_missing": Variable(("relation",), "int64", "number of images excluded for a missing value"),
         "p_t": Variable(("relation",), "float64", "two-tailed p value from Student's t"),
         "p_holm": Variable(("relation",), "float64", "p_t after Holm's correction for the number of tests"),
         "n_tests": Variable(("relation",), "int64", "number of tests of Holm's correction"),
         "undefined": Variable(
             ("relation",), "float64", "share of bootstrap resamples without a defined correlation", added=True
         ),
-        "ceiling": Variable(("relation",), "float64", "largest correlation the known reliabilities allow"),
+        "ceiling": Variable(("relation",), "float64", "noise ceiling (attenuation-corrected maximum)"),
     },
     MODELS: {
         "layer": Variable(("model",), "str", "network layer, or all"),
@@ -132,9 +149,9 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "measures": Variable(("model",), "str", "predictors, comma-separated"),
         "n": Variable(("model",), "int64", "number of images"),
         "n_measures": Variable(("model",), "int64", "number of predictors"),
-        "r2": Variable(("model",), "float64", "share of the score's variance explained"),
-        "r2_adjusted": Variable(("model",), "float64", "the same, adjusted for the number of predictors"),
-        "r2_cv": Variable(("model",), "float64", "the same in images the model was not fitted to"),
+        "r2": Variable(("model",), "float64", "R^2 of the multiple regression"),
+        "r2_adjusted": Variable(("model",), "float64", "adjusted R^2"),
+        "r2_cv": Variable(("model",), "float64", "cross-validated R^2"),
         "p": Variable(("model",), "float64", "p value of the F test of the whole model"),
     },
     COMPARISONS: {
@@ -147,8 +164,8 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "r_second": Variable(("comparison",), "float64", "correlation of the second measure with the score"),
         "r_between": Variable(("comparison",), "float64", "correlation of the two measures"),
         "difference": Variable(("comparison",), "float64", "r_first minus r_second"),
-        "ci_low": Variable(("comparison",), "float64", "lower end of its 95 % bootstrap interval"),
-        "ci_high": Variable(("comparison",), "float64", "upper end of its 95 % bootstrap interval"),
+        "ci_low": Variable(("comparison",), "float64", "lower limit of its 95 % bootstrap CI"),
+        "ci_high": Variable(("comparison",), "float64", "upper limit of its 95 % bootstrap CI"),
         "williams_t": Variable(("comparison",), "float64", "Williams' t of two dependent correlations"),
         "williams_p": Variable(("comparison",), "float64", "two-tailed p value of Williams' t"),
         "meng_z": Variable(("comparison",), "float64", "z of Meng, Rosenthal and Rubin"),

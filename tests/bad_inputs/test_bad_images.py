@@ -126,8 +126,8 @@ def test_a_bad_image_is_named_and_the_others_are_done(study, refused, case):
     name, content, sentence = BAD[case]
     file = study.parent / "Images" / name
     file.write_bytes(content) if isinstance(content, bytes) else content(file)
-    said = refused(["extract", study], f"left out: [^\n]*7[^\n]*: [^\n]*({sentence})")
-    assert "1 images could not be used; everything else is done. Mend or remove these files and run again" in said.err
+    said = refused(["extract", study], f"skipped: [^\n]*7[^\n]*: [^\n]*({sentence})")
+    assert "1 images could not be used; everything else is done. Fix or remove these files and rerun" in said.err
     store = study.parent / "made/study.zarr"
     assert Store(store).images.read("number").tolist() == ([1, 20] if name.startswith("7.") else [1, 3])
     values = Store(store).layer("block1_pool").read("activation")
@@ -252,7 +252,7 @@ def test_an_odd_image_is_taken(study, command, case):
     file = study.parent / "Images" / name
     file.write_bytes(content)
     said = command("extract", study)
-    assert (said.code, "left out" in said.err) == (0, False), said
+    assert (said.code, "skipped" in said.err) == (0, False), said
     store = study.parent / "made/study.zarr"
     files = Store(store).images.read("file").tolist()
     row = files.index(str(file))
@@ -264,7 +264,7 @@ def test_an_odd_image_is_taken(study, command, case):
 
 def test_a_name_cannot_write_on_the_terminal(study, refused):
     (study.parent / "Images/\x1b[2J\n.jpg").write_bytes(b"")
-    said = refused(["extract", study], r"left out: [^\n]*: is empty")
+    said = refused(["extract", study], r"skipped: [^\n]*: is empty")
     assert "\x1b" not in said.err
 
 
@@ -315,8 +315,8 @@ TABLES = {
     "ragged lines": (b"path,role\nImages/1.png\n", "the header has 2 columns, but line 2 has 1"),
     "no path": (b"path,role\n,target\n", "line 2: no path"),
     "no text": (b"\xff\xfe\x00path", "is not a table of comma-separated values in UTF-8"),
-    "a path of no file": (b"path\nImages/1.png\nImages/none.png\n", r"left out: .*none\.png: does not exist"),
-    "a path with a zero byte": (b"path\nImages/1.png\nImages/a\0b.png\n", "is not a table|cannot be read|left out"),
+    "a path of no file": (b"path\nImages/1.png\nImages/none.png\n", r"skipped: .*none\.png: does not exist"),
+    "a path with a zero byte": (b"path\nImages/1.png\nImages/a\0b.png\n", "is not a table|cannot be read|skipped"),
     "a device": (lambda file: file.symlink_to("/dev/zero"), "it is not a regular file"),
 }
 

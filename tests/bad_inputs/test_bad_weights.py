@@ -94,12 +94,12 @@ WEIGHTS = {
     "a device": (lambda path: path.symlink_to("/dev/zero"), r"weights '.*w\.h5': there is no such file"),
     "truncated at a tenth": (cut(0.1), r"'.*w\.h5' are not a whole HDF5 or \.keras file"),
     "truncated at the end": (cut(0.95), r"'.*w\.h5' are not a whole HDF5 or \.keras file"),
-    "no names of layers": (lambda path: h5py.File(path, "w").close(), "do not name their layers .*wanted is a Keras-2"),
+    "no names of layers": (lambda path: h5py.File(path, "w").close(), "do not name their layers .*expected a Keras-2"),
     "a layer is missing": (legacy(forget("block1_conv2")), "lack block1_conv2; they have block1_conv1"),
     "a layer without its group": (legacy(lambda f: f.__delitem__("block1_conv2")), "'block1_conv2' cannot be read"),
     "wrong shape": (
         legacy(block1_conv2_kernel=np.ones((3, 3, 64, 32), "f4")),
-        r"layer 'block1_conv2' has shapes \[\(3, 3, 64, 32\), \(64,\)\], wanted are \[\(3, 3, 64, 64\), \(64,\)\]",
+        r"layer 'block1_conv2' has shapes \[\(3, 3, 64, 32\), \(64,\)\], expected \[\(3, 3, 64, 64\), \(64,\)\]",
     ),
     "axes the other way round": (
         legacy(block1_conv1_kernel=np.ones((64, 3, 3, 3), "f4")),
@@ -205,12 +205,12 @@ def test_bad_models_are_refused_and_run_no_code(study, refused, case):
 
 
 NAMES = {
-    "an unknown name": ("vgg99", "weights 'vgg99': wanted is hybrid1365, imagenet, random"),
+    "an unknown name": ("vgg99", "weights 'vgg99': expected hybrid1365, imagenet, random"),
     "a name that is none": ("'../etc'", "weights '.*etc': there is no such file"),
     "an unknown kind": ("resnet50:best", "'best' is not one of imagenet, random"),
     "another digest": (
         "w.h5\n  digest: '" + "0" * 64 + "'",
-        r"w\.h5' have digest sha256:.*, wanted is 0000.*correct the digest",
+        r"w\.h5' have digest sha256:.*, expected 0000.*correct the digest",
     ),
     "a layer of another network": ("w.h5", r"the network has no layer 'conv5_block3_out'; it has block1_conv1"),
 }

@@ -95,7 +95,7 @@ def _replace(folder):
     ("change", "said"),
     [
         (_replace, r"targets/7 \(.*7\.jpg\) has changed"),
-        (lambda folder: (folder / "7.jpg").unlink(), r"targets/7 \(.*7\.jpg\) is gone"),
+        (lambda folder: (folder / "7.jpg").unlink(), r"targets/7 \(.*7\.jpg\) no longer exists"),
         (lambda folder: shutil.copy(folder / "7.jpg", folder / "700.jpg"), r"targets/700 \(.*700\.jpg\) is new"),
         (lambda folder: (folder / "7.jpg").write_bytes(b""), r"targets/7 \(.*7\.jpg\) is empty"),
     ],

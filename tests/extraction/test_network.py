@@ -48,7 +48,7 @@ def test_batch_size_changes_no_value_by_more_than_rounding(network_photographs, 
 
 
 @needs_tensorflow
-def test_the_network_is_cut_at_the_deepest_asked_layer_and_is_not_pickled():
+def test_the_network_is_cut_at_the_deepest_requested_layer_and_is_not_pickled():
     names = [layer.name for layer in small_network()._model.layers]
     assert names == ["image", "block1_conv1", "block1_conv2", "block1_pool"]
     with pytest.raises(TypeError, match="send its Recipe"):
@@ -134,9 +134,9 @@ def test_the_whole_hybrid1365_format_loads_and_its_top_has_1365_classes(tmp_path
         ({"block1_conv2": None}, "lack block1_conv2; they have .*block1_conv1"),
         (
             {"block1_conv1": ((3, 3, 3, 32), (32,))},
-            r"'block1_conv1' has shapes \[\(3, 3, 3, 32\), \(32,\)\], wanted",
+            r"'block1_conv1' has shapes \[\(3, 3, 3, 32\), \(32,\)\], expected",
         ),
-        ({"block1_conv1": ((3, 3, 3, 64),)}, r"layer 'block1_conv1' has shapes \[\(3, 3, 3, 64\)\], wanted"),
+        ({"block1_conv1": ((3, 3, 3, 64),)}, r"layer 'block1_conv1' has shapes \[\(3, 3, 3, 64\)\], expected"),
         ({"block1_conv1": (np.zeros((3, 3, 3, 64), "i4"), (64,))}, "does not hold floating-point numbers"),
         ({"block1_conv1": (np.full((3, 3, 3, 64), np.nan, "f4"), (64,))}, "layer 'block1_conv1' holds NaN"),
     ],
@@ -156,7 +156,7 @@ def test_a_weight_file_that_changed_before_the_worker_reads_it_is_refused(tmp_pa
     with h5py.File(path, "r+") as file:
         file["block1_conv1/block1_conv1/bias:0"][0] = 9
     os.utime(path, ns=(1, 1))
-    with pytest.raises(InputError, match=r"have digest sha256:.*, wanted is sha256:"):
+    with pytest.raises(InputError, match=r"have digest sha256:.*, expected sha256:"):
         Network(recipe)
 
 
@@ -214,7 +214,7 @@ def test_names_from_keras_applications_work_with_random_weights():
     assert layer_shapes(recipe) == {"Conv1_relu": (112, 112, 32)}
     found = Network(recipe).activations(np.full((1, 224, 224, 3), 100, np.uint8))["Conv1_relu"]
     assert found.shape == (1, 112, 112, 32)
-    with pytest.raises(InputError, match=r"weights 'best': wanted is .*known are .*resnet50"):
+    with pytest.raises(InputError, match=r"weights 'best': expected .*known are .*resnet50"):
         layer_shapes(resolve_network("best", layers=("fc2",)))
 
 
@@ -222,7 +222,7 @@ def test_names_from_keras_applications_work_with_random_weights():
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
-        ([(8, 8, 3), (8, 8, 3)], "has 2 inputs, wanted is one image"),
+        ([(8, 8, 3), (8, 8, 3)], "has 2 inputs, expected one image"),
         ([(8, 8, 1)], r"takes inputs of shape \(8, 8, 1\)"),
     ],
 )

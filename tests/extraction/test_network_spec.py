@@ -27,7 +27,7 @@ def test_truncated_weight_files_are_refused(tmp_path, legacy_content, share):
 def test_a_file_without_layer_names_is_refused(tmp_path):
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file["layers/conv/vars/0"] = np.zeros(3)
-    with pytest.raises(InputError, match=r"do not name their layers .* wanted is a Keras-2 weight file"):
+    with pytest.raises(InputError, match=r"do not name their layers .* expected a Keras-2 weight file"):
         resolve_network(str(tmp_path / "w.h5"), layers=("block1_pool",))
 
 
@@ -35,10 +35,10 @@ def test_a_file_without_layer_names_is_refused(tmp_path):
     ("settings", "said"),
     [
         ({"weights": "best"}, None),
-        ({"weights": "no such name"}, "wanted is hybrid1365, imagenet, random, a path"),
+        ({"weights": "no such name"}, "expected hybrid1365, imagenet, random, a path"),
         ({"weights": "resnet50:big"}, "weights of resnet50 'big' is not one of imagenet, random"),
         ({"weights": "nowhere/w.h5"}, r"nowhere/w\.h5': there is no such file"),
-        ({"layers": []}, "no layers are asked for"),
+        ({"layers": []}, "no layers are requested"),
         ({"layers": ["fc2", "fc9"]}, "has no layer 'fc9'; it has block1_conv1, .*predictions"),
         ({"preprocessing": "mean"}, "preprocessing 'mean' is not one of auto, raw, caffe"),
         ({"precision": "int8"}, "precision 'int8' is not one of float32, bfloat16, float16"),

@@ -64,15 +64,15 @@ def test_weights_are_fetched_once_and_their_digest_is_kept(release, tmp_path):
     assert (path, found) == (tmp_path / "cache" / "hybrid.h5", digest)
     release.unlink()
     assert weights.fetch_weights("hybrid1365", digest.removeprefix("sha256:")) == (path, digest)
-    with pytest.raises(InputError, match="wanted is 0000"):
+    with pytest.raises(InputError, match="expected 0000"):
         weights.fetch_weights("hybrid1365", "0" * 64)
     path.write_bytes(b"other")
-    with pytest.raises(InputError, match=f"have digest sha256:.*, wanted is {digest}: remove the file"):
+    with pytest.raises(InputError, match=f"have digest sha256:.*, expected {digest}: remove the file"):
         weights.fetch_weights("hybrid1365")
 
 
 def test_a_pinned_digest_is_checked_at_the_first_download(release):
-    with pytest.raises(InputError, match="wanted is 0000"):
+    with pytest.raises(InputError, match="expected 0000"):
         weights.fetch_weights("hybrid1365", "0" * 64)
 
 

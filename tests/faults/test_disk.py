@@ -41,7 +41,7 @@ def told(ended):
 def test_a_disk_that_fills_up_while_activations_are_written(study, disk, reference):
     ended = study.run_on_a_process()
     assert ended.code == 1
-    assert re.match(rf"error: the store {study.store} cannot go on: no space left on the disk", told(ended))
+    assert re.match(rf"error: cannot write to the store {study.store}: no space left on the disk", told(ended))
     kept = study.digests()
     assert any(name.startswith("activations/") for name in kept)
     assert kept.items() <= reference.items()

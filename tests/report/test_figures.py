@@ -23,7 +23,7 @@ def test_nobodys_settings_are_touched_or_used():
 def test_labels_have_units_and_n():
     axes = DRAW["correlation"]().axes[0]
     assert axes.get_ylabel() == "Pearson r"
-    assert axes.get_title(loc="left") == "correlation with hit, 95 % interval, n = 2,220 to 2,222"
+    assert axes.get_title(loc="left") == "correlation with hit, 95 % CI, n = 2,220 to 2,222"
     figure = DRAW["scatter"]()
     assert "activation" in figure.axes[0].get_xlabel()
     assert "n = 120" in figure.get_suptitle()

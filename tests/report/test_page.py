@@ -95,7 +95,7 @@ def test_random_weights_are_said_first(page, tmp_path):
     trained = write_report(make_study(tmp_path, pictures=False, scores=False), tmp_path / "report.html")
     assert "not trained" not in text_of(trained)
     assert "This study has no scores" in text_of(trained)
-    assert "The image files are not at hand" in text_of(trained)
+    assert "The image files were not found" in text_of(trained)
 
 
 def test_what_went_wrong_is_said(tmp_path):
@@ -114,7 +114,7 @@ def test_what_went_wrong_is_said(tmp_path):
     page = write_report(store, tmp_path / "report.html")
     text = text_of(page)
     for wanted in (
-        "1 of 31 image files could not be used", "1 targets have an exact duplicate", "targets/1 = ",
+        "1 of 31 image files could not be used", "1 targets have an identical image", "targets/1 = ",
         "reconstruction error is missing for 24 targets at block5_pool", "training batches",
         "2 targets have no score: targets/1, targets/2.", "5 rows of scores name no target: 25, 26, 27, 28, 29.",
         "cut short",
@@ -123,7 +123,7 @@ def test_what_went_wrong_is_said(tmp_path):
     assert "/a/&lt;b&gt;.jpg" in page.read_text("utf-8")
 
 
-def test_only_asked_layers_are_reported(tmp_path):
+def test_only_requested_layers_are_reported(tmp_path):
     store = make_study(tmp_path, pictures=False, scores=False)
     page = write_report(store, tmp_path / "report.html", layers=["fc2"], title="One <layer>")
     assert "One &lt;layer&gt;" in page.read_text("utf-8")

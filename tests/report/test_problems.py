@@ -1,4 +1,4 @@
-"""What went wrong: trainings, duplicates, measures that are missing, and nothing in a clean study."""
+"""Warnings: trainings, duplicates, measures that are missing, and nothing in a clean study."""
 
 import numpy as np
 import pandas as pd

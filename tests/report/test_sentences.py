@@ -22,16 +22,18 @@ def test_a_finding_that_holds():
     said = plain(sentences.correlation_sentence(relations_of([0.1, 0.36], [0.2, 0.001]), "hit", "distinctiveness"))
     assert said == (
         "Distinctiveness correlates with hit at 1 of 2 layers after Holm's correction for 14 tests, most strongly at "
-        "fc2: r = .36, 95 % interval .32 to .40, n = 2,222. Images farther from their nearest neighbour have larger "
+        "fc2: r = .36, 95 % CI .32 to .40, n = 2,222. Images farther from their nearest neighbour have larger "
         "values of hit."
     )
 
 
 def test_a_finding_that_does_not_hold_is_not_one():
     said = plain(sentences.correlation_sentence(relations_of([0.02, -0.03], [1.0, 0.6]), "hit", "distinctiveness"))
-    assert said.startswith("Distinctiveness is not reliably related to hit at any of the 2 layers: the largest")
-    assert "r = −.03, 95 % interval −.07 to .01" in said
-    assert "does not hold after Holm's correction for 14 tests (p = .60)" in said
+    assert said.startswith(
+        "Distinctiveness is not significantly correlated with hit at any of the 2 layers: the largest"
+    )
+    assert "r = −.03, 95 % CI −.07 to .01" in said
+    assert "is not significant after Holm's correction for 14 tests (p = .60)" in said
     said = sentences.correlation_sentence(relations_of([0.3, -0.3], [0.01, 0.01]), "hit", "distinctiveness")
     assert "The sign changes: positive at fc1, negative at fc2." in said
     assert sentences.correlation_sentence(relations_of([0.3, -0.3], [0.01, 0.01]), "fa", "distinctiveness") == ""
@@ -41,13 +43,13 @@ def test_partial_findings_within_and_across_layers():
     within = relations_of([0.2, 0.1], [0.01, 0.9], measure="reconstruction_error", given="distinctiveness:fc1")
     said = plain(sentences.partial_sentence(within, "hit", "reconstruction_error", "distinctiveness"))
     assert said == (
-        "With distinctiveness of the same layer held constant, reconstruction error correlates with hit at fc1 "
-        "(partial r = .20, 95 % interval .16 to .24, n = 2,222)."
+        "Controlling for distinctiveness of the same layer, reconstruction error correlates with hit at fc1 "
+        "(partial r = .20, 95 % CI .16 to .24, n = 2,222)."
     )
     (across,) = sentences.across_sentences(within, "hit")
     assert plain(across) == (
-        "With distinctiveness at fc1 held constant, reconstruction error is not reliably related to hit at fc2 "
-        "(partial r = .10, 95 % interval .06 to .14, n = 2,222; p = .90 after Holm's correction)."
+        "Controlling for distinctiveness at fc1, reconstruction error is not significantly correlated with hit at fc2 "
+        "(partial r = .10, 95 % CI .06 to .14, n = 2,222; p = .90 after Holm's correction)."
     )
 
 
@@ -56,8 +58,8 @@ def test_scores_that_differ_are_named():
         [relations_of([0.0, 0.02], [1, 0.9]), relations_of([0.01, -0.33], [0.9, 0.001], score="fa")], ignore_index=True
     )
     said = plain(sentences.contrast_sentence(both))
-    assert "distinctiveness at fc2 goes with fa (r = −.33" in said
-    assert "not reliably with hit (r = .02" in said
+    assert "distinctiveness at fc2 correlates with fa (r = −.33" in said
+    assert "is not significantly correlated with hit (r = .02" in said
     assert sentences.contrast_sentence(relations_of([0.3, 0.3], [0.01, 0.01])) == ""
 
 
@@ -66,11 +68,11 @@ def test_joint_models_that_predict_nothing_say_so():
         {"layer": ["fc1", "fc2", "all"], "score": "hit", "r2_cv": [-0.1, -0.02, -0.4], "n_measures": [3, 3, 6]}
     )
     said = plain(sentences.model_sentence(models, "hit"))
-    assert said.startswith("No layer's measures together predict hit")
+    assert said.startswith("In multiple regression, no layer's measures predict hit")
     assert "predict worse than the mean (R² −.40)" in said
     models["r2_cv"] = [0.1, 0.17, 0.19]
     said = plain(sentences.model_sentence(models, "hit"))
-    assert said.startswith("Together, the measures of fc2 explain 17 % of the variance of hit")
+    assert said.startswith("In multiple regression, the measures of fc2 explain 17 % of the variance of hit")
     assert said.endswith("All 6 measures of all layers explain 19 %.")
 
 
@@ -82,4 +84,4 @@ def test_comparisons_in_words():
         "Distinctiveness has the higher correlation with hit at fc1; reconstruction error at fc2 (Williams' t of two "
         "dependent correlations, Holm)."
     )
-    assert "do not differ reliably" in sentences.comparison_sentence(table.assign(williams_p=0.4), "hit")
+    assert "do not differ significantly" in sentences.comparison_sentence(table.assign(williams_p=0.4), "hit")
