@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 from distspc.distances import finish
 from distspc.distances.build import layer_tasks, nearest_distances
 from distspc.distances.options import PROTOCOLS, LayerOptions, TileLimits
-from distspc.distances.plan import LayerSize, plan_distances, smallest_task_nbytes, tiles_beside
+from distspc.distances.plan import LayerSize, smallest_task_nbytes
 from distspc.errors import InputError, StoreMismatchError
 from distspc.kernels.distance.products import METRICS
 from distspc.store.store import Store
@@ -361,66 +360,6 @@ def test_same_on_threads(relu_store):
     Store(path).distances.remove()
     dask.compute(*nearest_distances(path, layer="fc2", n_workers=6, n_threads=1), scheduler="threads")
     assert stored(path)["neighbour_index"].tolist() == brute_force(x, N_TARGETS)[1].tolist()
-
-
-# ---------------------------------------------------------------- plan
-
-
-sizes = st.integers(1, 3000)
-
-
-@settings(deadline=None)
-@given(
-    n_targets=sizes,
-    n_fillers=sizes,
-    n_features=st.sampled_from([1, 4096, 25_088, 100_352, 802_816]),
-    memory=st.integers(2**27, 2**35),
-    n_workers=st.integers(1, 20),
-    fillers_only=st.booleans(),
-)
-def test_plan_fits_and_covers_everything_once(n_targets, n_fillers, n_features, memory, n_workers, fillers_only):
-    pool = (n_targets if fillers_only else 0, n_targets + n_fillers)
-    problem = LayerSize("fc2", n_targets, pool, n_features, 64, min(n_features, 25_088))
-    try:
-        plan = plan_distances(problem, memory_nbytes=memory, n_workers=n_workers)
-    except InputError:
-        assert memory < 2**31
-        return
-    assert plan.task_nbytes <= memory
-    for found, (start, stop) in ((plan.targets, (0, n_targets)), (plan.images, pool), (plan.features, (0, n_features))):
-        assert [i for part in found for i in part] == sorted(i for part in found for i in part)
-        assert (found[0][0], found[-1][1]) == (start, stop)
-        assert all(a[1] == b[0] for a, b in pairwise(found))
-
-
-BLOCK1 = LayerSize("block1_pool", 2222, (0, 10_264), 802_816, 64, 25_088)
-
-
-@pytest.mark.parametrize(("memory", "whole_rows"), [(12 * 2**30, True), (2 * 2**30, False)])
-def test_classic_set_is_read_once_whatever_the_memory(memory, whole_rows):
-    plan = plan_distances(BLOCK1, memory_nbytes=memory)
-    assert plan.whole_rows is whole_rows
-    assert plan.read_nbytes == 10_264 * 802_816 * 4
-
-
-def test_a_million_images_are_more_tiles():
-    problem = LayerSize("fc2", 2222, (0, 1_000_000), 4096, 64, 4096)
-    plan = plan_distances(problem, memory_nbytes=2**30)
-    assert plan.n_tasks == 62
-    assert plan.read_nbytes < 1.2 * 1_000_000 * 4096 * 4
-    wide = plan_distances(LayerSize("block1_pool", 2222, (0, 1_000_000), 802_816, 64, 25_088), memory_nbytes=4 * 2**30)
-    assert wide.task_nbytes <= 4 * 2**30
-    assert wide.read_nbytes < 1.2 * 1_000_000 * 802_816 * 4
-
-
-def test_memory_that_is_too_small_is_refused_with_a_way_out():
-    with pytest.raises(InputError, match=r"block1_pool: the smallest distance task needs .* may use 64.0 MiB; give"):
-        plan_distances(BLOCK1, memory_nbytes=2**26)
-
-
-def test_tiles_are_what_the_targets_leave():
-    assert tiles_beside((64, 192), (0, 100), 64) == [(100, 128), (128, 192)]
-    assert tiles_beside((0, 100), (0, 100), 64) == []
 
 
 def test_bytes_read_are_counted(relu_store):

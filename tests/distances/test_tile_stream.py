@@ -1,4 +1,4 @@
-"""The pass over images: tiles read ahead for several threads, memory that serves the next task."""
+"""Tiles read ahead for several threads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from distspc.distances import reading
-from distspc.distances.reading import release, row_memory
 from distspc.distances.tile import Tile
 from distspc.distances.tile_stream import TileStream
 from distspc.kernels.distance.rows import row_statistics
@@ -134,40 +132,3 @@ except KeyboardInterrupt:
 
 def test_without_tiles_there_is_nothing_to_do():
     run(TileStream(load, [], [], 1), [pytest.fail])
-
-
-# ---------------------------------------------------------------- memory
-
-
-def address(rows: np.ndarray) -> int:
-    return rows.__array_interface__["data"][0]
-
-
-def test_memory_serves_the_next_task_where_it_fits():
-    release()
-    with row_memory([5, 2, 2], 8) as (rows, *others):
-        assert [part.shape for part in (rows, *others)] == [(5, 8), (2, 8), (2, 8)]
-        assert {part.dtype for part in (rows, *others)} == {np.dtype("float32")}
-        where = address(rows)
-    with row_memory([4, 5], 8) as (again, _):
-        assert address(again) == where
-        with row_memory([4, 5], 8) as (beside, _):  # a task at the same time
-            assert not np.shares_memory(again, beside)
-    release()
-
-
-def test_memory_of_another_size_is_let_go():
-    release()
-    for n in (100, 10, 200):
-        with row_memory([n], 8) as (rows,):
-            assert rows.shape == (n, 8)
-    assert [memory.shape for memory in reading._spare] == [(200, 8)]
-    release()
-    assert reading._spare == []
-
-
-def test_memory_of_a_task_that_failed_is_let_go():
-    release()
-    with pytest.raises(ValueError, match="no"), row_memory([3], 8):
-        raise ValueError("no")
-    assert reading._spare == []
