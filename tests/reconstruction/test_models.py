@@ -1,0 +1,50 @@
+"""The three models side by side: the same variables from each, and errors that are those of their reconstruction."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from distspc.reconstruction.models import fit_model
+from distspc.reconstruction.options import ReconstructionOptions
+from distspc.testing.stores import relu_activations
+
+OPTIONS = ReconstructionOptions(
+    n_units=12,
+    n_codewords=6,
+    n_batches=5,
+    batch_size=20,
+    sparsity=0.01,
+    train_on="all",
+    precision="float64",
+    solver="paper",
+)
+X = relu_activations(60, 12, seed=3) / np.float32(2)
+
+
+def fit(solver, *, first_row=0, seed=0):
+    rng = np.random.RandomState(seed)
+    return fit_model(X, replace(OPTIONS, solver=solver), rng, first_row=first_row, allocate=np.empty)
+
+
+@pytest.mark.parametrize("solver", ["paper", "converged", "pca"])
+def test_every_solver_gives_an_error_for_every_image_and_the_same_variables(solver):
+    found = fit(solver)
+    assert set(found) == set(fit("paper"))
+    assert found["error"].shape == (60,)
+    assert (found["error"] >= 0).all()
+    assert found["training_error"].shape == found["converged"].shape == (5,)
+
+
+def test_components_are_those_of_the_training_rows():
+    found = fit("pca", first_row=10)
+    centre = X[10:].mean(axis=0, dtype=np.float64)
+    _, _, axes = np.linalg.svd(X[10:] - centre, full_matrices=False)
+    left = (X - centre) - (X - centre) @ axes[:6].T @ axes[:6]
+    np.testing.assert_allclose(found["error"], (left**2).mean(axis=1), rtol=1e-4, atol=1e-7)
+    assert found["training_error"].tolist() == [pytest.approx(found["error"][10:].mean())] * 5
+
+
+def test_a_seed_gives_the_same_numbers_again_and_another_others():
+    np.testing.assert_array_equal(fit("paper")["error"], fit("paper")["error"])
+    assert not np.array_equal(fit("paper")["error"], fit("paper", seed=1)["error"])
