@@ -113,13 +113,14 @@ def _by_layer(study: Study, shown: Shown) -> pd.DataFrame:
 
 def _relations(study: Study) -> pd.DataFrame:
     from distspc.report.numbers import p_cell
+    from distspc.results.measures import zero_order_rows
     from distspc.results.stored_tables import read_table_of
 
     frame = read_table_of(study.stored.relations)
-    plain = frame[(frame["method"] == "pearson") & (frame["given"] == "")]
-    main = plain[plain["measure"].isin(["distinctiveness", "reconstruction_error"])]
-    told = [p_cell(p, n_bootstrap=study.relate.n_bootstrap) for p in main["p"]]
-    return main.assign(p=told)[["layer", "measure", "score", "n", "r", "ci_low", "ci_high", "p"]]
+    rows = zero_order_rows(frame)
+    main = rows[rows["measure"].isin(["distinctiveness", "reconstruction_error"])]
+    p_cells = [p_cell(p, n_bootstrap=study.relate.n_bootstrap) for p in main["p"]]
+    return main.assign(p=p_cells)[["layer", "measure", "score", "n", "r", "ci_low", "ci_high", "p"]]
 
 
 def plan_text(study: Study, profile: str | None, overrides: Sequence[str]) -> str:
@@ -134,13 +135,13 @@ def plan_text(study: Study, profile: str | None, overrides: Sequence[str]) -> st
     shown = Table("stage", "layer", box=None, pad_edge=False)
     for name in ("tasks", "memory/task", "moved", "time"):
         shown.add_column(name, justify="right")
-    seconds, told = 0.0, {}
+    seconds, resources_of = 0.0, {}
     for stage, default in (
         (s, study.profiles.get(s, DEFAULT_PROFILE)) for s in ("extract", "distances", "reconstruct")
     ):
         loaded = load_profile(default if profile is None else profile, overrides)
         shape = worker_shape(loaded)
-        told[loaded.name] = resources = Resources(shape.n_workers, shape.cores, shape.memory_nbytes, gflops)
+        resources_of[loaded.name] = resources = Resources(shape.n_workers, shape.cores, shape.memory_nbytes, gflops)
         rows = plan_study(study, n_targets=n_targets, n_fillers=n_fillers, resources=resources)
         for row in (r for r in rows if r.stage == stage):
             seconds += row.seconds
@@ -158,7 +159,7 @@ def plan_text(study: Study, profile: str | None, overrides: Sequence[str]) -> st
         f"at {study.store}",
         *(
             f"profile {name}: {r.n_workers} workers of {r.cores} cores and {format_nbytes(r.memory_nbytes)}"
-            for name, r in told.items()
+            for name, r in resources_of.items()
         ),
         _text(shown),
         f"estimate: {format_duration(seconds)}, if every core does {gflops:.0f} GFLOP/s of float32 products as this "

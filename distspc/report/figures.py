@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from distspc.layers import layer_order
 from distspc.report.style import FAINT, INK, STYLES, UNITS, WIDTH, in_report_style, plain_number, short_layer
-from distspc.results.measures import MEASURES, MODEL_MEASURES
+from distspc.results.measures import MEASURES, MODEL_MEASURES, zero_order_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,8 @@ def correlation_by_layer(relations: pd.DataFrame, score: str, *, method: str = "
     method
         ``"pearson"`` or ``"spearman"``.
     """
-    rows = relations[(relations["score"] == score) & (relations["method"] == method) & (relations["given"] == "")]
+    rows = zero_order_rows(relations, method=method)
+    rows = rows[rows["score"] == score]
     layers = layer_order(list(rows["layer"]))
     figure = Figure(figsize=(WIDTH, 3.5))
     axes = figure.subplots()

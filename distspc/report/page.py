@@ -13,7 +13,7 @@ from distspc.layers import layer_order
 from distspc.report import numbers, problems, provenance
 from distspc.report.sections import ReportData, compare_measures, make_galleries, make_headlines, make_sections
 from distspc.results import measures, stored_tables, tidy
-from distspc.results.measures import MEASURES
+from distspc.results.measures import MEASURES, partial_rows, zero_order_rows
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
 
@@ -148,7 +148,7 @@ def _write_tables(study: ReportData, directory: Path) -> list[tuple[str, str]]:
     directory.mkdir(parents=True, exist_ok=True)
     wanted = {
         "measures": (study.table, "every target and layer: measures, nearest neighbour, scores"),
-        "relations": (study.relations, "all correlations, plain and partial"),
+        "relations": (study.relations, "all correlations, zero-order and partial"),
         "models": (study.models, "multiple regression"),
         "comparisons": (study.comparisons, "comparisons of dependent correlations"),
     }
@@ -188,7 +188,7 @@ def _tint(r: float) -> str:
     return f"rgb({hue} / {0.5 * share:.2f})"
 
 
-_FILTERS: dict[str, Callable[..., str]] = {
+_FILTERS: dict[str, Callable[..., Any]] = {
     "r": numbers.format_r,
     "p": _p,
     "bootstrap_p": _bootstrap_p,
@@ -196,4 +196,6 @@ _FILTERS: dict[str, Callable[..., str]] = {
     "measure": _measure_name,
     "given": _given,
     "tint": _tint,
+    "zero_order": zero_order_rows,
+    "partial_correlations": partial_rows,
 }

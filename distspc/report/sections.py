@@ -15,7 +15,7 @@ from distspc.io.csv_tables import safe_names
 from distspc.report import galleries, numbers, problems, sentences
 from distspc.report.galleries import data_uri
 from distspc.results import measures, tidy
-from distspc.results.measures import MEASURES
+from distspc.results.measures import MEASURES, zero_order_rows
 from distspc.store.notices import RULES, stored_notices
 from distspc.store.store import Store
 
@@ -121,7 +121,7 @@ def _score_section(study: ReportData, score: str, directory: Path) -> Section:
 def _scatter(study: ReportData, score: str, measure: str, directory: Path) -> list[Plot]:
     from distspc.report import figures
 
-    rows = sentences.zero_order_rows(study.relations, score, measure)
+    rows = sentences.rows_by_layer(study.relations, score, measure)
     if rows.empty:
         return []
     layer = sentences.headline_layer(measure, list(rows["layer"]))
@@ -221,9 +221,8 @@ def _embedded(png: Path, svg: Path) -> str:
 
 
 def compare_measures(study: ReportData) -> list[tuple[str, str, list[Any]]]:
-    """Plain Pearson correlations: layer, measure, then a row of the relations (or None) per score."""
-    plain = study.relations[(study.relations["given"] == "") & (study.relations["method"] == "pearson")]
-    rows: list[Any] = list(plain.itertuples())
+    """Zero-order Pearson correlations: layer, measure, then a row of the relations (or None) per score."""
+    rows: list[Any] = list(zero_order_rows(study.relations).itertuples())
     known = {(row.layer, row.measure, row.score): row for row in rows}
     lines = dict.fromkeys((layer, measure) for layer, measure, _ in known)
     order = sorted(lines, key=lambda line: (list(MEASURES).index(line[1]), study.layers.index(line[0])))

@@ -11,7 +11,7 @@ import pandas as pd
 from distspc.kernels.statistics.inference import holm
 from distspc.layers import layer_order
 from distspc.report.numbers import capitalise, format_quantity, format_r, interval_text, join_words, p_text, percent
-from distspc.results.measures import MEASURES, MODEL_MEASURES
+from distspc.results.measures import MEASURES, MODEL_MEASURES, partial_rows, zero_order_rows
 
 LEVEL = 0.05
 HEADLINE = {"distinctiveness": "block5_pool", "reconstruction_error": "fc2"}
@@ -32,15 +32,15 @@ def _largest(rows: pd.DataFrame, column: str) -> Any:
 # ---------------------------------------------------------------------------------------------- findings
 
 
-def zero_order_rows(relations: pd.DataFrame, score: str, measure: str, *, method: str = "pearson") -> pd.DataFrame:
-    """Zero-order (not partial) correlations of a measure with a score, by layer."""
-    known = (relations["score"] == score) & (relations["measure"] == measure) & (relations["method"] == method)
-    return relations[known & (relations["given"] == "") & relations["r"].notna()]
+def rows_by_layer(relations: pd.DataFrame, score: str, measure: str) -> pd.DataFrame:
+    """Zero-order Pearson correlations of a measure with a score that have a value, by layer."""
+    rows = zero_order_rows(relations)
+    return rows[(rows["score"] == score) & (rows["measure"] == measure) & rows["r"].notna()]
 
 
 def correlation_sentence(relations: pd.DataFrame, score: str, measure: str) -> str:
     """Say at how many layers a measure correlates with a score, and where most strongly."""
-    rows = zero_order_rows(relations, score, measure)
+    rows = rows_by_layer(relations, score, measure)
     if rows.empty:
         return ""
     name, best = MEASURES[measure], _largest(rows, "r")
@@ -96,13 +96,12 @@ def partial_sentence(relations: pd.DataFrame, score: str, measure: str, control:
     `control` is a measure, then taken of the same layer, or ``measure:layer``.
     """
     name, _, layer = control.partition(":")
-    controls = control if layer else control + ":" + relations["layer"]
-    rows = relations[
-        (relations["score"] == score)
-        & (relations["measure"] == measure)
-        & (relations["method"] == "pearson")
-        & (relations["given"] == controls)
-        & relations["r"].notna()
+    rows = partial_rows(relations)
+    rows = rows[
+        (rows["score"] == score)
+        & (rows["measure"] == measure)
+        & (rows["given"] == (control if layer else control + ":" + rows["layer"]))
+        & rows["r"].notna()
     ]
     if rows.empty:
         return ""
@@ -121,7 +120,8 @@ def partial_sentence(relations: pd.DataFrame, score: str, measure: str, control:
 
 def across_sentences(relations: pd.DataFrame, score: str) -> list[str]:
     """Say the same for controls that are of another layer."""
-    across = relations[(relations["given"] != "") & (relations["given"].str.count(":") == 1)]
+    across = partial_rows(relations, method=None)
+    across = across[across["given"].str.count(":") == 1]
     across = across[across["given"].str.partition(":")[2] != across["layer"]]
     pairs = across[["measure", "given"]].drop_duplicates().itertuples(index=False, name=None)
     return [partial_sentence(across, score, measure, given) for measure, given in pairs]
@@ -187,11 +187,13 @@ def score_sentences(relations: pd.DataFrame, models: pd.DataFrame, comparisons: 
 
 def contrast_sentence(relations: pd.DataFrame) -> str:
     """Name the measure that tells scores apart best: significantly correlated with one, and not with another."""
-    plain = relations[(relations["given"] == "") & (relations["method"] == "pearson")]
-    rows: list[Any] = list(plain.itertuples())
+    zero_order = zero_order_rows(relations)
+    rows: list[Any] = list(zero_order.itertuples())
     holds = [row for row in rows if row.p_holm < LEVEL]
     fails = {(row.measure, row.layer, row.score): row for row in rows if row.p_holm >= LEVEL}
-    pairs = [(a, b) for a in holds for b in (fails.get((a.measure, a.layer, s)) for s in plain["score"].unique()) if b]
+    pairs = [
+        (a, b) for a in holds for b in (fails.get((a.measure, a.layer, s)) for s in zero_order["score"].unique()) if b
+    ]
     if not pairs:
         return ""
     a, b = max(pairs, key=lambda pair: abs(pair[0].r) - abs(pair[1].r))
@@ -205,8 +207,8 @@ def contrast_sentence(relations: pd.DataFrame) -> str:
 
 def rank_sentence(relations: pd.DataFrame, score: str) -> str:
     """Say whether rank correlations tell another story than Pearson's."""
-    plain = relations[(relations["score"] == score) & (relations["given"] == "")]
-    table = plain.pivot_table(index=["measure", "layer"], columns="method", values="r")
+    rows = zero_order_rows(relations, method=None)
+    table = rows[rows["score"] == score].pivot_table(index=["measure", "layer"], columns="method", values="r")
     if not {"pearson", "spearman"} <= set(table.columns):
         return ""
     apart = (table["pearson"] - table["spearman"]).abs()

@@ -17,7 +17,7 @@ INK, FAINT = "#1b1f24", "#8a929c"
 
 UNITS = {
     "distinctiveness": "distance to the nearest neighbour (activation)",
-    "reconstruction_error": "reconstruction error (MSE; activations scaled by their 95th percentile)",
+    "reconstruction_error": "reconstruction error\n(MSE; activations scaled by their 95th percentile)",
     "norm": "L2 norm of the activation",
     "mean_distance": "mean distance to the nearest neighbours (activation)",
     "pool_distance": "mean distance to all other images (activation)",

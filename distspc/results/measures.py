@@ -9,7 +9,7 @@ from distspc.layers import layer_order
 MEASURES: dict[str, str] = {
     "distinctiveness": "distinctiveness",
     "reconstruction_error": "reconstruction error",
-    "norm": "L2 norm of the activation",
+    "norm": "L2 norm",
     "mean_distance": "mean distance to the nearest neighbours",
     "pool_distance": "mean distance to all other images",
 }
@@ -23,6 +23,18 @@ OWN_COLUMNS = (
 
 MODEL_MEASURES = ("distinctiveness", "reconstruction_error", "norm")
 """Measures of a layer that are controlled for one another, make the joint model, and stand in figures and sentences."""
+
+
+def zero_order_rows(relations: pd.DataFrame, *, method: str | None = "pearson") -> pd.DataFrame:
+    """Correlations that control for nothing; of every method where none is named."""
+    rows = relations[relations["given"] == ""]
+    return rows if method is None else rows[rows["method"] == method]
+
+
+def partial_rows(relations: pd.DataFrame, *, method: str | None = "pearson") -> pd.DataFrame:
+    """Correlations that control for other measures; of every method where none is named."""
+    rows = relations[relations["given"] != ""]
+    return rows if method is None else rows[rows["method"] == method]
 
 
 def measures_of(table: pd.DataFrame) -> list[str]:

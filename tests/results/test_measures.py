@@ -3,7 +3,15 @@
 import numpy as np
 import pandas as pd
 
-from distspc.results.measures import MEASURES, MODEL_MEASURES, OWN_COLUMNS, measures_of, wide_table
+from distspc.results.measures import (
+    MEASURES,
+    MODEL_MEASURES,
+    OWN_COLUMNS,
+    measures_of,
+    partial_rows,
+    wide_table,
+    zero_order_rows,
+)
 
 TIDY = pd.DataFrame(
     {"image": ["t/1", "t/2"] * 2, "layer": ["fc2"] * 2 + ["block1_pool"] * 2,
@@ -21,3 +29,11 @@ def test_columns_go_from_the_image_upward():
     assert list(wide.columns) == ["distinctiveness:block1_pool", "distinctiveness:fc2", "reconstruction_error:fc2"]
     assert wide.loc["t/2", "distinctiveness:block1_pool"] == 4.0
     assert wide.index.name == "image"
+
+
+def test_zero_order_and_partial_rows_are_told_apart_by_what_is_controlled_for():
+    table = pd.DataFrame({"given": ["", "norm:fc2", "", "norm:fc2"], "method": ["pearson"] * 2 + ["spearman"] * 2})
+    assert list(zero_order_rows(table).index) == [0]
+    assert list(zero_order_rows(table, method=None).index) == [0, 2]
+    assert list(partial_rows(table).index) == [1]
+    assert list(partial_rows(table, method="spearman").index) == [3]
