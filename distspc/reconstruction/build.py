@@ -50,7 +50,7 @@ def fit_sparse_code(
 
     The method is that of Lin et al. (2024), doi 10.1038/s41562-024-01870-3. For each seed, ``RandomState(seed)`` draws
     the units (the same for all images), the first dictionary and the batches, in this order. The units are divided
-    by the 95 % quantile of their absolute values over *all* images; a batch has its own scalar mean taken off; the
+    by the 95th percentile of their absolute values over *all* images; a batch has its own scalar mean taken off; the
     errors come from one code of *all* images, minus one scalar mean over all of them, whatever they were trained on.
 
     Parameters

@@ -27,7 +27,7 @@ class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     - with ``solver="paper"``, the code of a row depends on the rows it is encoded with: one scalar mean of all rows
       is taken off, and all stop together. Encode all images at once;
-    - steps and thresholds are absolute: scale the data first (the method divides by the 95 % quantile of ``|X|``,
+    - steps and thresholds are absolute: scale the data first (the method divides by the 95th percentile of ``|X|``,
       see `distspc.kernels.sparse_coding.scaling.scale_quantile`).
 
     scikit-learn's own checks (`check_estimator`) pass but for one, `check_methods_subset_invariance`, which asks that

@@ -141,7 +141,7 @@ def tidy_table(
     DataFrame
         Columns ``image`` (id), ``file``, ``layer``, ``neighbour`` (id of the nearest neighbour),
         ``distinctiveness`` (distance to it, in units of activation), ``reconstruction_error`` (mean squared error of
-        the sampled units in units of their 95 % quantile, mean over seeds), ``reconstruction_error_sd`` (over
+        the sampled units, scaled by their 95th percentile, mean over seeds), ``reconstruction_error_sd`` (over
         seeds, where there are several), ``reconstruction_error_icc`` and ``reconstruction_error_reliability`` (of one
         seed and of the mean over seeds, the same for all rows of a layer), ``norm`` and further distances where they
         were asked for, then the scores, one called as a column of the table as ``score:norm``. What is not computed

@@ -40,8 +40,8 @@ FAILED = {
     ("distances", "fc1", None): "all 40 images have the same",
     ("distances", "block4_pool", None): "all 40 images have the same",
     ("distances", "block3_pool", None): "NaN or infinite activations of image fillers/10",
-    ("reconstruct", "fc1", 0): "quantile of the sampled activations is 0",
-    ("reconstruct", "fc1", 1): "quantile of the sampled activations is 0",
+    ("reconstruct", "fc1", 0): "percentile of the sampled activations is 0",
+    ("reconstruct", "fc1", 1): "percentile of the sampled activations is 0",
     ("reconstruct", "block3_pool", 0): "NaN or infinity",
     ("reconstruct", "block3_pool", 1): "NaN or infinity",
     ("reconstruct", "block2_pool", None): "`units: 20` must be between 1 and 10",
@@ -208,7 +208,7 @@ def test_status_names_it(holey):
         *(("distances", layer) for layer in ("fc1", "block4_pool", "block3_pool")),
         *(("reconstruct", layer) for layer in ("fc1", "block3_pool", "block2_pool")),
     ]
-    assert rows["reconstruct", "fc1"].failed.startswith("seed 0: the 95% quantile")
+    assert rows["reconstruct", "fc1"].failed.startswith("seed 0: the 95th percentile")
     assert all(row.complete != bool(row.failed) for row in rows.values())
 
 
@@ -308,7 +308,7 @@ def test_python_warns_and_does_not_raise(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, logger="distspc.pipeline.run"):
         tree = study.run(stages=STAGES)
     assert len(tree.attrs["failures"]) == 3
-    assert "reconstruction of layer fc1, seed 1 failed: the 95% quantile" in caplog.text
+    assert "reconstruction of layer fc1, seed 1 failed: the 95th percentile" in caplog.text
     assert np.isfinite(tree.to_dataframe().query("layer == 'fc2'")["reconstruction_error"]).all()
 
 
@@ -389,7 +389,7 @@ def test_the_command_line_says_what_failed_and_ends_with_2(folder, capsys, monke
     for title, words in (
         ("activations of layer block5_pool", "10.npy' holds NaN or infinity"),
         ("distances of layer fc1", "the activations do not vary"),
-        ("reconstruction of layer fc1, seed 0", "quantile of the sampled activations is 0"),
+        ("reconstruction of layer fc1, seed 0", "percentile of the sampled activations is 0"),
     ):
         assert words in next(line for line in out.splitlines() if line.startswith(f"{title} failed: "))
         assert words in next(line for line in err.splitlines() if line.startswith(f"failed: {title}: "))

@@ -228,7 +228,7 @@ def test_more_codewords_than_units_is_said(store, caplog):
     assert "fc2: more codewords (70) than units (60)" in caplog.text
 
 
-@pytest.mark.parametrize(("bad", "told"), [(0.0, r"quantile .* is 0 \(100.0%"), (np.nan, "NaN or infinity")])
+@pytest.mark.parametrize(("bad", "told"), [(0.0, r"percentile .* is 0 \(100.0%"), (np.nan, "NaN or infinity")])
 def test_activations_that_cannot_be_used_name_layer_and_seed(tmp_path, bad, told):
     values = np.zeros((N_IMAGES, N_FEATURES), np.float32) + np.float32(bad)
     new_store(tmp_path / "s.zarr", activations={"fc2": values})

@@ -53,5 +53,5 @@ def test_units_that_cannot_be_used_name_layer_and_seed(tmp_path):
     zeros = {"fc2": np.zeros((50, 40), np.float32)}
     make_store(tmp_path / "z.zarr", n_targets=20, n_fillers=30, layers={"fc2": 40}, activations=zeros)
     fit_sparse_code(tmp_path / "z.zarr", layer="fc2", seeds=[0, 1], **NAMES)
-    with pytest.raises(InputError, match=r"reconstruction of layer fc2, seed 0: .*quantile"):
+    with pytest.raises(InputError, match=r"reconstruction of layer fc2, seed 0: .*percentile"):
         fit(Store(tmp_path / "z.zarr"), tmp_path / "u", 0)
