@@ -64,7 +64,7 @@ def scale_quantile(x: np.ndarray) -> np.float32:
     if quantile == 0:
         zeros = 1 - np.count_nonzero(x) / x.size
         raise ZeroQuantileError(
-            f"the {100 * SCALE_QUANTILE:.0f}th percentile of the sampled activations is 0 ({zeros:.1%} of them are zero), "
-            "so they cannot be scaled by it"
+            f"the {100 * SCALE_QUANTILE:.0f}th percentile of the sampled activations is 0 ({zeros:.1%} of them are "
+            "zero), so they cannot be scaled by it"
         )
     return quantile
