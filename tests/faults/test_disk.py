@@ -85,7 +85,7 @@ def test_read_only_media(study, disk, whole, command, tmp_path):
     begun = study.digests()
     ended = command("run", study.file)
     assert ended.code == 2
-    assert re.search(rf"error: the store {study.store} lacks results .* cannot be written", told(ended))
+    assert re.search(rf"error: the store {study.store} lacks requested results, and cannot be written", told(ended))
     assert "distances: " not in ended.err  # refused before any work was given out
     assert command("status", study.file).code == 0
     assert study.digests() == begun
