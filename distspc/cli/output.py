@@ -70,7 +70,7 @@ def print_dashboard(client: Client) -> None:
 
 def summary(study: Study, outcome: Outcome) -> str:
     """What a run did, its results in short, and where they are."""
-    from distspc.pipeline.status import shown_results
+    from distspc.pipeline.stages.report import shown_results
 
     shown = shown_results(study)
     lines = []
@@ -127,7 +127,10 @@ def plan_text(study: Study, profile: str | None, overrides: Sequence[str]) -> st
     """What a study will cost: images, store, and a line per stage and layer."""
     from distspc.deployment.profile.reading import load_profile
     from distspc.deployment.profile.shape import worker_shape
-    from distspc.pipeline.cost import Resources, measure_gflops, plan_study, store_nbytes
+    from distspc.pipeline.cost import measure_gflops, plan_study
+    from distspc.pipeline.stages.extract import store_nbytes
+    from distspc.pipeline.stages.registry import ON_CLUSTER
+    from distspc.pipeline.stages.work import Resources
     from distspc.study.images import check_sizes, count_images
 
     gflops = measure_gflops()
@@ -136,9 +139,7 @@ def plan_text(study: Study, profile: str | None, overrides: Sequence[str]) -> st
     for name in ("tasks", "memory/task", "moved", "time"):
         shown.add_column(name, justify="right")
     seconds, resources_of = 0.0, {}
-    for stage, default in (
-        (s, study.profiles.get(s, DEFAULT_PROFILE)) for s in ("extract", "distances", "reconstruct")
-    ):
+    for stage, default in ((s, study.profiles.get(s, DEFAULT_PROFILE)) for s in ON_CLUSTER):
         loaded = load_profile(default if profile is None else profile, overrides)
         shape = worker_shape(loaded)
         resources_of[loaded.name] = resources = Resources(shape.n_workers, shape.cores, shape.memory_nbytes, gflops)

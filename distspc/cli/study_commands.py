@@ -43,6 +43,7 @@ def _run(
     from distspc.pipeline.connections import Clusters
     from distspc.pipeline.run import Study, run_stages
     from distspc.study.file import STAGES
+    from distspc.study.images import StudyImages
 
     _refuse_idle_options(
         stages,
@@ -50,6 +51,7 @@ def _run(
         {"--strict": strict},
     )
     study = Study.from_file(path)
+    images = StudyImages(study)
     if performance_report is not None and not performance_report.absolute().parent.is_dir():
         raise InputError(f"there is no folder for the performance report {performance_report}; make it first")
     with (
@@ -64,9 +66,9 @@ def _run(
         progress_bars() as progress,
     ):
         if len(stages) == len(STAGES):
-            for line in brief(study):
+            for line in brief(study, images):
                 typer.echo(line, err=True)
-        outcome = run_stages(study, clusters, stages=stages, strict=strict, redo=redo, progress=progress)
+        outcome = run_stages(study, clusters, stages=stages, strict=strict, redo=redo, progress=progress, images=images)
     echo_text(summary(study, outcome))
     _finish(outcome)
 
@@ -75,7 +77,9 @@ def _refuse_idle_options(
     stages: Sequence[StageName], of_clusters: Mapping[str, object], of_images: Mapping[str, object]
 ) -> None:
     """Refuse options that would do nothing: a stage without a cluster, or one that reads no images."""
-    computing = {"extract", "distances", "reconstruct"} & set(stages)
+    from distspc.pipeline.stages.registry import ON_CLUSTER
+
+    computing = set(ON_CLUSTER) & set(stages)
     idle = [name for name, value in of_clusters.items() if value and not computing]
     idle += [name for name, value in of_images.items() if value and "extract" not in stages]
     if idle:
@@ -281,7 +285,7 @@ def export(
 ) -> None:
     """Write the results as files: the authors' layout and a tidy table (results.csv)."""
     from distspc.pipeline.run import Study
-    from distspc.pipeline.status import shown_results
+    from distspc.pipeline.stages.report import shown_results
     from distspc.results.authors_layout import export_results
     from distspc.study.comparison import refuse_other_results
 

@@ -14,7 +14,7 @@ read; at block1_pool, in 4 GiB a task, 4,000 tasks and 3.6 TB (the activations a
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ from distspc.distances.checks import check_distances, check_positive
 from distspc.distances.feature_tiles import add_partials, multiply_features, search_products
 from distspc.distances.finish import finish_layer
 from distspc.distances.options import DistanceOptions, LayerOptions, Protocol
-from distspc.distances.plan import DEFAULT_NBYTES, TREE_FAN_IN, DistancePlan, LayerSize, Range, plan_distances
+from distspc.distances.plan import DEFAULT_NBYTES, TREE_FAN_IN, DistancePlan, Range, plan_distances
 from distspc.distances.tile import DistanceTask
 from distspc.distances.whole_rows import search_rows
 from distspc.kernels.distance.products import Metric
@@ -103,10 +103,16 @@ def nearest_distances(
 
 def layer_tasks(settings: LayerOptions, *, memory_nbytes: int | None = None, n_workers: int = 1) -> list[Delayed]:
     """Build the tasks of one layer; see `nearest_distances`."""
+    if not missing(settings):
+        return []
+    prepare(settings)
+    return tasks(settings, memory_nbytes=memory_nbytes, n_workers=n_workers)
+
+
+def tasks(settings: LayerOptions, *, memory_nbytes: int | None = None, n_workers: int = 1) -> list[Delayed]:
+    """Build the tasks of a layer that is prepared."""
     layer, size = settings.layer, check_distances(settings)
     plan = plan_distances(size, memory_nbytes=memory_nbytes, n_workers=n_workers, limits=settings.limits)
-    if _stored(settings, size, settings.recipe):
-        return []
     token = tokenize(settings, plan, settings.store.layer(layer).attributes.get("recipe"))[:8]
     tiles = _tile_tasks(settings, plan, size.n_features, token)
     logger.info(
@@ -126,8 +132,26 @@ def layer_tasks(settings: LayerOptions, *, memory_nbytes: int | None = None, n_w
     return [*tiles, finish]
 
 
-def _stored(settings: LayerOptions, size: LayerSize, recipe: Mapping[str, object]) -> bool:
-    """Make room for the layer's results; whether they are there already."""
+def missing(settings: LayerOptions) -> bool:
+    """Whether results of the layer are missing; writes nothing.
+
+    Raises
+    ------
+    InputError
+        If the settings cannot be used on the layer, or the store holds distances of others.
+    """
+    size, group = check_distances(settings), settings.store.distances
+    if not group.exists():
+        return True
+    group.refuse_other_recipe(settings.recipe)
+    known = group.labels("layer") if group.has("layer") else []
+    same = group.has("image") and group.done("image").all() and len(group.labels("image")) == size.pool[1]
+    return not same or settings.layer not in known or not bool(group.complete("layer")[known.index(settings.layer)])
+
+
+def prepare(settings: LayerOptions) -> None:
+    """Allocate the results of the layer."""
+    size = check_distances(settings)
     ids = settings.store.images.labels("image")
     settings.store.distances.allocate(
         coords={
@@ -137,10 +161,8 @@ def _stored(settings: LayerOptions, size: LayerSize, recipe: Mapping[str, object
             "neighbour": settings.n_neighbours,
         },
         chunks={},
-        recipe=recipe,
+        recipe=settings.recipe,
     )
-    row = settings.store.distances.position("layer", settings.layer)
-    return bool(settings.store.distances.complete("layer")[row])
 
 
 def _tile_tasks(settings: LayerOptions, plan: DistancePlan, n_features: int, token: str) -> list[Delayed]:

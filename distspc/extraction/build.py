@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from dask.base import tokenize
@@ -20,7 +21,7 @@ from distspc.extraction.network import layer_shapes
 from distspc.extraction.network_spec import NetworkSpec, resolve_network
 from distspc.extraction.options import STORAGE_DTYPES, ExtractionOptions, Precision, Preprocessing, StorageType
 from distspc.images.inventory import images_digest
-from distspc.store.activations import allocate_layers, missing_chunks, stored_shapes
+from distspc.store.activations import allocate_layers, missing_chunks, missing_layers, stored_shapes
 from distspc.store.notices import Notice, keep_notices
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
@@ -69,26 +70,58 @@ def extract_activations(
         If a setting, a layer or the weights cannot be used.
     """
     store = Store(store)
-    if dtype not in STORAGE_DTYPES:
-        raise InputError(f"storage type {dtype!r} is not one of {', '.join(STORAGE_DTYPES)}")
-    if batch_size < 1:
-        raise InputError(f"batch size {batch_size} is not at least 1")
-    recipe = resolve_network(
-        weights, layers=layers, digest=digest, preprocessing=preprocessing, precision=precision, seed=seed
-    )
-    made_by = {**recipe.described(), "dtype": dtype, "images": images_digest(store)}
-    shapes = stored_shapes(store, layers, made_by) or layer_shapes(recipe)
-    allocate_layers(store, shapes, made_by, dtype)
-    _keep_doubts(store, recipe)
-    missing = missing_chunks(store, layers)
-    used = {layer for wanted in missing.values() for layer in wanted}
-    recipe = replace(recipe, layers=tuple(layer for layer in layers if layer in used))
-    token = tokenize(str(store), recipe, dtype)
+    options = ExtractionOptions(weights, digest, preprocessing, batch_size, precision, dtype, seed)
+    if not missing(store, layers, options):
+        return []
+    prepare(store, layers, options)
+    return tasks(store, layers, options)
+
+
+def tasks(store: Store, layers: Sequence[str], options: ExtractionOptions) -> list[Delayed]:
+    """Build the tasks of layers that are prepared, one for each chunk of images that lacks any."""
+    network, dtype = _network(layers, options), options.dtype
+    wanted = missing_chunks(store, layers)
+    used = {layer for names in wanted.values() for layer in names}
+    network = replace(network, layers=tuple(layer for layer in layers if layer in used))
+    token = tokenize(str(store), network, dtype)
     extract = task(extract_chunk)
     return [
-        extract(store, recipe, wanted, i, batch_size, dtype, dask_key_name=task_key("extract", "", token, i))
-        for i, wanted in missing.items()
+        extract(store, network, names, i, options.batch_size, dtype, dask_key_name=task_key("extract", "", token, i))
+        for i, names in wanted.items()
     ]
+
+
+def missing(store: Store, layers: Sequence[str], options: ExtractionOptions) -> list[str]:
+    """Layers of which activations are missing, whole or in part; writes nothing.
+
+    Raises
+    ------
+    StoreMismatchError, InputError
+        As `extract_activations`.
+    """
+    network = _network(layers, options)
+    return missing_layers(store, layers, _recipe(store, network, options))
+
+
+def prepare(store: Store, layers: Sequence[str], options: ExtractionOptions) -> None:
+    """Allocate layers; say and keep where the network gets another input than it was made for."""
+    network = _network(layers, options)
+    recipe = _recipe(store, network, options)
+    shapes = stored_shapes(store, network.layers, recipe) or layer_shapes(network)
+    allocate_layers(store, shapes, recipe, options.dtype)
+    _keep_doubts(store, network)
+
+
+def _network(layers: Sequence[str], options: ExtractionOptions) -> NetworkSpec:
+    if options.dtype not in STORAGE_DTYPES:
+        raise InputError(f"storage type {options.dtype!r} is not one of {', '.join(STORAGE_DTYPES)}")
+    if options.batch_size < 1:
+        raise InputError(f"batch size {options.batch_size} is not at least 1")
+    return resolve_network(layers=layers, **options.network)
+
+
+def _recipe(store: Store, network: NetworkSpec, options: ExtractionOptions) -> dict[str, Any]:
+    return {**network.described(), "dtype": options.dtype, "images": images_digest(store)}
 
 
 def _keep_doubts(store: Store, recipe: NetworkSpec) -> None:

@@ -18,12 +18,14 @@ from dask.delayed import Delayed
 from distspc.errors import InputError
 from distspc.images.inventory import images_digest
 from distspc.layers import LAYERS
-from distspc.store.activations import allocate_layers, images_of, missing_chunks
+from distspc.store.activations import allocate_layers, images_of, missing_chunks, missing_layers
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
 from distspc.tasks import task, task_key
 
 logger = logging.getLogger(__name__)
+
+_COLUMNS = ("role", "number", "file", "digest", "category", "width", "height", "nbytes", "modified")
 
 
 def import_activations(store: StorePath, *, directory: str | os.PathLike[str], layers: Sequence[str]) -> list[Delayed]:
@@ -54,19 +56,60 @@ def import_activations(store: StorePath, *, directory: str | os.PathLike[str], l
         If the store holds other activations.
     """
     store = Store(store)
+    wanted = missing(store, directory, layers)
+    if not wanted:
+        return []
+    prepare(store, directory, layers)
+    return tasks(store, directory, wanted)
+
+
+def tasks(store: Store, directory: str | os.PathLike[str], layers: Sequence[str]) -> list[Delayed]:
+    """Build the tasks of layers that are prepared."""
+    built, directory, take = [], Path(os.path.abspath(directory)), task(_import)
+    for layer in layers:
+        key = partial(task_key, "import", layer, tokenize(str(store), str(directory), layer))
+        chunks = missing_chunks(store, [layer])
+        built += [take(store, str(directory), layer, i, dask_key_name=key(i)) for i in chunks]
+    return built
+
+
+def missing(store: Store, directory: str | os.PathLike[str], layers: Sequence[str]) -> list[str]:
+    """Layers of which activations are missing, whole or in part; writes nothing.
+
+    Raises
+    ------
+    InputError, StoreMismatchError
+        As `import_activations`.
+    """
+    directory = Path(os.path.abspath(directory))
+    images, recipe = store.images, {"images": _images_recipe(*count_activations(directory, layers))}
+    recipes = {layer: _recipe(recipe["images"], *_first_shape(directory, layer)) for layer in layers}
+    if images.exists():
+        images.refuse_other_recipe(recipe)
+    if not (images.exists() and all(images.has(name) and images.done(name).all() for name in ("image", *_COLUMNS))):
+        return list(layers)
+    return [layer for layer in layers if missing_layers(store, [layer], recipes[layer])]
+
+
+def prepare(store: Store, directory: str | os.PathLike[str], layers: Sequence[str]) -> None:
+    """Write the image table, and allocate the layers."""
     directory = Path(os.path.abspath(directory))
     _write_imported_table(store, directory, layers[0], *count_activations(directory, layers))
-    tasks = []
     for layer in layers:
         shape, dtype = _first_shape(directory, layer)
-        recipe = {"architecture": "imported", "images": images_digest(store), "dtype": dtype, "shape": list(shape)}
-        allocate_layers(store, {layer: shape}, recipe, dtype)
-        token = tokenize(str(store), str(directory), layer)
-        take = task(_import)
-        key = partial(task_key, "import", layer, token)
-        missing = missing_chunks(store, [layer])
-        tasks += [take(store, str(directory), layer, i, dask_key_name=key(i)) for i in missing]
-    return tasks
+        if layer in LAYERS and math.prod(shape) != math.prod(LAYERS[layer].shape):
+            # Another network may well have a layer of this name; files that differ among themselves are refused later.
+            file, known = _imported_file(directory, layer, "targets/1"), LAYERS[layer].shape
+            logger.warning("%s has shape %s; VGG-16's %s has %s", file, shape, layer, known)
+        allocate_layers(store, {layer: shape}, _recipe(images_digest(store), shape, dtype), dtype)
+
+
+def _recipe(images: str, shape: Sequence[int], dtype: str) -> dict[str, Any]:
+    return {"architecture": "imported", "images": images, "dtype": dtype, "shape": list(shape)}
+
+
+def _images_recipe(n_targets: int, n_fillers: int) -> str:
+    return f"imported:{n_targets}:{n_fillers}"
 
 
 def count_activations(directory: str | os.PathLike[str], layers: Sequence[str]) -> tuple[int, int]:
@@ -122,7 +165,7 @@ def _write_imported_table(store: Store, directory: Path, layer: str, n_targets: 
     numbers = [*range(1, n_targets + 1), *range(1, n_fillers + 1)]
     ids = [f"{role}s/{number}" for role, number in zip(roles, numbers, strict=True)]
     chunks = {"image": min(8192, len(ids))}
-    recipe = {"images": f"imported:{n_targets}:{n_fillers}"}
+    recipe = {"images": _images_recipe(n_targets, n_fillers)}
     store.images.allocate(coords={"image": ids}, chunks=chunks, recipe=recipe)
     columns: dict[str, Any] = {
         "role": roles,
@@ -146,11 +189,8 @@ def _first_shape(directory: Path, layer: str) -> tuple[tuple[int, ...], str]:
     file = _imported_file(directory, layer, "targets/1")
     values = _load_npy(file)
     shape = values.shape[1:] if values.ndim > 1 and values.shape[0] == 1 else values.shape
-    known = LAYERS[layer].shape if layer in LAYERS else shape
-    if math.prod(shape) == math.prod(known):
-        return known, values.dtype.name
-    # Another network may well have a layer of this name; files that differ among themselves are refused later.
-    logger.warning("%s has shape %s; VGG-16's %s has %s", file, shape, layer, known)
+    if layer in LAYERS and math.prod(shape) == math.prod(LAYERS[layer].shape):
+        return LAYERS[layer].shape, values.dtype.name
     return shape, values.dtype.name
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
@@ -13,12 +12,14 @@ import pandas as pd
 from distspc.errors import InputError
 from distspc.io.columns import numeric_columns, read_table
 from distspc.messages import format_nbytes, shorten
-from distspc.pipeline.cost import Resources, StagePlan, measure_gflops, plan_study, store_nbytes
+from distspc.pipeline.cost import measure_gflops, plan_study
+from distspc.pipeline.stages.extract import store_nbytes
+from distspc.pipeline.stages.registry import ON_CLUSTER
+from distspc.pipeline.stages.work import Resources, StagePlan
 from distspc.study.comparison import refuse_other_results
-from distspc.study.images import check_sizes, count_images, list_sources, match_study
+from distspc.study.images import StudyImages, check_sizes, match_study
 
 if TYPE_CHECKING:
-    from distspc.images.listing import ImageSource
     from distspc.study.file import StageName, StudyFile
 
 
@@ -59,9 +60,9 @@ def as_table(findings: Sequence[Finding]) -> pd.DataFrame:
     )
 
 
-def brief(study: StudyFile) -> list[str]:
+def brief(study: StudyFile, images: StudyImages | None = None) -> list[str]:
     """Return what can be known at once, in five lines; what is wrong is left to the stages, which refuse it."""
-    check = _Check(study)
+    check = _Check(study, images)
     parts = (check.images, check.pairs, check.network, check.disk, check.store)
     return [f"{found[0].subject}: {found[0].text}" for part in parts if (found := list(_guarded(part)))]
 
@@ -76,8 +77,8 @@ def _guarded(part: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
 
 
 class _Check:
-    def __init__(self, study: StudyFile) -> None:
-        self.study = study
+    def __init__(self, study: StudyFile, images: StudyImages | None = None) -> None:
+        self.study, self.sources = study, images or StudyImages(study)
 
     def everything(self, resources: GetResources) -> Iterator[Finding]:
         parts = (self.images, self.files, self.pairs, self.columns, self.network, self.sizes, self.disk, self.stored)
@@ -89,16 +90,8 @@ class _Check:
 
         yield from _guarded(cost)
 
-    @cached_property
-    def listed(self) -> list[ImageSource]:
-        return [] if self.study.images is None else list_sources(self.study)
-
-    @cached_property
-    def counts(self) -> tuple[int, int]:
-        return count_images(self.study, self.listed or None)
-
     def images(self) -> Iterator[Finding]:
-        n_targets, n_fillers = self.counts
+        n_targets, n_fillers = self.sources.counts
         what = "activations of " if self.study.images is None else ""
         yield Finding("images", f"{what}{n_targets} targets and {n_fillers} fillers", n_targets == 0)
 
@@ -109,7 +102,7 @@ class _Check:
         if self.study.images is None:
             return
         with ThreadPoolExecutor() as pool:
-            rows = list(pool.map(inspect_image, self.listed))
+            rows = list(pool.map(inspect_image, self.sources.listed))
         bad = [row for row in rows if row["reason"] is not None]
         named = [f"{row['file']}: {row['reason']}" for row in bad]
         yield Finding("files", f"{len(bad)} cannot be used: {shorten(named)}" if bad else "all can be read", bool(bad))
@@ -129,7 +122,7 @@ class _Check:
         if self.study.images is None:
             yield Finding("scores", f"{scores.file}, matched by number once the activations are there")
             return
-        match, images = match_study(self.study, self.listed)
+        match, images = match_study(self.study, self.sources.listed)
         yield from (Finding("scores", notice.text) for notice in match_notices(match, images))
 
     def columns(self) -> Iterator[Finding]:
@@ -162,12 +155,12 @@ class _Check:
         yield Finding("network", f"{options.weights}, preprocessing {known['preprocessing']}; layers: {named}")
 
     def sizes(self) -> Iterator[Finding]:
-        check_sizes(self.study, *self.counts)
+        check_sizes(self.study, *self.sources.counts)
         yield Finding("sizes", "the images are enough for the settings")
 
     def disk(self) -> Iterator[Finding]:
         missing = [layer for layer in self.study.layers if not self.study.stored.layer(layer).exists()]
-        needed = store_nbytes(self.study.model_copy(update={"layers": missing}), sum(self.counts))
+        needed = store_nbytes(self.study.model_copy(update={"layers": missing}), sum(self.sources.counts))
         place = next(path for path in (self.study.store, *self.study.store.parents) if path.exists())
         free = shutil.disk_usage(place).free
         text = (
@@ -180,14 +173,13 @@ class _Check:
         yield Finding("store", f"{self.study.store} {state}")
 
     def stored(self) -> Iterator[Finding]:
-        refuse_other_results(self.study)
+        refuse_other_results(self.study, images=self.sources)
         yield from self.store()
 
     def cost(self, resources: GetResources) -> Iterator[Finding]:
-        n_targets, n_fillers = self.counts
+        n_targets, n_fillers = self.sources.counts
         seconds = 0.0
-        stages: tuple[StageName, ...] = ("extract", "distances", "reconstruct")
-        for stage in stages:
+        for stage in ON_CLUSTER:
             own = resources(stage)
             plans = plan_study(self.study, n_targets=n_targets, n_fillers=n_fillers, resources=own)
             mine: list[StagePlan] = [plan for plan in plans if plan.stage == stage]

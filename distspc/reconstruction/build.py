@@ -18,7 +18,7 @@ from distspc.errors import InputError
 from distspc.kernels.sparse_coding import training as kernel
 from distspc.messages import format_nbytes
 from distspc.reconstruction.fit import fit_seed, missing_seeds
-from distspc.reconstruction.gather import gather_range, units_folder
+from distspc.reconstruction.gather import gather_range, remove_units, units_folder
 from distspc.reconstruction.options import ReconstructionOptions, Solver, Step, TrainOn
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
@@ -90,20 +90,41 @@ def fit_sparse_code(
     settings = ReconstructionOptions(
         n_units, n_codewords, n_batches, batch_size, sparsity, train_on, precision, solver, step
     )
-    source = store.layer(layer)
-    sizes, images = source.sizes, source.labels("image")
-    first_row = _first_training_row(store, layer, settings)
-    _check(settings, layer, seeds, sizes, first_row, memory_nbytes)
-    _allocate(store, layer, seeds, images, settings)
-    missing = missing_seeds(store, layer, seeds)
-    if missing:
-        _allocate(store, layer, seeds, images, settings, added=True)
-    folder = units_folder(store, layer, seeds if missing else [], settings)
-    if not missing:
+    return layer_tasks(store, layer, seeds, settings, memory_nbytes=memory_nbytes)
+
+
+def layer_tasks(
+    store: Store,
+    layer: str,
+    seeds: Sequence[int],
+    settings: ReconstructionOptions,
+    *,
+    memory_nbytes: int | None = None,
+) -> list[Delayed]:
+    """Build the tasks of one layer, one per missing seed; see `fit_sparse_code`."""
+    wanted = missing(store, layer, seeds, settings, memory_nbytes=memory_nbytes)
+    if not wanted:
+        remove_units(store, layer)  # what a run that was stopped has left
         return []
+    prepare(store, layer, seeds, settings)
+    return tasks(store, layer, seeds, settings, wanted, memory_nbytes=memory_nbytes)
+
+
+def tasks(
+    store: Store,
+    layer: str,
+    seeds: Sequence[int],
+    settings: ReconstructionOptions,
+    wanted: Sequence[int],
+    *,
+    memory_nbytes: int | None = None,
+) -> list[Delayed]:
+    """Build the tasks of the wanted among the seeds of a layer that is prepared."""
+    folder = units_folder(store, layer, seeds, settings)
+    sizes, first_row = store.layer(layer).sizes, _first_training_row(store, layer, settings)
     message = {"store": store, "folder": str(folder), "layer": layer}
     token = folder.name.rsplit("-", 1)[1]
-    gathered = gather_range(message, token, list(seeds), n_units, sizes)
+    gathered = gather_range(message, token, list(seeds), settings.n_units, sizes)
     return [
         task(fit_seed)(
             **message,
@@ -115,8 +136,41 @@ def fit_sparse_code(
             gathered=gathered,
             dask_key_name=task_key("reconstruct", layer, token, seed),
         )
-        for seed in missing
+        for seed in wanted
     ]
+
+
+def missing(
+    store: Store,
+    layer: str,
+    seeds: Sequence[int],
+    settings: ReconstructionOptions,
+    *,
+    memory_nbytes: int | None = None,
+) -> list[int]:
+    """Seeds of a layer whose results are missing; writes nothing.
+
+    Raises
+    ------
+    InputError
+        If a setting cannot be used with this layer, or the store holds results of other settings.
+    """
+    sizes, group = store.layer(layer).sizes, store.reconstruction
+    _check(settings, layer, seeds, sizes, _first_training_row(store, layer, settings), memory_nbytes)
+    if not group.exists():
+        return list(seeds)
+    group.refuse_other_recipe(asdict(settings))
+    same = group.has("image") and group.done("image").all() and len(group.labels("image")) == sizes["image"]
+    return missing_seeds(store, layer, seeds) if same else list(seeds)
+
+
+def prepare(store: Store, layer: str, seeds: Sequence[int], settings: ReconstructionOptions) -> None:
+    """Allocate the results of a layer, and remove units that other settings have gathered."""
+    if settings.n_codewords > settings.n_units:
+        logger.warning("%s: more codewords (%d) than units (%d)", layer, settings.n_codewords, settings.n_units)
+    images = store.layer(layer).labels("image")
+    _allocate(store, layer, seeds, images, settings)
+    remove_units(store, layer, but=units_folder(store, layer, seeds, settings))
 
 
 def _first_training_row(store: Store, layer: str, settings: ReconstructionOptions) -> int:
@@ -150,8 +204,6 @@ def _check(
             raise InputError(f"reconstruction `{name}: {value}` must be at least 1")
     if not seeds or len(set(seeds)) != len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
         raise InputError(f"`seeds` of {layer} must be different whole numbers from 0 to 2**32 - 1; got {list(seeds)}")
-    if s.n_codewords > s.n_units:
-        logger.warning("%s: more codewords (%d) than units (%d)", layer, s.n_codewords, s.n_units)
     needed = s.task_nbytes
     if memory is not None and needed > memory:
         raise InputError(
@@ -167,10 +219,8 @@ def _allocate(
     seeds: Sequence[int],
     images: list[str],
     settings: ReconstructionOptions,
-    *,
-    added: bool = False,
 ) -> None:
-    """Make room for a layer; for variables that older stores lack only if `added`: a finished one is left alone."""
+    """Allocate a layer, with variables that older stores lack."""
     coords: dict[str, Any] = {
         "layer": [layer],
         "seed": list(seeds),
@@ -179,7 +229,5 @@ def _allocate(
         "codeword": settings.n_codewords,
         "batch": settings.n_batches,
     }
-    names = [
-        name for name, row in store.reconstruction.schema.items() if name not in coords and (added or not row.added)
-    ]
+    names = [name for name in store.reconstruction.schema if name not in coords]
     store.reconstruction.allocate(coords=coords, chunks={}, recipe=asdict(settings), variables=names)

@@ -26,10 +26,13 @@ logger = logging.getLogger(__name__)
 
 
 def missing_seeds(store: Store, layer: str, seeds: Iterable[int]) -> list[int]:
-    """Those of some seeds whose results are not there."""
+    """Those of some seeds whose results are not there; writes nothing."""
     group = store.reconstruction
-    done = group.complete("layer", "seed")[group.position("layer", layer)]
-    return [seed for seed in seeds if not done[group.position("seed", seed)]]
+    layers, known = (group.labels(dim) if group.has(dim) else [] for dim in ("layer", "seed"))
+    if not group.exists() or layer not in layers:
+        return list(seeds)
+    done = group.complete("layer", "seed")[layers.index(layer)]
+    return [seed for seed in seeds if seed not in known or not done[known.index(seed)]]
 
 
 def fit_seed(

@@ -25,22 +25,18 @@ GATHER_NBYTES = 2**31
 
 
 def units_folder(store: Store, layer: str, seeds: Sequence[int], settings: ReconstructionOptions) -> Path:
-    """Folder of the gathered units, named by what they depend on; folders of other units of this layer are removed."""
+    """Folder of the gathered units, named by what they depend on."""
     told = [list(seeds), settings.n_units, store.layer(layer).attributes.get("recipe")]
     told += [store.layer(layer).labels("image")]
     token = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:8]
-    parent = Path(f"{store}.units")
-    folder = parent / f"{layer}-{token}"
-    for other in parent.glob(f"{layer}-*"):
-        if other != folder or not seeds:
-            remove_folder(other)
-    return folder
+    return Path(f"{store}.units") / f"{layer}-{token}"
 
 
-def remove_units(store: Store, layer: str) -> None:
-    """Remove the gathered units of a layer, which a seed that cannot be fitted leaves behind."""
+def remove_units(store: Store, layer: str, *, but: Path | None = None) -> None:
+    """Remove the gathered units of a layer, which a seed that cannot be fitted leaves behind; all `but` a folder."""
     for folder in list(Path(f"{store}.units").glob(f"{layer}-*")):
-        remove_folder(folder)
+        if folder != but:
+            remove_folder(folder)
 
 
 def remove_folder(folder: Path) -> None:

@@ -41,6 +41,25 @@ def allocate_layers(store: Store, shapes: Mapping[str, tuple[int, ...]], recipe:
         )
 
 
+def missing_layers(store: Store, layers: Sequence[str], made_by: Mapping[str, Any]) -> list[str]:
+    """Layers that are missing, whole or in part; writes nothing.
+
+    Raises
+    ------
+    StoreMismatchError
+        If the store holds one of them made in another way.
+    """
+    wanted = []
+    for layer in layers:
+        group = store.layer(layer)
+        if group.exists():
+            group.refuse_other_recipe(made_by)
+        variables = ("image", "activation")
+        if not (group.exists() and all(group.has(name) and group.done(name).all() for name in variables)):
+            wanted.append(layer)
+    return wanted
+
+
 def missing_chunks(store: Store, layers: Sequence[str]) -> dict[int, tuple[str, ...]]:
     """Layers that are missing, whole or in part, by number of the chunk of images."""
     complete = {layer: _complete_chunks(store, layer) for layer in layers}

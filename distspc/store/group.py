@@ -152,13 +152,15 @@ class Group:
 
     def complete(self, *dims: str) -> np.ndarray:
         """For every label along `dims`, whether all is there of the variables whose first dimensions these are."""
-        found = np.ones((), dtype=bool)
+        found: list[np.ndarray] = []
         for name, array in self._zarr().arrays():
             added = name in self.schema and self.schema[name].added
             if _dims(array)[: len(dims)] == dims and name not in dims and not added:
                 there = self.done(name)
-                found = found & there.all(axis=tuple(range(len(dims), there.ndim)))
-        return found
+                found.append(np.asarray(there.all(axis=tuple(range(len(dims), there.ndim)))))
+        # A stop while the group grew leaves some variables longer than others, which is no label's room yet.
+        common = tuple(slice(min(lengths)) for lengths in zip(*(there.shape for there in found), strict=True))
+        return np.asarray(np.logical_and.reduce([there[common] for there in found]) if found else True)
 
     # ---------------------------------------------------------------- allocate and remove
 

@@ -12,14 +12,16 @@ from distspc.extraction.network_spec import resolve_network
 from distspc.extraction.weights import DOWNLOADS, is_fetched
 from distspc.images.inventory import images_digest, refuse_other_images
 from distspc.study.file import STAGES, StageName, StudyFile
-from distspc.study.images import count_images, list_sources
+from distspc.study.images import StudyImages
 
 logger = logging.getLogger(__name__)
 
 Check = tuple[StageName, str, Callable[[], None]]
 
 
-def refuse_other_results(study: StudyFile, stages: Collection[StageName] = STAGES) -> None:
+def refuse_other_results(
+    study: StudyFile, stages: Collection[StageName] = STAGES, images: StudyImages | None = None
+) -> None:
     """Compare a store with a study: its images and the settings of what some stages made; nothing is computed.
 
     Parameters
@@ -28,13 +30,15 @@ def refuse_other_results(study: StudyFile, stages: Collection[StageName] = STAGE
         The study.
     stages
         Whose results are compared; what is not there yet differs in nothing.
+    images
+        The images of the study, where they may be listed already.
 
     Raises
     ------
     StoreMismatchError
         If the store holds results of other images or settings; says which, and the ways out.
     """
-    for stage, _, check in _checks(study):
+    for stage, _, check in _checks(study, images or StudyImages(study)):
         if stage in stages:
             check()
 
@@ -53,7 +57,7 @@ def other_results(study: StudyFile) -> dict[tuple[StageName, str], str]:
         By stage and layer (empty: all layers) the difference in words; empty where the results are the study's own.
     """
     found = {}
-    for stage, layer, check in _checks(study):
+    for stage, layer, check in _checks(study, StudyImages(study)):
         try:
             check()
         except StoreMismatchError as error:
@@ -61,10 +65,10 @@ def other_results(study: StudyFile) -> dict[tuple[StageName, str], str]:
     return found
 
 
-def _checks(study: StudyFile) -> Iterator[Check]:
+def _checks(study: StudyFile, images: StudyImages) -> Iterator[Check]:
     store = study.stored
     if store.images.exists():
-        yield "extract", "", partial(_compare_images, study)
+        yield "extract", "", partial(_compare_images, study, images)
     for layer in study.layers:
         if store.layer(layer).exists():
             yield "extract", layer, partial(_compare_activations, study, layer)
@@ -75,15 +79,15 @@ def _checks(study: StudyFile) -> Iterator[Check]:
         yield "reconstruct", "", partial(store.reconstruction.refuse_other_recipe, recipe)
 
 
-def _compare_images(study: StudyFile) -> None:
+def _compare_images(study: StudyFile, images: StudyImages) -> None:
     """Compare the images; those that are not on disk any more cannot be, and results outlive them."""
     try:
         if study.activations is not None:
-            n_targets, n_fillers = count_images(study)
+            n_targets, n_fillers = images.counts
             if n_targets:
                 study.stored.images.refuse_other_recipe({"images": f"imported:{n_targets}:{n_fillers}"})
         else:
-            refuse_other_images(study.stored, list_sources(study))
+            refuse_other_images(study.stored, images.listed)
     except StoreMismatchError:
         raise
     except InputError as error:

@@ -3,43 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from distspc.errors import InputError
-from distspc.study.file import STAGES, StageName, StudyFile
+from distspc.study.file import StudyFile
 
 if TYPE_CHECKING:
     from distspc.images.listing import ImageSource
     from distspc.memorability.matching import Match
 
 
-def check_sources(study: StudyFile, stages: Sequence[StageName]) -> None:
-    """Look at what the stages will need, before a night is spent on others or anything is thrown away.
+class StudyImages:
+    """The images of a study, listed when first asked for and once.
 
     Raises
     ------
     InputError
-        If images, activations, weights or scores are not there, or cannot be what they should be.
+        As `list_sources`, at every look.
     """
-    listed = list_sources(study) if study.images is not None and {"extract", "relate"} & set(stages) else None
-    if "extract" in stages and study.activations is not None:
-        from distspc.extraction.npy_import import count_activations
 
-        count_activations(study.activations, study.layers)
-    elif "extract" in stages:
-        from distspc.extraction.network_spec import resolve_network
+    def __init__(self, study: StudyFile) -> None:
+        self.study = study
 
-        resolve_network(study.model.weights, layers=study.layers, digest=study.model.digest)
-    if "extract" in stages:
-        check_sizes(study, *count_images(study, listed), stages=stages)
-    if list(stages) == ["relate"] and study.scores is None:
-        raise InputError("the study names no scores to relate to; add `scores:` with `file`, `image` and `columns`")
-    if "relate" in stages and study.scores is not None:
-        check_scores(study, listed)
-    if "report" in stages and study.report.is_dir():
-        raise InputError(f"the report {study.report} is a folder; name a file as `report:`")
+    @cached_property
+    def listed(self) -> list[ImageSource]:
+        """The images, targets first."""
+        return list_sources(self.study)
+
+    @cached_property
+    def counts(self) -> tuple[int, int]:
+        """Numbers of targets and fillers."""
+        return count_images(self.study, None if self.study.images is None else self.listed)
 
 
 def check_scores(study: StudyFile, listed: Sequence[ImageSource] | None = None) -> None:
@@ -108,7 +105,7 @@ def count_images(study: StudyFile, listed: Sequence[ImageSource] | None = None) 
     return roles.count("target"), roles.count("filler")
 
 
-def check_sizes(study: StudyFile, n_targets: int, n_fillers: int, *, stages: Sequence[StageName] = STAGES) -> None:
+def check_sizes(study: StudyFile, n_targets: int, n_fillers: int) -> None:
     """Look whether there are images enough for the settings of stages that come hours later.
 
     Raises
@@ -118,7 +115,7 @@ def check_sizes(study: StudyFile, n_targets: int, n_fillers: int, *, stages: Seq
     """
     n_others = n_fillers if study.distinctiveness.protocol == "spc-public" else n_targets + n_fillers - 1
     k = study.distinctiveness.n_neighbours
-    if "distances" in stages and 0 < n_others < k:
+    if 0 < n_others < k:
         raise InputError(
             f"distinctiveness: {k} neighbours asked for, {n_others} images in the pool; ask for fewer, or add images"
         )

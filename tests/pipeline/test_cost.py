@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distspc.errors import InputError
-from distspc.pipeline.cost import Rates, Resources, fit_rates, makespan, measure_gflops, plan_study
+from distspc.pipeline.cost import Rates, Resources, fit_rates, measure_gflops, plan_study
+from distspc.pipeline.stages.work import makespan
 from distspc.study.file import StudyFile
 
 HERE = Resources(n_workers=2, cores=1, memory_nbytes=8 * 2**30, gflops_per_core=60.0)

@@ -10,7 +10,8 @@ from distspc.distances import finish, reading
 from distspc.errors import InputError, StoreMismatchError, WorkerError
 from distspc.pipeline.compute import task_memory
 from distspc.pipeline.run import Study, run_stages
-from distspc.pipeline.status import RELATED, fingerprint
+from distspc.pipeline.stages.relate import Relate
+from distspc.pipeline.stages.report import fingerprint
 from distspc.results.authors_layout import export_results
 from distspc.store.store import Store
 from distspc.study.images import count_images
@@ -114,7 +115,7 @@ def test_only_what_is_missing_is_made_again(finished, tmp_path, group):
     kept = {p: p.stat().st_mtime_ns for p in store.rglob("c/**/*") if p.is_file()}
     study.run(stages=["extract", "distances", "reconstruct", "relate"])
     assert_same_results(store, finished.store)
-    assert all(p.stat().st_mtime_ns == t for p, t in kept.items() if not set(RELATED) & set(p.parts))
+    assert all(p.stat().st_mtime_ns == t for p, t in kept.items() if not set(Relate.makes) & set(p.parts))
 
 
 def test_a_report_that_is_another_study_s_is_made_again(finished, tmp_path):

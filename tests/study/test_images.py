@@ -42,4 +42,3 @@ def test_more_neighbours_than_images_are_refused_before_any_work(study):
     check_sizes(study, 3, 2)
     with pytest.raises(InputError, match="5 neighbours asked for, 4 images in the pool"):
         check_sizes(asking, 3, 2)
-    check_sizes(asking, 3, 2, stages=["extract"])

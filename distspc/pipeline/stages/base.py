@@ -1,0 +1,287 @@
+"""What a stage is: its answers to the run, and what the stages of one run share."""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from distspc.errors import InputError, StoreMismatchError
+from distspc.pipeline.compute import Progress, compute, compute_parts, no_progress, task_memory
+from distspc.store.access import read_only_error
+from distspc.store.failures import Failure, keep_failures, stored_failures
+from distspc.tasks import refusals_as_values
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+    from distributed import Client
+
+    from distspc.pipeline.stages.work import Loads, Setting
+    from distspc.store.store import Store
+    from distspc.study.file import StageName, StudyFile
+    from distspc.study.images import StudyImages
+
+
+Connect = Callable[["StageName"], "Client | None"]
+Seeds = Sequence[int | None]
+"""Seeds of a layer; None stands for work that has no seeds."""
+
+
+@dataclass
+class Outcome:
+    """What a run did."""
+
+    computed: dict[str, int] = field(default_factory=dict)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    report: Path | None = None
+
+
+@dataclass
+class Run:
+    """What the stages of one run share.
+
+    Attributes
+    ----------
+    study, images
+        The study and its images, listed once.
+    connect
+        Gives a client for a stage once it is needed.
+    strict
+        Whether a bad image is an error.
+    progress
+        Told how far every piece of work is.
+    writable
+        Whether the store can be written.
+    outcome
+        What has been done so far.
+    written
+        Groups that the stage at work has begun to write results of.
+    """
+
+    study: StudyFile
+    images: StudyImages
+    connect: Connect
+    strict: bool = False
+    progress: Progress = no_progress
+    writable: bool = True
+    outcome: Outcome = field(default_factory=Outcome)
+    written: set[str] = field(default_factory=set)
+
+    @property
+    def store(self) -> Store:
+        """The store of the study."""
+        return self.study.stored
+
+    def require_writable(self) -> None:
+        """Raise InputError where the store cannot be written."""
+        if not self.writable:
+            raise read_only_error(self.study.store)
+
+    def compute(
+        self, tasks: Sequence[Delayed], client: Client | None, label: str, *, resource: str | None = None, gather: bool
+    ) -> list[Any]:
+        """Compute the tasks of a piece of work, any of which stops all."""
+        results = compute(tasks, client, label=label, progress=self.progress, resource=resource, gather=gather)
+        self.outcome.computed[label] = len(tasks)
+        return results
+
+
+class Stage(ABC):
+    """One stage: what it needs, what it lacks, and the tasks that make this.
+
+    Attributes
+    ----------
+    name
+        Name in the study file and on the command line.
+    makes
+        Groups of the store that are gone when the stage is redone.
+    rests_on
+        Stages whose results it uses, itself the last: their failures leave holes in what it gives.
+    on_cluster
+        Whether it has Dask tasks.
+    """
+
+    name: ClassVar[StageName]
+    makes: ClassVar[tuple[str, ...]] = ()
+    rests_on: ClassVar[tuple[StageName, ...]]
+    on_cluster: ClassVar[bool] = False
+
+    def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:  # noqa: B027
+        """Look at what the stage will need, before a night is spent on other `stages` or anything is thrown away.
+
+        Raises
+        ------
+        InputError
+            If something is not there, or cannot be what it should be.
+        """
+
+    def check_stored(self, study: StudyFile) -> None:  # noqa: B027
+        """Look at what the stage needs of the store, before its results are thrown away to be made anew.
+
+        Raises
+        ------
+        InputError
+            If that is missing, or cannot be used.
+        """
+
+    @abstractmethod
+    def missing(self, run: Run, layer: str) -> Seeds:
+        """Seeds (or None) of a layer (or "") whose results are missing; writes nothing."""
+
+    @abstractmethod
+    def prepare(self, run: Run, layer: str) -> None:
+        """Write what must be there before anything of a layer is computed: allocate, remove what is stale."""
+
+    def tasks(self, run: Run, layer: str, missing: Seeds, memory: int | None) -> Mapping[int | None, list[Delayed]]:
+        """Build the tasks of what is missing by seed, for the memory of a task."""
+        raise NotImplementedError(f"{self.name} has no Dask tasks")
+
+    @abstractmethod
+    def run(self, run: Run) -> None:
+        """Compute what is missing."""
+
+    @abstractmethod
+    def status(self, study: StudyFile) -> Iterator[tuple[str, int, int]]:
+        """How far it is: layer (or ""), number done, number in all."""
+
+    def loads(self, study: StudyFile, setting: Setting) -> Loads | None:
+        """The work, from sizes alone; None where there is next to none."""
+        return None
+
+
+class LayerStage(Stage):
+    """A stage whose layers and seeds are computed each on its own: one that cannot be stops no other."""
+
+    on_cluster = True
+
+    def layers(self, run: Run) -> Sequence[str]:
+        """Layers that can be computed."""
+        return usable_layers(run.study)
+
+    def label(self, study: StudyFile) -> str:
+        """Name of the work in progress reports."""
+        return self.name
+
+    def seeds(self, study: StudyFile) -> Sequence[int]:
+        """Seeds that the study asks for; none where the stage has none."""
+        return ()
+
+    def groups(self, layers: Sequence[str]) -> Sequence[str]:
+        """Groups that hold the results of some layers."""
+        return self.makes
+
+    def run(self, run: Run) -> None:
+        """Compute what can be computed of every layer and seed; the store keeps what cannot, and why."""
+        study, label = run.study, self.label(run.study)
+        missing: dict[str, Seeds] = {}
+        parts: dict[tuple[str, int | None], Sequence[Delayed]] = {}
+        refused: dict[tuple[str, int | None], InputError] = {}
+
+        def attempt(layer: str, ask: Callable[[], None]) -> None:
+            try:
+                ask()
+            except StoreMismatchError:
+                raise
+            except InputError as error:
+                refused[layer, None] = error
+
+        def keep(failures: Sequence[Failure]) -> None:
+            keep_failures(run.store, self.name, failures, layers=study.layers, seeds=self.seeds(study))
+
+        def look(layer: str) -> None:
+            missing[layer] = self.missing(run, layer)
+
+        def build(layer: str) -> None:
+            self.prepare(run, layer)
+            with refusals_as_values():
+                tasks = self.tasks(run, layer, missing[layer], memory)
+            parts.update({(layer, seed): some for seed, some in tasks.items() if some})
+
+        for layer in self.layers(run):
+            attempt(layer, lambda layer=layer: look(layer))  # type: ignore[misc]
+        wanted = [layer for layer, seeds in missing.items() if seeds]
+        if wanted:
+            run.require_writable()
+            client = run.connect(self.name)
+            memory = task_memory(client)
+            for layer in wanted:
+                attempt(layer, lambda layer=layer: build(layer))  # type: ignore[misc]
+            keep([])  # of parts that are tried again
+        if parts:
+            run.written.update(self.groups(list(dict.fromkeys(layer for layer, _ in parts))))
+            refused |= compute_parts(parts, client, label=label, progress=run.progress)
+            run.outcome.computed[label] = sum(len(tasks) for tasks in parts.values())
+        keep([Failure.of(self.name, layer, seed, error) for (layer, seed), error in refused.items()])
+        if parts:
+            self.finish(run, client)
+
+    def finish(self, run: Run, client: Client | None) -> None:
+        """Clean up once the tasks are done."""
+
+
+def complete_results(study: StudyFile, name: str, **wanted: Sequence[Any]) -> np.ndarray:
+    """For every combination of wanted labels, whether the results of a group are complete."""
+    there, group = np.zeros([len(labels) for labels in wanted.values()], dtype=bool), study.stored[name]
+    if not group.exists():
+        return there
+    known = {dim: group.labels(dim) for dim in wanted}
+    done = group.complete(*wanted)
+    for at, labels in zip(np.ndindex(there.shape), itertools.product(*wanted.values()), strict=True):
+        if all(label in known[dim] for dim, label in zip(wanted, labels, strict=True)):
+            there[at] = done[tuple(known[dim].index(label) for dim, label in zip(wanted, labels, strict=True))]
+    return there
+
+
+def missing_measures(study: StudyFile) -> dict[str, dict[str, list[str]]]:
+    """What measures lack, by group: what rests on them is to be made anew once it is there; only where they do."""
+    seeds = list(study.reconstruction.seeds)
+    done = {
+        "distances": dict(zip(study.layers, complete_results(study, "distances", layer=study.layers), strict=True)),
+        "reconstruction": {
+            f"{layer} {seed}": there
+            for layer in study.layers
+            for seed, there in zip(
+                seeds, complete_results(study, "reconstruction", layer=[layer], seed=seeds)[0], strict=True
+            )
+        },
+    }
+    holes = {group: [name for name, there in names.items() if not there] for group, names in done.items()}
+    return {"missing": holes} if any(holes.values()) else {}
+
+
+def stored_recipes(study: StudyFile, groups: Iterable[str]) -> dict[str, Any]:
+    """Recipes of those of some groups that are there."""
+    there = [group for group in groups if study.stored[group].exists()]
+    return {group: study.stored[group].attributes.get("recipe") for group in there}
+
+
+def study_failures(study: StudyFile) -> list[Failure]:
+    """Return the layers and seeds of a study that could not be computed."""
+    return stored_failures(study.stored, layers=study.layers, seeds=study.reconstruction.seeds)
+
+
+def usable_layers(study: StudyFile) -> list[str]:
+    """Layers whose activations are there; raises for those that lack them, but for those that could not have them."""
+    failed = {one.layer for one in study_failures(study) if one.stage == "extract"}
+    layers = [layer for layer in study.layers if layer not in failed]
+    for layer in layers:
+        _require_activations(study, layer)
+    return layers
+
+
+def _require_activations(study: StudyFile, layer: str) -> None:
+    group = study.stored.layer(layer)
+    if not group.exists():
+        raise InputError(f"{study.store} has no activations of {layer} yet: run `distspc extract` first")
+    done = group.done("activation")
+    if not done.all():
+        raise InputError(
+            f"{study.store} lacks {done.size - int(done.sum())} of {done.size} chunks of {layer}: "
+            "run `distspc extract` to complete them"
+        )

@@ -1,0 +1,93 @@
+"""The distances: every target's nearest neighbours, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from distspc.distances.plan import LayerSize, plan_distances
+from distspc.layers import n_features
+from distspc.pipeline.compute import MEMORY_SHARE, run_on_all_workers
+from distspc.pipeline.stages.base import LayerStage, Run, Seeds, complete_results, usable_layers
+from distspc.pipeline.stages.work import Load, Loads, Setting
+from distspc.store.chunks import activation_chunks
+from distspc.study.images import check_sizes
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+    from distributed import Client
+
+    from distspc.distances.options import LayerOptions
+    from distspc.study.file import StageName, StudyFile
+    from distspc.study.images import StudyImages
+
+
+class Distances(LayerStage):
+    """Distinctiveness of every target at every layer."""
+
+    name = "distances"
+    makes = ("distances",)
+    rests_on = ("extract", "distances")
+
+    def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
+        """Look whether there will be neighbours enough, before the activations are extracted."""
+        if "extract" in stages:
+            check_sizes(study, *images.counts)
+
+    def check_stored(self, study: StudyFile) -> None:
+        """Look whether the activations can be used with these settings."""
+        from distspc.distances.checks import check_distances
+
+        for layer in usable_layers(study):
+            check_distances(_options(study, layer))
+
+    def missing(self, run: Run, layer: str) -> Seeds:
+        """Whether the layer's row is missing."""
+        from distspc.distances import build
+
+        return [None] if build.missing(_options(run.study, layer)) else []
+
+    def prepare(self, run: Run, layer: str) -> None:
+        """Allocate the layer's row."""
+        from distspc.distances import build
+
+        build.prepare(_options(run.study, layer))
+
+    def tasks(self, run: Run, layer: str, missing: Seeds, memory: int | None) -> Mapping[int | None, list[Delayed]]:
+        """Build the tasks of a layer; the last writes its row."""
+        from distspc.distances import build
+
+        return {None: build.tasks(_options(run.study, layer), memory_nbytes=memory)}
+
+    def finish(self, run: Run, client: Client | None) -> None:
+        """Give back the memory that tasks keep for one another."""
+        from distspc.distances import reading
+
+        run_on_all_workers(reading.release, client)
+
+    def status(self, study: StudyFile) -> Iterator[tuple[str, int, int]]:
+        """Whether each layer's row is complete."""
+        for layer in study.layers:
+            yield layer, int(complete_results(study, "distances", layer=[layer]).sum()), 1
+
+    def loads(self, study: StudyFile, setting: Setting) -> Loads:
+        """Tiles as the stage will cut them, whatever the number of workers: the same bytes come of any."""
+        n_targets, n_images = setting.n_targets, setting.n_images
+        pool = (n_targets if study.distinctiveness.protocol == "spc-public" else 0, n_images)
+        memory, loads = int(MEMORY_SHARE * setting.resources.memory_nbytes), []
+        for layer in study.layers:
+            features = n_features(layer)
+            chunk = activation_chunks(n_images, features)
+            size = LayerSize(layer, n_targets, pool, features, chunk["image"], chunk["feature"])
+            plan = plan_distances(size, memory_nbytes=memory)
+            flop = 2.0 * n_targets * (pool[1] - pool[0]) * features
+            flop /= 1.0 if plan.whole_rows else setting.rates.float64_share
+            loads.append(Load(layer, plan.n_tasks, plan.task_nbytes, plan.read_nbytes, flop))
+        return Loads((loads,))
+
+
+def _options(study: StudyFile, layer: str) -> LayerOptions:
+    from distspc.distances.options import LayerOptions
+
+    return LayerOptions(**asdict(study.distinctiveness.options), store=study.stored, layer=layer)

@@ -1,0 +1,149 @@
+"""The activations: images looked at and passed through the network, or activations that somebody has taken over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from distspc.layers import forward_flop, n_features
+from distspc.pipeline.compute import run_on_all_workers
+from distspc.pipeline.stages.base import LayerStage, Run, Seeds
+from distspc.pipeline.stages.work import Load, Loads, Setting
+from distspc.store.chunks import IMAGES_PER_CHUNK
+from distspc.tasks import refusals_as_values
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
+    from distspc.study.file import StageName, StudyFile
+    from distspc.study.images import StudyImages
+
+MODEL_NBYTES = 1400 * 2**20
+FORWARD_NBYTES_PER_IMAGE = 30 * 2**20
+"""Memory of a worker with the network's imports and VGG-16, and of one image on its way."""
+
+
+class Extract(LayerStage):
+    """Activations of all layers, in one pass over the images."""
+
+    name = "extract"
+    makes = ("images", "skipped", "activations")
+    rests_on = ("extract",)
+
+    def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
+        """Look for the activations, or for the images and the weights."""
+        if study.activations is not None:
+            from distspc.extraction.npy_import import count_activations
+
+            count_activations(study.activations, study.layers)
+        else:
+            from distspc.extraction.network_spec import resolve_network
+
+            _ = images.listed
+            resolve_network(study.model.weights, layers=study.layers, digest=study.model.digest)
+
+    def layers(self, run: Run) -> Sequence[str]:
+        """All of them: imported ones can be taken over each on its own."""
+        return run.study.layers
+
+    def label(self, study: StudyFile) -> str:
+        """Name of the work in progress reports."""
+        return "extract" if study.activations is None else "import activations"
+
+    def groups(self, layers: Sequence[str]) -> Sequence[str]:
+        """Groups that hold the activations of some layers."""
+        return [f"activations/{layer}" for layer in layers]
+
+    def missing(self, run: Run, layer: str) -> Seeds:
+        """Whether a layer is missing, whole or in part ("": any)."""
+        return [None] if self._missing_layers(run, [layer] if layer else run.study.layers) else []
+
+    def _missing_layers(self, run: Run, layers: Sequence[str]) -> Sequence[str]:
+        from distspc.extraction import build, npy_import
+
+        study = run.study
+        if study.activations is not None:
+            return npy_import.missing(run.store, study.activations, layers)
+        if not run.store.images.exists():
+            return layers
+        return build.missing(run.store, layers, study.model.options)
+
+    def prepare(self, run: Run, layer: str) -> None:
+        """Allocate activations; of imported ones, write the image table too."""
+        from distspc.extraction import build, npy_import
+
+        study, layers = run.study, [layer] if layer else run.study.layers
+        if study.activations is not None:
+            npy_import.prepare(run.store, study.activations, layers)
+        else:
+            build.prepare(run.store, layers, study.model.options)
+
+    def tasks(self, run: Run, layer: str, missing: Seeds, memory: int | None) -> Mapping[int | None, list[Delayed]]:
+        """Build the tasks of a layer ("": of all in one pass)."""
+        from distspc.extraction import build, npy_import
+
+        study, layers = run.study, [layer] if layer else run.study.layers
+        if study.activations is not None:
+            return {None: npy_import.tasks(run.store, study.activations, layers)}
+        return {None: build.tasks(run.store, layers, study.model.options)}
+
+    def run(self, run: Run) -> None:
+        """Take activations over, layer by layer; or look at the images, then extract all layers in one pass."""
+        if run.study.activations is not None:
+            super().run(run)
+            return
+        self._take_inventory(run)
+        layers = self._missing_layers(run, run.study.layers)
+        if not layers:
+            return
+        from distspc.extraction import forward
+
+        run.require_writable()
+        client = run.connect(self.name)
+        self.prepare(run, "")
+        with refusals_as_values():
+            tasks = self.tasks(run, "", [None], None)[None]
+        run.written.update(self.groups(layers))
+        run.compute(tasks, client, "extract", resource="GPU", gather=False)
+        run_on_all_workers(forward.release, client)
+
+    def _take_inventory(self, run: Run) -> None:
+        """Look at the images that are new or have changed, and list them in the store."""
+        from distspc.images.inventory import note_folders, scan_images, skipped_images, write_images
+
+        listed, images, rows = run.images.listed, run.study.images, []
+        with refusals_as_values():
+            tasks = scan_images(run.store, listed, strict=run.strict)
+        if tasks:
+            run.require_writable()
+            client = run.connect(self.name)
+            rows = run.compute(tasks, client, "scan images", resource="GPU", gather=True)
+        write_images(run.store, listed, rows, strict=run.strict)
+        folders = [f for f in (images.targets, images.fillers) if f] if images and not images.table else []
+        note_folders(run.store, folders)
+        run.outcome.skipped = skipped_images(run.store)
+
+    def status(self, study: StudyFile) -> Iterator[tuple[str, int, int]]:
+        """Chunks done and chunks in all, layer by layer; 0 of 1 where nothing has begun."""
+        for layer in study.layers:
+            group = study.stored.layer(layer)
+            done = group.done("activation") if group.exists() else None
+            yield (layer, 0, 1) if done is None else (layer, int(done.sum()), done.size)
+
+    def loads(self, study: StudyFile, setting: Setting) -> Loads:
+        """All layers in one task a chunk of images."""
+        n_images = setting.n_images
+        n_tasks, moved = math.ceil(n_images / IMAGES_PER_CHUNK), store_nbytes(study, n_images)
+        buffers = 2 * moved / max(n_images, 1) * IMAGES_PER_CHUNK
+        if study.activations is not None:
+            return Loads(([Load("", n_tasks * len(study.layers), int(buffers), 2 * moved, 0.0)],))
+        flop = n_images * max(forward_flop(layer) for layer in study.layers)
+        memory = MODEL_NBYTES + study.model.batch_size * FORWARD_NBYTES_PER_IMAGE + buffers
+        return Loads(([Load("", n_tasks, int(memory), moved, flop)],), start_s=setting.rates.start_s)
+
+
+def store_nbytes(study: StudyFile, n_images: int) -> int:
+    """Bytes of all activations before compression."""
+    item = 2 if study.model.dtype == "float16" else 4
+    return sum(n_features(layer) * n_images * item for layer in study.layers)

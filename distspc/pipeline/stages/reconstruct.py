@@ -1,0 +1,109 @@
+"""The reconstruction: a sparse code of every image, for every layer and seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from distspc.kernels.sparse_coding.iteration import PAPER
+from distspc.kernels.sparse_coding.stability import largest_stable_norm
+from distspc.layers import n_features
+from distspc.pipeline.compute import MEMORY_SHARE
+from distspc.pipeline.stages.base import LayerStage, Run, Seeds, complete_results, usable_layers
+from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Setting
+from distspc.store.chunks import activation_chunks
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
+    from distspc.study.file import StudyFile
+
+
+class Reconstruct(LayerStage):
+    """Reconstruction error of every image, for every layer and seed."""
+
+    name = "reconstruct"
+    makes = ("reconstruction",)
+    rests_on = ("extract", "reconstruct")
+
+    def check_stored(self, study: StudyFile) -> None:
+        """Look whether the activations are there."""
+        usable_layers(study)
+
+    def seeds(self, study: StudyFile) -> Sequence[int]:
+        """Seeds that the study asks for."""
+        return study.reconstruction.seeds
+
+    def missing(self, run: Run, layer: str) -> Seeds:
+        """Seeds of a layer whose results are missing."""
+        from distspc.reconstruction import build
+
+        settings = run.study.reconstruction
+        return build.missing(run.store, layer, settings.seeds, settings.options)
+
+    def prepare(self, run: Run, layer: str) -> None:
+        """Allocate the results of a layer, and remove units that other settings have gathered."""
+        from distspc.reconstruction import build
+
+        settings = run.study.reconstruction
+        build.prepare(run.store, layer, settings.seeds, settings.options)
+
+    def tasks(self, run: Run, layer: str, missing: Seeds, memory: int | None) -> Mapping[int | None, list[Delayed]]:
+        """Build the task of every missing seed."""
+        from distspc.reconstruction import build
+
+        settings, wanted = run.study.reconstruction, [seed for seed in missing if seed is not None]
+        tasks = build.tasks(run.store, layer, settings.seeds, settings.options, wanted, memory_nbytes=memory)
+        return {seed: [task] for seed, task in zip(wanted, tasks, strict=True)}
+
+    def run(self, run: Run) -> None:
+        """Fit what is missing; no gathered units are left, of failed seeds neither."""
+        from distspc.reconstruction.gather import remove_units
+
+        super().run(run)
+        for layer in run.study.layers:
+            remove_units(run.store, layer)
+
+    def status(self, study: StudyFile) -> Iterator[tuple[str, int, int]]:
+        """How many seeds are complete, layer by layer."""
+        seeds = list(study.reconstruction.seeds)
+        for layer in study.layers:
+            done = complete_results(study, "reconstruction", layer=[layer], seed=seeds)
+            yield layer, int(done.sum()), done.size
+
+    def loads(self, study: StudyFile, setting: Setting) -> Loads:
+        """Units gathered once a layer; a training and an encoding of all images for every layer and seed."""
+        s, rates, n_images = study.reconstruction.options, setting.rates, setting.n_images
+        k, units, batch, n_seeds = s.n_codewords, s.n_units, s.batch_size, len(study.reconstruction.seeds)
+        steps = s.n_batches * rates.train_steps
+        # ||Phi||^2 is at most the number of unit codewords: fewer than the bound never need a shorter step.
+        if s.step == "stable" and k > largest_stable_norm(PAPER.step):
+            steps += min(s.n_batches, rates.shortened_batches) * (rates.shortened_steps - rates.train_steps)
+        training = steps * 2.0 * batch * k * k + s.n_batches * (8.0 * batch * units * k + 2.0 * units * k * k)
+        encoding = rates.test_steps * 2.0 * n_images * k * k + 4.0 * n_images * units * k
+        flop = (training + encoding) * n_seeds / (1.0 if s.precision == "float32" else rates.float64_share)
+        memory = _fit_nbytes(study, setting)
+        # All units are gathered before most of the trainings begin: one after the other, near enough.
+        gathers = [Load(layer, *_gathering(study, layer, n_images), 0.0) for layer in study.layers]
+        return Loads((gathers, [Load(layer, n_seeds, memory, 0.0, flop) for layer in study.layers]))
+
+
+def _gathering(study: StudyFile, layer: str, n_images: int) -> tuple[int, int, float]:
+    """Tasks that gather units, bytes that one holds, bytes that all read."""
+    from distspc.reconstruction.gather import gather_rows
+
+    features = n_features(layer)
+    chunk = activation_chunks(n_images, features)["image"]
+    rows = gather_rows(n_images, chunk, features)
+    held = 8 * chunk * features
+    held += 4 * rows * min(len(study.reconstruction.seeds) * study.reconstruction.n_units, features)
+    return math.ceil(n_images / rows), INTERPRETER_NBYTES + held, 4.0 * features * n_images
+
+
+def _fit_nbytes(study: StudyFile, setting: Setting) -> int:
+    options = study.reconstruction.options
+    growing = setting.n_images * (4 * options.n_units + 2 * 8 * options.n_codewords)
+    # Beyond its share of the worker, the stage keeps what grows with the images on disk.
+    fits = options.task_nbytes + growing <= MEMORY_SHARE * setting.resources.memory_nbytes
+    return INTERPRETER_NBYTES + options.task_nbytes + (growing if fits else 0)

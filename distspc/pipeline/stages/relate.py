@@ -1,0 +1,175 @@
+"""The relations: correlations of the measures with the scores, made anew where what they rest on has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distspc.errors import InputError
+from distspc.pipeline.stages.base import Run, Seeds, Stage, missing_measures, stored_recipes, study_failures
+from distspc.store.failures import Failure, keep_failures
+from distspc.store.notices import Notice, keep_notices
+from distspc.study.images import check_scores
+
+if TYPE_CHECKING:
+    from distspc.store.store import Store
+    from distspc.study.file import StageName, StudyFile
+    from distspc.study.images import StudyImages
+
+
+class Relate(Stage):
+    """Correlations with the scores; they take seconds, so no cluster is needed."""
+
+    name = "relate"
+    makes = ("relations", "models", "comparisons", "scores")
+    rests_on = ("extract", "distances", "reconstruct", "relate")
+
+    def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
+        """Read the scores, and find their images."""
+        if study.scores is not None:
+            check_scores(study, images.listed if study.images is not None else None)
+        elif list(stages) == ["relate"]:
+            raise InputError("the study names no scores to relate to; add `scores:` with `file`, `image` and `columns`")
+
+    def missing(self, run: Run, layer: str) -> Seeds:
+        """Whether the relations are to be made, for the first time or anew."""
+        return [] if run.study.scores is None or relations_are_current(run.study) else [None]
+
+    def prepare(self, run: Run, layer: str) -> None:
+        """Remove relations of before: their being there says that all is."""
+        run.store.relations.remove()
+
+    def run(self, run: Run) -> None:
+        """Relate all measures that there are to the scores."""
+        from distspc.memorability import relations
+
+        study, scores = run.study, run.study.scores
+        if scores is None or not self.missing(run, ""):
+            return
+        run.require_writable()
+        self.prepare(run, "")
+        given, lost = _controls(study)
+        if given is None:
+            error = InputError("no layer has a measure")
+            keep_failures(run.store, self.name, [Failure.of(self.name, "", None, error)])
+            return
+        run.progress("relate", 0, 1)
+        run.written.add("relations")
+        relations.relate(
+            study.store,
+            layers=study.layers,
+            seeds=study.reconstruction.seeds,
+            scores_file=scores.file,
+            image_column=scores.image,
+            columns=scores.columns,
+            missing=scores.missing,
+            **{**asdict(study.relate.options), "given": given},
+            score_reliability=scores.reliability,
+            recipe=relation_recipe(study),
+        )
+        keep_failures(run.store, self.name, [])
+        notices = [Notice(f"{name} is not controlled for: it could not be computed.", warning=True) for name in lost]
+        keep_notices(run.store.relations, "given", notices)
+        run.progress("relate", 1, 1)
+        run.outcome.computed["relate"] = 1
+
+    def status(self, study: StudyFile) -> Iterator[tuple[str, int, int]]:
+        """Whether the relations rest on what is there now; nothing without scores."""
+        if study.scores is not None:
+            yield "", int(relations_are_current(study)), 1
+
+
+def _controls(study: StudyFile) -> tuple[list[str] | None, list[str]]:
+    """Controls that there are, None if there is no measure at all; and those that failed with their layer."""
+    from distspc.results.measures import wide_table
+    from distspc.results.tidy import tidy_table
+
+    failed = {one.layer for one in study_failures(study)}
+    given = list(study.relate.given)
+    if not failed:
+        return given, []
+    table = tidy_table(study.store)
+    known = wide_table(table[table["layer"].isin(study.layers)]).columns
+    lost = [name for name in given if name not in known and name.partition(":")[2] in failed]
+    return ([name for name in given if name not in lost] if len(known) else None), lost
+
+
+# ---------------------------------------------------------------- what they rest on
+
+
+def relation_recipe(study: StudyFile) -> dict[str, Any]:
+    """What the relations of a study rest on: the scores, the settings, and the measures' own recipes."""
+    scores = study.scores
+    if scores is None:
+        return {}
+    return json.loads(
+        json.dumps(
+            {
+                "scores": _digest(scores.file),
+                "image": scores.image,
+                "names": _names_digest(study.stored),
+                "columns": scores.columns,
+                **({"missing": scores.missing} if scores.missing else {}),
+                "reliability": dict(scores.reliability),
+                "layers": study.layers,
+                "relate": study.relate.model_dump(),
+                "seeds": study.reconstruction.seeds,
+                "measures": stored_recipes(study, ("distances", "reconstruction")),
+                **missing_measures(study),
+            }
+        )
+    )
+
+
+def relations_are_current(study: StudyFile) -> bool:
+    """Whether the relations are there, no chunk of them is missing, and they rest on what is there now."""
+    store = study.stored
+    if not all(store[group].exists() for group in Relate.makes):
+        return False
+    known, wanted = store.relations.attributes.get("recipe", {}), relation_recipe(study)
+    if "names" not in known:  # stores from before it was kept
+        wanted.pop("names", None)
+    elif known["names"] == _names_digest(store, absolute=True):  # stores from when it was of whole paths
+        wanted["names"] = known["names"]
+    if known != wanted:
+        return False
+    return all(store[group].complete() for group in Relate.makes)
+
+
+def relations_are_shown(study: StudyFile) -> bool:
+    """Whether a reader is to see the relations that are there."""
+    try:
+        return study.scores is not None and relations_are_current(study)
+    except InputError:  # the scores are gone; the results outlive them
+        return True
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"the scores {path} cannot be read: {error.strerror}") from None
+
+
+def _names_digest(store: Store, *, absolute: bool = False) -> str:
+    """Digest of all that decides, beside the scores, which image gets which score: names and numbers of images.
+
+    Paths count from the folder that holds all images: a study may move as a whole.
+    """
+    names = ("role", "number", "file")
+    known = {
+        group: [store[group].read(name).tolist() for name in names]
+        for group in ("images", "skipped")
+        if store[group].exists()
+    }
+    if not absolute:
+        files = [file for columns in known.values() for file in columns[-1]]
+        if files and all(map(os.path.isabs, files)):
+            root = os.path.commonpath([os.path.dirname(file) for file in files])
+            known = {g: [*rest, [os.path.relpath(file, root) for file in last]] for g, (*rest, last) in known.items()}
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()

@@ -1,0 +1,87 @@
+"""The report: figures and the page, written anew where what they show has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from distspc import __version__
+from distspc.errors import InputError
+from distspc.pipeline.stages.base import Run, Seeds, Stage, missing_measures, stored_recipes, study_failures
+from distspc.pipeline.stages.relate import relations_are_shown
+
+if TYPE_CHECKING:
+    from distspc.study.file import Shown, StageName, StudyFile
+    from distspc.study.images import StudyImages
+
+
+class Report(Stage):
+    """Figures and the page."""
+
+    name = "report"
+    rests_on = ("extract", "distances", "reconstruct", "relate", "report")
+
+    def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
+        """Look whether the page can be written."""
+        if study.report.is_dir():
+            raise InputError(f"the report {study.report} is a folder; name a file as `report:`")
+
+    def missing(self, run: Run, layer: str) -> Seeds:
+        """Whether the page is to be written, for the first time or anew."""
+        return [] if report_is_current(run.study) else [None]
+
+    def prepare(self, run: Run, layer: str) -> None:
+        """Nothing: the page is written beside, then renamed."""
+
+    def run(self, run: Run) -> None:
+        """Write the page."""
+        from distspc.report.page import write_report
+
+        study = run.study
+        run.outcome.report = study.report
+        if not self.missing(run, ""):
+            return
+        run.require_writable()
+        self.prepare(run, "")
+        run.progress("report", 0, 1)
+        mark = fingerprint(study)
+        write_report(study.store, study.report, mark=mark, **shown_results(study))
+        run.store.set_attributes(report=mark)
+        run.progress("report", 1, 1)
+        run.outcome.computed["report"] = 1
+
+    def status(self, study: StudyFile) -> Iterator[tuple[str, int, int]]:
+        """Whether the page shows what is there now."""
+        yield "", int(report_is_current(study)), 1
+
+
+def shown_results(study: StudyFile) -> Shown:
+    """What is shown of the store: what the study asks for, and correlations only where they rest on what is asked."""
+    return {**study.shown, "with_scores": relations_are_shown(study)}
+
+
+def fingerprint(study: StudyFile) -> str:
+    """Digest of all that the report of a study shows: the recipes of everything in the store, and what failed."""
+    from distspc.report.problems import left_out
+
+    groups = ["images", "skipped", *(f"activations/{name}" for name in study.layers)]
+    with_scores = relations_are_shown(study)
+    related = ["relations"] if with_scores else []
+    known = stored_recipes(study, [*groups, "distances", "reconstruction", *related])
+    holes: list[Any] = [missing_measures(study), *(one.sentence for one in study_failures(study))]
+    if notices := left_out(study.stored, study.layers, with_scores=with_scores):
+        holes.append(notices)
+    shown = [__version__, study.layers, study.reconstruction.seeds, known, *filter(None, holes)]
+    text = json.dumps(shown, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def report_is_current(study: StudyFile) -> bool:
+    """Whether the report is there, this study's and no other's, and was made from what is in the store now."""
+    mark = fingerprint(study)
+    if not study.report.exists() or study.stored.attributes.get("report") != mark:
+        return False
+    with study.report.open(encoding="utf-8", errors="replace") as page:
+        return f'content="{mark}"' in page.read(10_000)

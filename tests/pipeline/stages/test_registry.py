@@ -1,0 +1,26 @@
+from distspc.pipeline.stages.registry import ON_CLUSTER, STAGES, rested_on, resting_on
+from distspc.study.file import STAGES as NAMES
+
+
+def test_stages_are_in_the_order_of_the_study_file():
+    assert tuple(STAGES) == NAMES
+    assert [stage.name for stage in STAGES.values()] == list(NAMES)
+
+
+def test_what_rests_on_what():
+    assert ON_CLUSTER == ("extract", "distances", "reconstruct")
+    assert [stage.name for stage in resting_on(["extract"])] == list(NAMES)
+    assert [stage.name for stage in resting_on(["distances"])] == ["distances", "relate", "report"]
+    assert [stage.name for stage in resting_on(["report"])] == ["report"]
+    assert rested_on(["distances"]) == {"extract", "distances"}
+    assert all(stage.rests_on[-1] == name for name, stage in STAGES.items())
+
+
+def test_a_stage_redone_takes_what_rests_on_it_along():
+    made = {name: [group for stage in resting_on([name]) for group in stage.makes] for name in NAMES}
+    related = ["relations", "models", "comparisons", "scores"]
+    assert made["extract"] == ["images", "skipped", "activations", "distances", "reconstruction", *related]
+    assert made["distances"] == ["distances", *related]
+    assert made["reconstruct"] == ["reconstruction", *related]
+    assert made["relate"] == related
+    assert made["report"] == []
