@@ -105,7 +105,7 @@ def layer_tasks(settings: LayerOptions, *, memory_nbytes: int | None = None, n_w
     """Build the tasks of one layer; see `nearest_distances`."""
     if not missing(settings):
         return []
-    prepare(settings)
+    prepare(settings, memory_nbytes=memory_nbytes, n_workers=n_workers)
     return tasks(settings, memory_nbytes=memory_nbytes, n_workers=n_workers)
 
 
@@ -149,9 +149,10 @@ def missing(settings: LayerOptions) -> bool:
     return not same or settings.layer not in known or not bool(group.complete("layer")[known.index(settings.layer)])
 
 
-def prepare(settings: LayerOptions) -> None:
-    """Allocate the results of the layer."""
+def prepare(settings: LayerOptions, *, memory_nbytes: int | None = None, n_workers: int = 1) -> None:
+    """Allocate the results of the layer; a task that does not fit in the memory is refused before."""
     size = check_distances(settings)
+    plan_distances(size, memory_nbytes=memory_nbytes, n_workers=n_workers, limits=settings.limits)
     ids = settings.store.images.labels("image")
     settings.store.distances.allocate(
         coords={

@@ -102,11 +102,11 @@ def layer_tasks(
     memory_nbytes: int | None = None,
 ) -> list[Delayed]:
     """Build the tasks of one layer, one per missing seed; see `fit_sparse_code`."""
-    wanted = missing(store, layer, seeds, settings, memory_nbytes=memory_nbytes)
+    wanted = missing(store, layer, seeds, settings)
     if not wanted:
         remove_units(store, layer)  # what a run that was stopped has left
         return []
-    prepare(store, layer, seeds, settings)
+    prepare(store, layer, seeds, settings, memory_nbytes=memory_nbytes)
     return tasks(store, layer, seeds, settings, wanted, memory_nbytes=memory_nbytes)
 
 
@@ -140,14 +140,7 @@ def tasks(
     ]
 
 
-def missing(
-    store: Store,
-    layer: str,
-    seeds: Sequence[int],
-    settings: ReconstructionOptions,
-    *,
-    memory_nbytes: int | None = None,
-) -> list[int]:
+def missing(store: Store, layer: str, seeds: Sequence[int], settings: ReconstructionOptions) -> list[int]:
     """Seeds of a layer whose results are missing; writes nothing.
 
     Raises
@@ -156,7 +149,7 @@ def missing(
         If a setting cannot be used with this layer, or the store holds results of other settings.
     """
     sizes, group = store.layer(layer).sizes, store.reconstruction
-    _check(settings, layer, seeds, sizes, _first_training_row(store, layer, settings), memory_nbytes)
+    _check(settings, layer, seeds, sizes, _first_training_row(store, layer, settings), None)
     if not group.exists():
         return list(seeds)
     group.refuse_other_recipe(asdict(settings))
@@ -164,8 +157,17 @@ def missing(
     return missing_seeds(store, layer, seeds) if same else list(seeds)
 
 
-def prepare(store: Store, layer: str, seeds: Sequence[int], settings: ReconstructionOptions) -> None:
-    """Allocate the results of a layer, and remove units that other settings have gathered."""
+def prepare(
+    store: Store,
+    layer: str,
+    seeds: Sequence[int],
+    settings: ReconstructionOptions,
+    *,
+    memory_nbytes: int | None = None,
+) -> None:
+    """Allocate the results of a layer, and remove units of others; a task that does not fit is refused before."""
+    first_row = _first_training_row(store, layer, settings)
+    _check(settings, layer, seeds, store.layer(layer).sizes, first_row, memory_nbytes)
     if settings.n_codewords > settings.n_units:
         logger.warning("%s: more codewords (%d) than units (%d)", layer, settings.n_codewords, settings.n_units)
     images = store.layer(layer).labels("image")

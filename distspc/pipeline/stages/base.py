@@ -135,7 +135,7 @@ class Stage(ABC):
         """Seeds (or None) of a layer (or "") whose results are missing; writes nothing."""
 
     @abstractmethod
-    def prepare(self, run: Run, layer: str) -> None:
+    def prepare(self, run: Run, layer: str, memory: int | None = None) -> None:
         """Write what must be there before anything of a layer is computed: allocate, remove what is stale."""
 
     def tasks(self, run: Run, layer: str, missing: Seeds, memory: int | None) -> Mapping[int | None, list[Delayed]]:
@@ -198,7 +198,7 @@ class LayerStage(Stage):
             missing[layer] = self.missing(run, layer)
 
         def build(layer: str) -> None:
-            self.prepare(run, layer)
+            self.prepare(run, layer, memory)
             with refusals_as_values():
                 tasks = self.tasks(run, layer, missing[layer], memory)
             parts.update({(layer, seed): some for seed, some in tasks.items() if some})

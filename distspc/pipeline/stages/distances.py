@@ -48,11 +48,11 @@ class Distances(LayerStage):
 
         return [None] if build.missing(_options(run.study, layer)) else []
 
-    def prepare(self, run: Run, layer: str) -> None:
+    def prepare(self, run: Run, layer: str, memory: int | None = None) -> None:
         """Allocate the layer's row."""
         from distspc.distances import build
 
-        build.prepare(_options(run.study, layer))
+        build.prepare(_options(run.study, layer), memory_nbytes=memory)
 
     def tasks(self, run: Run, layer: str, missing: Seeds, memory: int | None) -> Mapping[int | None, list[Delayed]]:
         """Build the tasks of a layer; the last writes its row."""

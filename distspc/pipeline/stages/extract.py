@@ -69,7 +69,7 @@ class Extract(LayerStage):
             return layers
         return build.missing(run.store, layers, study.model.options)
 
-    def prepare(self, run: Run, layer: str) -> None:
+    def prepare(self, run: Run, layer: str, memory: int | None = None) -> None:
         """Allocate activations; of imported ones, write the image table too."""
         from distspc.extraction import build, npy_import
 

@@ -42,12 +42,12 @@ class Reconstruct(LayerStage):
         settings = run.study.reconstruction
         return build.missing(run.store, layer, settings.seeds, settings.options)
 
-    def prepare(self, run: Run, layer: str) -> None:
+    def prepare(self, run: Run, layer: str, memory: int | None = None) -> None:
         """Allocate the results of a layer, and remove units that other settings have gathered."""
         from distspc.reconstruction import build
 
         settings = run.study.reconstruction
-        build.prepare(run.store, layer, settings.seeds, settings.options)
+        build.prepare(run.store, layer, settings.seeds, settings.options, memory_nbytes=memory)
 
     def tasks(self, run: Run, layer: str, missing: Seeds, memory: int | None) -> Mapping[int | None, list[Delayed]]:
         """Build the task of every missing seed."""

@@ -32,7 +32,7 @@ class Report(Stage):
         """Whether the page is to be written, for the first time or anew."""
         return [] if report_is_current(run.study) else [None]
 
-    def prepare(self, run: Run, layer: str) -> None:
+    def prepare(self, run: Run, layer: str, memory: int | None = None) -> None:
         """Nothing: the page is written beside, then renamed."""
 
     def run(self, run: Run) -> None:
