@@ -172,7 +172,7 @@ class LayerStage(Stage):
         """Seeds that the study asks for; none where the stage has none."""
         return ()
 
-    def groups(self, layers: Sequence[str]) -> Sequence[str]:
+    def groups(self, study: StudyFile, layers: Sequence[str]) -> Sequence[str]:
         """Groups that hold the results of some layers."""
         return self.makes
 
@@ -214,7 +214,7 @@ class LayerStage(Stage):
                 attempt(layer, lambda layer=layer: build(layer))  # type: ignore[misc]
             keep([])  # of parts that are tried again
         if parts:
-            run.written.update(self.groups(list(dict.fromkeys(layer for layer, _ in parts))))
+            run.written.update(self.groups(study, list(dict.fromkeys(layer for layer, _ in parts))))
             refused |= compute_parts(parts, client, label=label, progress=run.progress)
             run.outcome.computed[label] = sum(len(tasks) for tasks in parts.values())
         keep([Failure.of(self.name, layer, seed, error) for (layer, seed), error in refused.items()])

@@ -51,9 +51,9 @@ class Extract(LayerStage):
         """Name of the work in progress reports."""
         return "extract" if study.activations is None else "import activations"
 
-    def groups(self, layers: Sequence[str]) -> Sequence[str]:
+    def groups(self, study: StudyFile, layers: Sequence[str]) -> Sequence[str]:
         """Groups that hold the activations of some layers."""
-        return [f"activations/{layer}" for layer in layers]
+        return [study.stored.layer(layer).name for layer in layers]
 
     def missing(self, run: Run, layer: str) -> Seeds:
         """Whether a layer is missing, whole or in part ("": any)."""
@@ -104,7 +104,7 @@ class Extract(LayerStage):
         self.prepare(run, "")
         with refusals_as_values():
             tasks = self.tasks(run, "", [None], None)[None]
-        run.written.update(self.groups(layers))
+        run.written.update(self.groups(run.study, layers))
         run.compute(tasks, client, "extract", resource="GPU", gather=False)
         run_on_all_workers(forward.release, client)
 

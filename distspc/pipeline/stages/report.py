@@ -66,7 +66,7 @@ def fingerprint(study: StudyFile) -> str:
     """Digest of all that the report of a study shows: the recipes of everything in the store, and what failed."""
     from distspc.report.problems import left_out
 
-    groups = ["images", "skipped", *(f"activations/{name}" for name in study.layers)]
+    groups = ["images", "skipped", *(study.stored.layer(name).name for name in study.layers)]
     with_scores = relations_are_shown(study)
     related = ["relations"] if with_scores else []
     known = stored_recipes(study, [*groups, "distances", "reconstruction", *related])
