@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from distspc.errors import InputError
-from distspc.io.files import write_whole
+from distspc.io.files import written_whole
 
 VARIABLE = "img"
 N_TARGETS = 2222
@@ -97,7 +97,8 @@ def _convert_file(
         for i, image in zip(range(1, n + 1), images, strict=False):
             stream = io.BytesIO()
             PIL.Image.fromarray(image).save(stream, **options)
-            write_whole(folder / f"{i}.{suffix}", stream.getvalue())
+            with written_whole(folder / f"{i}.{suffix}") as beside:
+                beside.write_bytes(stream.getvalue())
             if progress is not None:
                 progress(folder.name, i, n)
     return n

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -47,8 +51,19 @@ def os_reason(error: Exception) -> str:
     return words.get(code, f"cannot be read ({error})") if code is not None else f"cannot be read ({error})"
 
 
-def write_whole(file: Path, data: bytes) -> None:
-    """Write beside, then rename: a file is there whole or not at all."""
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(file)
+@contextmanager
+def written_whole(file: Path) -> Iterator[Path]:
+    """Give a path beside a file to write to; it takes the file's place at the end: whole, or not at all.
+
+    Parameters
+    ----------
+    file
+        The file that is to be; its folder is made if missing.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_name(f".{file.name}.{uuid.uuid4().hex}.partial")
+    try:
+        yield beside
+        os.replace(beside, file)
+    finally:
+        beside.unlink(missing_ok=True)

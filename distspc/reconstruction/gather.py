@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 from dask.delayed import Delayed
 
+from distspc.io.files import written_whole
 from distspc.kernels.sparse_coding import training as kernel
 from distspc.reconstruction.options import ReconstructionOptions
 from distspc.store.store import Store
@@ -101,9 +100,6 @@ def gather_units(
     for a, b in ranges(stop - start, chunk):
         rows = slice(start + a, start + b)
         values[a:b] = group.read("activation", image=rows, feature=units)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
-    with partial.open("wb") as file:
+    with written_whole(path) as beside, beside.open("wb") as file:
         np.save(file, values)
-    os.replace(partial, path)
     return str(path)

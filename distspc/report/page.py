@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from distspc.io.files import written_whole
 from distspc.layers import layer_order
 from distspc.report import numbers, problems, provenance
 from distspc.report.sections import ReportData, compare_measures, make_galleries, make_headlines, make_sections
@@ -92,9 +93,9 @@ def write_report(
         distspc_version=_version(),
         mark=mark,
     )
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(page, encoding="utf-8")
-    return beside.replace(path)
+    with written_whole(path) as beside:
+        beside.write_text(page, encoding="utf-8")
+    return path
 
 
 def _read(store: Store, layers: Sequence[str] | None, seeds: Sequence[int] | None, *, with_scores: bool) -> ReportData:

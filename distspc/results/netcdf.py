@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from distspc.errors import InputError
+from distspc.io.files import written_whole
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
 
@@ -50,10 +51,9 @@ def to_netcdf(store: StorePath, path: str | Path) -> Path:
     if "failures" in tree.attrs:
         groups["/"] = xr.Dataset(attrs={"failures": json.dumps(tree.attrs["failures"])})
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    xr.DataTree.from_dict(groups).to_netcdf(beside, engine="h5netcdf")
-    return beside.replace(path)
+    with written_whole(path) as beside:
+        xr.DataTree.from_dict(groups).to_netcdf(beside, engine="h5netcdf")
+    return path
 
 
 def _plain(dataset: Any) -> Any:

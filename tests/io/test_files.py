@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from distspc.io.files import digest_of, os_reason, write_whole
+from distspc.io.files import digest_of, os_reason, written_whole
 
 
 def test_a_digest_names_its_algorithm():
@@ -23,10 +23,19 @@ def test_what_the_system_has_against_a_path_is_said_in_words(tmp_path):
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path):
-    file = tmp_path / "a.bin"
-    write_whole(file, b"old")
-    write_whole(file, b"new")
+    file = tmp_path / "new" / "a.bin"
+    for content in (b"old", b"new"):
+        with written_whole(file) as beside:
+            beside.write_bytes(content)
+            assert not file.exists() or file.read_bytes() == b"old"
     assert file.read_bytes() == b"new"
-    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
-    with pytest.raises(OSError, match="No such file"):
-        write_whole(tmp_path / "no" / "a.bin", b"x")
+    with pytest.raises(RuntimeError, match="stop"):
+        write_half(file)
+    assert file.read_bytes() == b"new"
+    assert [path.name for path in file.parent.iterdir()] == ["a.bin"]
+
+
+def write_half(file):
+    with written_whole(file) as beside:
+        beside.write_bytes(b"half")
+        raise RuntimeError("stop")
