@@ -46,11 +46,11 @@ class Relate(Stage):
 
     def run(self, run: Run) -> None:
         """Relate all measures that there are to the scores."""
-        from distspc.memorability import relations
-
         study, scores = run.study, run.study.scores
         if scores is None or not self.missing(run, ""):
             return
+        from distspc.memorability import relations  # not for a study that is done: it takes long to import
+
         run.require_writable()
         self.prepare(run, "")
         given, lost = _controls(study)

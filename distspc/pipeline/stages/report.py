@@ -37,12 +37,12 @@ class Report(Stage):
 
     def run(self, run: Run) -> None:
         """Write the page."""
-        from distspc.report.page import write_report
-
         study = run.study
         run.outcome.report = study.report
         if not self.missing(run, ""):
             return
+        from distspc.report.page import write_report  # not for a study that is done: it takes long to import
+
         run.require_writable()
         self.prepare(run, "")
         run.progress("report", 0, 1)
