@@ -1,0 +1,48 @@
+"""The stage of the extraction: layers are missing until all their chunks are there."""
+
+import numpy as np
+
+from distspc.pipeline.cost import Resources
+from distspc.pipeline.run import Study
+from distspc.pipeline.stages.extract import Extract, store_nbytes
+from distspc.pipeline.stages.work import Rates, Setting
+from distspc.study.file import StudyFile
+from tests.pipeline.stages.shared import run_of
+
+STAGE = Extract()
+
+
+def imported(tmp_path):
+    for layer in ("fc2", "fc1"):
+        for role, n in (("Targets", 3), ("Fillers", 2)):
+            (tmp_path / "A" / layer / role).mkdir(parents=True)
+            for i in range(n):
+                values = np.full((1, 4096), i + 1, np.float32)
+                np.save(tmp_path / "A" / layer / role / f"{i + 1}.npy", values)
+    content = {"store": "s.zarr", "activations": "A", "layers": ["fc2", "fc1"]}
+    return Study.from_dict(content, base=tmp_path)
+
+
+def test_layers_are_missing_until_their_chunks_are_there(tmp_path):
+    study = imported(tmp_path)
+    run = run_of(study)
+    assert STAGE.label(study) == "import activations"
+    assert [STAGE.missing(run, layer) for layer in study.layers] == [[None], [None]]
+    assert not study.store.exists()
+    study.run(stages=["extract"])
+    assert [STAGE.missing(run_of(study), layer) for layer in study.layers] == [[], []]
+    assert [row[1:] for row in STAGE.status(study)] == [(1, 1), (1, 1)]
+    chunk = next(path for path in (study.store / "activations/fc1/activation/c").rglob("*") if path.is_file())
+    chunk.unlink()
+    assert [STAGE.missing(run_of(study), layer) for layer in study.layers] == [[], [None]]
+
+
+def test_one_pass_of_the_network_makes_all_layers(tmp_path):
+    setting = Setting(100, 0, Resources(1, 4, 16 * 2**30, 50.0), Rates())
+    content = {"store": "s.zarr", "images": {"targets": "I"}, "layers": ["fc2"]}
+    deep = StudyFile.from_dict(content, base=tmp_path)
+    both = StudyFile.from_dict({**content, "layers": ["block1_pool", "fc2"]}, base=tmp_path)
+    one, two = (STAGE.loads(study, setting).batches[0][0] for study in (deep, both))
+    assert one.flop == two.flop
+    assert one.n_tasks == two.n_tasks == 2
+    assert store_nbytes(both, 10) == 4 * 10 * (4096 + 112 * 112 * 64)
