@@ -51,7 +51,7 @@ def extract_activations(
     layers
         Wanted layers.
     weights, digest, preprocessing, precision, seed
-        The network (see `distspc.extraction.network.resolve_network`).
+        The network (see `distspc.extraction.network_spec.resolve_network`).
     batch_size
         Images per forward pass; changes no value by more than rounding.
     dtype
