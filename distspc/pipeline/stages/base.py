@@ -13,6 +13,7 @@ import numpy as np
 
 from distspc.errors import InputError, StoreMismatchError
 from distspc.pipeline.compute import Progress, compute, compute_parts, no_progress, task_memory
+from distspc.store import schema
 from distspc.store.access import read_only_error
 from distspc.store.failures import Failure, keep_failures, stored_failures
 from distspc.tasks import refusals_as_values
@@ -241,15 +242,12 @@ def complete_results(study: StudyFile, name: str, **wanted: Sequence[Any]) -> np
 def missing_measures(study: StudyFile) -> dict[str, dict[str, list[str]]]:
     """What measures lack, by group: what rests on them is to be made anew once it is there; only where they do."""
     seeds = list(study.reconstruction.seeds)
+    distances = complete_results(study, schema.DISTANCES, layer=study.layers)
+    fits = complete_results(study, schema.RECONSTRUCTION, layer=study.layers, seed=seeds)
+    names = [f"{layer} {seed}" for layer in study.layers for seed in seeds]
     done = {
-        "distances": dict(zip(study.layers, complete_results(study, "distances", layer=study.layers), strict=True)),
-        "reconstruction": {
-            f"{layer} {seed}": there
-            for layer in study.layers
-            for seed, there in zip(
-                seeds, complete_results(study, "reconstruction", layer=[layer], seed=seeds)[0], strict=True
-            )
-        },
+        schema.DISTANCES: dict(zip(study.layers, distances, strict=True)),
+        schema.RECONSTRUCTION: dict(zip(names, fits.reshape(-1), strict=True)),
     }
     holes = {group: [name for name, there in names.items() if not there] for group, names in done.items()}
     return {"missing": holes} if any(holes.values()) else {}

@@ -11,6 +11,7 @@ from distspc.layers import n_features
 from distspc.pipeline.compute import MEMORY_SHARE, run_on_all_workers
 from distspc.pipeline.stages.base import LayerStage, Run, Seeds, complete_results, usable_layers
 from distspc.pipeline.stages.work import Load, Loads, Setting
+from distspc.store import schema
 from distspc.store.chunks import activation_chunks
 from distspc.study.images import check_sizes
 
@@ -27,7 +28,7 @@ class Distances(LayerStage):
     """Distinctiveness of every target at every layer."""
 
     name = "distances"
-    makes = ("distances",)
+    makes = (schema.DISTANCES,)
     rests_on = ("extract", "distances")
 
     def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
@@ -69,7 +70,7 @@ class Distances(LayerStage):
     def status(self, study: StudyFile) -> Iterator[tuple[str, int, int]]:
         """Whether each layer's row is complete."""
         for layer in study.layers:
-            yield layer, int(complete_results(study, "distances", layer=[layer]).sum()), 1
+            yield layer, int(complete_results(study, schema.DISTANCES, layer=[layer]).sum()), 1
 
     def loads(self, study: StudyFile, setting: Setting) -> Loads:
         """Tiles as the stage will cut them, whatever the number of workers: the same bytes come of any."""

@@ -10,6 +10,7 @@ from distspc.layers import forward_flop, n_features
 from distspc.pipeline.compute import run_on_all_workers
 from distspc.pipeline.stages.base import LayerStage, Run, Seeds
 from distspc.pipeline.stages.work import Load, Loads, Setting
+from distspc.store import schema
 from distspc.store.chunks import IMAGES_PER_CHUNK
 from distspc.tasks import refusals_as_values
 
@@ -28,7 +29,7 @@ class Extract(LayerStage):
     """Activations of all layers, in one pass over the images."""
 
     name = "extract"
-    makes = ("images", "skipped", "activations")
+    makes = (schema.IMAGES, schema.SKIPPED, schema.ACTIVATIONS)
     rests_on = ("extract",)
 
     def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:

@@ -12,6 +12,7 @@ from distspc.layers import n_features
 from distspc.pipeline.compute import MEMORY_SHARE
 from distspc.pipeline.stages.base import LayerStage, Run, Seeds, complete_results, usable_layers
 from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Setting
+from distspc.store import schema
 from distspc.store.chunks import activation_chunks
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Reconstruct(LayerStage):
     """Reconstruction error of every image, for every layer and seed."""
 
     name = "reconstruct"
-    makes = ("reconstruction",)
+    makes = (schema.RECONSTRUCTION,)
     rests_on = ("extract", "reconstruct")
 
     def check_stored(self, study: StudyFile) -> None:
@@ -69,7 +70,7 @@ class Reconstruct(LayerStage):
         """How many seeds are complete, layer by layer."""
         seeds = list(study.reconstruction.seeds)
         for layer in study.layers:
-            done = complete_results(study, "reconstruction", layer=[layer], seed=seeds)
+            done = complete_results(study, schema.RECONSTRUCTION, layer=[layer], seed=seeds)
             yield layer, int(done.sum()), done.size
 
     def loads(self, study: StudyFile, setting: Setting) -> Loads:

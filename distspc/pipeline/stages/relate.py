@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from distspc.errors import InputError
 from distspc.pipeline.stages.base import Run, Seeds, Stage, missing_measures, stored_recipes, study_failures
+from distspc.store import schema
 from distspc.store.failures import Failure, keep_failures
 from distspc.store.notices import Notice, keep_notices
 from distspc.study.images import check_scores
@@ -26,7 +27,7 @@ class Relate(Stage):
     """Correlations with the scores; they take seconds, so no cluster is needed."""
 
     name = "relate"
-    makes = ("relations", "models", "comparisons", "scores")
+    makes = (schema.RELATIONS, schema.MODELS, schema.COMPARISONS, schema.SCORES)
     rests_on = ("extract", "distances", "reconstruct", "relate")
 
     def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
@@ -59,7 +60,7 @@ class Relate(Stage):
             keep_failures(run.store, self.name, [Failure.of(self.name, "", None, error)])
             return
         run.progress("relate", 0, 1)
-        run.written.add("relations")
+        run.written.add(schema.RELATIONS)
         relations.relate(
             study.store,
             layers=study.layers,
@@ -119,7 +120,7 @@ def relation_recipe(study: StudyFile) -> dict[str, Any]:
                 "layers": study.layers,
                 "relate": study.relate.model_dump(),
                 "seeds": study.reconstruction.seeds,
-                "measures": stored_recipes(study, ("distances", "reconstruction")),
+                "measures": stored_recipes(study, (schema.DISTANCES, schema.RECONSTRUCTION)),
                 **missing_measures(study),
             }
         )
@@ -164,7 +165,7 @@ def _names_digest(store: Store, *, absolute: bool = False) -> str:
     names = ("role", "number", "file")
     known = {
         group: [store[group].read(name).tolist() for name in names]
-        for group in ("images", "skipped")
+        for group in (schema.IMAGES, schema.SKIPPED)
         if store[group].exists()
     }
     if not absolute:

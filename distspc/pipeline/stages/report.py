@@ -11,6 +11,7 @@ from distspc import __version__
 from distspc.errors import InputError
 from distspc.pipeline.stages.base import Run, Seeds, Stage, missing_measures, stored_recipes, study_failures
 from distspc.pipeline.stages.relate import relations_are_shown
+from distspc.store import schema
 
 if TYPE_CHECKING:
     from distspc.study.file import Shown, StageName, StudyFile
@@ -66,10 +67,10 @@ def fingerprint(study: StudyFile) -> str:
     """Digest of all that the report of a study shows: the recipes of everything in the store, and what failed."""
     from distspc.report.problems import left_out
 
-    groups = ["images", "skipped", *(study.stored.layer(name).name for name in study.layers)]
+    groups = [schema.IMAGES, schema.SKIPPED, *(study.stored.layer(name).name for name in study.layers)]
     with_scores = relations_are_shown(study)
-    related = ["relations"] if with_scores else []
-    known = stored_recipes(study, [*groups, "distances", "reconstruction", *related])
+    related = [schema.RELATIONS] if with_scores else []
+    known = stored_recipes(study, [*groups, schema.DISTANCES, schema.RECONSTRUCTION, *related])
     holes: list[Any] = [missing_measures(study), *(one.sentence for one in study_failures(study))]
     if notices := left_out(study.stored, study.layers, with_scores=with_scores):
         holes.append(notices)
