@@ -144,8 +144,9 @@ def missing(settings: LayerOptions) -> bool:
     if not group.exists():
         return True
     group.refuse_other_recipe(settings.recipe)
-    known = group.labels("layer") if group.has("layer") else []
-    same = group.has("image") and group.done("image").all() and len(group.labels("image")) == size.pool[1]
+    known = group.intact_labels("layer")
+    lengths = [len(group.intact_labels(dim)) for dim in ("target", "image")]
+    same = lengths == [size.n_targets, size.pool[1]]
     return not same or settings.layer not in known or not bool(group.complete("layer")[known.index(settings.layer)])
 
 

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 def missing_seeds(store: Store, layer: str, seeds: Iterable[int]) -> list[int]:
     """Those of some seeds whose results are not there; writes nothing."""
     group = store.reconstruction
-    layers, known = (group.labels(dim) if group.has(dim) else [] for dim in ("layer", "seed"))
+    layers, known = group.intact_labels("layer"), group.intact_labels("seed")
     if not group.exists() or layer not in layers:
         return list(seeds)
     done = group.complete("layer", "seed")[layers.index(layer)]

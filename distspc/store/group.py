@@ -124,6 +124,13 @@ class Group:
         """Coordinate labels along `dim` as plain Python values."""
         return list(np.asarray(self._array(dim)[:]).tolist())
 
+    def intact_labels(self, dim: str) -> list[Any]:
+        """Labels up to the first that is lost: `allocate` drops what follows, which could be taken for another's."""
+        if not self.has(dim):
+            return []
+        there, labels = self.done(dim), self.labels(dim)
+        return labels if there.all() else labels[: int(there.argmin()) * self._array(dim).chunks[0]]
+
     def position(self, dim: str, label: Any) -> int:
         """Index of a coordinate label.
 
@@ -231,12 +238,10 @@ class Group:
         if isinstance(labels, int | np.integer):
             return int(labels)
         new = list(np.asarray(labels).tolist())
-        old = self.labels(dim) if self.has(dim) else []
-        there = self.done(dim) if old else np.ones(1, bool)
-        if old == new and there.all():
+        old = self.intact_labels(dim)  # others: a stop after room was made for labels, before they were written
+        whole = not self.has(dim) or bool(self.done(dim).all())
+        if old == new and whole:
             return len(old)
-        if not there.all():  # a stop after room was made for labels, before they were written
-            old = old[: int(there.argmin()) * self._array(dim).chunks[0]]
         if old and dim not in GROWING:
             differ = [f"{a!r} then, {b!r} now" for a, b in zip(old, new, strict=False) if a != b]
             raise StoreMismatchError(
@@ -245,8 +250,8 @@ class Group:
                 + ". The set of images changed: name another `store:`, or run the stage with --redo"
             )
         merged = old + [label for label in new if label not in old]
-        if merged != old or not there.all():
-            self._write_labels(dim, old, merged, whole=bool(there.all()))
+        if merged != old or not whole:
+            self._write_labels(dim, old, merged, whole=whole)
         return len(merged)
 
     def _write_labels(self, dim: str, old: Sequence[Any], merged: Sequence[Any], *, whole: bool) -> None:

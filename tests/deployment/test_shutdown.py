@@ -18,6 +18,18 @@ from distspc.deployment.shutdown import (
 )
 
 
+@pytest.fixture(autouse=True)
+def nobodys_handlers():
+    """Signals as a new process has them: the command line, run in this process by another test, keeps its own."""
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in names}
+    for number, handler in zip(names, (signal.default_int_handler, signal.SIG_DFL, signal.SIG_DFL), strict=True):
+        signal.signal(number, handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def test_importing_dask_jobqueue_leaves_ctrl_c_as_it_was():
     code = (
         "import signal; from distspc import job_script; before = signal.getsignal(signal.SIGINT); "

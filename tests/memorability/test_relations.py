@@ -249,7 +249,7 @@ def test_undefined_resamples_are_kept_as_a_notice(store, scores_file, tmp_path):
     assert any("no bootstrap p" in sentence and "with rare" in sentence for sentence in told)
     assert (stored_tables.read_table_of(Store(store).relations)["undefined"] > 0.2).all()
     page = distspc.write_report(store, tmp_path / "report.html").read_text("utf-8")
-    assert "no 95\N{NO-BREAK SPACE}% interval" in page
+    assert "no 95\N{NO-BREAK SPACE}%\N{NO-BREAK SPACE}CI" in page
 
 
 def test_netcdf_holds_the_results_without_activations(store, scores_file, tmp_path):
