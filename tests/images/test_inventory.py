@@ -50,7 +50,7 @@ def test_other_images_differ_in_the_digest_and_are_refused(folder, tmp_path):
     assert first.startswith("sha256:")
     refuse_other_images(store, list_images(folder))
     (folder / "2.png").unlink()
-    with pytest.raises(StoreMismatchError, match=r"2 \(.*2\.png\) is gone"):
+    with pytest.raises(StoreMismatchError, match=r"2 \(.*2\.png\) no longer exists"):
         refuse_other_images(store, list_images(folder))
 
 

@@ -28,7 +28,7 @@ def test_scale_is_the_quantile_of_all_entries_bit_by_bit(activations):
 def test_nearly_all_zeros_cannot_be_scaled():
     x = np.zeros((100, 10), np.float32)
     x[:4] = 1
-    with pytest.raises(scaling.ZeroQuantileError, match=r"quantile .* is 0 \(96.0% of them are zero\)"):
+    with pytest.raises(scaling.ZeroQuantileError, match=r"percentile .* is 0 \(96.0% of them are zero\)"):
         scaling.scale_quantile(x)
 
 
