@@ -91,14 +91,14 @@ def is_fetched(name: str) -> bool:
     return (cache_folder() / DOWNLOADS[name][0].rsplit("/", 1)[1]).exists()
 
 
-def check_digest(path: str | os.PathLike[str], found: str, wanted: str | None) -> None:
-    """Refuse a weight file that is not the one wanted.
+def check_digest(path: str | os.PathLike[str], found: str, expected: str | None) -> None:
+    """Refuse a weight file that is not the expected one.
 
     Parameters
     ----------
     path
         The file.
-    found, wanted
+    found, expected
         Its digest, and the one it should have (None: any).
 
     Raises
@@ -106,9 +106,9 @@ def check_digest(path: str | os.PathLike[str], found: str, wanted: str | None) -
     InputError
         If they differ.
     """
-    if wanted is not None and found.removeprefix("sha256:") != wanted.strip().lower().removeprefix("sha256:"):
+    if expected is not None and found.removeprefix("sha256:") != expected.strip().lower().removeprefix("sha256:"):
         raise InputError(
-            f"weights {os.fspath(path)!r} have digest {found}, expected {wanted}: "
+            f"weights {os.fspath(path)!r} have digest {found}, expected {expected}: "
             "remove the file to fetch it again, put the right one there, or correct the digest"
         )
 

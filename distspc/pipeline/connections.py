@@ -65,16 +65,16 @@ class Clusters:
         """The client for a stage; None where it is to be computed in this process."""
         from distspc.deployment.session import deploy
 
-        wanted = self.study.profiles.get(stage, self.default) if self.profile is None else self.profile
-        if self._client is not None and wanted == self._open:
+        profile = self.study.profiles.get(stage, self.default) if self.profile is None else self.profile
+        if self._client is not None and profile == self._open:
             return self._client
         self._stack.close()
-        self._client, self._open = None, wanted
-        if wanted is None:
+        self._client, self._open = None, profile
+        if profile is None:
             return None
         logs = self.study.store.parent / "distspc-logs"
         self._client = self._stack.enter_context(
-            deploy(wanted, overrides=self.overrides, name=f"{self.name}-{stage}", log_directory=logs)
+            deploy(profile, overrides=self.overrides, name=f"{self.name}-{stage}", log_directory=logs)
         )
         if self.performance_report is not None:
             from distributed import performance_report

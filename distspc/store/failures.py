@@ -75,9 +75,9 @@ def stored_failures(
         Only parts of these; all by default. What is not by layer or seed is always among them.
     """
     order = None if layers is None else ["", *layers]
-    wanted = None if seeds is None else {None, *seeds}
+    chosen = None if seeds is None else {None, *seeds}
     kept = [Failure(**row) for row in store.attributes.get("failures", [])]
-    kept = [one for one in kept if (order is None or one.layer in order) and (wanted is None or one.seed in wanted)]
+    kept = [one for one in kept if (order is None or one.layer in order) and (chosen is None or one.seed in chosen)]
     by_layer = sorted(kept, key=lambda one: (list(_NAMES).index(one.stage), -1 if one.seed is None else one.seed))
     return by_layer if order is None else sorted(by_layer, key=lambda one: order.index(one.layer))
 

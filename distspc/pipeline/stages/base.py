@@ -139,10 +139,6 @@ class Stage(ABC):
     def prepare(self, run: Run, layer: str, memory: int | None = None) -> None:
         """Write what must be there before anything of a layer is computed: allocate, remove what is stale."""
 
-    def tasks(self, run: Run, layer: str, missing: Seeds, memory: int | None) -> Mapping[int | None, list[Delayed]]:
-        """Build the tasks of what is missing by seed, for the memory of a task."""
-        raise NotImplementedError(f"{self.name} has no Dask tasks")
-
     @abstractmethod
     def run(self, run: Run) -> None:
         """Compute what is missing."""
@@ -176,6 +172,10 @@ class LayerStage(Stage):
     def groups(self, study: StudyFile, layers: Sequence[str]) -> Sequence[str]:
         """Groups that hold the results of some layers."""
         return self.makes
+
+    @abstractmethod
+    def tasks(self, run: Run, layer: str, missing: Seeds, memory: int | None) -> Mapping[int | None, list[Delayed]]:
+        """Build the tasks of what is missing by seed, for the memory of a task."""
 
     def run(self, run: Run) -> None:
         """Compute what can be computed of every layer and seed; the store keeps what cannot, and why."""
