@@ -1,4 +1,7 @@
-"""Lists, sizes, times and near misses in words."""
+"""Lists, sizes, times and near misses in words.
+
+Sizes and times are our own: Dask's `format_bytes` and `format_time` write more digits than an estimate has.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,14 @@ def format_nbytes(nbytes: float) -> str:
 def format_duration(seconds: float) -> str:
     """Seconds in words.
 
-    >>> format_duration(5), format_duration(300), format_duration(9000)
-    ('5 s', '5 min', '2.5 h')
+    >>> format_duration(5), format_duration(192), format_duration(7500)
+    ('5 s', '3 min 12 s', '2 h 5 min')
     """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def unknown_key(key: str, allowed: Sequence[str]) -> str:

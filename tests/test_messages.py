@@ -16,7 +16,7 @@ def test_sizes_in_words():
 
 
 def test_times_in_words():
-    assert [format_duration(s) for s in (5, 300, 9000)] == ["5 s", "5 min", "2.5 h"]
+    assert [format_duration(s) for s in (12.4, 59.6, 192, 7500)] == ["12 s", "1 min 0 s", "3 min 12 s", "2 h 5 min"]
 
 
 def test_an_unknown_key_says_which_may_be_meant():

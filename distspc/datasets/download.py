@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from distspc.datasets.catalogue import Download, find_dataset
-from distspc.errors import InputError
+from distspc.datasets.catalogue import find_dataset
+from distspc.io.downloads import download
 
 
 def fetch(name: str, directory: str | Path) -> tuple[list[Path], tuple[str, ...]]:
@@ -35,17 +34,8 @@ def fetch(name: str, directory: str | Path) -> tuple[list[Path], tuple[str, ...]
         If the data set is unknown, or a download fails; says which file to put where.
     """
     dataset, directory = find_dataset(name), Path(directory)
-    return [_fetch(item, directory) for item in dataset.downloads], dataset.by_hand
-
-
-def _fetch(item: Download, directory: Path) -> Path:
-    import pooch
-
-    settings: dict[str, Any] = {"known_hash": f"sha256:{item.digest}", "fname": item.name, "path": directory}
-    try:
-        return Path(pooch.retrieve(item.url, **settings))
-    except (OSError, ValueError) as error:  # no network, an answer that is no file, or another file
-        raise InputError(
-            f"{item.url} cannot be fetched ({error}). Download it by hand and put it at {directory / item.name} "
-            f"(SHA-256 {item.digest})"
-        ) from error
+    files = [
+        download(item.url, directory / item.name, known_hash=f"sha256:{item.digest}", what=item.name)
+        for item in dataset.downloads
+    ]
+    return files, dataset.by_hand

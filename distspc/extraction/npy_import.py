@@ -17,8 +17,10 @@ from dask.delayed import Delayed
 
 from distspc.errors import InputError
 from distspc.images.inventory import images_digest
+from distspc.io.files import irregularity
 from distspc.layers import LAYERS
 from distspc.store.activations import allocate_layers, images_of, missing_chunks, missing_layers
+from distspc.store.chunks import ROWS_PER_CHUNK
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
 from distspc.tasks import task, task_key
@@ -164,7 +166,7 @@ def _write_imported_table(store: Store, directory: Path, layer: str, n_targets: 
     roles = ["target"] * n_targets + ["filler"] * n_fillers
     numbers = [*range(1, n_targets + 1), *range(1, n_fillers + 1)]
     ids = [f"{role}s/{number}" for role, number in zip(roles, numbers, strict=True)]
-    chunks = {"image": min(8192, len(ids))}
+    chunks = {"image": min(ROWS_PER_CHUNK, len(ids))}
     recipe = {"images": _images_recipe(n_targets, n_fillers)}
     store.images.allocate(coords={"image": ids}, chunks=chunks, recipe=recipe)
     columns: dict[str, Any] = {
@@ -196,10 +198,12 @@ def _first_shape(directory: Path, layer: str) -> tuple[tuple[int, ...], str]:
 
 def _load_npy(file: str) -> np.ndarray:
     """Open an .npy file of floating-point numbers; pickled objects are never loaded."""
-    if os.path.exists(file) and not os.path.isfile(file) and not os.path.isdir(file):  # a pipe would block for ever
-        raise InputError(f"activation {file!r} is not a regular file")
     try:
+        if reason := irregularity(os.stat(file)):
+            raise InputError(f"activation {file!r} {reason}")
         values = np.lib.format.open_memmap(file, mode="r")
+    except InputError:
+        raise
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         raise InputError(f"activation {file!r} is not a whole .npy file of numbers ({error})") from error
     if values.dtype not in (np.float16, np.float32):

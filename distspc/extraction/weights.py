@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import logging
 import os
@@ -18,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from distspc.errors import InputError
+from distspc.io.downloads import download
+from distspc.io.files import digest_of, irregularity
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def fetch_weights(name: str, digest: str | None = None) -> tuple[Path, str]:
     url, published = DOWNLOADS[name]
     path = cache_folder() / url.rsplit("/", 1)[1]
     if not path.exists():
-        _download(url, published, path)
+        download(url, path, known_hash=published, what="the weights")
     found = file_digest(path)
     note = path.with_name(path.name + ".sha256")
     if digest is None and note.exists():
@@ -133,6 +134,8 @@ def file_digest(path: str | os.PathLike[str]) -> str:
     """
     try:
         status = os.stat(path)
+        if reason := irregularity(status):
+            raise InputError(f"weights {os.fspath(path)!r}: {reason}")
         return _digest(os.fspath(path), status.st_size, status.st_mtime_ns)
     except OSError as error:
         raise InputError(f"weights {os.fspath(path)!r} cannot be read ({error.strerror})") from error
@@ -140,22 +143,7 @@ def file_digest(path: str | os.PathLike[str]) -> str:
 
 @functools.lru_cache(maxsize=8)
 def _digest(path: str, nbytes: int, mtime_ns: int) -> str:
-    with open(path, "rb") as stream:
-        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _download(url: str, published: str | None, path: Path) -> None:
-    import pooch
-
-    logger.info("fetching %s into %s", url, path)
-    fetch = pooch.HTTPDownloader(timeout=60)
-    try:
-        pooch.retrieve(url, known_hash=published, fname=path.name, path=path.parent, downloader=fetch)
-    except Exception as error:  # no network has many names; a wrong hash is a ValueError
-        raise InputError(
-            f"cannot fetch the weights ({type(error).__name__}: {error}). "
-            f"Download {url} yourself and put it at {str(path)!r}"
-        ) from error
+    return digest_of(Path(path))
 
 
 def is_whole_model(path: str | os.PathLike[str]) -> bool:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from distspc.errors import BadImageError
 from distspc.images.pixels import FORMATS, Picture, read_pixels, unknown_kind
-from distspc.io.files import digest_of, os_reason
+from distspc.io.files import digest_of, irregularity, os_reason
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,8 +45,8 @@ def read_file(file: str | os.PathLike[str]) -> bytes:
     name = os.fspath(file)
     try:
         status = os.stat(name)
-        if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever
-            raise BadImageError("is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file", name)
+        if reason := irregularity(status):
+            raise BadImageError(reason, name)
         if status.st_size == 0:
             raise BadImageError("is empty (0 bytes)", name)
         if status.st_size > MAX_FILE_NBYTES:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -19,6 +18,8 @@ from distspc.errors import InputError, StoreMismatchError
 from distspc.images.listing import ImageSource, beside_images, escape_undecodable, file_signature, inspect_image
 from distspc.images.pixels import REMARKS
 from distspc.io.csv_tables import LONGEST_NAME, safe_names
+from distspc.io.files import digest_of
+from distspc.store.chunks import ROWS_PER_CHUNK
 from distspc.store.group import Group
 from distspc.store.notices import Notice, keep_notices
 from distspc.store.schema import IMAGES, variables
@@ -28,7 +29,6 @@ from distspc.tasks import ranges, task, task_key
 logger = logging.getLogger(__name__)
 
 FILES_PER_TASK = 64
-ROWS_PER_CHUNK = 8192
 _SKIPPED = ("file", "role", "number", "reason", "nbytes", "modified")
 _IMAGES = ("role", "number", "file", "width", "height", "digest", "nbytes", "category", "modified")  # this last: whole
 
@@ -325,7 +325,7 @@ def _write_table(store: Store, rows: Sequence[Mapping[str, Any]], remarks: Mappi
     store.images.allocate(
         coords={"image": [row["image"] for row in rows]},
         chunks={"image": min(ROWS_PER_CHUNK, len(rows))},
-        recipe={"images": "sha256:" + hashlib.sha256(content.encode()).hexdigest()},
+        recipe={"images": digest_of(content.encode())},
     )
     if remarks is not None:  # before the columns: a table that is whole has its notices
         notices = _remarked(remarks)

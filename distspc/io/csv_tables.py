@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import re
 import unicodedata
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distspc.errors import InputError
+from distspc.io.files import hex_digest, irregularity, os_reason
 from distspc.messages import shorten
 
 _DELIMITERS = "\t;,"
@@ -75,10 +75,14 @@ def read_csv_table(path: str | Path, *, what: str) -> CsvTable:
 
 
 def _read_text(path: Path, what: str) -> str:
-    if not path.is_file():  # nor a pipe or a device: these would never end
-        kind = "a folder" if path.is_dir() else "not a regular file"
-        reason = f"it is {kind}" if path.exists() else "there is no such file"
-        raise InputError(f"{what} {path}: {reason}")
+    try:
+        reason = irregularity(path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{what} {path}: there is no such file") from None
+    except (OSError, ValueError) as error:
+        reason = os_reason(error)
+    if reason:
+        raise InputError(f"{what} {path}: it {reason}")
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -182,5 +186,5 @@ def _is_safe(name: str) -> bool:
 
 
 def _digested(name: str) -> str:
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    digest = hex_digest(name.encode("utf-8", "surrogatepass"))[:8]
     return f"{re.sub(r'[^A-Za-z0-9_-]', '_', name)[: LONGEST_NAME - 9]}-{digest}"

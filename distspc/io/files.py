@@ -5,26 +5,62 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
-def digest_of(data: bytes) -> str:
-    """Digest that names a file's content.
+def digest_of(content: bytes | Path) -> str:
+    """Digest that names a content.
 
     Parameters
     ----------
-    data
-        The content.
+    content
+        The content, or the file that holds it.
 
     Returns
     -------
     str
         ``sha256:`` and 64 hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
     """
-    return "sha256:" + hashlib.sha256(data).hexdigest()
+    return "sha256:" + hex_digest(content)
+
+
+def hex_digest(content: bytes | Path) -> str:
+    """Digest as `digest_of` gives it, without the name of the algorithm.
+
+    >>> hex_digest(b"")[:8]
+    'e3b0c442'
+    """
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with content.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def irregularity(status: os.stat_result) -> str:
+    """Say why a path is not to be opened as a file; a pipe or a device would block for ever, or never end.
+
+    Parameters
+    ----------
+    status
+        Of the path, as `os.stat` gives it.
+
+    Returns
+    -------
+    str
+        ``is a folder``, ``is not a regular file``; empty for a regular file.
+    """
+    if stat.S_ISREG(status.st_mode):
+        return ""
+    return "is a folder" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
 
 
 def os_reason(error: Exception) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from distspc.errors import InputError
+from distspc.io.files import irregularity
 from distspc.messages import unknown_key
 
 MAX_FILE_NBYTES = 1_000_000
@@ -65,10 +66,11 @@ def read_yaml(path: Path, *, what: str) -> dict[str, Any]:
         If the file is missing, not text, too large, not YAML, or anything but a mapping of plain data.
     """
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe or a device would never end
-            raise InputError(f"is not a regular file; a {what} is a page of YAML")
-        if path.stat().st_size > MAX_FILE_NBYTES:
-            raise InputError(f"has {path.stat().st_size:,} bytes; a {what} is a page of YAML")
+        status = path.stat()
+        if reason := irregularity(status):
+            raise InputError(f"{reason}; a {what} is a page of YAML")
+        if status.st_size > MAX_FILE_NBYTES:
+            raise InputError(f"has {status.st_size:,} bytes; a {what} is a page of YAML")
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=PlainLoader)
     except FileNotFoundError:
         raise InputError(f"there is no {what} {path}") from None

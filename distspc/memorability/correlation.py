@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Sequence
 
@@ -13,7 +12,7 @@ from distspc.errors import InputError
 from distspc.kernels.statistics import correlations as kernel
 from distspc.kernels.statistics import inference
 from distspc.memorability.options import METHODS, Interval, Method, Names, RelateOptions
-from distspc.messages import shorten
+from distspc.messages import did_you_mean, shorten
 
 log = logging.getLogger(__name__)
 
@@ -206,9 +205,8 @@ def _columns(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """Return the named columns as float64."""
     for name in names:
         if name not in frame.columns:
-            close = difflib.get_close_matches(name, [str(c) for c in frame.columns], n=1)
-            hint = f"; did you mean {close[0]!r}" if close else ""
-            raise InputError(f"there is no column {name!r}{hint}; there are {shorten(frame.columns, most=40)}")
+            near = did_you_mean(name, map(str, frame.columns))
+            raise InputError(f"there is no column {name!r}; {near}there are {shorten(frame.columns, most=40)}")
         if not pd.api.types.is_numeric_dtype(frame[name]):
             raise InputError(f"column {name!r} holds {frame[name].dtype}, not numbers")
     values = frame[list(names)].astype("float64")

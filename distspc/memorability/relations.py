@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 
 from distspc.errors import InputError
 from distspc.io.columns import free_names
+from distspc.io.files import hex_digest
 from distspc.kernels.statistics import reliability as kernel
 from distspc.kernels.statistics.reliability import seed_reliability
 from distspc.layers import layer_order
@@ -275,6 +275,5 @@ def _recipe(
     given: Sequence[str],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    digest = hashlib.sha256(Path(scores_file).read_bytes()).hexdigest()
-    told = {"scores": digest, "image": image_column, "columns": list(columns)}
+    told = {"scores": hex_digest(Path(scores_file)), "image": image_column, "columns": list(columns)}
     return told | {"methods": list(methods), "given": list(given), **options}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 from dask.delayed import Delayed
 
-from distspc.io.files import written_whole
+from distspc.io.files import hex_digest, written_whole
 from distspc.kernels.sparse_coding import training as kernel
 from distspc.reconstruction.options import ReconstructionOptions
 from distspc.store.store import Store
@@ -25,9 +24,9 @@ GATHER_NBYTES = 2**31
 
 def units_folder(store: Store, layer: str, seeds: Sequence[int], settings: ReconstructionOptions) -> Path:
     """Folder of the gathered units, named by what they depend on."""
-    told = [list(seeds), settings.n_units, store.layer(layer).attributes.get("recipe")]
-    told += [store.layer(layer).labels("image")]
-    token = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    group = store.layer(layer)
+    content = [list(seeds), settings.n_units, group.attributes.get("recipe"), group.labels("image")]
+    token = hex_digest(json.dumps(content, sort_keys=True, default=str).encode())[:8]
     return Path(f"{store}.units") / f"{layer}-{token}"
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
+from distspc.messages import format_duration
 from distspc.store.group import Group
 from distspc.store.store import Store
 
@@ -83,16 +84,7 @@ def written(groups: Iterable[Group]) -> str:
     text = f"{first:%Y-%m-%d %H:%M:%S} to " + (
         f"{last:%H:%M:%S}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M:%S}"
     )
-    return f"{text} UTC ({duration((last - first).total_seconds())})"
-
-
-def duration(seconds: float) -> str:
-    """Time span in words, such as ``2 h 5 min``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    return f"{text} UTC ({format_duration((last - first).total_seconds())})"
 
 
 def environment() -> dict[str, str]:

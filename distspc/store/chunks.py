@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 IMAGES_PER_CHUNK = 64
+ROWS_PER_CHUNK = 8192
+"""Of the image table."""
 FEATURES_PER_CHUNK = 25_088
 """Divides the feature count of every convolutional layer of VGG-16, so that no chunk is ragged there."""
 

@@ -29,7 +29,7 @@ PROFILES = {
     "no YAML": ("distspc: {", "p.yaml cannot be read as YAML"),
     "UTF-16": (LOCAL.encode("utf-16"), "p.yaml cannot be read as YAML"),
     "a megabyte": (b"#" * 1_000_001, "1,000,001 bytes; a profile file is a page of YAML"),
-    "a folder": (lambda file: file.mkdir(), "p.yaml cannot be read as YAML: .*directory"),
+    "a folder": (lambda file: file.mkdir(), "p.yaml: is a folder"),
     "a pipe": (os.mkfifo, "p.yaml.* is not a regular file"),
     "a device": (lambda file: file.symlink_to("/dev/zero"), "p.yaml.* is not a regular file"),
     "a dangling link": (lambda file: file.symlink_to("nowhere"), "there is no profile file p.yaml"),

@@ -25,7 +25,7 @@ STUDIES = {
     "UTF-16": ("store: s".encode("utf-16"), "cannot be read as YAML"),
     "a photograph": (b"\xff\xd8\xff\xe0\x00\x10JFIF", "cannot be read as YAML"),
     "a megabyte": (b"#" * 1_000_001, "1,000,001 bytes; a study file is a page of YAML"),
-    "a folder": (lambda file: file.mkdir(), "cannot be read as YAML: .*directory"),
+    "a folder": (lambda file: file.mkdir(), "study.yaml: is a folder"),
     "a pipe": (os.mkfifo, "study.yaml: is not a regular file"),
     "a device": (lambda file: file.symlink_to("/dev/zero"), "study.yaml: is not a regular file"),
     "a dangling link": (lambda file: file.symlink_to("nowhere"), "there is no study file .*study.yaml"),

@@ -58,7 +58,7 @@ def test_what_is_there_is_not_fetched_again(small_isola, tmp_path):
 
 def test_another_file_than_expected_is_refused(small_isola, tmp_path):
     (tmp_path / "served" / "scores.csv").write_bytes(b"something else")
-    with pytest.raises(InputError, match=r"by hand and put it at .*s.csv"):
+    with pytest.raises(InputError, match=r"cannot fetch s.csv .* yourself and put it at .*s.csv"):
         download.fetch("isola", tmp_path / "study")
     assert not (tmp_path / "study" / "s.csv").exists()
 

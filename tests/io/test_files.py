@@ -1,15 +1,30 @@
 """Files that users hand over: digests, reasons in words, and writing whole."""
 
 import hashlib
+import os
 import re
 
 import pytest
 
-from distspc.io.files import digest_of, os_reason, written_whole
+from distspc.io.files import digest_of, hex_digest, irregularity, os_reason, written_whole
 
 
 def test_a_digest_names_its_algorithm():
     assert digest_of(b"abc") == "sha256:" + hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_file_has_the_digest_of_its_content(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    assert hex_digest(tmp_path / "file") == hex_digest(b"abc") == hashlib.sha256(b"abc").hexdigest()
+    assert digest_of(tmp_path / "file") == digest_of(b"abc")
+
+
+def test_regular_files_alone_are_opened(tmp_path):
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    assert irregularity(os.stat(tmp_path / "file")) == ""
+    assert irregularity(os.stat(tmp_path)) == "is a folder"
+    assert irregularity(os.stat(tmp_path / "pipe")) == "is not a regular file"
 
 
 def test_what_the_system_has_against_a_path_is_said_in_words(tmp_path):

@@ -3,8 +3,5 @@
 from distspc.report import provenance
 
 
-def test_durations_and_recipes_as_text():
-    assert provenance.duration(12.4) == "12 s"
-    assert provenance.duration(192) == "3 min 12 s"
-    assert provenance.duration(7500) == "2 h 5 min"
+def test_recipes_as_text():
     assert provenance.flattened({"n_units": 3, "a": {"b-c": [1, 2]}, "none": None}) == {"n units": "3", "a b c": "1, 2"}

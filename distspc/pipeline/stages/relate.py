@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distspc.errors import InputError
+from distspc.io.files import hex_digest
 from distspc.pipeline.stages.base import Run, Seeds, Stage, missing_measures, stored_recipes, study_failures
 from distspc.store import schema
 from distspc.store.failures import Failure, keep_failures
@@ -152,7 +152,7 @@ def relations_are_shown(study: StudyFile) -> bool:
 
 def _digest(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hex_digest(path)
     except OSError as error:
         raise InputError(f"the scores {path} cannot be read: {error.strerror}") from None
 
@@ -173,4 +173,4 @@ def _names_digest(store: Store, *, absolute: bool = False) -> str:
         if files and all(map(os.path.isabs, files)):
             root = os.path.commonpath([os.path.dirname(file) for file in files])
             known = {g: [*rest, [os.path.relpath(file, root) for file in last]] for g, (*rest, last) in known.items()}
-    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
+    return hex_digest(json.dumps(known).encode())

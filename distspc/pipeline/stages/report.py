@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from distspc import __version__
 from distspc.errors import InputError
+from distspc.io.files import hex_digest
 from distspc.pipeline.stages.base import Run, Seeds, Stage, missing_measures, stored_recipes, study_failures
 from distspc.pipeline.stages.relate import relations_are_shown
 from distspc.store import schema
@@ -75,8 +75,7 @@ def fingerprint(study: StudyFile) -> str:
     if notices := left_out(study.stored, study.layers, with_scores=with_scores):
         holes.append(notices)
     shown = [__version__, study.layers, study.reconstruction.seeds, known, *filter(None, holes)]
-    text = json.dumps(shown, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hex_digest(json.dumps(shown, sort_keys=True).encode())
 
 
 def report_is_current(study: StudyFile) -> bool:
