@@ -1,19 +1,11 @@
-"""The command line: commands only; everything they do can be done from Python too."""
+"""Arguments and options that commands share."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
-
-app = typer.Typer(
-    help="Distinctiveness and sparse-coding reconstruction error of images, related to their memorability.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    add_completion=False,
-)
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
 ProfileOption = Annotated[
@@ -35,6 +27,16 @@ PerformanceOption = Annotated[
         "--performance-report", metavar="FILE.html", help="Write Dask's performance report, one file per cluster."
     ),
 ]
+
+
+class RunOptions(NamedTuple):
+    """How a study, or a stage of it, is computed; see the options of the same names."""
+
+    profile: str | None = None
+    overrides: tuple[str, ...] = ()
+    strict: bool = False
+    redo: bool = False
+    performance_report: Path | None = None
 
 
 def echo_text(text: str = "") -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from distspc.pipeline.run import Outcome, Study
+    from distspc.pipeline.stages.work import Resources, StagePlan
     from distspc.pipeline.status import StageStatus
     from distspc.study.file import Shown
 
@@ -125,34 +126,13 @@ def _relations(study: Study) -> pd.DataFrame:
 
 def plan_text(study: Study, profile: str | None, overrides: Sequence[str]) -> str:
     """What a study will cost: images, store, and a line per stage and layer."""
-    from distspc.deployment.profile.reading import load_profile
-    from distspc.deployment.profile.shape import worker_shape
-    from distspc.pipeline.cost import measure_gflops, plan_study
+    from distspc.pipeline.cost import measure_gflops
     from distspc.pipeline.stages.extract import store_nbytes
-    from distspc.pipeline.stages.registry import ON_CLUSTER
-    from distspc.pipeline.stages.work import Resources
     from distspc.study.images import check_sizes, count_images
 
     gflops = measure_gflops()
     n_targets, n_fillers = count_images(study)
-    shown = Table("stage", "layer", box=None, pad_edge=False)
-    for name in ("tasks", "memory/task", "moved", "time"):
-        shown.add_column(name, justify="right")
-    seconds, resources_of = 0.0, {}
-    for stage, default in ((s, study.profiles.get(s, DEFAULT_PROFILE)) for s in ON_CLUSTER):
-        loaded = load_profile(default if profile is None else profile, overrides)
-        shape = worker_shape(loaded)
-        resources_of[loaded.name] = resources = Resources(shape.n_workers, shape.cores, shape.memory_nbytes, gflops)
-        rows = plan_study(study, n_targets=n_targets, n_fillers=n_fillers, resources=resources)
-        for row in (r for r in rows if r.stage == stage):
-            seconds += row.seconds
-            cells = (
-                f"{row.n_tasks}",
-                format_nbytes(row.task_nbytes),
-                format_nbytes(row.moved_nbytes),
-                format_duration(row.seconds),
-            )
-            shown.add_row(row.stage, row.layer, *cells)
+    resources, plans = _plans(study, n_targets, n_fillers, profile, overrides, gflops)
     check_sizes(study, n_targets, n_fillers)
     lines = [
         f"images: {n_targets} targets, {n_fillers} fillers; layers: {', '.join(study.layers)}",
@@ -160,10 +140,42 @@ def plan_text(study: Study, profile: str | None, overrides: Sequence[str]) -> st
         f"at {study.store}",
         *(
             f"profile {name}: {r.n_workers} workers of {r.cores} cores and {format_nbytes(r.memory_nbytes)}"
-            for name, r in resources_of.items()
+            for name, r in resources.items()
         ),
-        _text(shown),
-        f"estimate: {format_duration(seconds)}, if every core does {gflops:.0f} GFLOP/s of float32 products as this "
-        "one does",
+        _plan_table(plans),
+        f"estimate: {format_duration(sum(plan.seconds for plan in plans))}, if every core does {gflops:.0f} GFLOP/s of "
+        "float32 products as this one does",
     ]
     return "\n".join(lines)
+
+
+def _plans(
+    study: Study, n_targets: int, n_fillers: int, profile: str | None, overrides: Sequence[str], gflops: float
+) -> tuple[dict[str, Resources], list[StagePlan]]:
+    """What each profile has, by its name, and the plan of every stage on its own profile."""
+    from distspc.deployment.profile.reading import load_profile
+    from distspc.deployment.profile.shape import worker_shape
+    from distspc.pipeline.cost import plan_study
+    from distspc.pipeline.stages.registry import ON_CLUSTER
+    from distspc.pipeline.stages.work import Resources
+
+    resources_of: dict[str, Resources] = {}
+    plans: list[StagePlan] = []
+    for stage in ON_CLUSTER:
+        default = study.profiles.get(stage, DEFAULT_PROFILE)
+        loaded = load_profile(default if profile is None else profile, overrides)
+        shape = worker_shape(loaded)
+        resources_of[loaded.name] = resources = Resources(shape.n_workers, shape.cores, shape.memory_nbytes, gflops)
+        planned = plan_study(study, n_targets=n_targets, n_fillers=n_fillers, resources=resources)
+        plans += [plan for plan in planned if plan.stage == stage]
+    return resources_of, plans
+
+
+def _plan_table(plans: Sequence[StagePlan]) -> str:
+    shown = Table("stage", "layer", box=None, pad_edge=False)
+    for name in ("tasks", "memory/task", "moved", "time"):
+        shown.add_column(name, justify="right")
+    for plan in plans:
+        memory, moved = format_nbytes(plan.task_nbytes), format_nbytes(plan.moved_nbytes)
+        shown.add_row(plan.stage, plan.layer, f"{plan.n_tasks}", memory, moved, format_duration(plan.seconds))
+    return _text(shown)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +12,7 @@ from distspc.cli.options import (
     PerformanceOption,
     ProfileOption,
     RedoOption,
+    RunOptions,
     SetOption,
     StrictOption,
     StudyArgument,
@@ -27,16 +28,7 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 
-def _run(
-    path: Path,
-    stages: Sequence[StageName],
-    *,
-    profile: str | None,
-    overrides: Sequence[str] | None,
-    strict: bool,
-    redo: bool,
-    performance_report: Path | None,
-) -> None:
+def _run(path: Path, stages: Sequence[StageName], options: RunOptions) -> None:
     from distspc.cli.output import print_dashboard, summary
     from distspc.cli.progress import progress_bars
     from distspc.pipeline.check import brief
@@ -45,43 +37,35 @@ def _run(
     from distspc.study.file import STAGES
     from distspc.study.images import StudyImages
 
-    _refuse_idle_options(
-        stages,
-        {"--profile": profile, "--set": overrides, "--performance-report": performance_report},
-        {"--strict": strict},
-    )
+    _refuse_idle_options(stages, options)
     study = Study.from_file(path)
     images = StudyImages(study)
-    if performance_report is not None and not performance_report.absolute().parent.is_dir():
-        raise InputError(f"there is no folder for the performance report {performance_report}; make it first")
-    with (
-        Clusters(
-            study,
-            profile,
-            tuple(overrides or ()),
-            name=path.stem,
-            performance_report=performance_report,
-            opened=print_dashboard,
-        ) as clusters,
-        progress_bars() as progress,
-    ):
+    report = options.performance_report
+    if report is not None and not report.absolute().parent.is_dir():
+        raise InputError(f"there is no folder for the performance report {report}; make it first")
+    clusters_of = Clusters(
+        study, options.profile, options.overrides, name=path.stem, performance_report=report, opened=print_dashboard
+    )
+    with clusters_of as clusters, progress_bars() as progress:
         if len(stages) == len(STAGES):
             for line in brief(study, images):
                 typer.echo(line, err=True)
-        outcome = run_stages(study, clusters, stages=stages, strict=strict, redo=redo, progress=progress, images=images)
+        outcome = run_stages(
+            study, clusters, stages=stages, strict=options.strict, redo=options.redo, progress=progress, images=images
+        )
     echo_text(summary(study, outcome))
     _finish(outcome)
 
 
-def _refuse_idle_options(
-    stages: Sequence[StageName], of_clusters: Mapping[str, object], of_images: Mapping[str, object]
-) -> None:
+def _refuse_idle_options(stages: Sequence[StageName], options: RunOptions) -> None:
     """Refuse options that would do nothing: a stage without a cluster, or one that reads no images."""
     from distspc.pipeline.stages.registry import ON_CLUSTER
 
-    computing = set(ON_CLUSTER) & set(stages)
-    idle = [name for name, value in of_clusters.items() if value and not computing]
-    idle += [name for name, value in of_images.items() if value and "extract" not in stages]
+    of_clusters = {
+        "--profile": options.profile, "--set": options.overrides, "--performance-report": options.performance_report
+    }  # fmt: skip
+    idle = [name for name, value in of_clusters.items() if value and not set(ON_CLUSTER) & set(stages)]
+    idle += ["--strict"] if options.strict and "extract" not in stages else []
     if idle:
         raise InputError(f"{', '.join(idle)} has no effect on `distspc {' '.join(stages)}`: leave it out")
 
@@ -112,31 +96,10 @@ def _finish(outcome: Outcome) -> None:
         raise typer.Exit(2)
 
 
-@commands.command()
-def run(
-    study: StudyArgument,
-    profile: ProfileOption = None,
-    overrides: SetOption = None,
-    strict: StrictOption = False,
-    redo: RedoOption = False,
-    performance_report: PerformanceOption = None,
-) -> None:
-    """Run the whole study: extract, distances, reconstruct, relate, report. What is done already is kept."""
-    from distspc.study.file import STAGES
+def _computing(name: str, stages: Sequence[StageName], text: str) -> Callable[..., None]:
+    """Make a command that computes stages of a study, all if none are named."""
 
-    _run(
-        study,
-        STAGES,
-        profile=profile,
-        overrides=overrides,
-        strict=strict,
-        redo=redo,
-        performance_report=performance_report,
-    )
-
-
-def _stage_command(stage: StageName, text: str) -> None:
-    def command(
+    def compute(
         study: StudyArgument,
         profile: ProfileOption = None,
         overrides: SetOption = None,
@@ -144,23 +107,20 @@ def _stage_command(stage: StageName, text: str) -> None:
         redo: RedoOption = False,
         performance_report: PerformanceOption = None,
     ) -> None:
-        _run(
-            study,
-            [stage],
-            profile=profile,
-            overrides=overrides,
-            strict=strict,
-            redo=redo,
-            performance_report=performance_report,
-        )
+        from distspc.study.file import STAGES
 
-    commands.command(stage, help=text)(command)
+        _run(study, stages or STAGES, RunOptions(profile, tuple(overrides or ()), strict, redo, performance_report))
+
+    return commands.command(name, help=text)(compute)
 
 
-_stage_command("extract", "Pass the images through the network; all requested layers in one pass.")
-_stage_command("distances", "Find every target's nearest neighbour, layer by layer.")
-_stage_command("reconstruct", "Fit sparse codes; give every image's reconstruction error.")
-_stage_command("report", "Write the figures and the page.")
+run = _computing(
+    "run", [], "Run the whole study: extract, distances, reconstruct, relate, report. What is done already is kept."
+)
+_computing("extract", ["extract"], "Pass the images through the network; all requested layers in one pass.")
+_computing("distances", ["distances"], "Find every target's nearest neighbour, layer by layer.")
+_computing("reconstruct", ["reconstruct"], "Fit sparse codes; give every image's reconstruction error.")
+_computing("report", ["report"], "Write the figures and the page.")
 
 
 @commands.command()
@@ -192,7 +152,7 @@ def relate(
     """Correlate measures with memorability scores: of a study or of any two tables (--measures, --scores, --by)."""
     _refuse_mixture(context, of_study=study is not None)
     if study is not None:
-        _run(study, ["relate"], profile=profile, overrides=overrides, strict=False, redo=redo, performance_report=None)
+        _run(study, ["relate"], RunOptions(profile, tuple(overrides or ()), redo=redo))
         return
     if measures is None or scores is None or by is None:
         raise InputError("give a study file, or --measures CSV --scores CSV --by COLUMN")
