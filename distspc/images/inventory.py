@@ -8,6 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,15 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 
 from distspc.errors import InputError, StoreMismatchError
-from distspc.images.listing import ImageSource, beside_images, escape_undecodable, file_signature, inspect_image
+from distspc.images.listing import (
+    ImageRecord,
+    ImageSource,
+    beside_images,
+    category_of,
+    escape_undecodable,
+    file_signature,
+    inspect_image,
+)
 from distspc.images.pixels import REMARKS
 from distspc.io.csv_tables import LONGEST_NAME, safe_names
 from distspc.io.files import digest_of
@@ -31,6 +40,8 @@ logger = logging.getLogger(__name__)
 FILES_PER_TASK = 64
 _SKIPPED = ("file", "role", "number", "reason", "nbytes", "modified")
 _IMAGES = ("role", "number", "file", "width", "height", "digest", "nbytes", "category", "modified")  # this last: whole
+_Records = Mapping[str, ImageRecord]
+"""Records by path, as the store has it."""
 
 
 def scan_images(store: Store, sources: Sequence[ImageSource], *, strict: bool = False) -> list[Delayed]:
@@ -50,18 +61,18 @@ def scan_images(store: Store, sources: Sequence[ImageSource], *, strict: bool = 
     Returns
     -------
     list of Delayed
-        Each gives rows of `inspect_image`; `write_images` takes them. Empty if nothing changed.
+        Each gives records of `inspect_image`; `write_images` takes them. Empty if nothing changed.
 
     Raises
     ------
     InputError
         If `strict`, and a file's name alone says that it cannot be used.
     """
-    known = _known_rows(store)
+    known = _stored_records(store)
     waiting = [s for s in sources if s.problem is None and not _unchanged(s, known)]
     for source in sources:
         if strict and source.problem is not None:
-            raise InputError(_describe(source.file, source.problem))
+            raise InputError(_describe(inspect_image(source)))
     token = tokenize(str(store), [(s.id, s.file, file_signature(s.file)) for s in waiting], strict)
     # The sources go inside the function: Dask would take arguments apart, a millisecond an image.
     return [
@@ -75,7 +86,7 @@ def scan_images(store: Store, sources: Sequence[ImageSource], *, strict: bool = 
 def write_images(
     store: Store,
     sources: Sequence[ImageSource],
-    rows: Iterable[Sequence[Mapping[str, Any]]],
+    records: Iterable[Sequence[ImageRecord]],
     *,
     strict: bool = False,
 ) -> None:
@@ -89,7 +100,7 @@ def write_images(
         Path of the store.
     sources
         All images of the study.
-    rows
+    records
         Results of the tasks of `scan_images`.
     strict
         A bad image is an error.
@@ -101,24 +112,23 @@ def write_images(
     InputError
         If no target can be used; or if `strict`, and an image is bad.
     """
-    known = _known_rows(store)
-    scanned = {str(row["file"]): dict(row) for part in rows for row in part}
-    table = [_row(source, scanned, known) for source in sources]
-    good = [row for row in table if row["reason"] is None]
-    bad = [row for row in table if row["reason"] is not None]
+    known = _stored_records(store)
+    scanned = {record.file: record for part in records for record in part}
+    good, bad = _good_and_bad(sources, {**known, **scanned})
     if strict and bad:
-        raise InputError(_describe(bad[0]["file"], bad[0]["reason"]))
-    if not any(row["role"] == "target" for row in good):
-        first = f"; the first: {_describe(bad[0]['file'], bad[0]['reason'])}" if bad else ""
-        raise InputError(f"none of the {len(table)} images can be used as a target{first}")
+        raise InputError(_describe(bad[0]))
+    if not any(record.role == "target" for record in good):
+        first = f"; the first: {_describe(bad[0])}" if bad else ""
+        raise InputError(f"none of the {len(sources)} images can be used as a target{first}")
+    old_bad = [record for record in known.values() if record.reason is not None]
+    old_good = [record for record in known.values() if record.reason is None]
     if known:
-        _refuse_changes(store, good, bad)
-    if not known or bad != [row for row in known.values() if row["reason"] is not None]:
+        _refuse_changes(store, known, good, bad)
+    if not known or _columns(bad, _SKIPPED) != _columns(old_bad, _SKIPPED):
         _write_skipped(store, bad)
-    if not known or good != [row for row in known.values() if row["reason"] is None]:
-        remarks = {row["image"]: scanned.get(row["file"], {}).get("remarks", ()) for row in good}
-        _write_table(store, good, None if known else remarks)
-    usable = {row["image"] for row in good}
+    if not known or good != old_good:
+        _write_table(store, good, new=not known)
+    usable = {record.image for record in good}
     for name, values in extra_columns([source for source in sources if source.id in usable]).items():
         store.images.write_column("image", name, values)
 
@@ -138,14 +148,10 @@ def refuse_other_images(store: Store, sources: Sequence[ImageSource]) -> None:
     StoreMismatchError
         If the store holds results of other images; names the first that differ.
     """
-    known = _known_rows(store)
+    known = _stored_records(store)
     if known:
-        unchanged = {
-            escape_undecodable(s.file): known[escape_undecodable(s.file)] for s in sources if _unchanged(s, known)
-        }
-        table = [_row(source, {}, unchanged) for source in sources]
-        good, bad = ([row for row in table if (row["reason"] is None) == usable] for usable in (True, False))
-        _refuse_changes(store, good, bad)
+        files = [escape_undecodable(source.file) for source in sources if _unchanged(source, known)]
+        _refuse_changes(store, known, *_good_and_bad(sources, {file: known[file] for file in files}))
 
 
 def note_folders(store: Store, folders: Iterable[str | os.PathLike[str]]) -> None:
@@ -205,7 +211,10 @@ def skipped_images(store: Store) -> list[tuple[str, str]]:
     list of tuple of str
         Path and reason.
     """
-    return [(row["file"], row["reason"]) for row in _read_rows(store.skipped, ("file", "reason"))]
+    if not store.skipped.exists():
+        return []
+    files, reasons = (store.skipped.read(name).tolist() for name in ("file", "reason"))
+    return list(zip(files, reasons, strict=True))
 
 
 def images_digest(store: Store) -> str:
@@ -232,69 +241,71 @@ def images_digest(store: Store) -> str:
 # ---------------------------------------------------------------- looking
 
 
-def _scan_batch(sources: Sequence[ImageSource], strict: bool) -> list[dict[str, Any]]:
-    """Task: rows of some images."""
-    rows = []
+def _scan_batch(sources: Sequence[ImageSource], strict: bool) -> list[ImageRecord]:
+    """Task: records of some images."""
+    records = []
     for source in sources:
-        row = inspect_image(source)
-        if strict and row["reason"] is not None:
-            raise InputError(_describe(row["file"], row["reason"]))
-        rows.append(row)
-    return rows
+        record = inspect_image(source)
+        if strict and record.reason is not None:
+            raise InputError(_describe(record))
+        records.append(record)
+    return records
 
 
-def _describe(file: str, reason: str) -> str:
-    return f"image {escape_undecodable(file)!r}: {reason}"
+def _describe(bad: ImageRecord) -> str:
+    return f"image {bad.file!r}: {bad.reason}"
 
 
-def _known_rows(store: Store) -> dict[str, dict[str, Any]]:
+def _stored_records(store: Store) -> dict[str, ImageRecord]:
     """What the store knows of files, good and bad, by path; nothing if the table was not finished."""
     if not store.images.exists() or not store.images.has(_IMAGES[-1]):
         return {}
     if not all(store.images.done(name).all() for name in ("image", *_IMAGES)):
         return {}
-    good = _read_rows(store.images, ("image", *_IMAGES))
-    rows = [{**row, "reason": None} for row in good] + _read_rows(store.skipped, _SKIPPED)
-    return {row["file"]: row for row in rows}
+    good = _read_records(store.images, ("image", *_IMAGES), {})
+    bad = _read_records(store.skipped, _SKIPPED, {"image": "", "category": ""}) if store.skipped.exists() else []
+    return {record.file: record for record in (*good, *bad)}
 
 
-def _read_rows(group: Group, names: Sequence[str]) -> list[dict[str, Any]]:
-    if not group.exists():
-        return []
+def _read_records(group: Group, names: Sequence[str], constant: Mapping[str, Any]) -> list[ImageRecord]:
     columns = [group.read(name).tolist() for name in names]
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+    return [ImageRecord(**dict(zip(names, row, strict=True)), **constant) for row in zip(*columns, strict=True)]
 
 
-def _unchanged(source: ImageSource, known: Mapping[str, Mapping[str, Any]]) -> bool:
-    row = known.get(escape_undecodable(source.file))
-    return row is not None and (row["nbytes"], row["modified"]) == file_signature(source.file)
+def _columns(records: Sequence[ImageRecord], names: Sequence[str]) -> dict[str, list[Any]]:
+    return {name: [getattr(record, name) for record in records] for name in names}
 
 
-def _row(source: ImageSource, scanned: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """One row as it is to be stored, from the scan, from the store, or from the name alone."""
-    file = escape_undecodable(source.file)
-    found = scanned.get(file) or known.get(file) or inspect_image(source)
-    row = {"file": file, "role": source.role, "number": source.number, "reason": found["reason"]}
-    row.update(nbytes=found["nbytes"], modified=found["modified"])
-    if row["reason"] is None:
-        category = source.columns.get("category", "").strip()
-        row.update(image=source.id, category=category, **{k: found[k] for k in ("width", "height", "digest")})
-    return row
+def _unchanged(source: ImageSource, known: _Records) -> bool:
+    record = known.get(escape_undecodable(source.file))
+    return record is not None and (record.nbytes, record.modified) == file_signature(source.file)
+
+
+def _good_and_bad(sources: Sequence[ImageSource], known: _Records) -> tuple[list[ImageRecord], list[ImageRecord]]:
+    """Records as they are to be stored: what is known of files under the names that the study has for them now."""
+    good: list[ImageRecord] = []
+    bad: list[ImageRecord] = []
+    for source in sources:
+        record = known.get(escape_undecodable(source.file)) or inspect_image(source)
+        record = replace(record, image=source.id, role=source.role, number=source.number, category=category_of(source))
+        (good if record.reason is None else bad).append(record)
+    return good, bad
 
 
 # ---------------------------------------------------------------- writing
 
 
-def _refuse_changes(store: Store, good: Sequence[Mapping[str, Any]], bad: Sequence[Mapping[str, Any]]) -> None:
+def _refuse_changes(store: Store, known: _Records, good: Sequence[ImageRecord], bad: Sequence[ImageRecord]) -> None:
     """Compare ids, contents and categories with the table that results may rest on."""
-    stored = _read_rows(store.images, ("image", "file", "digest", "category"))
-    old, new = ({row["image"]: row for row in rows} for rows in (stored, good))
-    reasons = {row["file"]: row["reason"] for row in bad}
+    old = {record.image: record for record in known.values() if record.reason is None}
+    new = {record.image: record for record in good}
+    reasons = {record.file: record.reason for record in bad}
+    both = [image for image in new if image in old]
     told = [
-        *(f"{i} ({r['file']}) {reasons.get(r['file'], 'no longer exists')}" for i, r in old.items() if i not in new),
-        *(f"{i} ({r['file']}) is new" for i, r in new.items() if i not in old),
-        *(f"{i} ({new[i]['file']}) has changed" for i in new if i in old and old[i]["digest"] != new[i]["digest"]),
-        *(f"{i} has another category" for i in new if i in old and old[i]["category"] != new[i]["category"]),
+        *(f"{i} ({r.file}) {reasons.get(r.file, 'no longer exists')}" for i, r in old.items() if i not in new),
+        *(f"{i} ({r.file}) is new" for i, r in new.items() if i not in old),
+        *(f"{i} ({new[i].file}) has changed" for i in both if old[i].digest != new[i].digest),
+        *(f"{i} has another category" for i in both if old[i].category != new[i].category),
     ]
     if told:
         more = f" and {len(told) - 5} more" if len(told) > 5 else ""
@@ -305,45 +316,45 @@ def _refuse_changes(store: Store, good: Sequence[Mapping[str, Any]], bad: Sequen
         )
 
 
-def _remarked(remarks: Mapping[str, Sequence[str]]) -> dict[str, Notice]:
-    """What is to be said of the images, from the remarks on each, by remark."""
+def _notices(records: Sequence[ImageRecord]) -> dict[str, Notice]:
+    """What is to be said of the images, by remark."""
     found = {}
     for remark, (text, warning) in REMARKS.items():
-        images = [image for image, told in remarks.items() if remark in told]
+        images = [record.image for record in records if remark in record.remarks]
         if images:
-            has = "image has" if len(remarks) == 1 else "images have" if len(images) > 1 else "images has"
-            sentence = f"{len(images)} of {len(remarks)} {has} {text} (first: {escape_undecodable(images[0])})."
+            has = "image has" if len(records) == 1 else "images have" if len(images) > 1 else "images has"
+            sentence = f"{len(images)} of {len(records)} {has} {text} (first: {escape_undecodable(images[0])})."
             found[remark] = Notice(sentence, warning)
     return found
 
 
-def _write_table(store: Store, rows: Sequence[Mapping[str, Any]], remarks: Mapping[str, Sequence[str]] | None) -> None:
-    """Write the table; with the remarks on all its images where it is a new one, else those kept stay true."""
-    if remarks is not None:
+def _write_table(store: Store, records: Sequence[ImageRecord], *, new: bool) -> None:
+    """Write the table; with what is to be said of its images where it is a new one, else what is kept stays true."""
+    if new:
         store.images.remove()  # what a killed run left of it
-    content = json.dumps([[row["image"], row["digest"]] for row in rows])
+    content = json.dumps([[record.image, record.digest] for record in records])
     store.images.allocate(
-        coords={"image": [row["image"] for row in rows]},
-        chunks={"image": min(ROWS_PER_CHUNK, len(rows))},
+        coords={"image": [record.image for record in records]},
+        chunks={"image": min(ROWS_PER_CHUNK, len(records))},
         recipe={"images": digest_of(content.encode())},
     )
-    if remarks is not None:  # before the columns: a table that is whole has its notices
-        notices = _remarked(remarks)
+    if new:  # before the columns: a table that is whole has its notices
+        notices = _notices(records)
         keep_notices(store.images, "orientation", [n for name, n in notices.items() if name == "orientation"])
         keep_notices(store.images, "pixels", [n for name, n in notices.items() if name != "orientation"])
         _log(notices.values())
-    for name in _IMAGES:
-        store.images.write(name, [row[name] for row in rows])
+    for name, values in _columns(records, _IMAGES).items():
+        store.images.write(name, values)
 
 
-def _write_skipped(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
+def _write_skipped(store: Store, records: Sequence[ImageRecord]) -> None:
     store.skipped.remove()
-    if not rows:
+    if not records:
         return
-    n = len(rows)
+    n = len(records)
     store.skipped.allocate(coords={"skipped": n}, chunks={"skipped": n}, recipe={})
-    for name in _SKIPPED:
-        store.skipped.write(name, [row[name] for row in rows])
+    for name, values in _columns(records, _SKIPPED).items():
+        store.skipped.write(name, values)
 
 
 def extra_columns(sources: Sequence[ImageSource]) -> dict[str, list[str]]:

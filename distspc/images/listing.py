@@ -10,9 +10,8 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from distspc.errors import BadImageError, InputError
 from distspc.images.decoding import decode_picture, read_file
@@ -54,6 +53,40 @@ class ImageSource:
     file: str
     columns: Mapping[str, str] = field(default_factory=dict)
     problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One image as its file was found: a row of the image table, or of the list of files that cannot be used.
+
+    Attributes
+    ----------
+    image, role, number, file, category
+        As its `ImageSource` names it, in text that a store can hold (see `escape_undecodable`).
+    nbytes, modified : int
+        See `file_signature`.
+    reason : str or None
+        Why it cannot be used; then it has no sizes, digest and remarks.
+    width, height : int
+        Pixels.
+    digest : str
+        ``sha256:...`` of the file.
+    remarks : tuple of str
+        Keys of `distspc.images.pixels.REMARKS`; the store keeps them as notices, so they are not compared.
+    """
+
+    image: str
+    role: str
+    number: int
+    file: str
+    category: str
+    nbytes: int
+    modified: int
+    reason: str | None = None
+    width: int = 0
+    height: int = 0
+    digest: str = ""
+    remarks: tuple[str, ...] = field(default=(), compare=False)
 
 
 def list_images(folder: str | os.PathLike[str], role: str = "target") -> list[ImageSource]:
@@ -216,7 +249,7 @@ def _table_rows(table: Path, where: str) -> list[tuple[int, dict[str, str]]]:
     return list(zip(content.lines, named, strict=True))
 
 
-def inspect_image(source: ImageSource) -> dict[str, Any]:
+def inspect_image(source: ImageSource) -> ImageRecord:
     """Look at one image: its row of the image table, or why it has none.
 
     Parameters
@@ -226,31 +259,33 @@ def inspect_image(source: ImageSource) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        ``id, role, number, file, columns``; ``nbytes, modified`` (see `file_signature`); ``width, height`` (pixels) and
-        ``digest`` (``sha256:...``); ``remarks`` (keys of `distspc.images.pixels.REMARKS`); ``reason``, text if
-        it is bad (then without sizes, digest and remarks), else None.
+    ImageRecord
     """
     nbytes, modified = file_signature(source.file)
-    row: dict[str, Any] = {
-        "id": escape_undecodable(source.id),
-        "role": source.role,
-        "number": source.number,
-        "file": escape_undecodable(source.file),
-        "columns": dict(source.columns),
-        "nbytes": nbytes,
-        "modified": modified,
-        "reason": source.problem,
-    }
+    record = ImageRecord(
+        image=escape_undecodable(source.id),
+        role=source.role,
+        number=source.number,
+        file=escape_undecodable(source.file),
+        category=category_of(source),
+        nbytes=nbytes,
+        modified=modified,
+        reason=source.problem,
+    )
+    if source.problem is not None:
+        return record
     try:
-        if source.problem is None:
-            data = read_file(source.file)
-            picture = decode_picture(data)  # whole, to be sure that extraction will not stumble
-            height, width = picture.rgb.shape[:2]
-            row.update(width=width, height=height, digest=digest_of(data), remarks=picture.remarks)
+        data = read_file(source.file)
+        picture = decode_picture(data)  # whole, to be sure that extraction will not stumble
     except BadImageError as error:
-        row["reason"] = error.reason
-    return row
+        return replace(record, reason=error.reason)
+    height, width = picture.rgb.shape[:2]
+    return replace(record, width=width, height=height, digest=digest_of(data), remarks=picture.remarks)
+
+
+def category_of(source: ImageSource) -> str:
+    """Category of an image in the user's table; empty where there is none."""
+    return source.columns.get("category", "").strip()
 
 
 def file_signature(file: str) -> tuple[int, int]:

@@ -102,13 +102,13 @@ class _Check:
         if self.study.images is None:
             return
         with ThreadPoolExecutor() as pool:
-            rows = list(pool.map(inspect_image, self.sources.listed))
-        bad = [row for row in rows if row["reason"] is not None]
-        named = [f"{row['file']}: {row['reason']}" for row in bad]
-        yield Finding("files", f"{len(bad)} cannot be used: {shorten(named)}" if bad else "all can be read", bool(bad))
+            records = list(pool.map(inspect_image, self.sources.listed))
+        bad = [f"{one.file}: {one.reason}" for one in records if one.reason is not None]
+        yield Finding("files", f"{len(bad)} cannot be used: {shorten(bad)}" if bad else "all can be read", bool(bad))
         by_digest: dict[str, list[str]] = {}
-        for row in (row for row in rows if row["reason"] is None):
-            by_digest.setdefault(row["digest"], []).append(row["id"])
+        for one in records:
+            if one.reason is None:
+                by_digest.setdefault(one.digest, []).append(one.image)
         same = [" = ".join(ids) for ids in by_digest.values() if len(ids) > 1]
         yield Finding("duplicates", f"{len(same)} sets of identical files: {shorten(same)}" if same else "none")
 

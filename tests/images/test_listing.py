@@ -1,7 +1,9 @@
 """Tests of `distspc.images.listing`."""
 
 import csv
+import dataclasses
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -61,10 +63,10 @@ def test_bad_files_are_named_with_their_reason_and_good_ones_stay(tmp_path, phot
     limit = PIL.Image.MAX_IMAGE_PIXELS
     rows = {Path(s.file).name: listing.inspect_image(s) for s in listing.list_images(tmp_path)}
     assert limit == PIL.Image.MAX_IMAGE_PIXELS
-    assert {name for name, row in rows.items() if row["reason"] is None} == {"good name.jpg", "gut-ä\n.png"}
+    assert {name for name, row in rows.items() if row.reason is None} == {"good name.jpg", "gut-ä\n.png"}
     for name, reason in said.items():
         with pytest.raises(InputError, match=reason):
-            raise InputError(rows[name]["reason"])
+            raise InputError(rows[name].reason)
 
 
 def test_the_error_travels_between_processes(tmp_path):
@@ -78,7 +80,7 @@ def test_the_error_travels_between_processes(tmp_path):
 def test_a_file_that_changed_since_the_scan_is_refused(tmp_path, photograph):
     file = tmp_path / "a.jpg"
     file.write_bytes(encoded(photograph, "JPEG"))
-    digest = listing.inspect_image(listing.list_images(tmp_path)[0])["digest"]
+    digest = listing.inspect_image(listing.list_images(tmp_path)[0]).digest
     decoding.network_input(file, digest=digest)
     file.write_bytes(encoded(photograph[::-1], "JPEG"))
     with pytest.raises(errors.BadImageError, match=r"a\.jpg': has changed since the study began"):
@@ -110,7 +112,7 @@ def test_bad_images_keep_their_number(tmp_path, photograph):
     write_images(tmp_path, ["a.jpg", "c.jpg"], photograph)
     (tmp_path / "b.jpg").write_bytes(b"")
     rows = [listing.inspect_image(s) for s in listing.list_images(tmp_path)]
-    assert [(row["number"], row["reason"] is None) for row in rows] == [(1, True), (2, False), (3, True)]
+    assert [(row.number, row.reason is None) for row in rows] == [(1, True), (2, False), (3, True)]
 
 
 @given(
@@ -186,8 +188,8 @@ def test_a_name_that_is_no_utf8_is_named(tmp_path, photograph):
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
     (row,) = [listing.inspect_image(s) for s in listing.list_images(tmp_path)]
-    assert "not valid UTF-8" in row["reason"]
-    assert row["file"].encode()
+    assert "not valid UTF-8" in row.reason
+    assert row.file.encode()
 
 
 def test_no_folder_and_no_images_are_errors(tmp_path):
@@ -246,3 +248,13 @@ def test_a_table_that_is_no_text_or_not_there_is_refused(tmp_path):
         listing.read_image_table(tmp_path / "t.csv")
     with pytest.raises(InputError, match="there is no such file"):
         listing.read_image_table(tmp_path / "u.csv")
+
+
+def test_a_record_is_frozen_and_compares_what_the_store_keeps(tmp_path, photograph):
+    write_images(tmp_path, ["1.jpg"], photograph)
+    record = listing.inspect_image(listing.list_images(tmp_path)[0])
+    assert (record.image, record.role, record.number) == ("targets/1", "target", 1)
+    assert record == dataclasses.replace(record, remarks=("depth",))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        record.reason = "changed"
+    assert pickle.loads(pickle.dumps(record)) == record
