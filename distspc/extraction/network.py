@@ -24,6 +24,7 @@ from distspc.extraction import weights as weight_files
 from distspc.extraction.backend import DEVICE, import_keras
 from distspc.extraction.network_spec import NetworkSpec, refuse_unknown
 from distspc.extraction.options import WEIGHTS_WORDS
+from distspc.extraction.safe_files import refuse_code
 from distspc.layers import VGG16, vgg16_shape, vgg16_weight_shapes
 
 logger = logging.getLogger(__name__)
@@ -270,7 +271,7 @@ def _load_model(recipe: NetworkSpec) -> Any:
 def _load_file(recipe: NetworkSpec, keras: Any) -> Any:
     path = recipe.weights
     weight_files.check_digest(path, weight_files.file_digest(path), recipe.digest)
-    weight_files.refuse_code(path)
+    refuse_code(path)
     try:
         with weight_files.readable_by_keras_3(path) as readable:
             return _in_float32(keras.saving.load_model(readable, compile=False, safe_mode=True), keras)

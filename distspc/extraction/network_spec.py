@@ -19,6 +19,7 @@ from distspc.extraction.options import (
     Preprocessing,
     is_weights_path,
 )
+from distspc.extraction.safe_files import refuse_code
 from distspc.layers import N_CLASSES, VGG16
 
 
@@ -156,7 +157,7 @@ def _choose_file(path: str, digest: str | None) -> dict[str, Any]:
     found = weight_files.file_digest(path)
     weight_files.check_digest(path, found, digest)
     if weight_files.is_whole_model(path):
-        weight_files.refuse_code(path)
+        refuse_code(path)
         return {"architecture": "file", "weights": path, "digest": found}
     shapes = weight_files.weight_shapes(path, "predictions")
     n_classes = shapes[0][-1] if shapes and shapes[0] else 1365

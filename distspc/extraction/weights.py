@@ -1,4 +1,4 @@
-"""Weight files: found or fetched, named by their digest, read by layer name, never trusted to run code."""
+"""Weight files: found or fetched, named by their digest, read by layer name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import logging
 import os
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from distspc.errors import InputError
+from distspc.extraction.safe_files import is_archive, model_config, open_hdf5, parts
 from distspc.io.downloads import download
 from distspc.io.files import digest_of, irregularity
 
@@ -33,8 +33,6 @@ DOWNLOADS: dict[str, tuple[str, str | None]] = {
         "md5:64373286793e3c8b2b4e3219cbf3544b",
     ),
 }
-MAX_CONFIG_NBYTES = 2**26
-OLDER_KERAS = ("tf_keras", "tensorflow")
 
 
 def cache_folder() -> Path:
@@ -163,54 +161,10 @@ def is_whole_model(path: str | os.PathLike[str]) -> bool:
     InputError
         If the file is damaged, or of neither kind.
     """
-    if zipfile.is_zipfile(path):
+    if is_archive(path):
         return True
-    with _open(path) as file:
+    with open_hdf5(path) as file:
         return "model_config" in file.attrs
-
-
-def refuse_code(path: str | os.PathLike[str]) -> None:
-    """Refuse a saved model that would run code of its own when loaded (lambda layers, foreign classes).
-
-    Parameters
-    ----------
-    path
-        A ``.keras`` or ``.h5`` file with a whole model.
-
-    Raises
-    ------
-    InputError
-        If there is such a layer, or the model's description cannot be read.
-    """
-    try:
-        text = _config_text(path)
-        if len(text) > MAX_CONFIG_NBYTES:
-            raise InputError(f"model {os.fspath(path)!r}: its description has {len(text)} bytes")
-        parts = list(_parts(json.loads(text)))
-    except (KeyError, ValueError, RecursionError, zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"model {os.fspath(path)!r} is damaged ({type(error).__name__}: {error})") from error
-    for part in parts:
-        kind, module = part.get("class_name"), part.get("module")
-        if isinstance(module, str) and module.split(".")[0] in OLDER_KERAS and kind not in ("Lambda", "__lambda__"):
-            raise InputError(
-                f"model {os.fspath(path)!r} was saved by an older Keras package ({module}), whose .keras files Keras 3 "
-                "does not read: load it there and save it as .h5"
-            )
-        foreign = isinstance(module, str) and module.split(".")[0] not in ("keras", "builtins")
-        if foreign or kind in ("Lambda", "__lambda__", "function"):
-            raise InputError(
-                f"model {os.fspath(path)!r} holds code ({kind!r} of {module or 'its own'}), which is never run. "
-                "Save it with Keras's own layers only"
-            )
-
-
-def _config_text(path: str | os.PathLike[str]) -> str:
-    if not zipfile.is_zipfile(path):
-        with _open(path) as file:
-            text = file.attrs["model_config"]
-            return text.decode() if isinstance(text, bytes) else str(text)
-    with zipfile.ZipFile(path) as archive, archive.open("config.json") as stream:
-        return stream.read(MAX_CONFIG_NBYTES + 1).decode()
 
 
 def settle_dtypes(config: Any) -> bool:
@@ -227,7 +181,7 @@ def settle_dtypes(config: Any) -> bool:
         Whether any was another.
     """
     changed = False
-    for part in _parts(config):
+    for part in parts(config):
         dtype = part.get("dtype")
         name = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
         if isinstance(name, str) and "float" in name and name != "float32" and "int8" not in name:
@@ -252,7 +206,7 @@ def readable_by_keras_3(path: str) -> Iterator[str]:
     str
         Path, to be used inside the context.
     """
-    config = None if zipfile.is_zipfile(path) else json.loads(_config_text(path))
+    config = None if is_archive(path) else model_config(path)
     if config is None or not _without_keras_2(config):
         yield path
         return
@@ -268,11 +222,11 @@ def readable_by_keras_3(path: str) -> Iterator[str]:
 
 def _without_keras_2(config: dict[str, Any]) -> bool:
     """Take out of a model's description what only Keras 2 knew; whether there was any."""
-    parts = list(_parts(config))
-    depthwise = [p["config"] for p in parts if p.get("class_name") == "DepthwiseConv2D" and "groups" in p["config"]]
+    objects = list(parts(config))
+    depthwise = [p["config"] for p in objects if p.get("class_name") == "DepthwiseConv2D" and "groups" in p["config"]]
     for part in depthwise:
         part.pop("groups")
-    names = {p["name"] for p in parts if isinstance(p.get("name"), str) and "/" in p["name"]}
+    names = {p["name"] for p in objects if isinstance(p.get("name"), str) and "/" in p["name"]}
     if names:
         logger.info("layers whose names hold / are called with _ instead: %s", ", ".join(sorted(names)))
         renamed = _renamed(config, names)
@@ -290,18 +244,6 @@ def _renamed(config: Any, names: set[str]) -> Any:
     return config.replace("/", "_") if isinstance(config, str) and config in names else config
 
 
-def _parts(config: Any) -> Iterator[dict[str, Any]]:
-    """All mappings inside a model's description."""
-    waiting = [config]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            yield part
-            waiting.extend(part.values())
-        elif isinstance(part, list):
-            waiting.extend(part)
-
-
 def layers_with_weights(path: str | os.PathLike[str]) -> list[str]:
     """Names of the layers of a Keras-2 weight file.
 
@@ -310,7 +252,7 @@ def layers_with_weights(path: str | os.PathLike[str]) -> list[str]:
     InputError
         If it is no such file.
     """
-    with _open(path) as file:
+    with open_hdf5(path) as file:
         return _names(_weights_group(file, path), "layer_names")
 
 
@@ -329,7 +271,7 @@ def weight_shapes(path: str | os.PathLike[str], layer: str) -> list[tuple[int, .
     list of tuple of int
         Empty if the file does not have the layer.
     """
-    with _open(path) as file:
+    with open_hdf5(path) as file:
         group = _weights_group(file, path)
         return [d.shape for d in _datasets(group, layer)] if layer in _names(group, "layer_names") else []
 
@@ -358,7 +300,7 @@ def read_weights(
         If a layer is missing, has other shapes, or holds anything but finite numbers; names the layer.
     """
     where = os.fspath(path)
-    with _open(path) as file:
+    with open_hdf5(path) as file:
         group = _weights_group(file, path)
         there = _names(group, "layer_names")
         missing = [layer for layer in wanted if layer not in there]
@@ -374,7 +316,7 @@ def _read_layer(group: Any, layer: str, shapes: Sequence[tuple[int, ...]], where
         found = [tuple(d.shape) for d in datasets]
         if found != [tuple(shape) for shape in shapes]:
             raise InputError(f"weights {where!r}: layer {layer!r} has shapes {found}, expected {list(shapes)}")
-        if any(d.dtype.kind != "f" or d.external or d.is_virtual for d in datasets):
+        if any(d.dtype.kind != "f" or d.external or d.is_virtual or d.file != group.file for d in datasets):
             raise InputError(f"weights {where!r}: layer {layer!r} does not hold floating-point numbers of its own")
         values = [np.asarray(d[()], dtype=np.float32) for d in datasets]
     except (KeyError, OSError, RuntimeError) as error:
@@ -382,16 +324,6 @@ def _read_layer(group: Any, layer: str, shapes: Sequence[tuple[int, ...]], where
     if not all(np.isfinite(value).all() for value in values):
         raise InputError(f"weights {where!r}: layer {layer!r} holds NaN or infinity")
     return values
-
-
-def _open(path: str | os.PathLike[str]) -> Any:
-    import h5py
-
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"weights {os.fspath(path)!r} are not a whole HDF5 or .keras file ({reason})") from error
 
 
 def _weights_group(file: Any, path: str | os.PathLike[str]) -> Any:

@@ -70,6 +70,14 @@ def linked(file):
     file["block1_conv1/block1_conv1/bias:0"] = h5py.ExternalLink("/etc/passwd", "/bias")
 
 
+def linked_whole(file):
+    """Make a weight point at another weight file, whole and of the right shape."""
+    other = file.filename.replace("w.h5", "other.h5")
+    legacy()(other)
+    del file["block1_conv1/block1_conv1/bias:0"]
+    file["block1_conv1/block1_conv1/bias:0"] = h5py.ExternalLink(other, "block1_conv1/block1_conv1/bias:0")
+
+
 def cut(share):
     def write(path):
         legacy()(path)
@@ -113,6 +121,7 @@ WEIGHTS = {
     "NaN": (legacy(block1_conv1_bias=np.full(64, np.nan, "f4")), "'block1_conv1' holds NaN or infinity"),
     "numbers of another file": (legacy(elsewhere), "'block1_conv1' does not hold floating-point numbers of its own"),
     "a link to another file": (legacy(linked), "layer 'block1_conv1' cannot be read"),
+    "a link to another weight file": (legacy(linked_whole), "does not hold floating-point numbers of its own"),
 }
 
 
