@@ -30,6 +30,7 @@ from distspc.distances.tile import DistanceTask
 from distspc.distances.whole_rows import search_rows
 from distspc.kernels.distance.products import Metric
 from distspc.messages import format_nbytes
+from distspc.store.scaling import Scaling
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
 from distspc.tasks import task, task_key
@@ -49,6 +50,7 @@ def nearest_distances(
     metric: Metric = DistanceOptions.metric,
     n_neighbours: int = DistanceOptions.n_neighbours,
     category: str | None = DistanceOptions.category,
+    scaling: Scaling = DistanceOptions.scaling,
     memory_nbytes: int | None = None,
     n_workers: int = 1,
     n_threads: int | None = None,
@@ -75,6 +77,9 @@ def nearest_distances(
         How many neighbours.
     category
         Column of the image table: only images of the target's own category count.
+    scaling
+        ``none``, or ``z-score``: features standardised over all images (`distspc.compute_moments` makes what that
+        needs), ``(x - mean) / sd`` in float64 rounded to float32; distances and norms are exact on these.
     memory_nbytes
         Bytes that one task may hold; 4 GiB by default.
     n_workers
@@ -96,7 +101,7 @@ def nearest_distances(
     for name, value in (("n_workers", n_workers), ("n_threads", 1 if n_threads is None else n_threads)):
         check_positive(name, value)
     options = LayerOptions(
-        protocol, metric, n_neighbours, category, store=Store(store), layer=layer, n_threads=n_threads
+        protocol, metric, n_neighbours, category, scaling, store=Store(store), layer=layer, n_threads=n_threads
     )
     return layer_tasks(options, memory_nbytes=memory_nbytes, n_workers=n_workers)
 

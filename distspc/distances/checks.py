@@ -12,6 +12,7 @@ from distspc.errors import InputError
 from distspc.kernels.distance.candidates import scales
 from distspc.kernels.distance.products import METRICS
 from distspc.kernels.distance.rows import RowStatistics
+from distspc.store.scaling import require_scaling
 from distspc.store.store import Store
 
 
@@ -21,11 +22,13 @@ def check_distances(settings: LayerOptions) -> LayerSize:
     Raises
     ------
     InputError
-        If a setting is unknown, the pool has fewer images than neighbours, or activations are missing.
+        If a setting is unknown, the pool has fewer images than neighbours, or activations or what they are to be scaled
+        by are missing.
     """
     _check_settings(settings)
     size = _layer_size(settings.store, settings.layer, settings.protocol)
     _check_pool(settings, size)
+    require_scaling(settings.store, settings.layer, settings.scaling)
     return size
 
 

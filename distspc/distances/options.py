@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from distspc.kernels.distance.products import Metric
+from distspc.store.scaling import Scaling
 from distspc.store.store import Store
 
 Protocol = Literal["paper", "spc-public", "distinct"]
@@ -50,12 +51,15 @@ class DistanceOptions:
         What counts as near, and how many.
     category
         Column of the image table that pairs must share, or None.
+    scaling
+        How features are scaled before.
     """
 
     protocol: Protocol = "paper"
     metric: Metric = "euclidean"
     n_neighbours: int = 1
     category: str | None = None
+    scaling: Scaling = "none"
 
     @property
     def drop_zero(self) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from distspc.distances.options import LayerOptions
 from distspc.distances.plan import Range
+from distspc.store.scaling import stored_moments
 
 _spare: list[np.ndarray] = []
 """Memory of the last task's rows, for the next one: the system clears new memory first, which can take longer than
@@ -40,10 +41,11 @@ def release() -> None:
 
 
 class Reader:
-    """Reads activations of one layer as float32 and counts the bytes."""
+    """Reads activations of one layer as float32, scaled as the options say, and counts the bytes."""
 
     def __init__(self, options: LayerOptions, features: Range) -> None:
         self.group, self.features, self.nbytes = options.store.layer(options.layer), slice(*features), 0
+        self._moments = stored_moments(options.store, options.layer, options.scaling, self.features)
 
     def __call__(self, images: Range | np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Rows of these images, float32 (n, n_features), C-contiguous; in `out`, which may have more rows, if given."""
@@ -51,6 +53,8 @@ class Reader:
         n_rows = len(which) if isinstance(which, np.ndarray) else which.stop - which.start
         rows = np.empty((n_rows, self.features.stop - self.features.start), np.float32) if out is None else out[:n_rows]
         self.group.read("activation", image=which, feature=self.features, out=rows)
+        if self._moments is not None:
+            self._moments.standardise(rows)
         self.nbytes += rows.nbytes
         return rows
 

@@ -20,6 +20,7 @@ from distspc.messages import format_nbytes
 from distspc.reconstruction.fit import fit_seed, missing_seeds
 from distspc.reconstruction.gather import gather_range, remove_units, units_folder
 from distspc.reconstruction.options import ReconstructionOptions, Solver, Step, TrainOn
+from distspc.store.scaling import Scaling, require_scaling
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
 from distspc.tasks import task, task_key
@@ -44,6 +45,7 @@ def fit_sparse_code(
     precision: kernel.Precision = ReconstructionOptions.precision,
     solver: Solver = ReconstructionOptions.solver,
     step: Step = ReconstructionOptions.step,
+    scaling: Scaling = ReconstructionOptions.scaling,
     memory_nbytes: int | None = None,
 ) -> list[Delayed]:
     """Build the missing work of one layer: one task per seed, on top of tasks that gather the sampled units.
@@ -74,6 +76,9 @@ def fit_sparse_code(
         ``stable`` takes the paper's step of 0.01 where the iteration converges with it, and a shorter one in batches
         whose dictionary is too large for it (`distspc.kernels.sparse_coding.stability`); ``paper`` takes 0.01
         always, and fails where that diverges.
+    scaling
+        ``none``, or ``z-score``: features standardised over all images (`distspc.compute_moments` makes what that
+        needs), before the division by the 95th percentile.
     memory_nbytes
         Bytes that a task may plan with; above them units and codes go to disk. None: no limit known.
 
@@ -88,7 +93,7 @@ def fit_sparse_code(
     """
     store = Store(store)
     settings = ReconstructionOptions(
-        n_units, n_codewords, n_batches, batch_size, sparsity, train_on, precision, solver, step
+        n_units, n_codewords, n_batches, batch_size, sparsity, train_on, precision, solver, step, scaling
     )
     return layer_tasks(store, layer, seeds, settings, memory_nbytes=memory_nbytes)
 
@@ -124,7 +129,7 @@ def tasks(
     sizes, first_row = store.layer(layer).sizes, _first_training_row(store, layer, settings)
     message = {"store": store, "folder": str(folder), "layer": layer}
     token = folder.name.rsplit("-", 1)[1]
-    gathered = gather_range(message, token, list(seeds), settings.n_units, sizes)
+    gathered = gather_range(message, token, list(seeds), settings, sizes)
     return [
         task(fit_seed)(
             **message,
@@ -150,6 +155,7 @@ def missing(store: Store, layer: str, seeds: Sequence[int], settings: Reconstruc
     """
     sizes, group = store.layer(layer).sizes, store.reconstruction
     _check(settings, layer, seeds, sizes, _first_training_row(store, layer, settings), None)
+    require_scaling(store, layer, settings.scaling)
     if not group.exists():
         return list(seeds)
     group.refuse_other_recipe(asdict(settings))

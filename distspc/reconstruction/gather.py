@@ -15,6 +15,7 @@ from dask.delayed import Delayed
 from distspc.io.files import hex_digest, written_whole
 from distspc.kernels.sparse_coding import training as kernel
 from distspc.reconstruction.options import ReconstructionOptions
+from distspc.store.scaling import Scaling, stored_moments
 from distspc.store.store import Store
 from distspc.tasks import ranges, task, task_key
 
@@ -25,7 +26,7 @@ GATHER_NBYTES = 2**31
 def units_folder(store: Store, layer: str, seeds: Sequence[int], settings: ReconstructionOptions) -> Path:
     """Folder of the gathered units, named by what they depend on."""
     group = store.layer(layer)
-    content = [list(seeds), settings.n_units, group.attributes.get("recipe"), group.labels("image")]
+    content = [list(seeds), settings.n_units, settings.scaling, group.attributes.get("recipe"), group.labels("image")]
     token = hex_digest(json.dumps(content, sort_keys=True, default=str).encode())[:8]
     return Path(f"{store}.units") / f"{layer}-{token}"
 
@@ -55,7 +56,7 @@ def gather_rows(n_images: int, chunk_rows: int, n_features: int) -> int:
 
 
 def gather_range(
-    message: dict[str, Any], token: str, seeds: Sequence[int], n_units: int, sizes: dict[str, int]
+    message: dict[str, Any], token: str, seeds: Sequence[int], settings: ReconstructionOptions, sizes: dict[str, int]
 ) -> list[Delayed]:
     """Tasks that gather units not gathered yet."""
     chunk = message["store"].layer(message["layer"]).chunks("activation")["image"]
@@ -66,7 +67,8 @@ def gather_range(
             start=start,
             stop=stop,
             seeds=seeds,
-            n_units=n_units,
+            n_units=settings.n_units,
+            scaling=settings.scaling,
             dask_key_name=task_key("units", message["layer"], token, start),
         )
         for start, stop in ranges(sizes["image"], rows)
@@ -86,9 +88,17 @@ def union_of_units(seeds: Sequence[int], n_features: int, n_units: int) -> np.nd
 
 
 def gather_units(
-    store: Store, folder: str, layer: str, *, start: int, stop: int, seeds: Sequence[int], n_units: int
+    store: Store,
+    folder: str,
+    layer: str,
+    *,
+    start: int,
+    stop: int,
+    seeds: Sequence[int],
+    n_units: int,
+    scaling: Scaling = "none",
 ) -> str:
-    """Read images `start` to `stop` of a layer and keep the units that any of `seeds` samples, as one file."""
+    """Read images `start` to `stop` of a layer and keep the units that any of `seeds` samples, scaled, as one file."""
     path = Path(folder) / f"{start:09d}-{stop:09d}.npy"
     if path.exists():
         return str(path)
@@ -99,6 +109,9 @@ def gather_units(
     for a, b in ranges(stop - start, chunk):
         rows = slice(start + a, start + b)
         values[a:b] = group.read("activation", image=rows, feature=units)
+    moments = stored_moments(store, layer, scaling, units)
+    if moments is not None:
+        moments.standardise(values)
     with written_whole(path) as beside, beside.open("wb") as file:
         np.save(file, values)
     return str(path)

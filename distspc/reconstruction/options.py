@@ -10,6 +10,7 @@ import numpy as np
 from distspc.kernels import threads
 from distspc.kernels.sparse_coding import training as kernel
 from distspc.kernels.sparse_coding.iteration import Rule
+from distspc.store.scaling import Scaling
 
 Solver = Literal["paper", "converged", "pca"]
 Step = Literal["stable", "paper"]
@@ -34,6 +35,8 @@ class ReconstructionOptions:
         Type of the arithmetic.
     solver, step
         What encodes the images, and its step.
+    scaling
+        How features are scaled before units are taken of them.
     """
 
     n_units: int = 1000
@@ -45,6 +48,7 @@ class ReconstructionOptions:
     precision: kernel.Precision = "float64"
     solver: Solver = "paper"
     step: Step = "stable"
+    scaling: Scaling = "none"
 
     @property
     def rule(self) -> Rule:

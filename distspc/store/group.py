@@ -403,7 +403,8 @@ class Group:
 
 def different_settings(old: Mapping[str, Any], recipe: Mapping[str, Any], group: str) -> str:
     """Say which keys of a group's recipe differ from those asked for; empty where none does."""
-    new = json.loads(json.dumps(dict(recipe)))
+    absent = schema.ABSENT_KEYS.get(group.split("/")[0], {})
+    old, new = absent | dict(old), absent | json.loads(json.dumps(dict(recipe)))
     new = {k: v for k, v in new.items() if k in old or k not in schema.ADDED_KEYS.get(group, ())}
     different = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
     return "; ".join(f"{k} was {_short(old.get(k))}, now {_short(new.get(k))}" for k in different)

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 
 StorePath = str | os.PathLike[str]
 
-IMAGES, SKIPPED, ACTIVATIONS = "images", "skipped", "activations"
+IMAGES, SKIPPED, ACTIVATIONS, SCALING = "images", "skipped", "activations", "scaling"
 DISTANCES, RECONSTRUCTION = "distances", "reconstruction"
 SCORES, RELATIONS, MODELS, COMPARISONS = "scores", "relations", "models", "comparisons"
-"""Names of the groups; a layer's activations are in a group of ``activations``."""
+"""Names of the groups; a layer's activations are in a group of ``activations``, its moments in one of ``scaling``."""
+
+BY_LAYER = (ACTIVATIONS, SCALING)
+"""Groups that have a group for every layer."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,12 @@ GROUPS: dict[str, dict[str, Variable]] = {
     ACTIVATIONS: {
         "image": _IMAGE,
         "activation": Variable(("image", "feature"), "float32", "activation, flattened in C order"),
+    },
+    SCALING: {
+        "mean": Variable(("feature",), "float64", "mean of the feature over all images", "activation"),
+        "sd": Variable(
+            ("feature",), "float64", "standard deviation of the feature over all images (ddof 0)", "activation"
+        ),
     },
     DISTANCES: {
         "layer": Variable(("layer",), "str", "network layer"),
@@ -180,6 +189,12 @@ GROUPS: dict[str, dict[str, Variable]] = {
 ADDED_KEYS: dict[str, tuple[str, ...]] = {RECONSTRUCTION: ("step",)}
 """Keys of recipes that older stores lack. Where one is absent it differs from nothing: what such a store holds is what
 either choice gives (a fit at the paper's step that ended is what the stable step gives where it is that step)."""
+
+ABSENT_KEYS: dict[str, dict[str, str]] = {
+    DISTANCES: {"scaling": "none"},
+    RECONSTRUCTION: {"scaling": "none"},
+}
+"""Keys of recipes that older stores lack, with the value that their results have."""
 
 
 def variables(group: str) -> dict[str, Variable]:

@@ -74,6 +74,10 @@ class Store(os.PathLike[str]):
         """Return the activations of a layer."""
         return self[f"{schema.ACTIVATIONS}/{name}"]
 
+    def scaling(self, layer: str) -> Group:
+        """Return the moments of a layer's features, by which they are standardised."""
+        return self[f"{schema.SCALING}/{layer}"]
+
     @property
     def distances(self) -> Group:
         """Distances of the targets to their nearest neighbours, by layer."""
@@ -124,10 +128,10 @@ class Store(os.PathLike[str]):
         )
 
     def groups(self) -> list[str]:
-        """Names of all groups that hold arrays, each layer's activations included."""
+        """Names of all groups that hold arrays, those of each layer included."""
         # By name, not by walking: a store of a million images has millions of chunk files.
-        layers = [f"{schema.ACTIVATIONS}/{path.name}" for path in (self.path / schema.ACTIVATIONS).glob("*/")]
-        names = [name for name in schema.GROUPS if name != schema.ACTIVATIONS] + layers
+        layers = [f"{group}/{path.name}" for group in schema.BY_LAYER for path in (self.path / group).glob("*/")]
+        names = [name for name in schema.GROUPS if name not in schema.BY_LAYER] + layers
         return sorted(name for name in names if next((self.path / name).glob("*/zarr.json"), None) is not None)
 
     def open(self) -> xr.DataTree:

@@ -73,9 +73,9 @@ def _checks(study: StudyFile, images: StudyImages) -> Iterator[Check]:
         if store.layer(layer).exists():
             yield "extract", layer, partial(_compare_activations, study, layer)
     if store.distances.exists():
-        yield "distances", "", partial(store.distances.refuse_other_recipe, asdict(study.distinctiveness.options))
+        yield "distances", "", partial(store.distances.refuse_other_recipe, asdict(study.distance_options))
     if store.reconstruction.exists():
-        recipe = asdict(study.reconstruction.options)
+        recipe = asdict(study.reconstruction_options)
         yield "reconstruct", "", partial(store.reconstruction.refuse_other_recipe, recipe)
 
 

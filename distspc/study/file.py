@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypedDict, TypeVar, get_args
 
@@ -37,11 +37,15 @@ from distspc.kernels.sparse_coding.training import Precision as FitPrecision
 from distspc.layers import LAYERS, VGG16_LAYERS
 from distspc.memorability.options import Interval, RelateOptions
 from distspc.reconstruction.options import ReconstructionOptions, Solver, Step, TrainOn
+from distspc.store.scaling import Scaling
 from distspc.store.store import Store
 
 StageName = Literal["extract", "distances", "reconstruct", "relate", "report"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
 OptionsT = TypeVar("OptionsT")
+
+STUDY_WIDE = ("scaling",)
+"""Settings of stages that are keys of the study itself."""
 
 
 def _beside_study(path: Path, info: ValidationInfo) -> Path:
@@ -73,8 +77,9 @@ class _Settings(Section, Generic[OptionsT]):
 
     @property
     def options(self) -> OptionsT:
-        """The settings of the stage."""
-        options: OptionsT = self.made(**{field.name: getattr(self, field.name) for field in fields(self.made)})
+        """The settings of the stage that this section has."""
+        names = [field.name for field in fields(self.made) if field.name not in STUDY_WIDE]
+        options: OptionsT = self.made(**{name: getattr(self, name) for name in names})
         return options
 
     @model_validator(mode="before")
@@ -231,6 +236,7 @@ class StudyFile(Section):
     scores: Scores | None = None
     model: Model = Model()
     layers: tuple[str, ...] = Field(default=tuple(LAYERS), min_length=1)
+    scaling: Scaling = "none"
     distinctiveness: Distinctiveness = Distinctiveness()
     reconstruction: Reconstruction = Reconstruction()
     relate: Relate = Relate()
@@ -259,6 +265,16 @@ class StudyFile(Section):
     def stored(self) -> Store:
         """The store, there or to be made."""
         return Store(self.store)
+
+    @property
+    def distance_options(self) -> DistanceOptions:
+        """The settings of the distances."""
+        return replace(self.distinctiveness.options, scaling=self.scaling)
+
+    @property
+    def reconstruction_options(self) -> ReconstructionOptions:
+        """The settings of the reconstruction."""
+        return replace(self.reconstruction.options, scaling=self.scaling)
 
     @property
     def shown(self) -> Shown:

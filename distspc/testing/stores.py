@@ -9,6 +9,7 @@ from typing import Any
 import dask
 import numpy as np
 
+from distspc.extraction.moments import compute_moments, note_moments
 from distspc.store.chunks import activation_chunks
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
@@ -122,6 +123,12 @@ def write_activations(
     )
     for start, stop in ranges(len(ids), sizes["image"]):
         group.write("activation", values[start:stop], image=slice(start, stop))
+
+
+def write_moments(path: StorePath, layer: str) -> None:
+    """Compute and write the moments of a layer's features, as the extraction stage leaves them."""
+    dask.compute(*compute_moments(path, layers=[layer]), scheduler="synchronous")
+    note_moments(Store(path), layer)
 
 
 def write_measures(

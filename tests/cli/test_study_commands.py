@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import zscore
 
 from distspc import __version__
 from distspc.cli.main import main
@@ -237,3 +238,31 @@ def test_options_without_effect_are_refused(arguments, named, capsys):
     code, _, err = run(*arguments, capsys=capsys)
     assert code == 2
     assert named in err
+
+
+def test_a_study_of_scaled_features_from_the_first_stage_to_the_report(study, capsys):
+    plain = study.read_text()
+    study.write_text(plain + "scaling: z-score\n")
+    assert run("extract", str(study), capsys=capsys)[0] == 0
+    code, _, err = run("run", str(study), capsys=capsys)
+    assert code == 0, err
+    store = Study.from_file(study).stored
+    assert store.distances.attributes["recipe"]["scaling"] == "z-score"
+    assert store.reconstruction.attributes["recipe"]["scaling"] == "z-score"
+    assert "z-score" in (study.parent / "report.html").read_text()
+    z = zscore(relu_activations(30, 40).astype(float), axis=0).astype(np.float32).astype(float)
+    apart = np.linalg.norm(z[:12, None] - z[None], axis=2) + np.where(np.eye(12, 30), np.inf, 0)
+    np.testing.assert_allclose(store.distances.read("distance")[0, :, 0], apart.min(axis=1), rtol=1e-6)
+    study.write_text(plain)
+    code, _, err = run("run", str(study), capsys=capsys)
+    assert code == 2
+    assert 'scaling was "z-score", now "none"' in err
+
+
+def test_a_stage_says_that_scaled_features_need_their_moments(study, capsys):
+    assert run("extract", str(study), capsys=capsys)[0] == 0
+    study.write_text(study.read_text() + "scaling: z-score\n")
+    code, out, err = run("distances", str(study), capsys=capsys)
+    assert code == 2
+    assert "run the stage extract first" in out + err
+    assert run("run", str(study), capsys=capsys)[0] == 0

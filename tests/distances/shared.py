@@ -11,6 +11,7 @@ import pytest
 
 from distspc.distances.build import layer_tasks, nearest_distances
 from distspc.distances.options import LayerOptions, TileLimits
+from distspc.store.scaling import Scaling
 from distspc.store.store import Store
 
 N_TARGETS, N_IMAGES = 30, 90
@@ -74,11 +75,12 @@ def limited_tasks(
     metric: str = "euclidean",
     n_neighbours: int = 1,
     category: str | None = None,
+    scaling: Scaling = "none",
     n_threads: int | None = None,
     **resources: Any,
 ) -> list[Any]:
     place: dict[str, Any] = {"store": Store(path), "layer": "fc2", "n_threads": n_threads, "limits": limits}
-    return layer_tasks(LayerOptions(protocol, metric, n_neighbours, category, **place), **resources)
+    return layer_tasks(LayerOptions(protocol, metric, n_neighbours, category, scaling, **place), **resources)
 
 
 def stored(path: Path, layer: str = "fc2") -> dict[str, np.ndarray]:

@@ -10,11 +10,11 @@ import pytest
 
 from distspc.distances.build import nearest_distances
 from distspc.distances.options import PROTOCOLS
-from distspc.errors import StoreMismatchError
+from distspc.errors import InputError, StoreMismatchError
 from distspc.kernels.distance.products import METRICS
 from distspc.store.store import Store
-from distspc.testing.stores import make_store, no_compute, relu_activations
-from tests.distances.shared import CUTS, DUPLICATES, N_IMAGES, N_TARGETS, brute_force, difficult, run, stored
+from distspc.testing.stores import make_store, no_compute, relu_activations, write_moments
+from tests.distances.shared import CHUNKS, CUTS, DUPLICATES, N_IMAGES, N_TARGETS, brute_force, difficult, run, stored
 
 
 @CUTS
@@ -153,3 +153,54 @@ def test_layers_are_added_one_by_one(tmp_path):
         assert stored(path, layer)["neighbour_index"].tolist() == brute_force(x, 10)[1].tolist()
     assert stored(path, "fc1")["neighbour_index"].tolist() == brute_force(made["fc1"], 10)[1].tolist()
     assert nearest_distances(path, layer="fc1") == nearest_distances(path, layer="fc2") == []
+
+
+@pytest.fixture(scope="module")
+def scaled(tmp_path_factory):
+    """A store with the moments of its features, and one whose activations are the standardised ones."""
+    folder, x = tmp_path_factory.mktemp("scaled"), relu_activations(N_IMAGES, 1400)
+    x[:, 5] = 3
+    sizes = {"n_targets": N_TARGETS, "n_fillers": N_IMAGES - N_TARGETS, "layers": {"fc2": 1400}, "chunks": CHUNKS}
+    make_store(folder / "raw.zarr", activations={"fc2": x}, duplicates=DUPLICATES, **sizes)
+    write_moments(folder / "raw.zarr", "fc2")
+    exact = x.astype(float)
+    sd = exact.std(axis=0)
+    z = ((exact - exact.mean(axis=0)) / np.where(sd == 0, 1, sd)).astype(np.float32)
+    make_store(folder / "z.zarr", activations={"fc2": z}, **sizes)
+    return folder / "raw.zarr", folder / "z.zarr", z
+
+
+@CUTS
+@pytest.mark.parametrize("metric", METRICS)
+def test_z_scored_distances_are_exact_on_the_standardised_features(scaled, limits, metric):
+    raw, standardised, z = scaled
+    found = run(raw, limits=limits, metric=metric, scaling="z-score", n_neighbours=3)
+    distance, neighbour, _ = brute_force(z, N_TARGETS, metric=metric, n_neighbours=3)
+    assert found["neighbour_index"].tolist() == neighbour.tolist()
+    np.testing.assert_allclose(found["distance"], distance, rtol=1e-12)
+    plain = run(standardised, limits=limits, metric=metric, n_neighbours=3)
+    for name in ("distance", "pool_distance", "norm", "duplicate_of"):
+        np.testing.assert_array_equal(found[name], plain[name])
+    assert found["norm"][1] == pytest.approx(np.linalg.norm(z[1].astype(float)), rel=1e-13)
+
+
+def test_distances_of_another_scaling_are_refused(scaled):
+    raw, standardised, _ = scaled
+    run(raw, scaling="z-score")
+    with pytest.raises(StoreMismatchError, match='scaling was "z-score", now "none"'):
+        nearest_distances(raw, layer="fc2")
+    run(raw)
+    with pytest.raises(StoreMismatchError, match='scaling was "none", now "z-score"'):
+        nearest_distances(raw, layer="fc2", scaling="z-score")
+    with pytest.raises(InputError, match="run the stage extract first"):
+        nearest_distances(standardised, layer="fc2", scaling="z-score")
+
+
+def test_distances_of_a_store_from_before_scaling_are_unscaled(scaled):
+    raw, _, _ = scaled
+    run(raw)
+    group = Store(raw).distances
+    group.set_attributes(recipe={key: value for key, value in group.attributes["recipe"].items() if key != "scaling"})
+    assert nearest_distances(raw, layer="fc2") == []
+    with pytest.raises(StoreMismatchError, match='scaling was "none", now "z-score"'):
+        nearest_distances(raw, layer="fc2", scaling="z-score")

@@ -22,7 +22,13 @@ from distspc.reconstruction.options import ReconstructionOptions
 from distspc.report import problems, sentences
 from distspc.store.group import Group
 from distspc.store.store import Store
-from distspc.testing.stores import make_store, no_compute, one_direction_activations, relu_activations
+from distspc.testing.stores import (
+    make_store,
+    no_compute,
+    one_direction_activations,
+    relu_activations,
+    write_moments,
+)
 
 N_TARGETS, N_IMAGES, N_FEATURES = 50, 150, 300
 MODEL = {"n_units": 60, "n_codewords": 30, "n_batches": 8, "batch_size": 40}
@@ -357,3 +363,21 @@ def test_a_second_set_of_activations_does_not_use_units_gathered_from_the_first(
     new_store(path, layers={"fc2": N_FEATURES + 1}, activations={"fc2": values})
     compute(fit_sparse_code(path, layer="fc2", seeds=[0, 1], **MODEL))
     np.testing.assert_allclose(read(path, "error", layer=0, seed=0), literal.fit(0, values, 60, 30, 8, 40), rtol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["paper", "pca"])
+def test_errors_of_scaled_features_are_those_of_standardised_activations(tmp_path, solver):
+    raw, standardised = tmp_path / "raw.zarr", tmp_path / "z.zarr"
+    x = new_store(raw)["fc2"].astype(float)
+    sd = x.std(axis=0)
+    z = ((x - x.mean(axis=0)) / np.where(sd == 0, 1, sd)).astype(np.float32)
+    new_store(standardised, activations={"fc2": z})
+    with pytest.raises(InputError, match="run the stage extract first"):
+        fit_sparse_code(raw, layer="fc2", seeds=[0], scaling="z-score", **MODEL)
+    write_moments(raw, "fc2")
+    compute(fit_sparse_code(raw, layer="fc2", seeds=[0], scaling="z-score", solver=solver, **MODEL))
+    compute(fit_sparse_code(standardised, layer="fc2", seeds=[0], solver=solver, **MODEL))
+    np.testing.assert_array_equal(read(raw, "error"), read(standardised, "error"))
+    np.testing.assert_array_equal(read(raw, "scale"), read(standardised, "scale"))
+    with pytest.raises(StoreMismatchError, match='scaling was "z-score", now "none"'):
+        fit_sparse_code(raw, layer="fc2", seeds=[0], solver=solver, **MODEL)

@@ -1,5 +1,7 @@
 """Units of a layer: every unit that a seed samples, in files that say what they depend on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,10 @@ from distspc.kernels.sparse_coding.training import draw_units
 from distspc.reconstruction.gather import gather_rows, gather_units, remove_units, union_of_units, units_folder
 from distspc.reconstruction.options import ReconstructionOptions
 from distspc.store.store import Store
-from distspc.testing.stores import make_store
+from distspc.testing.stores import make_store, write_moments
 
 OPTIONS = ReconstructionOptions(6, 4, 2, 8, 0.1, "all", "float64", "paper")
+SCALED = replace(OPTIONS, scaling="z-score")
 
 
 @pytest.fixture
@@ -47,3 +50,15 @@ def test_a_folder_is_named_by_what_its_units_depend_on_and_others_go(made):
 def test_a_task_gathers_whole_chunks():
     assert gather_rows(1_000_000, 64, 802_816) % 64 == 0
     assert gather_rows(100, 64, 4096) == 64
+
+
+def test_units_are_standardised_over_all_images(made, tmp_path):
+    store, values = made
+    write_moments(store, "fc2")
+    file = gather_units(
+        store, str(tmp_path / "units"), "fc2", start=16, stop=32, seeds=[0], n_units=6, scaling="z-score"
+    )
+    exact, union = values.astype(float), union_of_units([0], 40, 6)
+    z = (exact - exact.mean(axis=0)) / exact.std(axis=0)
+    np.testing.assert_allclose(np.load(file), z[16:32][:, union], rtol=1e-6, atol=1e-7)
+    assert units_folder(store, "fc2", [0], OPTIONS) != units_folder(store, "fc2", [0], SCALED)

@@ -168,3 +168,14 @@ def test_a_study_is_dumped_with_the_keys_that_it_is_read_with(tmp_path):
     study = read(tmp_path, text)
     assert StudyFile.from_dict(study.model_dump()) == study
     assert study.relate.model_dump() == {"bootstrap": 20, "interval": "percentile", "given": (), "seed": 0}
+
+
+def test_scaling_is_a_key_of_the_study_and_a_setting_of_both_measures(tmp_path):
+    assert read(tmp_path, SHORT).distance_options == DistanceOptions()
+    study = read(tmp_path, SHORT + "scaling: z-score\n")
+    assert study.distance_options == DistanceOptions(scaling="z-score")
+    assert study.reconstruction_options == ReconstructionOptions(scaling="z-score")
+    with pytest.raises(InputError, match="scaling: invalid value 'minmax': expected 'none' or 'z-score'"):
+        read(tmp_path, SHORT + "scaling: minmax\n")
+    with pytest.raises(InputError, match=r"distinctiveness.scaling: unknown key"):
+        read(tmp_path, SHORT + "distinctiveness: {scaling: z-score}\n")

@@ -91,4 +91,4 @@ class Distances(LayerStage):
 def _options(study: StudyFile, layer: str) -> LayerOptions:
     from distspc.distances.options import LayerOptions
 
-    return LayerOptions(**asdict(study.distinctiveness.options), store=study.stored, layer=layer)
+    return LayerOptions(**asdict(study.distance_options), store=study.stored, layer=layer)

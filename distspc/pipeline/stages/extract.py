@@ -1,4 +1,7 @@
-"""The activations: images looked at and passed through the network, or activations that somebody has taken over."""
+"""The activations: images looked at and passed through the network, or activations that somebody has taken over.
+
+Where the study scales features, their moments over the images are computed as soon as the activations are there.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from distspc.layers import forward_flop, n_features
 from distspc.pipeline.compute import run_on_all_workers
-from distspc.pipeline.stages.base import LayerStage, Run, Seeds
-from distspc.pipeline.stages.work import Load, Loads, Setting
+from distspc.pipeline.stages.base import LayerStage, Run, Seeds, usable_layers
+from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Setting
 from distspc.store import schema
-from distspc.store.chunks import IMAGES_PER_CHUNK
+from distspc.store.chunks import FEATURES_PER_CHUNK, IMAGES_PER_CHUNK
 from distspc.tasks import refusals_as_values
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ class Extract(LayerStage):
     """Activations of all layers, in one pass over the images."""
 
     name = "extract"
-    makes = (schema.IMAGES, schema.SKIPPED, schema.ACTIVATIONS)
+    makes = (schema.IMAGES, schema.SKIPPED, schema.ACTIVATIONS, schema.SCALING)
     rests_on = ("extract",)
 
     def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
@@ -75,6 +78,8 @@ class Extract(LayerStage):
         from distspc.extraction import build, npy_import
 
         study, layers = run.study, [layer] if layer else run.study.layers
+        for name in self._missing_layers(run, layers):
+            run.store.scaling(name).remove()  # of activations that are to be made
         if study.activations is not None:
             npy_import.prepare(run.store, study.activations, layers)
         else:
@@ -93,7 +98,12 @@ class Extract(LayerStage):
         """Take activations over, layer by layer; or look at the images, then extract all layers in one pass."""
         if run.study.activations is not None:
             super().run(run)
-            return
+        else:
+            self._extract(run)
+        if run.study.scaling != "none":
+            self._compute_moments(run)
+
+    def _extract(self, run: Run) -> None:
         self._take_inventory(run)
         layers = self._missing_layers(run, run.study.layers)
         if not layers:
@@ -108,6 +118,24 @@ class Extract(LayerStage):
         run.written.update(self.groups(run.study, layers))
         run.compute(tasks, client, "extract", resource="GPU", gather=False)
         run_on_all_workers(forward.release, client)
+
+    def _compute_moments(self, run: Run) -> None:
+        """Compute means and standard deviations of the features that lack them, over all images."""
+        from distspc.extraction.moments import note_moments, prepare, tasks
+        from distspc.store.scaling import has_moments
+
+        missing = [layer for layer in usable_layers(run.study) if not has_moments(run.store, layer)]
+        if not missing:
+            return
+        run.require_writable()
+        client = run.connect(self.name)
+        for layer in missing:
+            prepare(run.store, layer)
+        with refusals_as_values():
+            built = [task for layer in missing for task in tasks(run.store, layer)]
+        run.compute(built, client, "moments of features", gather=False)
+        for layer in missing:
+            note_moments(run.store, layer)
 
     def _take_inventory(self, run: Run) -> None:
         """Look at the images that are new or have changed, and list them in the store."""
@@ -126,22 +154,40 @@ class Extract(LayerStage):
         run.outcome.skipped = skipped_images(run.store)
 
     def status(self, study: StudyFile) -> Iterator[tuple[str, int, int]]:
-        """Chunks done and chunks in all, layer by layer; 0 of 1 where nothing has begun."""
+        """Chunks done and chunks in all, layer by layer, moments counting as one; 0 of 1 where nothing has begun."""
+        from distspc.store.scaling import has_moments
+
+        scaled = study.scaling != "none"
         for layer in study.layers:
             group = study.stored.layer(layer)
-            done = group.done("activation") if group.exists() else None
-            yield (layer, 0, 1) if done is None else (layer, int(done.sum()), done.size)
+            if not group.exists():
+                yield layer, 0, 1
+                continue
+            done = group.done("activation")
+            moments = scaled and bool(done.all()) and has_moments(study.stored, layer)
+            yield layer, int(done.sum()) + moments, done.size + scaled
 
     def loads(self, study: StudyFile, setting: Setting) -> Loads:
-        """All layers in one task a chunk of images."""
+        """All layers in one task a chunk of images; moments of features where these are scaled."""
         n_images = setting.n_images
         n_tasks, moved = math.ceil(n_images / IMAGES_PER_CHUNK), store_nbytes(study, n_images)
         buffers = 2 * moved / max(n_images, 1) * IMAGES_PER_CHUNK
+        moments = [[_moments_load(study, n_images)]] if study.scaling != "none" else []
         if study.activations is not None:
-            return Loads(([Load("", n_tasks * len(study.layers), int(buffers), 2 * moved, 0.0)],))
+            return Loads(([Load("", n_tasks * len(study.layers), int(buffers), 2 * moved, 0.0)], *moments))
         flop = n_images * max(forward_flop(layer) for layer in study.layers)
         memory = MODEL_NBYTES + study.model.batch_size * FORWARD_NBYTES_PER_IMAGE + buffers
-        return Loads(([Load("", n_tasks, int(memory), moved, flop)],), start_s=setting.rates.start_s)
+        return Loads(([Load("", n_tasks, int(memory), moved, flop)], *moments), start_s=setting.rates.start_s)
+
+
+def _moments_load(study: StudyFile, n_images: int) -> Load:
+    """Two passes over all activations; a task holds a chunk of them and a few rows."""
+    from distspc.extraction.moments import BLOCK_IMAGES
+
+    chunks = sum(math.ceil(n_features(layer) / FEATURES_PER_CHUNK) for layer in study.layers)
+    n_tasks = chunks * (2 * math.ceil(n_images / BLOCK_IMAGES) + 2)
+    memory = INTERPRETER_NBYTES + 4 * FEATURES_PER_CHUNK * (2 * IMAGES_PER_CHUNK + 8)
+    return Load("", n_tasks, memory, 2.0 * store_nbytes(study, n_images), 0.0)
 
 
 def store_nbytes(study: StudyFile, n_images: int) -> int:

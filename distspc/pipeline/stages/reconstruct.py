@@ -40,22 +40,22 @@ class Reconstruct(LayerStage):
         """Seeds of a layer whose results are missing."""
         from distspc.reconstruction import build
 
-        settings = run.study.reconstruction
-        return build.missing(run.store, layer, settings.seeds, settings.options)
+        return build.missing(run.store, layer, self.seeds(run.study), run.study.reconstruction_options)
 
     def prepare(self, run: Run, layer: str, memory: int | None = None) -> None:
         """Allocate the results of a layer, and remove units that other settings have gathered."""
         from distspc.reconstruction import build
 
-        settings = run.study.reconstruction
-        build.prepare(run.store, layer, settings.seeds, settings.options, memory_nbytes=memory)
+        study = run.study
+        build.prepare(run.store, layer, self.seeds(study), study.reconstruction_options, memory_nbytes=memory)
 
     def tasks(self, run: Run, layer: str, missing: Seeds, memory: int | None) -> Mapping[int | None, list[Delayed]]:
         """Build the task of every missing seed."""
         from distspc.reconstruction import build
 
-        settings, wanted = run.study.reconstruction, [seed for seed in missing if seed is not None]
-        tasks = build.tasks(run.store, layer, settings.seeds, settings.options, wanted, memory_nbytes=memory)
+        study, wanted = run.study, [seed for seed in missing if seed is not None]
+        options, seeds = study.reconstruction_options, self.seeds(study)
+        tasks = build.tasks(run.store, layer, seeds, options, wanted, memory_nbytes=memory)
         return {seed: [task] for seed, task in zip(wanted, tasks, strict=True)}
 
     def run(self, run: Run) -> None:

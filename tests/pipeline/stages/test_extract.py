@@ -46,3 +46,38 @@ def test_one_pass_of_the_network_makes_all_layers(tmp_path):
     assert one.flop == two.flop
     assert one.n_tasks == two.n_tasks == 2
     assert store_nbytes(both, 10) == 4 * 10 * (4096 + 112 * 112 * 64)
+
+
+def test_moments_are_computed_where_features_are_scaled(tmp_path):
+    study = imported(tmp_path).model_copy(update={"scaling": "z-score"})
+    study.run(stages=["extract"])
+    assert [row[1:] for row in STAGE.status(study)] == [(2, 2), (2, 2)]
+    assert study.stored.scaling("fc2").attributes["n_constant"] == 0
+    np.testing.assert_array_equal(study.stored.scaling("fc2").read("mean"), np.full(4096, 1.8))
+    study.stored.scaling("fc1").remove()
+    assert [row[1:] for row in STAGE.status(study)] == [(2, 2), (1, 2)]
+    study.run(stages=["extract"])
+    assert [row[1:] for row in STAGE.status(study)] == [(2, 2), (2, 2)]
+
+
+def test_moments_go_with_the_activations_that_they_are_of(tmp_path):
+    study = imported(tmp_path).model_copy(update={"scaling": "z-score"})
+    study.run(stages=["extract"])
+    next(path for path in (study.store / "activations/fc1/activation/c").rglob("*") if path.is_file()).unlink()
+    STAGE.prepare(run_of(study), "fc1")
+    assert not study.stored.scaling("fc1").exists()
+    assert study.stored.scaling("fc2").exists()
+    study.run(stages=["extract"], redo=True)
+    assert [row[1:] for row in STAGE.status(study)] == [(2, 2), (2, 2)]
+
+
+def test_a_plan_counts_the_two_passes_of_scaled_features(tmp_path):
+    setting = Setting(100, 4900, Resources(1, 4, 16 * 2**30, 50.0), Rates())
+    content = {"store": "s.zarr", "images": {"targets": "I"}, "layers": ["block5_pool", "block4_pool"]}
+    plain = StudyFile.from_dict(content, base=tmp_path)
+    scaled = plain.model_copy(update={"scaling": "z-score"})
+    assert len(STAGE.loads(plain, setting).batches) == 1
+    first, second = (batch[0] for batch in STAGE.loads(scaled, setting).batches)
+    assert first == STAGE.loads(plain, setting).batches[0][0]
+    assert second.moved_nbytes == 2 * store_nbytes(plain, 5000)
+    assert second.n_tasks == (1 + 4) * (2 * 2 + 2)

@@ -19,7 +19,10 @@ def test_what_rests_on_what():
 def test_a_stage_redone_takes_what_rests_on_it_along():
     made = {name: [group for stage in resting_on([name]) for group in stage.makes] for name in NAMES}
     related = ["relations", "models", "comparisons", "scores"]
-    assert made["extract"] == ["images", "skipped", "activations", "distances", "reconstruction", *related]
+    assert made["extract"] == [
+        *("images", "skipped", "activations", "scaling", "distances", "reconstruction"),
+        *related,
+    ]
     assert made["distances"] == ["distances", *related]
     assert made["reconstruct"] == ["reconstruction", *related]
     assert made["relate"] == related
