@@ -86,6 +86,7 @@ def correlate(
     0    size  20  0.83
     """
     measures, scores, given = as_tuple(measures), as_tuple(score), as_tuple(given)
+    options = RelateOptions(n_bootstrap, interval, random_state=random_state)
     _check_options(method, interval, n_bootstrap)
     _check_roles(measures, scores, given)
     values = _columns(frame, [*measures, *scores, *given])
@@ -97,7 +98,7 @@ def correlate(
         for mask in {mask.tobytes(): mask for mask in masks.values()}.values():
             alike = [measure for measure in measures if np.array_equal(masks[measure], mask)]
             _check_sample(values[mask], [*alike, name, *given], n_rows=len(values))
-            drawn = _bootstrapped(values[mask], alike, name, given, method, n_bootstrap, random_state, interval)
+            drawn = _bootstrapped(values[mask], alike, name, given, method, options)
             rows.append(drawn.assign(score=name, n=int(mask.sum()), n_missing=int((~mask).sum())))
     table = pd.concat(rows).assign(given=", ".join(given), method=method, interval=interval)
     order = pd.MultiIndex.from_product([scores, measures])
@@ -151,14 +152,14 @@ def _bootstrapped(
     score: str,
     given: Sequence[str],
     method: str,
-    n_bootstrap: int,
-    random_state: int | None,
-    interval: str,
+    options: RelateOptions,
 ) -> pd.DataFrame:
     x, y, z = _arrays(sample, measures, score, given)
     r = kernel.correlations(x, y, z, method=method)
-    draws = kernel.bootstrap_correlations(x, y, z, method=method, n_bootstrap=n_bootstrap, random_state=random_state)
-    if interval == "bca":
+    draws = kernel.bootstrap_correlations(
+        x, y, z, method=method, n_bootstrap=options.n_bootstrap, random_state=options.random_state
+    )
+    if options.interval == "bca":
         low, high = inference.bca_interval(r, draws, kernel.jackknife_correlations(x, y, z, method=method))
     else:
         low, high = inference.percentile_interval(draws)

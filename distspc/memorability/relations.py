@@ -28,7 +28,7 @@ from distspc.memorability.matching import Match, match_notices, match_scores, sk
 from distspc.memorability.options import METHODS, Interval, Method, RelateOptions
 from distspc.memorability.scores import read_scores
 from distspc.messages import shorten
-from distspc.results.measures import MODEL_MEASURES, wide_table
+from distspc.results.measures import MODEL_MEASURES, Pair, column_label, flat_table, pairs_of, wide_table
 from distspc.results.stored_tables import write_table
 from distspc.results.tidy import reconstruction_errors, target_table, tidy_table
 from distspc.store.notices import RULES, Notice, keep_notices
@@ -37,7 +37,7 @@ from distspc.store.store import Store
 
 log = logging.getLogger(__name__)
 
-PAPER_PARTIAL = ("reconstruction_error:fc2", "distinctiveness:block5_pool")
+PAPER_PARTIAL = (("reconstruction_error", "fc2"), ("distinctiveness", "block5_pool"))
 """The measure and its control in the paper's partial correlation."""
 
 COMPARED_MEASURES = ("distinctiveness", "reconstruction_error")
@@ -119,21 +119,22 @@ def relate(
         log.warning(sentence)
     if wide.empty:
         raise InputError(f"{store} holds no measures yet: run `distspc distances` or `distspc reconstruct` first")
-    absent = [name for name in given if name not in wide.columns]
+    flat = flat_table(wide)
+    absent = [name for name in given if name not in flat.columns]
     if absent:
-        raise InputError(f"no measure {shorten(absent)} to control for; there are {shorten(wide.columns, most=40)}")
-    columns_of = free_names([str(name) for name in scores.columns], [str(name) for name in wide.columns])
+        raise InputError(f"no measure {shorten(absent)} to control for; there are {shorten(flat.columns, most=40)}")
+    columns_of = free_names([str(name) for name in scores.columns], list(flat.columns))
     names, score_of = list(columns_of.values()), {column: name for name, column in columns_of.items()}
-    frame = wide.join(scores.rename(columns=columns_of), validate="one_to_one")
-    options: dict[str, Any] = {"n_bootstrap": n_bootstrap, "random_state": random_state, "interval": interval}
-    relations = _named(_relations(frame, list(wide.columns), names, given, methods, options), score_of)
+    frame, pairs = flat.join(scores.rename(columns=columns_of), validate="one_to_one"), pairs_of(wide)
+    options = RelateOptions(n_bootstrap, interval, tuple(given), random_state)
+    relations = _named(_relations(frame, pairs, names, methods, options), score_of)
     relations["ceiling"] = _ceilings(store, relations, score_reliability or {}, seeds)
-    own = _recipe(scores_file, image_column, list(score_of.values()), methods, given, options)
+    own = _recipe(scores_file, image_column, list(score_of.values()), methods, options)
     known = own if recipe is None else recipe
     _keep_scores(store, match, targets, scores, known, {"file": str(scores_file), "column": image_column})
     keep_notices(store.scores, "reading", map(Notice, notices))
-    models = _models(frame, wide, names, random_state)
-    comparisons = _comparisons(frame, wide, names, n_bootstrap, random_state)
+    models = _models(frame, pairs, names, options)
+    comparisons = _comparisons(frame, pairs, names, options)
     attrs = {"n_bootstrap": n_bootstrap, "interval": interval, "n_targets": len(targets)}
     write_table(store.models, _named(models, score_of), recipe=known)
     write_table(store.comparisons, _named(comparisons, score_of), recipe=known)
@@ -168,43 +169,52 @@ def _varying(frame: pd.DataFrame, notices: list[str]) -> pd.DataFrame:
     """Columns that differ between images; a sentence about the others is added."""
     constant = constant_columns(frame, list(frame.columns))
     if constant:
-        notices.append(f"the same for all images, left out: {shorten(constant)}")
+        notices.append(f"the same for all images, left out: {shorten(map(column_label, constant))}")
     return frame.drop(columns=constant)
 
 
 def _relations(
     frame: pd.DataFrame,
-    measures: Sequence[str],
+    pairs: Sequence[Pair],
     scores: Sequence[str],
-    given: Sequence[str],
     methods: Sequence[Method],
-    options: Mapping[str, Any],
+    options: RelateOptions,
 ) -> pd.DataFrame:
+    """Zero-order and partial correlations of all measures; `frame` has a column ``measure:layer`` for each pair."""
+    labels = {column_label(pair): pair for pair in pairs}
+    controls = [([column_label(control)], [*map(column_label, rest)]) for control, rest in _controls(pairs)]
+    if options.given:
+        controls.append(([*options.given], [label for label in labels if label not in options.given]))
     parts = []
     for method in methods:
-        parts.append(correlate(frame, measures, scores, (), method, **options))
-        partial = [correlate(frame, rest, scores, control, method, **options) for control, rest in _controls(measures)]
-        if given:
-            rest = [name for name in measures if name not in given]
-            partial.append(correlate(frame, rest, scores, tuple(given), method, **options))
+        parts.append(correlate(frame, list(labels), scores, (), method, **options.sampling))
+        partial = [correlate(frame, rest, scores, given, method, **options.sampling) for given, rest in controls]
         if partial:
             parts.append(with_holm(pd.concat(partial, ignore_index=True).drop_duplicates(_KEY)))
     table = pd.concat(parts, ignore_index=True)
-    pairs = table["measure"].str.split(":", n=1, expand=True)
-    return table.assign(measure=pairs[0]).assign(layer=pairs[1])[["layer", *table.columns]]
+    measures, layers = zip(*(labels[label] for label in table["measure"]), strict=True)
+    return table.assign(measure=measures, layer=layers)[["layer", *table.columns]]
 
 
 _KEY = ["measure", "given", "score"]
 
 
-def _controls(measures: Sequence[str]) -> list[tuple[str, list[str]]]:
+def _model_measures(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
+    """The measures of each layer that are controlled for one another and make its model, from the image upward."""
+    layers = layer_order([layer for _, layer in pairs])
+    return {layer: [(name, layer) for name in MODEL_MEASURES if (name, layer) in pairs] for layer in layers}
+
+
+def _controls(pairs: Sequence[Pair]) -> list[tuple[Pair, list[Pair]]]:
     """Each measure as control, with the other measures of its layer; and the paper's pair."""
-    found = []
-    for layer in layer_order([name.split(":", 1)[1] for name in measures]):
-        here = [f"{name}:{layer}" for name in MODEL_MEASURES if f"{name}:{layer}" in measures]
-        found += [(control, [name for name in here if name != control]) for control in here if len(here) > 1]
+    controls = [
+        (control, [pair for pair in here if pair != control])
+        for here in _model_measures(pairs).values()
+        for control in here
+        if len(here) > 1
+    ]
     measure, control = PAPER_PARTIAL
-    return [*found, (control, [measure])] if {measure, control} <= set(measures) else found
+    return [*controls, (control, [measure])] if {measure, control} <= set(pairs) else controls
 
 
 def _ceilings(
@@ -229,34 +239,32 @@ def _reliability(store: Store, layer: str, seeds: Sequence[int] | None) -> float
     return seed_reliability(errors.to_numpy().T).mean_icc if min(errors.shape) > 1 else float("nan")
 
 
-def _models(frame: pd.DataFrame, wide: pd.DataFrame, scores: Sequence[str], seed: int | None) -> pd.DataFrame:
-    layers = layer_order([str(name).split(":", 1)[1] for name in wide.columns])
-    sets = {
-        layer: [f"{name}:{layer}" for name in MODEL_MEASURES if f"{name}:{layer}" in wide.columns] for layer in layers
-    }
-    sets["all"] = [name for names in sets.values() for name in names]
-    rows = []
-    for score in scores:
-        for layer, names in sets.items():
-            if names:
-                told = {"layer": layer, "score": score, "measures": ", ".join(names)}
-                rows.append(told | joint_model(frame, names, score, random_state=seed))
+def _models(frame: pd.DataFrame, pairs: Sequence[Pair], scores: Sequence[str], options: RelateOptions) -> pd.DataFrame:
+    """Multiple regression of each score on the measures of each layer, and of all."""
+    predictors = {layer: [*map(column_label, here)] for layer, here in _model_measures(pairs).items()}
+    predictors["all"] = [label for labels in predictors.values() for label in labels]
+    rows = [
+        {"layer": layer, "score": score, "measures": ", ".join(labels)}
+        | joint_model(frame, labels, score, random_state=options.random_state)
+        for score in scores
+        for layer, labels in predictors.items()
+        if labels
+    ]
     return pd.DataFrame(rows)
 
 
 def _comparisons(
-    frame: pd.DataFrame, wide: pd.DataFrame, scores: Sequence[str], n_bootstrap: int, seed: int | None
+    frame: pd.DataFrame, pairs: Sequence[Pair], scores: Sequence[str], options: RelateOptions
 ) -> pd.DataFrame:
-    layers = layer_order([str(name).split(":", 1)[1] for name in wide.columns])
+    """Comparison of the two measures' correlations with each score, at layers that have both."""
+    first, second = COMPARED_MEASURES
     rows = []
-    for layer in layers:
-        first, second = (f"{name}:{layer}" for name in COMPARED_MEASURES)
-        if first in wide.columns and second in wide.columns:
+    for layer in layer_order([layer for _, layer in pairs]):
+        if {(first, layer), (second, layer)} <= set(pairs):
+            columns = column_label((first, layer)), column_label((second, layer))
             for score in scores:
-                row = compare_correlations(frame, first, second, score, "pearson", n_bootstrap, seed)
-                rows.append(
-                    row.assign(layer=layer, score=score, first=COMPARED_MEASURES[0], second=COMPARED_MEASURES[1])
-                )
+                row = compare_correlations(frame, *columns, score, "pearson", options.n_bootstrap, options.random_state)
+                rows.append(row.assign(layer=layer, score=score, first=first, second=second))
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["layer", "score"])
 
 
@@ -272,8 +280,7 @@ def _recipe(
     image_column: str,
     columns: Sequence[str],
     methods: Sequence[str],
-    given: Sequence[str],
-    options: Mapping[str, Any],
+    options: RelateOptions,
 ) -> dict[str, Any]:
-    told = {"scores": hex_digest(Path(scores_file)), "image": image_column, "columns": list(columns)}
-    return told | {"methods": list(methods), "given": list(given), **options}
+    scores = {"scores": hex_digest(Path(scores_file)), "image": image_column, "columns": list(columns)}
+    return scores | {"methods": list(methods), "given": list(options.given), **options.sampling}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from distspc.memorability.matching import UnmatchedError, common_rows
 from distspc.memorability.options import Interval, Method, Names, RelateOptions
 from distspc.memorability.scores import check_rates
 from distspc.messages import shorten
+from distspc.results.measures import Pair, column_label, flat_table, pairs_of
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +82,8 @@ def relate_tables(
         x = _read(measures_file, "measures", "file", as_tuple(measures or ()), given, missing)
         (x.table, y.table), lonely = common_rows({x.where: x.table, y.where: y.table}, ["file", right])
     notices = [*x.notices, *y.notices]
-    known = y.table if x.layered else y.table[y.names]  # all scores of a study are in its export
-    same = [name for name in x.names if not x.named and _is_score(x.table[name], name, known)]
+    known = y.table if x.pairs else y.table[y.names]  # all scores of a study are in its export
+    same = [name for name in x.names if not x.named and _is_score(x, name, known)]
     _leave_out(x, same, notices, "they are the scores")
     frame, others = _numbers(x, missing, notices), _numbers(y, missing, notices)
     for name in y.names:
@@ -110,7 +111,8 @@ class _Side:
     names: list[str]
     named: bool
     """Whether the user named the columns."""
-    layered: bool = False
+    pairs: Mapping[str, Pair] = field(default_factory=dict)
+    """Measure and layer of its columns, if there are several rows per image."""
     given: tuple[str, ...] = ()
     notices: list[str] = field(default_factory=list)
 
@@ -123,18 +125,19 @@ def _read(
     notices: list[str] = [*table.attrs["notices"]]
     need_columns(table, [by], where=where)
     layered = what == "measures" and "layer" in table.columns and bool(table[by].duplicated().any())
+    pairs: dict[str, Pair] = {}
     if layered:
-        table = _pivot(_without_index(table, [by, *wanted], where, notices), by, where)
-    known = [str(name) for name in table.columns]
-    names = [n for m in wanted for n in ([m] if m in known or not layered else _of_layers(m, known))]
+        wide = _pivot(_without_index(table, [by, *wanted], where, notices), by, where)
+        pairs, table = {column_label(pair): pair for pair in pairs_of(wide)}, flat_table(wide).reset_index()
+    names = [name for measure in wanted for name in _of_layers(measure, pairs)]
     need_columns(table, [*names, *given], where=where)
     if not wanted:
-        of_layers = [name for name in known if layered and name.split(":")[0] in _OF_LAYERS]
+        of_layers = [name for name, (measure, _) in pairs.items() if measure in _OF_LAYERS]
         names, left_out = pick_columns(table, but=[by, *given, *of_layers], where=where, missing=missing)
         notices += left_out
     if not names:
         raise InputError(f"{where} has no column of numbers beside {shorten([by, *given])}")
-    return _Side(where, table, names, bool(wanted), layered, tuple(given), notices)
+    return _Side(where, table, names, bool(wanted), pairs, tuple(given), notices)
 
 
 def _without_index(table: pd.DataFrame, keep: Sequence[str], where: str, notices: list[str]) -> pd.DataFrame:
@@ -145,27 +148,26 @@ def _without_index(table: pd.DataFrame, keep: Sequence[str], where: str, notices
     return table.drop(columns=index)
 
 
-def _of_layers(measure: str, known: Sequence[str]) -> list[str]:
-    return [name for name in known if name.startswith(f"{measure}:")] or [measure]
+def _of_layers(measure: str, pairs: Mapping[str, Pair]) -> list[str]:
+    """The columns of a measure at all layers; the column of this name where there are none."""
+    return [name for name, pair in pairs.items() if pair[0] == measure] or [measure]
 
 
 def _pivot(table: pd.DataFrame, by: str, where: str) -> pd.DataFrame:
+    """A row per image, and a column (measure, layer) for each."""
     if table.duplicated([by, "layer"]).any():
         rows = table.index[table.duplicated([by, "layer"])]
         raise InputError(f"{where}: image and layer are there twice in line {shorten(rows)}")
     wide = table.pivot(index=by, columns="layer")  # noqa: PD010 - text: there is nothing to aggregate
-    wide = wide.loc[list(dict.fromkeys(table[by])), :].fillna("")
-    wide.columns = pd.Index([":".join(pair) for pair in wide.columns.to_flat_index()])
-    return wide.reset_index()
+    return wide.loc[list(dict.fromkeys(table[by])), :].fillna("")
 
 
-def _is_score(column: pd.Series, name: str, scores: pd.DataFrame) -> bool:
+def _is_score(side: _Side, name: str, scores: pd.DataFrame) -> bool:
     """Whether a column of the measures is one of the table of scores, as in an export of a study: the same numbers."""
-    own = name.removeprefix("score:")
-    same = own if own in scores.columns else own.rpartition(":")[0]
-    if same not in scores.columns:
+    own = side.pairs.get(name, (name,))[0].removeprefix("score:")
+    if own not in scores.columns:
         return False
-    first, second = (pd.to_numeric(one, errors="coerce").to_numpy() for one in (column, scores[same]))
+    first, second = (pd.to_numeric(one, errors="coerce").to_numpy() for one in (side.table[name], scores[own]))
     known = np.isfinite(first)
     return bool(known.any() and np.allclose(first[known], second[known], rtol=1e-9, atol=0, equal_nan=False))
 

@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from distspc.layers import layer_order
 from distspc.report.style import FAINT, INK, STYLES, UNITS, WIDTH, in_report_style, plain_number, short_layer
-from distspc.results.measures import MEASURES, MODEL_MEASURES, zero_order_rows
+from distspc.results.measures import MEASURES, MODEL_MEASURES, pairs_of, zero_order_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,10 +121,10 @@ def measure_matrix(wide: pd.DataFrame) -> Figure:
     Parameters
     ----------
     wide
-        A row per image, a column ``measure:layer`` each.
+        A row per image, a column (measure, layer) each.
     """
-    wide = wide[[name for name in wide.columns if str(name).partition(":")[0] in MODEL_MEASURES]]
-    pairs = [str(name).partition(":")[::2] for name in wide.columns]
+    wide = wide.loc[:, wide.columns.isin(MODEL_MEASURES, level="measure")]
+    pairs = pairs_of(wide)
     order = sorted(range(len(pairs)), key=lambda i: list(MEASURES).index(pairs[i][0]))
     table = wide.iloc[:, order].corr()
     n = len(table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,16 @@ import pandas as pd
 from distspc.kernels.statistics.inference import holm
 from distspc.layers import layer_order
 from distspc.report.numbers import capitalise, format_quantity, format_r, interval_text, join_words, p_text, percent
-from distspc.results.measures import MEASURES, MODEL_MEASURES, partial_rows, zero_order_rows
+from distspc.results.measures import (
+    MEASURES,
+    MODEL_MEASURES,
+    Pair,
+    controls_of,
+    pairs_of,
+    partial_rows,
+    split_label,
+    zero_order_rows,
+)
 
 LEVEL = 0.05
 HEADLINE = {"distinctiveness": "block5_pool", "reconstruction_error": "fc2"}
@@ -90,25 +99,19 @@ def _direction(holds: pd.DataFrame, measure: str, score: str) -> str:
     return f"{more} have {'larger' if len(up) else 'smaller'} values of {score}."
 
 
-def partial_sentence(relations: pd.DataFrame, score: str, measure: str, control: str) -> str:
-    """Say whether a measure still correlates with a score when another measure is held constant.
-
-    `control` is a measure, then taken of the same layer, or ``measure:layer``.
-    """
-    name, _, layer = control.partition(":")
+def partial_sentence(relations: pd.DataFrame, score: str, measure: str, control: str, layer: str = "") -> str:
+    """Say whether a measure still correlates with a score when another one, of a layer or of the same, is constant."""
     rows = partial_rows(relations)
-    rows = rows[
-        (rows["score"] == score)
-        & (rows["measure"] == measure)
-        & (rows["given"] == (control if layer else control + ":" + rows["layer"]))
-        & rows["r"].notna()
-    ]
+    rows = rows[(rows["score"] == score) & (rows["measure"] == measure) & rows["r"].notna()]
+    rows = rows[np.array([pairs == [(control, layer or own)] for pairs, own in _with_controls(rows)], dtype=bool)]
     if rows.empty:
         return ""
     holds = rows[rows["p_holm"] < LEVEL]
     best = _largest(holds if len(holds) else rows, "r")
     size = "largest partial" if len(rows) > 1 else "partial"
-    text = f"Controlling for {MEASURES[name]} {f'at {layer}' if layer else 'of the same layer'}, {MEASURES[measure]} "
+    text = (
+        f"Controlling for {MEASURES[control]} {f'at {layer}' if layer else 'of the same layer'}, {MEASURES[measure]} "
+    )
     if holds.empty:
         where = f"at any of the {len(rows)} layers" if len(rows) > 1 else f"at {best['layer']}"
         test = f"{p_text(best['p_holm'])} after Holm's correction"
@@ -121,10 +124,16 @@ def partial_sentence(relations: pd.DataFrame, score: str, measure: str, control:
 def across_sentences(relations: pd.DataFrame, score: str) -> list[str]:
     """Say the same for controls that are of another layer."""
     across = partial_rows(relations, method=None)
-    across = across[across["given"].str.count(":") == 1]
-    across = across[across["given"].str.partition(":")[2] != across["layer"]]
-    pairs = across[["measure", "given"]].drop_duplicates().itertuples(index=False, name=None)
-    return [partial_sentence(across, score, measure, given) for measure, given in pairs]
+    across = across[
+        np.array([len(pairs) == 1 and pairs[0][1] != own for pairs, own in _with_controls(across)], dtype=bool)
+    ]
+    found = across[["measure", "given"]].drop_duplicates().itertuples(index=False, name=None)
+    return [partial_sentence(across, score, measure, *split_label(given)) for measure, given in found]
+
+
+def _with_controls(rows: pd.DataFrame) -> Iterator[tuple[list[Pair], str]]:
+    """What each correlation controls for, and its own layer."""
+    return zip(controls_of(rows), rows["layer"], strict=True)
 
 
 def comparison_sentence(comparisons: pd.DataFrame, score: str) -> str:
@@ -222,11 +231,9 @@ def rank_sentence(relations: pd.DataFrame, score: str) -> str:
 def agreement_sentence(wide: pd.DataFrame) -> str:
     """Say how distinctiveness and reconstruction error of a layer correlate with each other."""
     found = {}
-    for name in wide.columns:
-        measure, _, layer = str(name).partition(":")
-        other = f"reconstruction_error:{layer}"
-        if measure == "distinctiveness" and other in wide.columns:
-            found[layer] = float(wide[name].corr(wide[other]))
+    for measure, layer in pairs_of(wide):
+        if measure == "distinctiveness" and ("reconstruction_error", layer) in wide.columns:
+            found[layer] = float(wide[measure, layer].corr(wide["reconstruction_error", layer]))
     if not found:
         return ""
     low, high = min(found, key=found.__getitem__), max(found, key=found.__getitem__)

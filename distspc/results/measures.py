@@ -42,12 +42,49 @@ def measures_of(table: pd.DataFrame) -> list[str]:
     return [name for name in MEASURES if name in table.columns and table[name].notna().any()]
 
 
+Pair = tuple[str, str]
+"""A measure and its layer."""
+
+
+def column_label(column: str | Pair) -> str:
+    """A column's name as text: ``measure:layer`` of a pair, as the study file, the store and files have it.
+
+    >>> column_label(("norm", "fc2")), column_label("hit")
+    ('norm:fc2', 'hit')
+    """
+    return column if isinstance(column, str) else ":".join(column)
+
+
+def split_label(label: str) -> Pair:
+    """Measure and layer of a label such as ``norm:fc2``; the layer is empty where there is none."""
+    measure, _, layer = label.partition(":")
+    return measure, layer
+
+
+def controls_of(relations: pd.DataFrame) -> list[list[Pair]]:
+    """What each correlation controls for, as pairs of measure and layer; a store keeps their labels."""
+    return [[split_label(label) for label in given.split(", ") if label] for given in relations["given"]]
+
+
 def wide_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per target with a column ``measure:layer`` for each measure and layer that has values."""
+    """Return one row per target, and a column (measure, layer) for each measure and layer that has values."""
     wide = {}
     order = pd.Index(dict.fromkeys(table["image"]), name="image")
     for layer in layer_order(list(table["layer"])):
         part = table[table["layer"] == layer].set_index("image")
         for name in measures_of(part):
-            wide[f"{name}:{layer}"] = part[name].reindex(order)
-    return pd.DataFrame(wide, index=order)
+            wide[name, layer] = part[name].reindex(order)
+    columns = pd.MultiIndex.from_tuples(list(wide), names=["measure", "layer"])
+    return pd.DataFrame({column_label(pair): values for pair, values in wide.items()}, index=order).set_axis(
+        columns, axis=1
+    )
+
+
+def pairs_of(wide: pd.DataFrame) -> list[Pair]:
+    """Measure and layer of each column of a wide table."""
+    return [(str(pair[0]), str(pair[1])) for pair in wide.columns.to_flat_index()]
+
+
+def flat_table(wide: pd.DataFrame) -> pd.DataFrame:
+    """A wide table with columns ``measure:layer``, for functions of any table."""
+    return wide.set_axis([*map(column_label, pairs_of(wide))], axis=1)

@@ -169,7 +169,9 @@ def test_partial_correlations_within_a_layer_and_across(store, scores_file):
         store, scores_file=scores_file, image_column="im_ind", columns=["hit"], n_bootstrap=50,
         given=["distinctiveness:block5_pool"], methods=["pearson"],
     )  # fmt: skip
-    tidy = measures.wide_table(distspc.tidy_table(store)).assign(hit=pd.read_csv(scores_file)["hit"].to_numpy())
+    tidy = measures.flat_table(measures.wide_table(distspc.tidy_table(store))).assign(
+        hit=pd.read_csv(scores_file)["hit"].to_numpy()
+    )
     for measure in ("reconstruction_error:fc2", "distinctiveness:fc2"):
         name, layer = measure.split(":")
         row = found[(found["measure"] == name) & (found["layer"] == layer)]

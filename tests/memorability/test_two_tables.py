@@ -114,7 +114,7 @@ def test_scores_called_as_measures_have_names_of_their_own(store, scores_file, t
     assert set(found["score"]) == {"hit", *NAMES}
     plain = found[(found["given"] == "") & (found["method"] == "pearson") & (found["layer"] == "fc2")]
     for row in plain.itertuples():
-        expected = stats.pearsonr(tidy[f"{row.measure}:fc2"], table[row.score])[0]
+        expected = stats.pearsonr(tidy[row.measure, "fc2"], table[row.score])[0]
         assert row.r == pytest.approx(expected), (row.measure, row.score)
     assert set(stored_tables.read_table_of(Store(store).models)["score"]) == {"hit", *NAMES}
     assert set(stored_tables.read_table_of(Store(store).comparisons)["score"]) == {"hit", *NAMES}

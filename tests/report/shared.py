@@ -73,8 +73,9 @@ def tidy(n=40):
 
 
 def wide(n=30):
-    names = [f"{measure}:{layer}" for layer in ALL_LAYERS for measure in ("distinctiveness", "norm")]
-    return pd.DataFrame(np.random.default_rng(0).normal(size=(n, len(names))), columns=names)
+    pairs = [(measure, layer) for layer in ALL_LAYERS for measure in ("distinctiveness", "norm")]
+    columns = pd.MultiIndex.from_tuples(pairs, names=["measure", "layer"])
+    return pd.DataFrame(np.random.default_rng(0).normal(size=(n, len(pairs))), columns=columns)
 
 
 PIXELS = np.zeros((8, 8, 3), np.uint8)

@@ -7,8 +7,12 @@ from distspc.results.measures import (
     MEASURES,
     MODEL_MEASURES,
     OWN_COLUMNS,
+    column_label,
+    controls_of,
+    flat_table,
     measures_of,
     partial_rows,
+    split_label,
     wide_table,
     zero_order_rows,
 )
@@ -26,9 +30,25 @@ def test_a_measure_without_a_value_is_none():
 
 def test_columns_go_from_the_image_upward():
     wide = wide_table(TIDY)
-    assert list(wide.columns) == ["distinctiveness:block1_pool", "distinctiveness:fc2", "reconstruction_error:fc2"]
-    assert wide.loc["t/2", "distinctiveness:block1_pool"] == 4.0
+    pairs = [("distinctiveness", "block1_pool"), ("distinctiveness", "fc2"), ("reconstruction_error", "fc2")]
+    assert list(wide.columns) == pairs
+    assert wide.columns.names == ["measure", "layer"]
+    assert wide.loc["t/2", ("distinctiveness", "block1_pool")] == 4.0
     assert wide.index.name == "image"
+    flat = flat_table(wide)
+    assert list(flat.columns) == [column_label(pair) for pair in pairs]
+    assert [split_label(label) for label in flat.columns] == pairs
+    assert flat["distinctiveness:fc2"].tolist() == [1.0, 2.0]
+
+
+def test_a_table_without_measures_has_no_columns():
+    assert wide_table(TIDY.iloc[:0]).shape == (0, 0)
+    assert flat_table(wide_table(TIDY[["image", "layer"]])).shape == (2, 0)
+
+
+def test_controls_are_pairs_of_measure_and_layer():
+    table = pd.DataFrame({"given": ["", "norm:fc2", "norm:fc2, distinctiveness:a:b"]})
+    assert controls_of(table) == [[], [("norm", "fc2")], [("norm", "fc2"), ("distinctiveness", "a:b")]]
 
 
 def test_zero_order_and_partial_rows_are_told_apart_by_what_is_controlled_for():

@@ -87,7 +87,7 @@ class Relate(Stage):
 
 def _controls(study: StudyFile) -> tuple[list[str] | None, list[str]]:
     """Controls that there are, None if there is no measure at all; and those that failed with their layer."""
-    from distspc.results.measures import wide_table
+    from distspc.results.measures import flat_table, split_label, wide_table
     from distspc.results.tidy import tidy_table
 
     failed = {one.layer for one in study_failures(study)}
@@ -95,8 +95,8 @@ def _controls(study: StudyFile) -> tuple[list[str] | None, list[str]]:
     if not failed:
         return given, []
     table = tidy_table(study.store)
-    known = wide_table(table[table["layer"].isin(study.layers)]).columns
-    lost = [name for name in given if name not in known and name.partition(":")[2] in failed]
+    known = flat_table(wide_table(table[table["layer"].isin(study.layers)])).columns
+    lost = [name for name in given if name not in known and split_label(name)[1] in failed]
     return ([name for name in given if name not in lost] if len(known) else None), lost
 
 
