@@ -35,7 +35,7 @@ from distspc.extraction.build import extract_activations
 from distspc.images import inventory, listing
 from distspc.layers import LAYERS
 from distspc.messages import format_nbytes
-from distspc.pipeline.compute import MEMORY_SHARE, compute, task_memory
+from distspc.pipeline.compute import MEMORY_SHARE, available_workers, compute
 from distspc.pipeline.cost import Resources, measure_gflops, plan_study
 from distspc.reconstruction.build import fit_sparse_code
 from distspc.store.store import Store
@@ -128,11 +128,11 @@ def prepare(settings: argparse.Namespace, folder: Path) -> dict[str, Build]:
         return extract_activations(photographs, layers=list(LAYERS), weights="random")
 
     def measure_distances(client: Client) -> list[Delayed]:
-        built = []
+        built, memory = [], available_workers(client).task_memory_nbytes
         for path in (store, folder / "again.zarr"):
             Store(path).distances.remove()
             for layer in sizes:
-                built += nearest_distances(path, layer=layer, memory_nbytes=task_memory(client))
+                built += nearest_distances(path, layer=layer, memory_nbytes=memory)
         return built
 
     def reconstruct(client: Client) -> list[Delayed]:
@@ -140,7 +140,7 @@ def prepare(settings: argparse.Namespace, folder: Path) -> dict[str, Build]:
         shutil.rmtree(f"{store}.units", ignore_errors=True)
         built = []
         for layer in ("fc1", "fc2"):
-            options = {"n_batches": settings.batches, "memory_nbytes": task_memory(client)}
+            options = {"n_batches": settings.batches, "memory_nbytes": available_workers(client).task_memory_nbytes}
             built += fit_sparse_code(store, layer=layer, seeds=[0, 1], **options)
         return built
 

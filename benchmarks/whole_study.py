@@ -47,7 +47,7 @@ import psutil
 from distspc.deployment.session import deploy
 from distspc.layers import LAYERS
 from distspc.messages import format_nbytes
-from distspc.pipeline.compute import compute, task_memory
+from distspc.pipeline.compute import available_workers, compute
 from distspc.pipeline.cost import Rates, Resources, fit_rates, measure_gflops, plan_study
 from distspc.pipeline.run import Study
 from distspc.store.store import Store
@@ -285,7 +285,7 @@ def distance_efficiency(client, folder: Path, resources: Resources, rates: Rates
         tasks = []
         for store in stores:
             Store(store).distances.remove()
-            tasks += nearest_distances(store, layer=layer, memory_nbytes=task_memory(client))
+            tasks += nearest_distances(store, layer=layer, memory_nbytes=available_workers(client).task_memory_nbytes)
         tries.append(timed(compute, tasks, client, label="distances")[0])
     for store in stores:
         shutil.rmtree(store)

@@ -1,14 +1,11 @@
 """Distinctiveness: the nearest neighbours of every target in the space of one layer, exact, tiled over Dask.
 
-One layer is cut into tasks (`distspc.distances.plan` has the formulas for their number and bytes), each of which
-reads its part of the activations once; a last task puts their small results together and writes the layer's row of
-group `distances`. Distances are those of float64 brute force over x - y; `distspc.kernels.distance.products` proves
-why.
-
-The number of tasks for N images, T targets and K features is ceil(N / 16,384) where the targets' rows fit in a worker's
-memory, and ceil(K / 25,088) ceil(N / R) and as many again to add up otherwise, R images a task; the bytes read
-are 4 K N + 4 K T (R' - 1) for R' ranges of images. A pool of 1,000,000 images is, at layer fc2, 62 tasks and 19 GB to
-read; at block1_pool, in 4 GiB a task, 4,000 tasks and 3.6 TB (the activations alone are 3.2 TB).
+One layer is cut into tasks (`distspc.distances.plan` has the formulas for their number and bytes, and
+`distspc.distances.cuts` chooses them for the workers there are); further ones settle the neighbours of some targets
+each where no task has seen the whole pool; a last task puts their small results together and writes the layer's row
+of group `distances`. Distances are those of float64 brute force over x - y; `distspc.kernels.distance.products` proves
+why. They are the same to the last bit for every cut, as are ``neighbour_index``, ``mean_distance`` and
+``duplicate_of``: what may be nearest is computed from whole rows, whatever found it.
 """
 
 from __future__ import annotations
@@ -22,14 +19,17 @@ from typing import TYPE_CHECKING
 from dask.base import tokenize
 
 from distspc.distances.checks import check_distances, check_positive
+from distspc.distances.cuts import plan_layers
 from distspc.distances.feature_tiles import add_partials, multiply_features, search_products
-from distspc.distances.finish import finish_layer
+from distspc.distances.finish import finish_layer, settle_neighbours
 from distspc.distances.options import DistanceOptions, LayerOptions, Protocol
-from distspc.distances.plan import DEFAULT_NBYTES, TREE_FAN_IN, DistancePlan, Range, plan_distances
+from distspc.distances.plan import DEFAULT_NBYTES, TREE_FAN_IN, DistancePlan, Range
 from distspc.distances.tile import DistanceTask
 from distspc.distances.whole_rows import search_rows
 from distspc.kernels.distance.products import Metric
+from distspc.kernels.threads import allowed_threads
 from distspc.messages import format_nbytes
+from distspc.schedule import Workers
 from distspc.store.scaling import Scaling
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
@@ -59,8 +59,9 @@ def nearest_distances(
 
     Writes, in group ``distances``: ``distance`` and ``neighbour_index`` (of the k nearest, nearest first, ties to the
     first in pool order; NaN and -1 where dropped duplicates leave fewer), ``mean_distance`` (to the k nearest),
-    ``pool_distance`` (mean to the whole pool; from the products themselves, relative error about 1e-6), ``norm``,
-    ``duplicate_of`` (first image with the same activation, -1 if there is none), ``n_rescored``, ``bytes_read``.
+    ``pool_distance`` (mean to the whole pool; from the products themselves, relative error below 3e-6, however cut),
+    ``norm``, ``duplicate_of`` (first image with the same activation, -1 if there is none), ``n_rescored``,
+    ``bytes_read``.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def nearest_distances(
     memory_nbytes
         Bytes that one task may hold; 4 GiB by default.
     n_workers
-        Tasks that can run at the same time: splits the pool so that all have work.
+        Tasks that can run at the same time: the layer is cut so that all have work.
     n_threads
         Threads of a task; by default those that BLAS was given (``OMP_NUM_THREADS`` and its like).
 
@@ -103,23 +104,24 @@ def nearest_distances(
     options = LayerOptions(
         protocol, metric, n_neighbours, category, scaling, store=Store(store), layer=layer, n_threads=n_threads
     )
-    return layer_tasks(options, memory_nbytes=memory_nbytes, n_workers=n_workers)
+    return layer_tasks(options, Workers(n_workers, n_threads or allowed_threads(), memory_nbytes))
 
 
-def layer_tasks(settings: LayerOptions, *, memory_nbytes: int | None = None, n_workers: int = 1) -> list[Delayed]:
-    """Build the tasks of one layer; see `nearest_distances`."""
+def layer_tasks(settings: LayerOptions, workers: Workers) -> list[Delayed]:
+    """Build the tasks of one layer, alone on some workers; see `nearest_distances`."""
     if not missing(settings):
         return []
-    prepare(settings, memory_nbytes=memory_nbytes, n_workers=n_workers)
-    return tasks(settings, memory_nbytes=memory_nbytes, n_workers=n_workers)
+    plan = plan_layers([check_distances(settings)], workers, settings.limits)[settings.layer]
+    prepare(settings, plan)
+    return tasks(settings, plan, memory_nbytes=workers.task_memory_nbytes)
 
 
-def tasks(settings: LayerOptions, *, memory_nbytes: int | None = None, n_workers: int = 1) -> list[Delayed]:
-    """Build the tasks of a layer that is prepared."""
-    layer, size = settings.layer, check_distances(settings)
-    plan = plan_distances(size, memory_nbytes=memory_nbytes, n_workers=n_workers, limits=settings.limits)
+def tasks(settings: LayerOptions, plan: DistancePlan, *, memory_nbytes: int | None = None) -> list[Delayed]:
+    """Build the tasks of a layer that is prepared, as planned; rows read again take half of `memory_nbytes` at most."""
+    layer = settings.layer
     token = tokenize(settings, plan, settings.store.layer(layer).attributes.get("recipe"))[:8]
-    tiles = _tile_tasks(settings, plan, size.n_features, token)
+    tiles = _tile_tasks(settings, plan, token)
+    settled = _settle_tasks(settings, plan, tiles, memory_nbytes or DEFAULT_NBYTES, token)
     logger.info(
         "%s: %d tasks of at most %s, %s to read",
         layer,
@@ -129,12 +131,11 @@ def tasks(settings: LayerOptions, *, memory_nbytes: int | None = None, n_workers
     )
     finish = task(finish_layer)(
         settings,
-        tiles,
-        size,
-        memory_nbytes or DEFAULT_NBYTES,
+        settled or tiles,
+        plan.size,
         dask_key_name=task_key("distances-finish", layer, token),
     )
-    return [*tiles, finish]
+    return [*tiles, *settled, finish]
 
 
 def missing(settings: LayerOptions) -> bool:
@@ -155,15 +156,13 @@ def missing(settings: LayerOptions) -> bool:
     return not same or settings.layer not in known or not bool(group.complete("layer")[known.index(settings.layer)])
 
 
-def prepare(settings: LayerOptions, *, memory_nbytes: int | None = None, n_workers: int = 1) -> None:
-    """Allocate the results of the layer; a task that does not fit in the memory is refused before."""
-    size = check_distances(settings)
-    plan_distances(size, memory_nbytes=memory_nbytes, n_workers=n_workers, limits=settings.limits)
+def prepare(settings: LayerOptions, plan: DistancePlan) -> None:
+    """Allocate the results of the layer."""
     ids = settings.store.images.labels("image")
     settings.store.distances.allocate(
         coords={
             "layer": [settings.layer],
-            "target": ids[: size.n_targets],
+            "target": ids[: plan.size.n_targets],
             "image": ids,
             "neighbour": settings.n_neighbours,
         },
@@ -172,16 +171,28 @@ def prepare(settings: LayerOptions, *, memory_nbytes: int | None = None, n_worke
     )
 
 
-def _tile_tasks(settings: LayerOptions, plan: DistancePlan, n_features: int, token: str) -> list[Delayed]:
+def _tile_tasks(settings: LayerOptions, plan: DistancePlan, token: str) -> list[Delayed]:
     tasks = []
     for (t, targets), (i, images) in product(enumerate(plan.targets), enumerate(plan.images)):
-        whole = DistanceTask(settings, targets, images, (0, n_features), plan.tile_rows)
+        whole = DistanceTask(settings, targets, images, (0, plan.size.n_features), plan.tile_rows)
         key = task_key("distances", settings.layer, token, t, i)
         if plan.whole_rows:
             tasks.append(task(search_rows)(whole, dask_key_name=key))
         else:
             products = _product_tree(whole, plan.features, (t, i), token)
-            tasks.append(task(search_products)(whole, products, dask_key_name=key))
+            tasks.append(task(search_products)(whole, products, plan.features, dask_key_name=key))
+    return tasks
+
+
+def _settle_tasks(
+    settings: LayerOptions, plan: DistancePlan, tiles: Sequence[Delayed], memory_nbytes: int, token: str
+) -> list[Delayed]:
+    tasks, n_images = [], len(plan.images)
+    for s, targets in enumerate(plan.settled):
+        first = targets[0] // plan.n_targets * n_images
+        some = list(tiles[first : first + n_images])
+        key = task_key("distances-settle", settings.layer, token, s)
+        tasks.append(task(settle_neighbours)(settings, targets, some, plan.size, memory_nbytes, dask_key_name=key))
     return tasks
 
 

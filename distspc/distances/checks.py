@@ -13,7 +13,6 @@ from distspc.kernels.distance.candidates import scales
 from distspc.kernels.distance.products import METRICS
 from distspc.kernels.distance.rows import RowStatistics
 from distspc.store.scaling import require_scaling
-from distspc.store.store import Store
 
 
 def check_distances(settings: LayerOptions) -> LayerSize:
@@ -26,13 +25,14 @@ def check_distances(settings: LayerOptions) -> LayerSize:
         by are missing.
     """
     _check_settings(settings)
-    size = _layer_size(settings.store, settings.layer, settings.protocol)
+    size = _layer_size(settings)
     _check_pool(settings, size)
     require_scaling(settings.store, settings.layer, settings.scaling)
     return size
 
 
-def _layer_size(store: Store, layer: str, protocol: str) -> LayerSize:
+def _layer_size(settings: LayerOptions) -> LayerSize:
+    store, layer = settings.store, settings.layer
     group = store.layer(layer)
     sizes, chunks, role = group.sizes, group.chunks("activation"), store.images.read("role")
     if len(role) != sizes["image"]:
@@ -46,10 +46,11 @@ def _layer_size(store: Store, layer: str, protocol: str) -> LayerSize:
     return LayerSize(
         layer=layer,
         n_targets=n_targets,
-        pool=(n_targets if protocol == "spc-public" else 0, sizes["image"]),
+        pool=(n_targets if settings.protocol == "spc-public" else 0, sizes["image"]),
         n_features=sizes["feature"],
         chunk_rows=chunks["image"],
         chunk_features=chunks["feature"],
+        n_neighbours=int(settings.n_neighbours),
     )
 
 

@@ -1,4 +1,4 @@
-"""The last task of a layer: its tiles merged, near ties settled, results stored."""
+"""The last tasks of a layer: what may be nearest settled, some targets at a time, then results stored."""
 
 from __future__ import annotations
 
@@ -9,32 +9,75 @@ import numpy as np
 
 from distspc.distances.feature_tiles import rescore
 from distspc.distances.options import LayerOptions
-from distspc.distances.plan import LayerSize
+from distspc.distances.plan import LayerSize, Range
 from distspc.distances.reading import release
 from distspc.distances.tile import TileResult
 from distspc.errors import InputError
-from distspc.kernels.distance.candidates import Nearest, Pairs, add_to_pool, as_distance, undecided
+from distspc.kernels.distance.candidates import Nearest, Pairs, add_to_pool, as_distance, within_limit
 from distspc.messages import format_nbytes
 
 logger = logging.getLogger(__name__)
 
-TOLERANCE = 1e-9
-"""Relative uncertainty of a squared distance up to which a float64 estimate stands for the distance."""
+
+def settle_neighbours(
+    settings: LayerOptions, targets: Range, tiles: Sequence[TileResult], size: LayerSize, memory_nbytes: int
+) -> TileResult:
+    """Nearest neighbours of some targets in the whole pool, exact, from tiles of the same targets, maybe among others.
+
+    Pairs that may be nearest, and are estimates, are computed again from their rows, read in groups of at most half of
+    `memory_nbytes`.
+    """
+    own = tiles if tiles[0].targets[0] == targets[0] else []  # what is not of some targets alone counts once
+    pairs = _pairs_of(tiles, targets)
+    distance, which = pairs.square, np.arange(len(pairs))
+    n_rescored, read_nbytes = sum(tile.n_rescored for tile in own), sum(tile.read_nbytes for tile in own)
+    rows = slice(targets[0] - tiles[0].targets[0], targets[1] - tiles[0].targets[0])
+    pool_sum = np.sum([tile.pool_sum[rows] for tile in tiles], axis=0)
+    pool_count = np.sum([tile.pool_count[rows] for tile in tiles], axis=0)
+    if not all(tile.exact for tile in tiles):
+        release()  # rows are read again here, and many at once
+        which = within_limit(pairs, settings.n_neighbours, drop_zero=settings.drop_zero)
+        distance, n_rescored = as_distance(pairs.square, settings.metric), n_rescored + len(which)
+        distance[which], again = rescore(settings, pairs[which], size.n_features, memory_nbytes // 2)
+        read_nbytes += again
+        add_to_pool(pool_sum, pool_count, pairs.target - targets[0], distance, drop_zero=settings.drop_zero)
+    if settings.drop_zero:
+        which = which[distance[which] > 0]
+    nearest = Nearest.empty(targets[1] - targets[0], settings.n_neighbours)
+    nearest.update(pairs.target[which] - targets[0], pairs.image[which], distance[which])
+    target, neighbour = np.nonzero(nearest.image >= 0)
+    found = nearest.distance[target, neighbour]
+    return TileResult(
+        targets=targets,
+        images=size.pool,
+        pairs=Pairs(target + targets[0], nearest.image[target, neighbour], found, np.zeros(len(found))),
+        exact=True,
+        pool_sum=pool_sum,
+        pool_count=pool_count,
+        norm=np.concatenate([np.empty(0), *(tile.norm for tile in own)]),
+        digest=np.concatenate([np.empty(0, np.uint64), *(tile.digest for tile in own if len(tile.norm))]),
+        target_norm=tiles[0].target_norm[rows],
+        target_digest=tiles[0].target_digest[rows],
+        n_rescored=n_rescored,
+        read_nbytes=read_nbytes,
+    )
 
 
-def finish_layer(
-    settings: LayerOptions, tiles: Sequence[TileResult], size: LayerSize, memory_nbytes: int
-) -> dict[str, int]:
-    """Put the tiles of a layer together and write its results; returns the counts that are logged.
+def _pairs_of(tiles: Sequence[TileResult], targets: Range) -> Pairs:
+    pairs = Pairs.joined([tile.pairs for tile in tiles])
+    return pairs[(pairs.target >= targets[0]) & (pairs.target < targets[1])]
+
+
+def finish_layer(settings: LayerOptions, tiles: Sequence[TileResult], size: LayerSize) -> dict[str, int]:
+    """Write the results of a layer from tiles each of which covers the whole pool; returns the counts that are logged.
 
     Raises
     ------
     InputError
         If the activations of all images are the same.
     """
-    release()  # rows are read again here, and many at once
     norm, duplicate_of = _image_results(settings, tiles, size.n_images)
-    nearest, pool, n_rescored, read_nbytes = _neighbours(settings, tiles, size, memory_nbytes)
+    nearest, pool = _neighbours(settings, tiles, size)
     nothing = nearest.image < 0
     distance = np.where(nothing, np.nan, nearest.distance)
     if nothing.any():
@@ -43,8 +86,8 @@ def finish_layer(
             settings.layer, int(nothing.any(axis=1).sum()), settings.n_neighbours,
         )  # fmt: skip
     counts = {
-        "n_rescored": n_rescored + sum(t.n_rescored for t in tiles),
-        "bytes_read": read_nbytes + sum(t.read_nbytes for t in tiles),
+        "n_rescored": sum(tile.n_rescored for tile in tiles),
+        "bytes_read": sum(tile.read_nbytes for tile in tiles),
     }
     # `distance` last: its chunk says that the layer is done.
     values = {
@@ -70,7 +113,8 @@ def _image_results(settings: LayerOptions, tiles: Sequence[TileResult], n_images
     norm, digest = np.full(n_images, np.nan), np.zeros(n_images, dtype=np.uint64)
     for tile in tiles:
         norm[slice(*tile.targets)], digest[slice(*tile.targets)] = tile.target_norm, tile.target_digest
-        norm[slice(*tile.images)], digest[slice(*tile.images)] = tile.norm, tile.digest
+        if len(tile.norm):
+            norm[slice(*tile.images)], digest[slice(*tile.images)] = tile.norm, tile.digest
     _, first, of = np.unique(digest, return_index=True, return_inverse=True)
     if len(first) == 1 and n_images > 1:
         raise InputError(
@@ -82,24 +126,10 @@ def _image_results(settings: LayerOptions, tiles: Sequence[TileResult], n_images
     return norm, duplicate_of
 
 
-def _neighbours(
-    settings: LayerOptions, tiles: Sequence[TileResult], size: LayerSize, memory_nbytes: int
-) -> tuple[Nearest, np.ndarray, int, int]:
-    pool_sum, pool_count = np.zeros(size.n_targets), np.zeros(size.n_targets, dtype=np.int64)
+def _neighbours(settings: LayerOptions, tiles: Sequence[TileResult], size: LayerSize) -> tuple[Nearest, np.ndarray]:
+    nearest, pool = Nearest.empty(size.n_targets, settings.n_neighbours), np.empty(size.n_targets)
     for tile in tiles:
-        pool_sum[slice(*tile.targets)] += tile.pool_sum
-        pool_count[slice(*tile.targets)] += tile.pool_count
-    pairs = Pairs.joined([tile.pairs for tile in tiles])
-    which, distance, n_rescored, read_nbytes = np.arange(len(pairs)), pairs.square, 0, 0
-    if not all(tile.exact for tile in tiles):
-        which, again = undecided(pairs, settings.n_neighbours, drop_zero=settings.drop_zero, tolerance=TOLERANCE)
-        distance, doubtful = as_distance(pairs.square, settings.metric), which[again]
-        n_rescored = len(doubtful)
-        distance[doubtful], read_nbytes = rescore(settings, pairs[doubtful], size.n_features, memory_nbytes // 2)
-        add_to_pool(pool_sum, pool_count, pairs.target, distance, drop_zero=settings.drop_zero)
-    if settings.drop_zero:
-        which = which[distance[which] > 0]
-    nearest = Nearest.empty(size.n_targets, settings.n_neighbours)
-    nearest.update(pairs.target[which], pairs.image[which], distance[which])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return nearest, pool_sum / pool_count, n_rescored, read_nbytes
+        nearest.update(tile.pairs.target, tile.pairs.image, tile.pairs.square)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            pool[slice(*tile.targets)] = tile.pool_sum / tile.pool_count
+    return nearest, pool

@@ -23,8 +23,8 @@ class TileLimits:
         Images of one task.
     tile_rows, feature_tile_rows
         Images that are in memory at once, where rows are whole and where they are cut.
-    max_reread_share
-        Share of a layer's bytes that may be read again to hold whole rows.
+    feature_tiles
+        Whether features are cut, where a layer has more than a chunk of them; None: where that ends sooner.
     fixed_nbytes
         Bytes for what does not grow: decoded chunks on their way, estimates of a few rows, small tables.
     pairs_at_once
@@ -34,7 +34,7 @@ class TileLimits:
     images_per_task: int = 16_384
     tile_rows: int = 2_048
     feature_tile_rows: int = 1_024
-    max_reread_share: float = 0.25
+    feature_tiles: bool | None = None
     fixed_nbytes: int = 224 * 2**20
     pairs_at_once: int = 2**19
 

@@ -1,31 +1,29 @@
 """Which tiles one layer is cut into, how many bytes each task holds and how many are read: plain data.
 
-With T targets, N images in the pool, K features, 4 bytes an activation and memory M for one task, a task holds either
+With T targets, N images in the pool, K features, 4 bytes an activation, a task holds either
 
-- *whole rows*: all features of its targets, past which its range of images streams in tiles of r images. Bytes held:
-  about 4 K (T + 2 r) + 16 T r; tasks: ceil(N / 16,384) or one a worker; bytes read in all: 4 K (N + (R - 1) T) for R
-  ranges of images when the targets are part of the pool. Products are float32, close pairs are computed again while
-  their rows are in memory;
-- *a feature tile*: f features of T targets, past which R images stream, and the (T, R) products in float64. Bytes
-  held: about 4 f (T + 2 r) + 8 T R (2 + log2(K / f)). Tasks: ceil(K / f) ceil(N / R) and as many again to add up, find
-  candidates and finish; bytes read: 4 K N + 4 K T (ceil(N / R) - 1). The rows are never together in memory, so
-  products must be good enough to stand as they are: float64, at half the speed, and only near-duplicates and ties are
-  read again.
+- *whole rows*: all features of t targets, past which a range of images streams in tiles of r images. Bytes held: about
+  4 K (t + 2 r) + 16 t r. Close pairs are computed again while their rows are in memory. Every range of images reads
+  the targets again, every range of targets the images: for a ranges of the ones and b of the others, 4 K (b T + a N)
+  bytes in all, less the targets where they are part of the pool;
+- *a feature tile*: f features of t targets, past which w images stream, and the (t, w) sums of their products in
+  float64. Bytes held: about 4 f (t + 2 r) + 8 t w (2 + log2(K / f)). Tasks: ceil(K / f) for every range of targets and
+  images, as many again to add up, and one to find candidates; whole rows are read once more, of the targets and of what
+  may be their nearest: 4 K (b T + a N) + 4 K T (1 + k) bytes in all.
 
-Whole rows are the choice where they fit and where the targets are not read more often than about once; a layer no wider
-than one chunk is always taken in whole rows, by tiles of targets if need be (each tile reads the pool once).
+`distspc.distances.cost` says what each takes, `distspc.distances.cuts` chooses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from distspc.distances.options import TileLimits
-from distspc.errors import InputError
 from distspc.kernels.distance.bounds import PANEL_NBYTES
-from distspc.messages import format_nbytes
+from distspc.kernels.distance.rows import BLOCK
 from distspc.tasks import ranges
 
 Range = tuple[int, int]
@@ -38,40 +36,6 @@ TREE_FAN_IN = 2
 """Partial products that one task of the tree adds up: of all numbers, two leaves the fewest waiting in memory."""
 _THREADS = 8
 """Threads whose working copies are counted; a worker with more of them has more memory than these take, too."""
-
-
-@dataclass(frozen=True)
-class DistancePlan:
-    """Tiles of one layer.
-
-    Attributes
-    ----------
-    targets, images, features
-        Ranges of each; one task a combination of them. One range of features means whole rows.
-    tile_rows
-        Images that are in memory at once.
-    task_nbytes
-        Bytes that a task holds at most.
-    read_nbytes
-        Bytes of float32 activations that all tasks read together, pairs that are read again aside.
-    """
-
-    targets: tuple[Range, ...]
-    images: tuple[Range, ...]
-    features: tuple[Range, ...]
-    tile_rows: int
-    task_nbytes: int
-    read_nbytes: int
-
-    @property
-    def whole_rows(self) -> bool:
-        """Whether a task holds whole rows of its targets."""
-        return len(self.features) == 1
-
-    @property
-    def n_tasks(self) -> int:
-        """Tasks that read activations."""
-        return len(self.targets) * len(self.images) * len(self.features)
 
 
 @dataclass(frozen=True)
@@ -88,6 +52,8 @@ class LayerSize:
         Range of the images that neighbours come from; it reaches to the end of the table.
     n_features, chunk_rows, chunk_features
         Features of an image; images and features of a chunk.
+    n_neighbours
+        How many neighbours of a target are wanted.
     """
 
     layer: str
@@ -96,154 +62,149 @@ class LayerSize:
     n_features: int
     chunk_rows: int
     chunk_features: int
+    n_neighbours: int = 1
 
     @property
     def n_images(self) -> int:
         """Number of images, targets and fillers."""
         return self.pool[1]
 
+    @property
+    def n_pool(self) -> int:
+        """Number of images that neighbours come from."""
+        return self.pool[1] - self.pool[0]
 
-def plan_distances(
-    size: LayerSize, *, memory_nbytes: int | None, n_workers: int = 1, limits: TileLimits = DEFAULT_LIMITS
-) -> DistancePlan:
-    """Cut one layer's distances into tasks that fit.
+    @property
+    def chunks_of_features(self) -> int:
+        """Number of chunks that a row reaches over."""
+        return -(-self.n_features // self.chunk_features)
 
-    Parameters
+    def whole_chunks(self, n_images: int) -> int:
+        """The number of images up to the next edge of a chunk."""
+        return -(-n_images // self.chunk_rows) * self.chunk_rows
+
+
+@dataclass(frozen=True)
+class DistancePlan:
+    """How one layer is cut into tasks.
+
+    Attributes
     ----------
     size
-        Sizes of the layer.
-    memory_nbytes
-        Bytes that one task may hold; 4 GiB where unknown.
-    n_workers
-        Tasks that can run at the same time.
+        Size of the layer.
+    n_targets, n_images, n_features
+        Most of each in a task. Where the pool begins with all of a task's targets, these are multiplied with each other
+        in half the work, and their range has as many images more.
+    tile_rows
+        Images that are in memory at once.
+    n_settled
+        Targets of which one task settles the neighbours, once all their images have been looked at.
     limits
-        How large tiles get at most.
-
-    Raises
-    ------
-    InputError
-        If the smallest task does not fit; names what it needs.
-
-    Examples
-    --------
-    >>> fc2 = LayerSize("fc2", 2222, (0, 10264), 4096, 64, 4096)
-    >>> plan = plan_distances(fc2, memory_nbytes=2**30)
-    >>> plan.n_tasks, plan.whole_rows
-    (1, True)
-    >>> block1 = LayerSize("block1_pool", 2222, (0, 10264), 802816, 64, 25088)
-    >>> plan = plan_distances(block1, memory_nbytes=2 * 2**30)
-    >>> plan.n_tasks, plan.whole_rows, len(plan.images)
-    (32, False, 1)
+        What it was made with.
     """
-    memory = DEFAULT_NBYTES if memory_nbytes is None else memory_nbytes
-    whole = _whole_rows(size, memory, n_workers, limits)
-    if whole is not None and (size.n_features <= size.chunk_features or _worthwhile(size, whole, limits)):
-        return whole
-    tiled = _feature_tiles(size, memory, n_workers, limits) if size.n_features > size.chunk_features else None
-    plan = tiled or whole
-    if plan is None:
-        smallest = smallest_task_nbytes(size, limits)
-        raise InputError(
-            f"{size.layer}: the smallest distance task needs {format_nbytes(smallest)} of memory and may use "
-            f"{format_nbytes(memory)}; give "
-            f"the workers more memory (`memory` in the profile) or fewer threads each, which share it"
-        )
-    return plan
+
+    size: LayerSize
+    n_targets: int
+    n_images: int
+    n_features: int
+    tile_rows: int
+    n_settled: int
+    limits: TileLimits = DEFAULT_LIMITS
+
+    @property
+    def whole_rows(self) -> bool:
+        """Whether a task holds whole rows of its targets."""
+        return self.n_features >= self.size.n_features
+
+    @cached_property
+    def targets(self) -> tuple[Range, ...]:
+        """Ranges of targets."""
+        return ranges(self.size.n_targets, self.n_targets)
+
+    @cached_property
+    def images(self) -> tuple[Range, ...]:
+        """Ranges of images; they meet at edges of chunks."""
+        start, stop = self.size.pool
+        edges = [start, *range(self._first_edge + self.n_images, stop, self.n_images), stop]
+        return tuple(pairwise(edges))
+
+    @cached_property
+    def features(self) -> tuple[Range, ...]:
+        """Ranges of features; one means whole rows."""
+        return ranges(self.size.n_features, self.n_features)
+
+    @cached_property
+    def settled(self) -> tuple[Range, ...]:
+        """Ranges of targets whose neighbours are settled together; none where every tile has done that by itself."""
+        if self.whole_rows and len(self.images) == 1:
+            return ()
+        return tuple((a + b, a + c) for a, end in self.targets for b, c in ranges(end - a, self.n_settled))
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """Number of ranges: of targets, images, features, and of targets settled together; without making them."""
+        size = self.size
+        n_targets, rest = divmod(size.n_targets, self.n_targets)
+        n_images = -(-(size.pool[1] - self._first_edge) // self.n_images)
+        n_settled = n_targets * -(-self.n_targets // self.n_settled) + -(-rest // self.n_settled)
+        n_features = -(-size.n_features // self.n_features)
+        settles = n_images > 1 or n_features > 1
+        return n_targets + (rest > 0), max(1, n_images), n_features, n_settled if settles else 0
+
+    @property
+    def n_tasks(self) -> int:
+        """Tasks that read activations."""
+        n_targets, n_images, n_features, n_settled = self.counts
+        tiles = n_targets * n_images * n_features
+        return tiles if self.whole_rows else tiles + n_settled
+
+    @property
+    def _first_edge(self) -> int:
+        start, chunk = self.size.pool[0], self.size.chunk_rows
+        return start // chunk * chunk + n_halved(self.size, self)
+
+    @property
+    def task_nbytes(self) -> int:
+        """Bytes that a task holds at most."""
+        return task_nbytes(self)
+
+    @property
+    def read_nbytes(self) -> int:
+        """Bytes of float32 activations that all tasks read together; more where many pairs are too close to tell."""
+        parts = [(t, i) for t in self.targets for i in self.images]
+        rows = sum(_length(t) + _length(i) - _length(overlap(t, i)) for t, i in parts)
+        rows += 0 if self.whole_rows else sum(map(self.rows_settled, self.settled))
+        return 4 * self.size.n_features * rows
+
+    def rows_settled(self, targets: Range) -> int:
+        """Rows that are read again to settle the neighbours of some targets, where each has few that may be nearest."""
+        n = _length(targets)
+        return n + min(n * self.size.n_neighbours, self.size.n_pool)
 
 
-def _whole_rows(size: LayerSize, memory: int, n_workers: int, limits: TileLimits) -> DistancePlan | None:
-    rows = _halvings(limits.tile_rows, size.chunk_rows)
-    fits = [r for r in rows if _whole_nbytes(size, size.n_targets, r, limits) <= memory]
-    # All targets at once if the tiles stay tall enough to multiply well, or else fewer targets.
-    tile_rows = fits[0] if fits else rows[-1]
-    n_targets = size.n_targets
-    while n_targets > 1 and _whole_nbytes(size, n_targets, tile_rows, limits) > memory:
-        n_targets = -(-n_targets // 2)
-    if _whole_nbytes(size, n_targets, tile_rows, limits) > memory:
-        return None
-    images = _image_ranges(size, limits.images_per_task, n_workers)
-    features: tuple[Range, ...] = ((0, size.n_features),)
-    return _plan(size, n_targets, images, features, tile_rows, _whole_nbytes(size, n_targets, tile_rows, limits))
+def n_halved(size: LayerSize, plan: DistancePlan) -> int:
+    """Images that cost nothing more, as targets are multiplied with each other in half the work."""
+    half = size.whole_chunks(size.n_targets // 2)
+    return half if size.pool[0] == 0 and plan.n_targets >= size.n_targets and plan.n_images >= half else 0
 
 
-def _worthwhile(size: LayerSize, plan: DistancePlan, limits: TileLimits) -> bool:
-    once = 4 * size.n_features * (size.pool[1] - size.pool[0] + size.n_targets * (size.pool[0] > 0))
-    return len(plan.targets) == 1 and plan.read_nbytes <= (1 + limits.max_reread_share) * once
+def task_nbytes(plan: DistancePlan) -> int:
+    """Bytes that the largest task of a plan holds."""
+    size, n_targets, rows, limits = plan.size, plan.n_targets, plan.tile_rows, plan.limits
+    held = 4 * plan.n_features * (n_targets + N_BUFFERS * rows) + limits.fixed_nbytes
+    held += PANEL_NBYTES * (n_targets + _THREADS * rows)  # copies of panels
+    if plan.whole_rows:
+        return held + 16 * n_targets * rows  # float64 products of a tile, and those of a panel
+    # Products of the task, those that wait on every level of the tree to be added up, and their sum; sums of rows.
+    n_levels = (plan.counts[2] - 1).bit_length()
+    n_images = min(plan.n_images + n_halved(size, plan), size.whole_chunks(size.n_pool))
+    sums = 8 * (size.n_features // BLOCK + 1) * (n_targets + n_images)
+    return held + 8 * (n_levels + 2) * n_targets * n_images + 4 * n_targets * rows + sums
 
 
-def _feature_tiles(size: LayerSize, memory: int, n_workers: int, limits: TileLimits) -> DistancePlan | None:
-    n_chunks = -(-size.n_features // size.chunk_features)
-    n_images = size.pool[1] - size.pool[0]
-    for n_targets in _halvings(size.n_targets, 1):
-        for images_per_task in _halvings(min(limits.images_per_task, n_images), size.chunk_rows):
-            for tile_rows in _halvings(limits.feature_tile_rows, size.chunk_rows):
-                nbytes = _tile_nbytes(size, n_targets, images_per_task, tile_rows, limits)
-                if nbytes <= memory:
-                    parallel = max(1, n_workers // n_chunks)
-                    images = _image_ranges(size, images_per_task, parallel)
-                    features = ranges(size.n_features, size.chunk_features)
-                    return _plan(size, n_targets, images, features, tile_rows, nbytes)
-    return None
-
-
-def smallest_task_nbytes(size: LayerSize, limits: TileLimits = DEFAULT_LIMITS) -> int:
-    """Bytes of the smallest task that a layer can be cut into."""
-    if size.n_features <= size.chunk_features:
-        return _whole_nbytes(size, 1, size.chunk_rows, limits)
-    return _tile_nbytes(size, 1, size.chunk_rows, size.chunk_rows, limits)
-
-
-def _halvings(largest: int, smallest: int) -> list[int]:
-    sizes = [max(largest, smallest)]
-    while sizes[-1] > smallest:
-        sizes.append(max(-(-sizes[-1] // 2), smallest))
-    # Multiples of the chunk, so that no chunk is read by two tiles.
-    return [-(-n // smallest) * smallest for n in sizes]
-
-
-def _image_ranges(size: LayerSize, n_images: int, n_ranges: int) -> tuple[Range, ...]:
-    start, stop = size.pool
-    n_images = min(n_images, -(-(stop - start) // n_ranges))
-    n_images = -(-n_images // size.chunk_rows) * size.chunk_rows
-    return tuple((max(a, start), b) for a, b in ranges(stop, n_images) if b > start)
-
-
-def _whole_nbytes(size: LayerSize, n_targets: int, tile_rows: int, limits: TileLimits) -> int:
-    # The targets, tiles, float64 products and those of a panel, copies of panels.
-    rows = 4 * size.n_features * (n_targets + N_BUFFERS * tile_rows)
-    return rows + 16 * n_targets * tile_rows + _panels(n_targets, tile_rows) + limits.fixed_nbytes
-
-
-def _tile_nbytes(size: LayerSize, n_targets: int, n_images: int, tile_rows: int, limits: TileLimits) -> int:
-    # Products of the task, those that wait on every level of the tree to be added up, and their sum.
-    rows = 4 * size.chunk_features * (n_targets + N_BUFFERS * tile_rows)
-    n_levels = (-(-size.n_features // size.chunk_features) - 1).bit_length()
-    return rows + 8 * (n_levels + 2) * n_targets * n_images + _panels(n_targets, tile_rows) + limits.fixed_nbytes
-
-
-def _panels(n_targets: int, tile_rows: int) -> int:
-    return PANEL_NBYTES * (n_targets + _THREADS * tile_rows)
-
-
-def _plan(
-    size: LayerSize,
-    n_targets: int,
-    images: tuple[Range, ...],
-    features: tuple[Range, ...],
-    tile_rows: int,
-    nbytes: int,
-) -> DistancePlan:
-    targets = ranges(size.n_targets, n_targets)
-    n_read = sum(t[1] - t[0] + sum(b - a - _length(overlap(t, (a, b))) for a, b in images) for t in targets)
-    n_read += sum((t[1] - t[0]) * (len(images) - 1) for t in targets)
-    return DistancePlan(
-        targets=targets,
-        images=images,
-        features=features,
-        tile_rows=tile_rows,
-        task_nbytes=nbytes,
-        read_nbytes=4 * size.n_features * n_read,
-    )
+def smallest_plan(size: LayerSize, limits: TileLimits = DEFAULT_LIMITS) -> DistancePlan:
+    """The plan whose tasks are as small as they get."""
+    return DistancePlan(size, 1, size.chunk_rows, min(size.chunk_features, size.n_features), size.chunk_rows, 1, limits)
 
 
 def _length(part: Range) -> int:

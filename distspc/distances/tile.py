@@ -33,6 +33,11 @@ class DistanceTask:
     tile_rows: int
 
     @property
+    def with_images(self) -> bool:
+        """Whether what is found of the images themselves is kept: of all ranges of targets, one is enough."""
+        return self.targets[0] == 0
+
+    @property
     def n_targets(self) -> int:
         """Number of targets."""
         return self.targets[1] - self.targets[0]
@@ -80,7 +85,7 @@ class TileResult:
     pool_sum, pool_count
         Sum and number of distances to the images of the task, (n_targets,).
     norm, digest
-        Euclidean norm and digest of each image of the task, (n_images,).
+        Euclidean norm and digest of each image of the task, (n_images,); none but for the first targets.
     target_norm, target_digest
         The same of the targets.
     n_rescored, read_nbytes

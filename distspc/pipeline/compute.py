@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -10,7 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import dask
 from dask.callbacks import Callback
 
+from distspc.deployment.profile.shape import worker_threads
 from distspc.errors import InputError, WorkerError
+from distspc.kernels.threads import allowed_threads
+from distspc.schedule import Workers
 from distspc.tasks import Refusal
 
 if TYPE_CHECKING:
@@ -39,12 +43,31 @@ def no_progress(label: str, n_done: int, n_tasks: int) -> None:
     """Take no note of progress."""
 
 
-def task_memory(client: Client | None) -> int | None:
-    """Bytes that one task may plan with: the smallest worker's share for one of its threads; None if unknown."""
+def available_workers(client: Client | None) -> Workers:
+    """Workers that a client's tasks are shared among: as many as its cluster is to have, the smallest for all.
+
+    A cluster that follows the work counts with the most workers it may have, one whose jobs wait in a queue with all of
+    them. Without a client: this process.
+    """
     if client is None:
-        return None
-    limits = [w["memory_limit"] / w["nthreads"] for w in _workers(client) if w.get("memory_limit")]
-    return int(MEMORY_SHARE * min(limits)) if limits else None
+        return Workers(n_threads=allowed_threads())
+    known = _workers(client)
+    slots = [worker["nthreads"] for worker in known]
+    limits = [worker["memory_limit"] / worker["nthreads"] for worker in known if worker.get("memory_limit")]
+    threads = client.run(worker_threads, on_error="ignore") if known else {}
+    return Workers(
+        n=max(1, sum(slots), _most_workers(client) * min(slots, default=1)),
+        n_threads=min((n for n in threads.values() if isinstance(n, int)), default=1),
+        task_memory_nbytes=int(MEMORY_SHARE * min(limits)) if limits else None,
+    )
+
+
+def _most_workers(client: Client) -> int:
+    """Workers that the client's cluster will have at most, 0 where it does not say."""
+    cluster = client.cluster
+    adaptive = getattr(cluster, "_adaptive", None)
+    most = len(getattr(cluster, "worker_spec", ())) if adaptive is None else adaptive.maximum
+    return int(most) if most and most != math.inf else 0
 
 
 def compute(

@@ -9,8 +9,12 @@ import dask
 import numpy as np
 import pytest
 
+from distspc.distances import build
 from distspc.distances.build import layer_tasks, nearest_distances
+from distspc.distances.checks import check_distances
 from distspc.distances.options import LayerOptions, TileLimits
+from distspc.distances.plan import DistancePlan, LayerSize
+from distspc.schedule import Workers
 from distspc.store.scaling import Scaling
 from distspc.store.store import Store
 
@@ -67,6 +71,20 @@ def run(path: Path, *, limits: TileLimits | None = None, **options: Any) -> dict
     return stored(path) | {"whole_rows": np.array(not tiled)}
 
 
+def run_plan(path: Path, plan: DistancePlan, *, memory_nbytes: int = 2**30, **options: Any) -> dict[str, np.ndarray]:
+    """Compute layer fc2 afresh, cut as a plan says, and return its row of every variable."""
+    Store(path).distances.remove()
+    settings = LayerOptions(**options, store=Store(path), layer="fc2")
+    build.prepare(settings, plan)
+    dask.compute(*build.tasks(settings, plan, memory_nbytes=memory_nbytes), scheduler="synchronous")
+    return stored(path)
+
+
+def layer_size(path: Path, **options: Any) -> LayerSize:
+    """Size of the distances of layer fc2."""
+    return check_distances(LayerOptions(**options, store=Store(path), layer="fc2"))
+
+
 def limited_tasks(
     path: Path,
     limits: TileLimits,
@@ -77,10 +95,12 @@ def limited_tasks(
     category: str | None = None,
     scaling: Scaling = "none",
     n_threads: int | None = None,
-    **resources: Any,
+    n_workers: int = 1,
+    memory_nbytes: int | None = None,
 ) -> list[Any]:
     place: dict[str, Any] = {"store": Store(path), "layer": "fc2", "n_threads": n_threads, "limits": limits}
-    return layer_tasks(LayerOptions(protocol, metric, n_neighbours, category, scaling, **place), **resources)
+    workers = Workers(n_workers, n_threads or 1, memory_nbytes)
+    return layer_tasks(LayerOptions(protocol, metric, n_neighbours, category, scaling, **place), workers)
 
 
 def stored(path: Path, layer: str = "fc2") -> dict[str, np.ndarray]:
@@ -90,7 +110,7 @@ def stored(path: Path, layer: str = "fc2") -> dict[str, np.ndarray]:
     return {name: Store(path).distances.read(name, layer=row) for name in names} | counts
 
 
-WHOLE_ROWS, FEATURE_TILES = TileLimits(max_reread_share=np.inf), TileLimits(max_reread_share=-np.inf)
+WHOLE_ROWS, FEATURE_TILES = TileLimits(feature_tiles=False), TileLimits(feature_tiles=True)
 
 
 CUTS = pytest.mark.parametrize("limits", [WHOLE_ROWS, FEATURE_TILES], ids=["whole rows", "feature tiles"])

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from distspc.distances.options import PROTOCOLS, TileLimits
-from distspc.distances.plan import LayerSize, smallest_task_nbytes
+from distspc.distances.options import PROTOCOLS
+from distspc.distances.plan import DistancePlan
 from distspc.kernels.distance.products import METRICS
 from distspc.store.store import Store
 from distspc.testing.stores import make_store
-from tests.distances.shared import brute_force, run
+from tests.distances.shared import brute_force, difficult, layer_size, run, run_plan
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -37,54 +33,88 @@ def test_mean_distance_to_a_pool_that_lies_close_together(tmp_path, metric, spre
     np.testing.assert_allclose(found["distance"], distance, rtol=1e-6)
 
 
+@st.composite
+def cuts(draw, size):
+    """Any plan of a layer, whether it would be chosen or not."""
+    whole = st.integers(1, size.chunks_of_features).map(lambda n: min(n * size.chunk_features, size.n_features))
+    n_targets, chunks = draw(st.integers(1, size.n_targets)), -(-size.n_images // size.chunk_rows)
+    return DistancePlan(
+        size,
+        n_targets=n_targets,
+        n_images=size.chunk_rows * draw(st.integers(1, chunks)),
+        n_features=draw(whole),
+        tile_rows=size.chunk_rows * draw(st.integers(1, 2)),
+        n_settled=draw(st.integers(1, n_targets)),
+    )
+
+
 # No shrinking: each example writes stores, and what was drawn says enough.
-@settings(deadline=None, max_examples=6, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(deadline=None, max_examples=12, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(data=st.data())
-def test_any_tiling_same_answer(tmp_path_factory, data):
-    n_targets, n_fillers = data.draw(st.integers(1, 25)), data.draw(st.integers(3, 40))
-    n_features = data.draw(st.integers(2, 1300))
+def test_results_are_the_same_to_the_last_bit_for_every_cut(tmp_path_factory, data):
+    n_targets, n_fillers = data.draw(st.integers(1, 25)), data.draw(st.integers(4, 40))
+    n_features = data.draw(st.integers(2, 1700))
+    blocks = data.draw(st.booleans())  # as in the layers of a network: no block of features is cut
+    least = max(1, n_features // 6)
     chunks = {
         "image": data.draw(st.integers(1, 20)),
-        "feature": data.draw(st.integers(max(1, n_features // 6), n_features)),
+        "feature": min(n_features, 512) if blocks else data.draw(st.integers(least, n_features)),
     }
-    options = {"protocol": data.draw(st.sampled_from(PROTOCOLS)), "n_neighbours": data.draw(st.integers(1, 2))}
+    options = {
+        "protocol": data.draw(st.sampled_from(PROTOCOLS)),
+        "metric": data.draw(st.sampled_from(METRICS)),
+        "n_neighbours": data.draw(st.integers(1, 3)),
+    }
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     x = rng.standard_normal((n_targets + n_fillers, n_features), dtype=np.float32)
+    x += data.draw(st.sampled_from([0, 100]))
     x[-1] = x[0]
-    expected = None
-    for layout in (chunks, {}):
-        path = tmp_path_factory.mktemp("tiling") / "s.zarr"
-        make_store(
-            path,
-            n_targets=n_targets,
-            n_fillers=n_fillers,
-            layers={"fc2": n_features},
-            activations={"fc2": x},
-            chunks=layout,
-        )
-        for reread, least in ((np.inf, False), (np.inf, True), (-np.inf, False), (-np.inf, True)):
-            spread = {"n_workers": data.draw(st.integers(1, 4)), "n_threads": data.draw(st.integers(1, 4))}
-            found = _run_cut(path, reread, least, **spread, **options)
-            if expected is None:
-                expected = found
-            assert found["neighbour_index"].tolist() == expected["neighbour_index"].tolist()
-            if found["whole_rows"]:
-                assert found["distance"].tolist() == expected["distance"].tolist()  # to the last bit
-            np.testing.assert_allclose(found["distance"], expected["distance"], rtol=1e-9)
-            np.testing.assert_allclose(found["pool_distance"], expected["pool_distance"], rtol=1e-6)
-            assert found["duplicate_of"].tolist() == expected["duplicate_of"].tolist()
+    path = tmp_path_factory.mktemp("cuts") / "s.zarr"
+    sizes = {"n_targets": n_targets, "n_fillers": n_fillers, "layers": {"fc2": n_features}}
+    make_store(path, **sizes, activations={"fc2": x}, chunks=chunks)
+    size, expected = layer_size(path, **options), None
+    for _ in range(4):
+        n_threads = data.draw(st.integers(1, 4))
+        found = run_plan(path, data.draw(cuts(size)), n_threads=n_threads, **options)
+        expected = expected or found
+        for name in ("distance", "neighbour_index", "mean_distance", "duplicate_of", *(["norm"] if blocks else [])):
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+        np.testing.assert_allclose(found["norm"], expected["norm"], rtol=1e-13)
+        np.testing.assert_allclose(found["pool_distance"], expected["pool_distance"], rtol=3e-6)
+    distance, neighbour, pool = brute_force(x, n_targets, **options)
+    there = np.isfinite(distance)
+    assert expected["neighbour_index"][there].tolist() == neighbour[there].tolist()
+    np.testing.assert_allclose(expected["distance"][there], distance[there], rtol=1e-6)
+    np.testing.assert_allclose(expected["pool_distance"], pool, rtol=3e-6)
 
 
-def _run_cut(path: Path, reread: float, least: bool, **options: Any) -> dict[str, np.ndarray]:
-    limits = TileLimits(max_reread_share=reread, fixed_nbytes=0)
-    if not least:
-        return run(path, limits=limits, **options)
-    limits = replace(limits, images_per_task=8, tile_rows=4)
-    return run(path, limits=limits, memory_nbytes=_least_memory(path, limits), **options)
+@pytest.mark.parametrize(
+    "kind", ["far from the origin", "two far clusters", "many ties", "near-duplicates with large norms"]
+)
+def test_where_many_pairs_are_close_products_are_made_again_in_float64(tmp_path, kind):
+    x, path = difficult(kind, 120, 1536), tmp_path / "s.zarr"
+    x[60:] = x[:60]
+    layer = {"layers": {"fc2": 1536}, "activations": {"fc2": x}, "chunks": {"image": 16, "feature": 512}}
+    make_store(path, n_targets=50, n_fillers=70, **layer)
+    size = layer_size(path)
+    found = [run_plan(path, DistancePlan(size, *cut)) for cut in ((50, 128, 512, 16, 20), (50, 128, 1536, 16, 50))]
+    for name in ("distance", "neighbour_index", "duplicate_of", "norm"):
+        np.testing.assert_array_equal(found[0][name], found[1][name], err_msg=name)
 
 
-def _least_memory(path: Path, limits: TileLimits) -> int:
-    sizes = Store(path).layer("fc2").sizes
-    chunk = Store(path).layer("fc2").chunks("activation")
-    size = LayerSize("fc2", 1, (0, sizes["image"]), sizes["feature"], chunk["image"], chunk["feature"])
-    return 2 * smallest_task_nbytes(size, limits)
+def test_a_task_of_many_candidates_reads_its_tiles_again(tmp_path):
+    x, path = difficult("two far clusters", 200, 1024), tmp_path / "s.zarr"
+    make_store(
+        path,
+        n_targets=100,
+        n_fillers=100,
+        layers={"fc2": 1024},
+        activations={"fc2": x},
+        chunks={"image": 20, "feature": 512},
+    )
+    found = run_plan(path, DistancePlan(layer_size(path), 100, 200, 512, 20, 100))
+    distance, neighbour, _ = brute_force(x, 100)
+    assert found["neighbour_index"].tolist() == neighbour.tolist()
+    np.testing.assert_allclose(found["distance"], distance, rtol=1e-12)
+    assert found["bytes_read"] >= 2 * x.nbytes
+    assert found["n_rescored"] < 0.1 * 100 * 200

@@ -1,74 +1,96 @@
-"""The plan of a layer: it fits, covers everything once, and reads little twice."""
+"""The plan of a layer: it covers everything once, says what it reads and holds, and does not count by listing."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from distspc.distances.options import TileLimits
 from distspc.distances.plan import (
+    DistancePlan,
     LayerSize,
     buffer_lengths,
+    n_halved,
     overlap,
-    plan_distances,
-    smallest_task_nbytes,
+    smallest_plan,
     tiles_beside,
 )
-from distspc.errors import InputError
-
-sizes = st.integers(1, 3000)
 
 
-@settings(deadline=None)
-@given(
-    n_targets=sizes,
-    n_fillers=sizes,
-    n_features=st.sampled_from([1, 4096, 25_088, 100_352, 802_816]),
-    memory=st.integers(2**27, 2**35),
-    n_workers=st.integers(1, 20),
-    fillers_only=st.booleans(),
-)
-def test_plan_fits_and_covers_everything_once(n_targets, n_fillers, n_features, memory, n_workers, fillers_only):
-    pool = (n_targets if fillers_only else 0, n_targets + n_fillers)
-    problem = LayerSize("fc2", n_targets, pool, n_features, 64, min(n_features, 25_088))
-    try:
-        plan = plan_distances(problem, memory_nbytes=memory, n_workers=n_workers)
-    except InputError:
-        assert memory < 2**31
-        return
-    assert plan.task_nbytes <= memory
-    for found, (start, stop) in ((plan.targets, (0, n_targets)), (plan.images, pool), (plan.features, (0, n_features))):
-        assert [i for part in found for i in part] == sorted(i for part in found for i in part)
+@st.composite
+def plans(draw):
+    n_targets, n_fillers, chunk = draw(st.integers(1, 90)), draw(st.integers(1, 90)), draw(st.integers(1, 9))
+    n_features, pool = draw(st.integers(1, 50)), draw(st.sampled_from([0, n_targets]))
+    chunk_features = draw(st.integers(1, n_features))
+    size = LayerSize("fc2", n_targets, (pool, n_targets + n_fillers), n_features, chunk, chunk_features)
+    return DistancePlan(
+        size,
+        n_targets=draw(st.integers(1, n_targets)),
+        n_images=chunk * draw(st.integers(1, 20)),
+        n_features=draw(st.sampled_from([n_features, chunk_features])),
+        tile_rows=chunk,
+        n_settled=draw(st.integers(1, n_targets)),
+    )
+
+
+@given(plans())
+def test_a_plan_covers_everything_once(plan):
+    size = plan.size
+    whole = ((0, size.n_targets), size.pool, (0, size.n_features))
+    for found, (start, stop) in zip((plan.targets, plan.images, plan.features), whole, strict=True):
         assert (found[0][0], found[-1][1]) == (start, stop)
         assert all(a[1] == b[0] for a, b in pairwise(found))
+        assert all(a < b for a, b in found)
+    assert all(edge % size.chunk_rows == 0 for _, edge in plan.images[:-1])
+    if plan.settled:
+        assert (plan.settled[0][0], plan.settled[-1][1]) == whole[0]
+        assert all(a[1] == b[0] for a, b in pairwise(plan.settled))
+        assert all(any(t[0] <= s[0] and s[1] <= t[1] for t in plan.targets) for s in plan.settled)
+
+
+@given(plans())
+def test_ranges_are_counted_without_making_them(plan):
+    assert plan.counts == tuple(map(len, (plan.targets, plan.images, plan.features, plan.settled)))
+
+
+@given(plans())
+def test_a_task_has_no_more_than_the_plan_says(plan):
+    assert max(b - a for a, b in plan.targets) <= plan.n_targets
+    assert max(b - a for a, b in plan.images) <= plan.n_images + n_halved(plan.size, plan)
+    assert max(b - a for a, b in plan.features) <= plan.n_features
 
 
 BLOCK1 = LayerSize("block1_pool", 2222, (0, 10_264), 802_816, 64, 25_088)
 
 
-@pytest.mark.parametrize(("memory", "whole_rows"), [(12 * 2**30, True), (2 * 2**30, False)])
-def test_classic_set_is_read_once_whatever_the_memory(memory, whole_rows):
-    plan = plan_distances(BLOCK1, memory_nbytes=memory)
-    assert plan.whole_rows is whole_rows
+def test_whole_rows_in_one_task_read_everything_once():
+    plan = DistancePlan(BLOCK1, 2222, 10_304, 802_816, 256, 2222)
+    assert (plan.n_tasks, plan.settled) == (1, ())
     assert plan.read_nbytes == 10_264 * 802_816 * 4
 
 
-def test_a_million_images_are_more_tiles():
-    problem = LayerSize("fc2", 2222, (0, 1_000_000), 4096, 64, 4096)
-    plan = plan_distances(problem, memory_nbytes=2**30)
-    assert plan.n_tasks == 62
-    assert plan.read_nbytes < 1.2 * 1_000_000 * 4096 * 4
-    wide = plan_distances(LayerSize("block1_pool", 2222, (0, 1_000_000), 802_816, 64, 25_088), memory_nbytes=4 * 2**30)
-    assert wide.task_nbytes <= 4 * 2**30
-    assert wide.read_nbytes < 1.2 * 1_000_000 * 802_816 * 4
+def test_every_range_of_images_reads_the_targets_again():
+    plan = DistancePlan(BLOCK1, 2222, 4608, 802_816, 256, 2222)
+    assert plan.images == ((0, 5760), (5760, 10_264))
+    assert plan.read_nbytes == (10_264 + 2222) * 802_816 * 4
 
 
-def test_memory_that_is_too_small_is_refused_with_a_way_out():
-    with pytest.raises(InputError, match=r"block1_pool: the smallest distance task needs .* may use 64.0 MiB; give"):
-        plan_distances(BLOCK1, memory_nbytes=2**26)
+def test_feature_tiles_read_the_nearest_again():
+    plan = DistancePlan(BLOCK1, 2222, 10_304, 25_088, 256, 1111)
+    assert plan.n_tasks == 32 + 2
+    assert plan.read_nbytes == (10_264 + 2 * 2222) * 802_816 * 4
+
+
+def test_targets_that_are_multiplied_with_each_other_make_room_for_more_images():
+    # Half of 2,222 to whole chunks: the first range has so many more, for as many products.
+    plan = DistancePlan(BLOCK1, 2222, 2304, 802_816, 256, 2222)
+    assert n_halved(BLOCK1, plan) == 1152
+    assert plan.images[0] == (0, 1152 + 2304)
+    assert {b - a for a, b in plan.images[1:-1]} == {2304}
+    assert n_halved(BLOCK1, DistancePlan(BLOCK1, 1111, 2304, 802_816, 256, 1111)) == 0
 
 
 def test_tiles_are_what_the_targets_leave():
@@ -98,16 +120,10 @@ def test_overlap_is_what_two_ranges_have_in_common(a, b):
 
 
 @pytest.mark.parametrize("chunk_features", [4096, 512])
-def test_the_smallest_task_is_what_the_plan_comes_down_to(chunk_features):
+def test_no_plan_is_smaller_than_the_smallest(chunk_features):
     size, limits = LayerSize("fc2", 500, (0, 2000), 4096, 16, chunk_features), TileLimits(fixed_nbytes=0)
-    smallest = smallest_task_nbytes(size, limits)
-    assert plan_distances(size, memory_nbytes=smallest, limits=limits).task_nbytes <= smallest
-    with pytest.raises(InputError, match="the smallest distance task needs"):
-        plan_distances(size, memory_nbytes=smallest - 1, limits=limits)
-
-
-def test_what_may_be_read_again_decides_between_the_ways_to_cut():
-    size = LayerSize("fc2", 500, (0, 2000), 4096, 16, 512)
-    for share, whole_rows in ((float("inf"), True), (-float("inf"), False)):
-        plan = plan_distances(size, memory_nbytes=None, limits=TileLimits(max_reread_share=share))
-        assert plan.whole_rows is whole_rows
+    smallest = smallest_plan(size, limits)
+    assert smallest.n_targets == 1
+    assert smallest.whole_rows is (chunk_features == 4096)
+    larger = DistancePlan(size, 2, 16, smallest.n_features, 16, 1, limits)
+    assert smallest.task_nbytes < larger.task_nbytes

@@ -1,10 +1,14 @@
 """Tasks in this process: results in order, progress, and refusals that stop their part alone."""
 
+from types import SimpleNamespace
+
 import dask
 import pytest
 
 from distspc.errors import InputError
-from distspc.pipeline.compute import compute, compute_parts, run_on_all_workers, task_memory
+from distspc.kernels.threads import allowed_threads
+from distspc.pipeline.compute import available_workers, compute, compute_parts, run_on_all_workers
+from distspc.schedule import Workers
 from distspc.tasks import refusals_as_values, task
 
 
@@ -49,4 +53,27 @@ def test_without_a_client_this_process_is_the_worker():
     called = []
     run_on_all_workers(lambda: called.append(1), None)
     assert called == [1]
-    assert task_memory(None) is None
+    assert available_workers(None) == Workers(1, allowed_threads(), None)
+
+
+class Cluster:
+    """A client whose cluster has some workers there, and is to have more."""
+
+    def __init__(self, there, *, spec=(), maximum=None):
+        self.there, self.cluster = there, SimpleNamespace(worker_spec=dict.fromkeys(spec))
+        self.cluster._adaptive = None if maximum is None else SimpleNamespace(maximum=maximum)
+
+    def scheduler_info(self, n_workers):
+        return {"workers": {str(i): {"nthreads": 1, "memory_limit": 10 * 2**30} for i in range(self.there)}}
+
+    def run(self, function, on_error):
+        return {str(i): 4 + i for i in range(self.there)}
+
+
+def test_workers_that_are_to_come_are_counted():
+    memory = int(0.6 * 10 * 2**30)
+    assert available_workers(Cluster(2)) == Workers(2, 4, memory)
+    assert available_workers(Cluster(2, spec="abc")) == Workers(3, 4, memory)
+    assert available_workers(Cluster(2, spec="ab", maximum=20)) == Workers(20, 4, memory)
+    assert available_workers(Cluster(2, spec="ab", maximum=float("inf"))) == Workers(2, 4, memory)
+    assert available_workers(Cluster(0, maximum=5)) == Workers(5, 1, None)

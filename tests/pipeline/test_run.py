@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from distspc.distances import finish, reading
+from distspc.distances import reading
 from distspc.errors import InputError, StoreMismatchError, WorkerError
-from distspc.pipeline.compute import task_memory
+from distspc.pipeline.compute import available_workers
 from distspc.pipeline.run import Study, run_stages
 from distspc.pipeline.stages.relate import Relate
 from distspc.pipeline.stages.report import fingerprint
@@ -144,10 +144,9 @@ def test_memory_of_distance_tasks_is_given_back_with_their_stage(finished, tmp_p
     store, n_released = tmp_path / "s.zarr", []
     shutil.copytree(finished.store, store)
     Store(store).distances.remove()
-    for module in (finish, reading):
-        monkeypatch.setattr(module, "release", lambda: n_released.append(1))
+    monkeypatch.setattr(reading, "release", lambda: n_released.append(1))
     finished.model_copy(update={"store": store}).run(stages=["distances"])
-    assert len(n_released) == len(finished.layers) + 1  # before the last task of each layer, and after the stage
+    assert len(n_released) == 1
 
 
 def test_other_settings_on_the_same_store_are_refused(finished):
@@ -208,4 +207,4 @@ def test_a_scheduler_lost_before_its_workers_are_asked_is_named():
             return {}
 
     with pytest.raises(WorkerError, match=r"the connection to the scheduler is lost .* run the study again"):
-        task_memory(Lost())
+        available_workers(Lost())

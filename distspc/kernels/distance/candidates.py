@@ -300,42 +300,16 @@ class Nearest:
         self.distance[touched], self.image[touched] = distances[best], images[best]
 
 
-def undecided(pairs: Pairs, n_neighbours: int, *, drop_zero: bool, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of pairs that may still be among the nearest, and which of them must be computed again.
-
-    A target's estimates stand as they are when each is certain to `tolerance` and no two overlap.
-
-    Returns
-    -------
-    which
-        Positions of those that may be among the nearest, ordered by target and squared distance, (n_left,).
-    again
-        Bool (n_left,).
-    """
-    which = _within_limit(pairs, n_neighbours, drop_zero)
-    pairs = pairs[which]
-    again = (pairs.max_error > 0) & (pairs.max_error > tolerance * pairs.square)
-    _, of = np.unique(pairs.target, return_inverse=True)
-    widest = np.zeros(of.max(initial=-1) + 1)
-    np.maximum.at(widest, of, pairs.max_error)
-    same = of[1:] == of[:-1]
-    close = same & (np.diff(pairs.square) <= 2 * widest[of[1:]])
-    doubtful = np.zeros(len(widest), dtype=bool)
-    doubtful[of[again]] = True
-    doubtful[of[1:][close]] = True
-    return which, doubtful[of] & (pairs.max_error > 0)
-
-
-def _within_limit(pairs: Pairs, k: int, drop_zero: bool) -> np.ndarray:
+def within_limit(pairs: Pairs, n_neighbours: int, *, drop_zero: bool) -> np.ndarray:
+    """Positions of pairs that may be among the `n_neighbours` nearest of their target, (n_left,)."""
     upper = pairs.square + pairs.max_error
     if drop_zero:
         upper = np.where(pairs.square - pairs.max_error <= 0, np.inf, upper)
     order = np.lexsort((upper, pairs.target))
     _, start, of = np.unique(pairs.target[order], return_index=True, return_inverse=True)
     end = np.append(start[1:], len(order))
-    last = start + k - 1
+    last = start + n_neighbours - 1
     bar = np.where(last < end, upper[order][np.minimum(last, len(order) - 1)], np.inf) * TIE
     stays = np.zeros(len(pairs), dtype=bool)
     stays[order] = (pairs.square - pairs.max_error)[order] <= bar[of]
-    left = np.flatnonzero(stays)
-    return left[np.lexsort((pairs.image[left], pairs.square[left], pairs.target[left]))]
+    return np.flatnonzero(stays)

@@ -45,7 +45,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import DTypeLike
 
-from distspc.kernels.distance.bounds import panel_rows
+from distspc.kernels.distance.bounds import SUMMED_PANEL, panel_rows
 from distspc.kernels.distance.rows import SPAN, block_dots, rows_at_once
 from distspc.kernels.threads import in_threads, thread_parts
 
@@ -91,15 +91,16 @@ def products(
     dtype
         Type of the arithmetic, float32 or float64.
     out
-        Array (n, m) of `dtype` to write to; best in Fortran order.
+        Array (n, m) to write to; best in Fortran order. Of `dtype`, or float64 to have products of float32 added up in
+        float64, within `summed_bound`.
 
     Returns
     -------
-    Array (n, m) of `dtype`, in Fortran order: a few images against many targets are multiplied that way round 4 %
+    Array (n, m), in Fortran order: a few images against many targets are multiplied that way round 4 %
     faster.
     """
     out = np.empty((len(x), len(y)), dtype=dtype, order="F") if out is None else out
-    in_threads(lambda a, b: _multiply(y, x[a:b], centre, out[a:b].T), len(x), n_threads)
+    in_threads(lambda a, b: _multiply(y, x[a:b], centre, dtype, out[a:b].T), len(x), n_threads)
     return out
 
 
@@ -118,7 +119,7 @@ def symmetric_products(
     def work(start: int, stop: int) -> None:
         for rows, cols in (block for share in shares[start:stop] for block in share):
             right = x[cols]
-            _multiply(right, right if rows == cols else x[rows], centre, out[rows, cols].T)
+            _multiply(right, right if rows == cols else x[rows], centre, dtype, out[rows, cols].T)
             if rows != cols:
                 out[cols, rows] = out[rows, cols].T
 
@@ -142,18 +143,21 @@ def _triangle(parts: list[tuple[int, int]]) -> list[list[tuple[slice, slice]]]:
     return shares
 
 
-def _multiply(x: np.ndarray, y: np.ndarray, centre: np.ndarray | None, out: np.ndarray) -> None:
+def _multiply(x: np.ndarray, y: np.ndarray, centre: np.ndarray | None, dtype: DTypeLike, out: np.ndarray) -> None:
     """Write the products to `out`: all that another device would have to do in BLAS's place."""
-    panel = panel_rows(out.dtype, centre is not None)
+    summed = out.dtype != dtype
+    panel = SUMMED_PANEL if summed else panel_rows(dtype, centre is not None)
     with np.errstate(all="ignore"):
         for start in range(0, x.shape[1], panel):
             part = slice(start, start + panel)
-            a = _centred(x[:, part], centre, part, out.dtype)
-            b = a if y is x else _centred(y[:, part], centre, part, out.dtype)
-            if start == 0:
-                np.matmul(a, b.T, out=out)
-            else:
+            a = _centred(x[:, part], centre, part, dtype)
+            b = a if y is x else _centred(y[:, part], centre, part, dtype)
+            if start:
                 out += a @ b.T
+            elif summed:
+                out[...] = a @ b.T
+            else:
+                np.matmul(a, b.T, out=out)
 
 
 def _centred(rows: np.ndarray, centre: np.ndarray | None, part: slice, dtype: DTypeLike) -> np.ndarray:

@@ -33,6 +33,9 @@ class RowStatistics:
         64-bit digest of the row, uint64 (n_rows,): equal rows have equal digests.
     centre_norm_sq
         c . c.
+    blocks
+        Sums of squares of the blocks of `BLOCK` features that `norm_sq` adds up, (n_rows, n_blocks), where they are
+        kept: a whole row's `norm_sq` is then the same number however it was cut (`joined_norm_sq`).
     """
 
     n_features: int
@@ -42,6 +45,7 @@ class RowStatistics:
     dot_centre: np.ndarray
     digest: np.ndarray
     centre_norm_sq: float
+    blocks: np.ndarray | None = None
 
     def __add__(self, other: RowStatistics) -> RowStatistics:
         return RowStatistics(
@@ -52,7 +56,16 @@ class RowStatistics:
             dot_centre=self.dot_centre + other.dot_centre,
             digest=self.digest + other.digest,
             centre_norm_sq=self.centre_norm_sq + other.centre_norm_sq,
+            blocks=_beside(self.blocks, other.blocks),
         )
+
+    @property
+    def joined_norm_sq(self) -> np.ndarray:
+        """Sums of squares of rows whose blocks were kept, in the order of whole rows, (n_rows,)."""
+        if self.blocks is None:
+            return self.norm_sq
+        rest = np.zeros((len(self.blocks), int(self.n_features % BLOCK == 0)))
+        return np.concatenate([self.blocks, rest], axis=1).sum(axis=-1)
 
     @staticmethod
     def joined(parts: Sequence[RowStatistics]) -> RowStatistics:
@@ -64,15 +77,25 @@ class RowStatistics:
 
     def _with_rows(self, value: Callable[[str], np.ndarray]) -> RowStatistics:
         """These statistics with other rows."""
-        by_row: dict[str, Any] = {name: value(name) for name in _BY_ROW}
+        names = _BY_ROW if self.blocks is None else (*_BY_ROW, "blocks")
+        by_row: dict[str, Any] = {name: value(name) for name in names}
         return replace(self, **by_row)
 
 
 _BY_ROW = ("sum", "norm_sq", "centred_norm_sq", "dot_centre", "digest")
 
 
+def _beside(left: np.ndarray | None, right: np.ndarray | None) -> np.ndarray | None:
+    return None if left is None or right is None else np.concatenate([left, right], axis=1)
+
+
 def row_statistics(
-    x: np.ndarray, *, centre: np.ndarray | None = None, first_feature: int = 0, n_threads: int = 1
+    x: np.ndarray,
+    *,
+    centre: np.ndarray | None = None,
+    first_feature: int = 0,
+    keep_blocks: bool = False,
+    n_threads: int = 1,
 ) -> RowStatistics:
     """Sums and digest of every row; turns -0.0 into 0.0 in `x`, so that equal rows have equal bits.
 
@@ -84,8 +107,11 @@ def row_statistics(
         Float32 (n_features,): c. Zero by default.
     first_feature
         Position of the first feature in the whole row: tells the digests of feature tiles apart.
+    keep_blocks
+        Whether the statistics have `blocks`, for feature tiles that are added up.
     """
     n_rows, n_features = x.shape
+    blocks = np.empty((n_rows, -(-n_features // BLOCK))) if keep_blocks else None
     keys = _digest_keys(n_features, first_feature)
     sums = np.zeros((4, n_rows))
     digest = np.zeros(n_rows, dtype=np.uint64)
@@ -102,7 +128,10 @@ def row_statistics(
             np.add(x[rows], np.float32(0), out=x[rows])
             digest[rows] = _digests(x[rows], keys)
             np.copyto(values, x[rows])
-            sums[0, rows], sums[1, rows] = values.sum(axis=1), _dots(values, values)
+            squares = block_dots(values, values)
+            sums[0, rows], sums[1, rows] = values.sum(axis=1), squares.sum(axis=-1)
+            if blocks is not None:
+                blocks[rows] = squares[:, : blocks.shape[1]]
             if centre64 is not None:
                 np.subtract(values, centre64, out=values)
                 sums[2, rows], sums[3, rows] = _dots(values, values), _dots(values, centre64)
@@ -116,6 +145,7 @@ def row_statistics(
         dot_centre=sums[3],
         digest=digest,
         centre_norm_sq=0.0 if centre64 is None else float(_dots(centre64, centre64)),
+        blocks=blocks,
     )
 
 

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from distspc.errors import InputError, StoreMismatchError
-from distspc.pipeline.compute import Progress, compute, compute_parts, no_progress, task_memory
+from distspc.pipeline.compute import Progress, available_workers, compute, compute_parts, no_progress
 from distspc.store import schema
 from distspc.store.access import read_only_error
 from distspc.store.failures import Failure, keep_failures, stored_failures
-from distspc.tasks import refusals_as_values
+from distspc.tasks import Refusal, refusals_as_values
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed
     from distributed import Client
 
     from distspc.pipeline.stages.work import Loads, Setting
+    from distspc.schedule import Workers
     from distspc.store.store import Store
     from distspc.study.file import StageName, StudyFile
     from distspc.study.images import StudyImages
@@ -136,7 +137,7 @@ class Stage(ABC):
         """Seeds (or None) of a layer (or "") whose results are missing; writes nothing."""
 
     @abstractmethod
-    def prepare(self, run: Run, layer: str, memory: int | None = None) -> None:
+    def prepare(self, run: Run, layer: str, plan: Any = None) -> None:
         """Write what must be there before anything of a layer is computed: allocate, remove what is stale."""
 
     @abstractmethod
@@ -173,9 +174,13 @@ class LayerStage(Stage):
         """Groups that hold the results of some layers."""
         return self.makes
 
+    def plans(self, run: Run, layers: Sequence[str], workers: Workers) -> Mapping[str, Any]:
+        """What `prepare` and `tasks` go by, for layers that share some workers, or why not; here a task's memory."""
+        return dict.fromkeys(layers, workers.task_memory_nbytes)
+
     @abstractmethod
-    def tasks(self, run: Run, layer: str, missing: Seeds, memory: int | None) -> Mapping[int | None, list[Delayed]]:
-        """Build the tasks of what is missing by seed, for the memory of a task."""
+    def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | None, list[Delayed]]:
+        """Build the tasks of what is missing by seed, as planned."""
 
     def run(self, run: Run) -> None:
         """Compute what can be computed of every layer and seed; the store keeps what cannot, and why."""
@@ -199,9 +204,12 @@ class LayerStage(Stage):
             missing[layer] = self.missing(run, layer)
 
         def build(layer: str) -> None:
-            self.prepare(run, layer, memory)
+            plan = plans[layer]
+            if isinstance(plan, Refusal):
+                raise plan.error
+            self.prepare(run, layer, plan)
             with refusals_as_values():
-                tasks = self.tasks(run, layer, missing[layer], memory)
+                tasks = self.tasks(run, layer, missing[layer], plan)
             parts.update({(layer, seed): some for seed, some in tasks.items() if some})
 
         for layer in self.layers(run):
@@ -210,7 +218,7 @@ class LayerStage(Stage):
         if wanted:
             run.require_writable()
             client = run.connect(self.name)
-            memory = task_memory(client)
+            plans = self.plans(run, wanted, available_workers(client))
             for layer in wanted:
                 attempt(layer, lambda layer=layer: build(layer))  # type: ignore[misc]
             keep([])  # of parts that are tried again

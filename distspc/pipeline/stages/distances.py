@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from distspc.distances.plan import LayerSize, plan_distances
+from distspc.distances.cuts import plan_layers, require_memory
+from distspc.distances.plan import DistancePlan, LayerSize
+from distspc.errors import InputError
 from distspc.layers import n_features
 from distspc.pipeline.compute import MEMORY_SHARE, run_on_all_workers
 from distspc.pipeline.stages.base import LayerStage, Run, Seeds, complete_results, usable_layers
 from distspc.pipeline.stages.work import Load, Loads, Setting
+from distspc.schedule import Workers
 from distspc.store import schema
 from distspc.store.chunks import activation_chunks
 from distspc.study.images import check_sizes
+from distspc.tasks import Refusal
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed
@@ -49,17 +53,31 @@ class Distances(LayerStage):
 
         return [None] if build.missing(_options(run.study, layer)) else []
 
-    def prepare(self, run: Run, layer: str, memory: int | None = None) -> None:
+    def plans(self, run: Run, layers: Sequence[str], workers: Workers) -> Mapping[str, tuple[DistancePlan, int | None]]:
+        """How the layers are cut, all together, and the memory of a task."""
+        from distspc.distances.checks import check_distances
+
+        sizes = [check_distances(_options(run.study, layer)) for layer in layers]
+        plans: dict[str, Any] = {}
+        for size in sizes:
+            try:
+                require_memory(size, workers)
+            except InputError as error:
+                plans[size.layer] = Refusal(error)
+        cut = plan_layers([size for size in sizes if size.layer not in plans], workers)
+        return plans | {layer: (plan, workers.task_memory_nbytes) for layer, plan in cut.items()}
+
+    def prepare(self, run: Run, layer: str, plan: Any = None) -> None:
         """Allocate the layer's row."""
         from distspc.distances import build
 
-        build.prepare(_options(run.study, layer), memory_nbytes=memory)
+        build.prepare(_options(run.study, layer), plan[0])
 
-    def tasks(self, run: Run, layer: str, missing: Seeds, memory: int | None) -> Mapping[int | None, list[Delayed]]:
+    def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | None, list[Delayed]]:
         """Build the tasks of a layer; the last writes its row."""
         from distspc.distances import build
 
-        return {None: build.tasks(_options(run.study, layer), memory_nbytes=memory)}
+        return {None: build.tasks(_options(run.study, layer), plan[0], memory_nbytes=plan[1])}
 
     def finish(self, run: Run, client: Client | None) -> None:
         """Give back the memory that tasks keep for one another."""
@@ -81,7 +99,7 @@ class Distances(LayerStage):
             features = n_features(layer)
             chunk = activation_chunks(n_images, features)
             size = LayerSize(layer, n_targets, pool, features, chunk["image"], chunk["feature"])
-            plan = plan_distances(size, memory_nbytes=memory)
+            plan = plan_layers([size], Workers(1, setting.resources.cores, memory))[layer]
             flop = 2.0 * n_targets * (pool[1] - pool[0]) * features
             flop /= 1.0 if plan.whole_rows else setting.rates.float64_share
             loads.append(Load(layer, plan.n_tasks, plan.task_nbytes, plan.read_nbytes, flop))

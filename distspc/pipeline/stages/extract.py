@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from distspc.layers import forward_flop, n_features
 from distspc.pipeline.compute import run_on_all_workers
@@ -73,7 +73,7 @@ class Extract(LayerStage):
             return layers
         return build.missing(run.store, layers, study.model.options)
 
-    def prepare(self, run: Run, layer: str, memory: int | None = None) -> None:
+    def prepare(self, run: Run, layer: str, plan: Any = None) -> None:
         """Allocate activations; of imported ones, write the image table too."""
         from distspc.extraction import build, npy_import
 
@@ -85,7 +85,7 @@ class Extract(LayerStage):
         else:
             build.prepare(run.store, layers, study.model.options)
 
-    def tasks(self, run: Run, layer: str, missing: Seeds, memory: int | None) -> Mapping[int | None, list[Delayed]]:
+    def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | None, list[Delayed]]:
         """Build the tasks of a layer ("": of all in one pass)."""
         from distspc.extraction import build, npy_import
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from distspc.kernels.sparse_coding.iteration import PAPER
 from distspc.kernels.sparse_coding.stability import largest_stable_norm
@@ -42,20 +42,20 @@ class Reconstruct(LayerStage):
 
         return build.missing(run.store, layer, self.seeds(run.study), run.study.reconstruction_options)
 
-    def prepare(self, run: Run, layer: str, memory: int | None = None) -> None:
+    def prepare(self, run: Run, layer: str, plan: Any = None) -> None:
         """Allocate the results of a layer, and remove units that other settings have gathered."""
         from distspc.reconstruction import build
 
         study = run.study
-        build.prepare(run.store, layer, self.seeds(study), study.reconstruction_options, memory_nbytes=memory)
+        build.prepare(run.store, layer, self.seeds(study), study.reconstruction_options, memory_nbytes=plan)
 
-    def tasks(self, run: Run, layer: str, missing: Seeds, memory: int | None) -> Mapping[int | None, list[Delayed]]:
+    def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | None, list[Delayed]]:
         """Build the task of every missing seed."""
         from distspc.reconstruction import build
 
         study, wanted = run.study, [seed for seed in missing if seed is not None]
         options, seeds = study.reconstruction_options, self.seeds(study)
-        tasks = build.tasks(run.store, layer, seeds, options, wanted, memory_nbytes=memory)
+        tasks = build.tasks(run.store, layer, seeds, options, wanted, memory_nbytes=plan)
         return {seed: [task] for seed, task in zip(wanted, tasks, strict=True)}
 
     def run(self, run: Run) -> None:

@@ -41,7 +41,7 @@ class Relate(Stage):
         """Whether the relations are to be made, for the first time or anew."""
         return [] if run.study.scores is None or relations_are_current(run.study) else [None]
 
-    def prepare(self, run: Run, layer: str, memory: int | None = None) -> None:
+    def prepare(self, run: Run, layer: str, plan: Any = None) -> None:
         """Remove relations of before: their being there says that all is."""
         run.store.relations.remove()
 

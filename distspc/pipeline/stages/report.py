@@ -33,7 +33,7 @@ class Report(Stage):
         """Whether the page is to be written, for the first time or anew."""
         return [] if report_is_current(run.study) else [None]
 
-    def prepare(self, run: Run, layer: str, memory: int | None = None) -> None:
+    def prepare(self, run: Run, layer: str, plan: Any = None) -> None:
         """Nothing: the page is written beside, then renamed."""
 
     def run(self, run: Run) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distspc.kernels.distance import bounds, candidates
-from distspc.kernels.distance.bounds import error_bound
+from distspc.kernels.distance.bounds import error_bound, summed_bound
 from distspc.kernels.distance.products import METRICS, products
 from distspc.kernels.distance.rows import row_statistics
 from tests.kernels.distance.shared import KINDS, rows_of_kind, true_squares
@@ -51,6 +51,32 @@ def test_bound_counts_panels_not_features() -> None:
     assert error_bound(802_816, "float32").product == pytest.approx(25_128 * 2.0**-24, rel=1e-2)
     assert error_bound(802_816, "float64").product < 3e-13
     assert error_bound(802_816, "float64").sums < 3e-13
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    n_features=st.integers(1, 5000),
+    exponent=st.integers(-20, 20),
+    offset=st.floats(-1e3, 1e3, width=32),
+    centred=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_products_added_up_in_float64_are_within_their_bound(
+    n_features: int, exponent: int, offset: float, centred: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = np.float32(2.0**exponent) * (rng.standard_normal((2, 3, n_features), dtype=np.float32) + np.float32(offset))
+    centre = x.mean(axis=0) if centred else np.zeros(n_features, np.float32)
+    out = products(x, y, centre=centre if centred else None, dtype=np.float32, out=np.empty((3, 3), order="F"))
+    v, w = (rows.astype(np.longdouble) - centre for rows in (x, y))
+    norms, bound = [np.sqrt((rows**2).sum(axis=1)) for rows in (v, w)], summed_bound(n_features)
+    assert (np.abs(out - v @ w.T) <= bound.product * norms[0][:, None] * norms[1] + bound.tiny).all()
+
+
+def test_short_panels_sharpen_the_bound_whatever_the_length() -> None:
+    assert summed_bound(802_816, n_tiles=32).product == pytest.approx(1033 * 2.0**-24, rel=1e-3)
+    assert summed_bound(802_816).forming == error_bound(802_816, "float64").forming
+    assert summed_bound(300).tiny == error_bound(300, "float32").tiny
 
 
 def test_gamma_without_meaning_is_infinite() -> None:

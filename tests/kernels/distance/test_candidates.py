@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from distspc.kernels.distance import candidates
 from distspc.kernels.distance.bounds import error_bound
-from distspc.kernels.distance.candidates import Nearest, Pairs, add_to_pool, as_distance, undecided
+from distspc.kernels.distance.candidates import Nearest, Pairs, add_to_pool, as_distance, within_limit
 from distspc.kernels.distance.products import products
 from distspc.kernels.distance.rows import row_statistics
 from tests.kernels.distance.shared import rows_of_kind, true_squares
@@ -94,32 +94,23 @@ def test_nearest_is_the_sorted_beginning_in_any_order_of_arrival(data: st.DataOb
     assert nearest.image[0, : len(expected)].tolist() == expected
 
 
-def test_estimates_that_are_apart_stand() -> None:
-    pairs = Pairs(np.array([0, 0, 0]), np.array([5, 6, 7]), np.array([1.0, 2.0, 9.0]), np.full(3, 1e-12))
-    which, again = undecided(pairs, 2, drop_zero=False, tolerance=1e-9)
-    assert pairs.image[which].tolist() == [5, 6]
-    assert not again.any()
+def test_pairs_that_may_be_among_the_nearest_stay() -> None:
+    square = np.array([1.0, 2.0, 9.0, 2.0 + 1e-12])
+    pairs = Pairs(np.zeros(4, int), np.array([5, 6, 7, 8]), square, np.full(4, 1e-12))
+    assert pairs.image[within_limit(pairs, 1, drop_zero=False)].tolist() == [5]
+    assert pairs.image[within_limit(pairs, 2, drop_zero=False)].tolist() == [5, 6, 8]
+    assert len(within_limit(pairs, 4, drop_zero=False)) == 4
 
 
-@pytest.mark.parametrize(
-    ("square", "max_error", "why"),
-    [
-        ([1.0, 1.0], 1e-12, "a tie"),
-        ([1.0, 1.0 + 1e-12], 1e-12, "nearly a tie"),
-        ([1e-6, 1.0], 1e-12, "too uncertain"),
-        ([0.0, 1.0], 1e-12, "perhaps a duplicate"),
-    ],
-)
-def test_estimates_in_doubt_are_computed_again(square: list[float], max_error: float, why: str) -> None:
-    pairs = Pairs(np.zeros(2, int), np.arange(2), np.array(square), np.full(2, max_error))
-    _, again = undecided(pairs, 1, drop_zero=False, tolerance=1e-9)
-    assert again[0], why
+def test_every_target_has_a_limit_of_its_own() -> None:
+    pairs = Pairs(np.array([1, 0, 1, 0]), np.arange(4), np.array([5.0, 1.0, 4.0, 3.0]), np.zeros(4))
+    assert within_limit(pairs, 1, drop_zero=False).tolist() == [1, 2]
 
 
 def test_what_may_be_dropped_limits_nothing() -> None:
     pairs = Pairs(np.zeros(3, int), np.arange(3), np.array([1e-13, 1.0, 2.0]), np.full(3, 1e-12))
-    assert undecided(pairs, 1, drop_zero=True, tolerance=1e-9)[0].tolist() == [0, 1]
-    assert undecided(pairs, 1, drop_zero=False, tolerance=1e-9)[0].tolist() == [0]
+    assert within_limit(pairs, 1, drop_zero=True).tolist() == [0, 1]
+    assert within_limit(pairs, 1, drop_zero=False).tolist() == [0]
 
 
 def test_targets_themselves_and_other_groups_do_not_count() -> None:

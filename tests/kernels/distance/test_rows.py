@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,18 @@ def test_statistics_of_feature_tiles_add_up() -> None:
     for name in ("sum", "norm_sq", "centred_norm_sq", "dot_centre", "centre_norm_sq"):
         np.testing.assert_allclose(getattr(cut, name), getattr(whole, name), rtol=1e-12)
     np.testing.assert_allclose(whole.norm_sq, (x.astype(float) ** 2).sum(axis=1), rtol=1e-14)
+
+
+@pytest.mark.parametrize("n_features", [1536, 1700])
+def test_squared_norms_of_tiles_are_those_of_whole_rows_to_the_last_bit(n_features: int) -> None:
+    x = noise(5, n_features)
+    starts = range(0, n_features, 512)
+    parts = [x[:, a : a + 512].copy() for a in starts]
+    tiles = [row_statistics(part, first_feature=a, keep_blocks=True) for a, part in zip(starts, parts, strict=True)]
+    added = reduce(RowStatistics.__add__, tiles)
+    whole = row_statistics(x)
+    np.testing.assert_array_equal(added.joined_norm_sq, whole.norm_sq)
+    np.testing.assert_array_equal(RowStatistics.joined([added[:2], added[2:]]).joined_norm_sq, whole.joined_norm_sq)
 
 
 @pytest.mark.parametrize("n_features", [1, 8, 9, 700])

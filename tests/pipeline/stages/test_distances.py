@@ -3,10 +3,14 @@
 import dask
 import pytest
 
+from distspc.distances.checks import check_distances
+from distspc.distances.plan import smallest_plan
 from distspc.errors import InputError
 from distspc.pipeline.cost import Resources
+from distspc.pipeline.stages import distances
 from distspc.pipeline.stages.distances import Distances
 from distspc.pipeline.stages.work import Rates, Setting
+from distspc.schedule import Workers
 from tests.pipeline.stages.shared import run_of, study_of
 
 STAGE = Distances()
@@ -17,11 +21,22 @@ def test_a_layer_is_missing_until_its_row_is_there(tmp_path):
     run = run_of(study)
     assert [STAGE.missing(run, layer) for layer in study.layers] == [[None], [None]]
     assert not study.stored.distances.exists()
-    STAGE.prepare(run, "fc2")
+    plan = STAGE.plans(run, ["fc2"], Workers())["fc2"]
+    STAGE.prepare(run, "fc2", plan)
     assert STAGE.missing(run, "fc2") == [None]
-    dask.compute(*STAGE.tasks(run, "fc2", [None], None)[None], scheduler="synchronous")
+    dask.compute(*STAGE.tasks(run, "fc2", [None], plan)[None], scheduler="synchronous")
     assert [STAGE.missing(run, layer) for layer in study.layers] == [[], [None]]
     assert list(STAGE.status(study)) == [("fc2", 1, 1), ("fc1", 0, 1)]
+
+
+def test_a_layer_that_does_not_fit_is_refused_and_the_others_are_planned(tmp_path):
+    study = study_of(tmp_path)
+    fc1, fc2 = (smallest_plan(check_distances(distances._options(study, name))).task_nbytes for name in ("fc1", "fc2"))
+    assert fc1 < fc2
+    plans = STAGE.plans(run_of(study), ["fc1", "fc2"], Workers(2, 1, fc2 - 1))
+    assert str(plans["fc2"].error).startswith("fc2: the smallest distance task needs")
+    plan, memory = plans["fc1"]
+    assert plan.task_nbytes <= memory == fc2 - 1
 
 
 def test_settings_that_cannot_be_used_are_refused_before_they_replace_anything(tmp_path):
