@@ -255,13 +255,13 @@ def report_memory(settings: argparse.Namespace, folder: Path, batch_size: int) -
 
 def run_authors(settings: argparse.Namespace) -> None:
     """Part of its own process: a new model for every image and layer, one image at a time, .npy files."""
-    from distspc.extraction.backend import import_keras
-    from distspc.extraction.network import _build_vgg16
+    from distspc.extraction.backends.keras_runtime import import_keras
+    from distspc.extraction.backends.keras_vgg16 import build_vgg16
     from distspc.extraction.network_spec import resolve_network
     from distspc.images.decoding import network_input
 
     keras = import_keras(settings.cores)
-    vgg16 = _build_vgg16(resolve_network("random", layers=settings.layers))
+    vgg16 = build_vgg16(resolve_network("random", layers=settings.layers))
     files = sorted(Path(settings.photographs).iterdir())[: settings.authors_images]
     with tempfile.TemporaryDirectory(dir=settings.directory) as folder:
         start = time.perf_counter()

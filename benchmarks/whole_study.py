@@ -122,7 +122,7 @@ def write_weights(path: Path) -> None:
     """Random weights of VGG-16 up to fc2 as a Keras-2 file, each unit's of mean zero and variance about 3 / inputs."""
     import h5py
 
-    from distspc.extraction.network import random_kernel
+    from distspc.extraction.backends.base import random_kernel
     from distspc.layers import VGG16, vgg16_weight_shapes
 
     shapes = vgg16_weight_shapes([name for name in VGG16 if name != "predictions"], 1365)
@@ -322,14 +322,14 @@ def authors_way(settings: argparse.Namespace, study: Study, folder: Path, rates:
 
 def authors_extraction(settings: argparse.Namespace) -> dict[str, float]:
     """In a process of its own: seconds by term, of some images at all layers."""
-    from distspc.extraction.backend import import_keras
-    from distspc.extraction.network import _build_vgg16
+    from distspc.extraction.backends.keras_runtime import import_keras
+    from distspc.extraction.backends.keras_vgg16 import build_vgg16
     from distspc.extraction.network_spec import resolve_network
     from distspc.images.decoding import network_input
 
     keras = import_keras(N_CORES)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it says that models are traced anew: that is measured
-    vgg16 = _build_vgg16(resolve_network("random", layers=list(LAYERS)))
+    vgg16 = build_vgg16(resolve_network("random", layers=list(LAYERS)))
     files = sorted(Path(settings.photographs).iterdir())[: settings.authors_images]
     terms = {"model built anew": 0.0, "forward pass": 0.0, "file written": 0.0}
     with tempfile.TemporaryDirectory(dir=settings.directory) as folder:

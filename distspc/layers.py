@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote, unquote
 
 from distspc.errors import InputError
 
@@ -133,6 +135,25 @@ def n_features(layer: str) -> int:
     if layer not in LAYERS:
         raise InputError(f"the cost of layer {layer!r} is not known; a plan covers {', '.join(LAYERS)}")
     return LAYERS[layer].n_features
+
+
+def folder_name(layer: str) -> str:
+    """Name of a layer as a single folder: as it is but for what folders cannot be called, written %XX.
+
+    >>> folder_name("block5_pool"), folder_name("/encoder/layer.0/Add_1_output_0"), folder_name("..")
+    ('block5_pool', '%2Fencoder%2Flayer.0%2FAdd_1_output_0', '%2E.')
+    """
+    escaped = re.sub(r"[^\w.:+-]", lambda found: quote(found[0], safe=""), layer)
+    return escaped if re.match(r"[\w%]", escaped) else f"%{ord(escaped[0]):02X}{escaped[1:]}"
+
+
+def layer_of_folder(folder: str) -> str:
+    """Layer that a folder is named after.
+
+    >>> layer_of_folder("%2Fencoder%2Flayer.0%2FAdd_1_output_0")
+    '/encoder/layer.0/Add_1_output_0'
+    """
+    return unquote(folder)
 
 
 def layer_order(layers: Sequence[str]) -> list[str]:

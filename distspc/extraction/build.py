@@ -41,6 +41,7 @@ def extract_activations(
     precision: Precision = ExtractionOptions.precision,
     dtype: StorageType = ExtractionOptions.dtype,
     seed: int = ExtractionOptions.seed,
+    file: str | None = ExtractionOptions.file,
 ) -> list[Delayed]:
     """Build the tasks that extract the activations that are missing.
 
@@ -50,7 +51,7 @@ def extract_activations(
         Path of a store with an image table.
     layers
         Wanted layers.
-    weights, digest, preprocessing, precision, seed
+    weights, digest, preprocessing, precision, seed, file
         The network (see `distspc.extraction.network_spec.resolve_network`).
     batch_size
         Images per forward pass; changes no value by more than rounding.
@@ -70,7 +71,7 @@ def extract_activations(
         If a setting, a layer or the weights cannot be used.
     """
     store = Store(store)
-    options = ExtractionOptions(weights, digest, preprocessing, batch_size, precision, dtype, seed)
+    options = ExtractionOptions(weights, digest, preprocessing, batch_size, precision, dtype, seed, file)
     if not missing(store, layers, options):
         return []
     prepare(store, layers, options)

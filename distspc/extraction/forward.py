@@ -16,6 +16,7 @@ from distspc.errors import InputError
 from distspc.extraction.network import load_network, release_network
 from distspc.extraction.network_spec import NetworkSpec
 from distspc.images.decoding import network_input
+from distspc.images.resizing import Resize
 from distspc.store.activations import images_of
 from distspc.store.store import Store
 from distspc.tasks import ranges
@@ -78,7 +79,7 @@ def _run(
     """Put the activations of some files into the layers' buffers; files are decoded ahead of the device."""
     pool = ThreadPoolExecutor(_n_decoders(), thread_name_prefix="decode")
     try:
-        decode = partial(_decode, size=network.input_size)
+        decode = partial(_decode, size=network.input_size, resize=network.spec.resize)
         inputs = pool.map(decode, files, digests)  # a chunk of inputs is small: 64 of 150 kB
         for start, stop in ranges(len(files), batch_size):
             outputs = network.activations(np.stack(list(itertools.islice(inputs, stop - start))))
@@ -112,8 +113,8 @@ def release() -> None:
     release_network()
 
 
-def _decode(file: str, digest: str, *, size: tuple[int, int]) -> np.ndarray:
-    return network_input(file, size=size, digest=digest)
+def _decode(file: str, digest: str, *, size: tuple[int, int], resize: Resize) -> np.ndarray:
+    return network_input(file, size=size, resize=resize, digest=digest)
 
 
 def _n_threads() -> int:

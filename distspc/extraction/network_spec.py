@@ -5,22 +5,30 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from distspc.errors import InputError
+from distspc.extraction import onnx_files, timm_models
 from distspc.extraction import weights as weight_files
 from distspc.extraction.options import (
     PRECISIONS,
     PREPROCESSING,
     RAW_FAMILIES,
+    TIMM,
     WEIGHTS_WORDS,
     ExtractionOptions,
     Precision,
     Preprocessing,
     is_weights_path,
 )
+from distspc.extraction.preprocessing import StatedPreprocessing, stated
 from distspc.extraction.safe_files import refuse_code
+from distspc.images.resizing import PAPER, Resize
 from distspc.layers import N_CLASSES, VGG16
+from distspc.messages import did_you_mean, shorten
+
+BackendName = Literal["keras", "onnx", "torch"]
+_MOST_NAMES = 60
 
 
 @dataclass(frozen=True)
@@ -30,16 +38,17 @@ class NetworkSpec:
     Attributes
     ----------
     architecture : str
-        ``vgg16``, ``file`` (a whole model) or the name of a function of ``keras.applications``.
+        ``vgg16``, ``file`` (a whole Keras model), ``onnx``, ``timm:NAME``, or the name of a function of
+        ``keras.applications``.
     weights : str
         Path of the file, or ``random`` or ``imagenet``.
     digest : str
         What the weights are: ``sha256:...`` of the file, or the seed.
     layers : tuple of str
         Wanted layers.
-    preprocessing : str
-        ``raw`` (RGB, 0 to 255), ``caffe`` (BGR, means subtracted) or ``auto`` (the function of ``keras.applications``
-        that belongs to the network).
+    preprocessing : str or StatedPreprocessing
+        ``raw`` (RGB, 0 to 255), ``caffe`` (BGR, means subtracted), ``auto`` (the function of ``keras.applications``
+        that belongs to the network), or every step.
     precision : str
         Floating-point type of the arithmetic.
     seed : int
@@ -52,29 +61,59 @@ class NetworkSpec:
     weights: str
     digest: str
     layers: tuple[str, ...]
-    preprocessing: str = "raw"
+    preprocessing: str | StatedPreprocessing = "raw"
     precision: str = "float32"
     seed: int = 0
     n_classes: int = 1365
 
+    @property
+    def backend(self) -> BackendName:
+        """Which kind of network this is."""
+        if self.architecture.startswith(TIMM):
+            return "torch"
+        return "onnx" if self.architecture == "onnx" else "keras"
+
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """Height and width of the input as the study states them; None: the network's own."""
+        return self.preprocessing.size if isinstance(self.preprocessing, StatedPreprocessing) else None
+
+    @property
+    def resize(self) -> Resize:
+        """How images become as large as the input."""
+        return self.preprocessing.rule if isinstance(self.preprocessing, StatedPreprocessing) else PAPER
+
     def described(self) -> dict[str, Any]:
         """Return what makes the activations of one layer what they are (no paths, no other layers)."""
+        steps = self.preprocessing
         return {
             "architecture": self.architecture,
             "weights": self.digest,
-            "preprocessing": self.preprocessing,
+            "preprocessing": steps if isinstance(steps, str) else steps.described(),
             "precision": self.precision,
         }
 
     def doubts(self) -> list[str]:
         """Say where the network gets another input than it was made for; empty where that is not known."""
+        if isinstance(self.preprocessing, StatedPreprocessing):
+            return []
+        if self.backend == "onnx" and self.preprocessing == "raw":
+            return [
+                "an ONNX file does not say how its images are to be prepared: it got RGB from 0 to 255 (preprocessing: "
+                "raw); state `preprocessing` as a mapping (mean, std, scale, resize, size) if it was made for others"
+            ]
         raw = self.architecture.lower().startswith(RAW_FAMILIES)
         own = "raw" if raw else "auto"
-        if self.architecture in ("vgg16", "file") or self.preprocessing in ("auto", own):
+        if self.architecture in ("vgg16", "file", "onnx") or self.preprocessing in ("auto", own):
             return []
+        made_for = (
+            "timm's own configuration says"
+            if self.backend == "torch"
+            else ("its own function of keras.applications prepares them")
+        )
         return [
-            f"{self.architecture} was made for images as its own function of keras.applications prepares them "
-            f"(preprocessing: auto), but got them as preprocessing: {self.preprocessing}"
+            f"{self.architecture} was made for images as {made_for} (preprocessing: auto), but got them as "
+            f"preprocessing: {self.preprocessing}"
         ]
 
 
@@ -82,6 +121,7 @@ def resolve_network(
     weights: str,
     *,
     layers: Sequence[str],
+    file: str | None = ExtractionOptions.file,
     digest: str | None = ExtractionOptions.digest,
     preprocessing: Preprocessing = ExtractionOptions.preprocessing,
     precision: Precision = ExtractionOptions.precision,
@@ -93,14 +133,17 @@ def resolve_network(
     ----------
     weights
         ``hybrid1365``, ``imagenet`` or ``random`` (VGG-16 each); a path: a Keras-2 weight file (``.h5``) for
-        VGG-16 by layer name, or a whole model (``.h5``, ``.keras``); or ``<name>[:imagenet|random]`` with the name
-        of a function of ``keras.applications``, such as ``resnet50``.
+        VGG-16 by layer name, a whole model (``.h5``, ``.keras``) or an ONNX file; ``timm:NAME[:random]``; or
+        ``<name>[:imagenet|random]`` with the name of a function of ``keras.applications``, such as ``resnet50``.
     layers
         Wanted layers.
+    file
+        Weights of a network of timm (``.safetensors``, ``.pth``), instead of those that timm fetches.
     digest
         SHA-256 that the weight file must have.
     preprocessing
-        ``raw``, ``caffe``, or ``auto``: the network's own for names from ``keras.applications``, else ``raw``.
+        ``raw``, ``caffe``, or ``auto``: the network's own for names from ``keras.applications`` and timm, else
+        ``raw``; or a mapping with every step (see `distspc.extraction.preprocessing.stated`).
     precision
         ``float32``, ``bfloat16`` or ``float16``.
     seed
@@ -115,24 +158,48 @@ def resolve_network(
     InputError
         If a setting is not one of those allowed, or a weight file is missing, damaged, or another than wanted.
     """
-    _one_of("preprocessing", preprocessing, PREPROCESSING)
+    steps = _settled(preprocessing)
     _one_of("precision", precision, PRECISIONS)
     if not layers:
         raise InputError("no layers are requested")
-    source = _choose_weights(weights, digest, seed)
-    if preprocessing == "auto" and source["architecture"] in ("vgg16", "file"):
-        preprocessing = "raw"
-    recipe = NetworkSpec(layers=tuple(layers), preprocessing=preprocessing, precision=precision, seed=seed, **source)
-    if recipe.architecture == "vgg16":
-        refuse_unknown(recipe.layers, VGG16)
-    return recipe
+    if file is not None and not weights.startswith(TIMM):
+        raise InputError(f"`file` {file!r} goes with weights of timm (timm:NAME), not with {weights!r}")
+    source = _choose_weights(weights, digest, seed, file)
+    if steps == "auto":
+        steps = _own_preprocessing(source["architecture"])
+    spec = NetworkSpec(layers=tuple(layers), preprocessing=steps, precision=precision, seed=seed, **source)
+    if spec.architecture == "vgg16":
+        refuse_unknown(spec.layers, VGG16)
+    if spec.backend == "onnx" and precision != "float32":
+        raise InputError(f"precision {precision!r}: an ONNX file has the types that it was exported with; leave it out")
+    return spec
+
+
+def _settled(preprocessing: Preprocessing) -> str | StatedPreprocessing:
+    if isinstance(preprocessing, Mapping):
+        try:
+            return stated(preprocessing)
+        except ValueError as error:
+            raise InputError(f"preprocessing: {error}") from error
+    if isinstance(preprocessing, str):
+        _one_of("preprocessing", preprocessing, PREPROCESSING)
+    return preprocessing
+
+
+def _own_preprocessing(architecture: str) -> str | StatedPreprocessing:
+    """What `auto` is for a network."""
+    if architecture.startswith(TIMM):
+        return timm_models.own_preprocessing(architecture.removeprefix(TIMM))
+    return "raw" if architecture in ("vgg16", "file", "onnx") else "auto"
 
 
 # ---------------------------------------------------------------- which network
 
 
-def _choose_weights(weights: str, digest: str | None, seed: int) -> dict[str, Any]:
+def _choose_weights(weights: str, digest: str | None, seed: int, file: str | None = None) -> dict[str, Any]:
     """Architecture, weights, digest and number of classes of what the user named."""
+    if weights.startswith(TIMM):
+        return _choose_timm(weights, digest, seed, file)
     if weights == "random":
         return {"architecture": "vgg16", "weights": "random", "digest": _random_digest(seed)}
     if weights in weight_files.DOWNLOADS:
@@ -151,9 +218,25 @@ def _choose_weights(weights: str, digest: str | None, seed: int) -> dict[str, An
     return {"architecture": name, "weights": kind or "imagenet", "digest": given}
 
 
+def _choose_timm(weights: str, digest: str | None, seed: int, file: str | None) -> dict[str, Any]:
+    name, _, kind = weights.removeprefix(TIMM).partition(":")
+    _one_of(f"weights of {name}", kind or "random", ("random",))
+    if kind:
+        return {"architecture": TIMM + name, "weights": kind, "digest": _random_digest(seed)}
+    path = timm_models.weights_file(name) if file is None else os.path.abspath(os.path.expanduser(file))
+    timm_models.refuse_other_files(path)
+    found = weight_files.file_digest(path)
+    weight_files.check_digest(path, found, digest)
+    return {"architecture": TIMM + name, "weights": path, "digest": found}
+
+
 def _choose_file(path: str, digest: str | None) -> dict[str, Any]:
     if not os.path.isfile(path):
         raise InputError(f"weights {path!r}: there is no such file")
+    if path.lower().endswith(".onnx"):
+        found = onnx_files.model_digest(path)
+        weight_files.check_digest(path, found, digest)
+        return {"architecture": "onnx", "weights": path, "digest": found}
     found = weight_files.file_digest(path)
     weight_files.check_digest(path, found, digest)
     if weight_files.is_whole_model(path):
@@ -186,8 +269,11 @@ def refuse_unknown(layers: Sequence[str], known: Mapping[str, Any] | Sequence[st
     Raises
     ------
     InputError
-        Lists the known ones.
+        Lists the known ones, and names near misses.
     """
     unknown = [layer for layer in layers if layer not in known]
     if unknown:
-        raise InputError(f"the network has no layer {', '.join(map(repr, unknown))}; it has {', '.join(known)}")
+        raise InputError(
+            f"the network has no layer {', '.join(map(repr, unknown))}; {did_you_mean(unknown[0], known)}"
+            f"it has {shorten(known, most=_MOST_NAMES)}"
+        )

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-Preprocessing = Literal["auto", "raw", "caffe"]
+from distspc.extraction.preprocessing import StatedPreprocessing
+
+PreprocessingWord = Literal["auto", "raw", "caffe"]
+Preprocessing = PreprocessingWord | StatedPreprocessing | Mapping[str, Any]
 Precision = Literal["float32", "bfloat16", "float16"]
 StorageType = Literal["float32", "float16"]
 
-PREPROCESSING: tuple[Preprocessing, ...] = get_args(Preprocessing)
+PREPROCESSING: tuple[PreprocessingWord, ...] = get_args(PreprocessingWord)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 STORAGE_DTYPES: tuple[StorageType, ...] = get_args(StorageType)
 BUILTIN_WEIGHTS = ("hybrid1365", "imagenet", "random")
-WEIGHT_FILES = (".h5", ".hdf5", ".keras")
+WEIGHT_FILES = (".h5", ".hdf5", ".keras", ".onnx")
+TIMM = "timm:"
+"""What weights of timm begin with: ``timm:NAME`` or ``timm:NAME:random``."""
 RAW_FAMILIES = ("convnext", "efficientnet", "mobilenetv3", "resnetrs")
 """Networks of ``keras.applications`` that take 0 to 255: they hold their preprocessing themselves."""
 WEIGHTS_WORDS = (
-    "hybrid1365, imagenet, random, a path to a .h5 or .keras file, or a name from keras.applications such as resnet50"
+    "hybrid1365, imagenet, random, a path to a .h5 or .keras file or to an .onnx file, timm:NAME, or a name from "
+    "keras.applications such as resnet50"
 )
 
 
@@ -29,7 +36,7 @@ class ExtractionOptions:
 
     Attributes
     ----------
-    weights, digest, preprocessing, precision, seed
+    weights, file, digest, preprocessing, precision, seed
         The network (see `distspc.extraction.network_spec.resolve_network`).
     batch_size
         Images per forward pass.
@@ -44,13 +51,17 @@ class ExtractionOptions:
     precision: Precision = "float32"
     dtype: StorageType = "float32"
     seed: int = 0
+    file: str | None = None
 
     @property
     def network(self) -> dict[str, Any]:
         """The settings that say which network, as `resolve_network` takes them."""
-        return {name: getattr(self, name) for name in ("weights", "digest", "preprocessing", "precision", "seed")}
+        names = ("weights", "file", "digest", "preprocessing", "precision", "seed")
+        return {name: getattr(self, name) for name in names}
 
 
 def is_weights_path(weights: str) -> bool:
     """Whether weights are named by a file's path, not by a word."""
+    if weights.startswith(TIMM):
+        return False
     return Path(weights).suffix.lower() in WEIGHT_FILES or "/" in weights or os.sep in weights

@@ -1,8 +1,7 @@
 """From the bytes of an image file to the network's input, and what is wrong with bad files.
 
 How pixels become RGB is told in `distspc.images.pixels`. The kind of a file is read from its content, not from its
-name. The network's input is then ``cv2.resize(rgb, (width, height))``: bilinear, no antialiasing, aspect
-ratio ignored, uint8.
+name. The network's input is then resized as `distspc.images.resizing` says.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 
 from distspc.errors import BadImageError
 from distspc.images.pixels import FORMATS, Picture, read_pixels, unknown_kind
+from distspc.images.resizing import PAPER, Resize, resize_image
 from distspc.io.files import digest_of, irregularity, os_reason
 
 if TYPE_CHECKING:
@@ -119,28 +119,12 @@ def decode_picture(data: bytes) -> Picture:
         raise BadImageError(f"cannot be decoded ({type(error).__name__}: {error})") from error
 
 
-def resize_image(rgb: np.ndarray, size: tuple[int, int] = (224, 224)) -> np.ndarray:
-    """Resize to the network's input: bilinear, no antialiasing, aspect ratio ignored.
-
-    Parameters
-    ----------
-    rgb
-        uint8 (height, width, 3).
-    size
-        Wanted (height, width) in pixels.
-
-    Returns
-    -------
-    np.ndarray
-        uint8 (*size, 3).
-    """
-    import cv2
-
-    return np.asarray(cv2.resize(rgb, (size[1], size[0]), interpolation=cv2.INTER_LINEAR))
-
-
 def network_input(
-    file: str | os.PathLike[str], *, size: tuple[int, int] = (224, 224), digest: str | None = None
+    file: str | os.PathLike[str],
+    *,
+    size: tuple[int, int] = (224, 224),
+    resize: Resize = PAPER,
+    digest: str | None = None,
 ) -> np.ndarray:
     """Read, check, decode and resize one file; it is read once.
 
@@ -150,6 +134,8 @@ def network_input(
         The image file.
     size
         Height and width of the network's input in pixels.
+    resize
+        How the image becomes as large as that.
     digest
         SHA-256 that the file had when it was scanned, ``sha256:...``; None takes any.
 
@@ -168,7 +154,7 @@ def network_input(
         reason = "has changed since the study began; put the old file back, or use a new store"
         raise BadImageError(reason, os.fspath(file))
     try:
-        return resize_image(decode_image(data), size)
+        return resize_image(decode_image(data), size, resize)
     except BadImageError as error:
         raise BadImageError(error.reason, os.fspath(file)) from error
 

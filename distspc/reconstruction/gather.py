@@ -14,6 +14,7 @@ from dask.delayed import Delayed
 
 from distspc.io.files import hex_digest, written_whole
 from distspc.kernels.sparse_coding import training as kernel
+from distspc.layers import folder_name
 from distspc.reconstruction.options import ReconstructionOptions
 from distspc.store.scaling import Scaling, stored_moments
 from distspc.store.store import Store
@@ -28,12 +29,12 @@ def units_folder(store: Store, layer: str, seeds: Sequence[int], settings: Recon
     group = store.layer(layer)
     content = [list(seeds), settings.n_units, settings.scaling, group.attributes.get("recipe"), group.labels("image")]
     token = hex_digest(json.dumps(content, sort_keys=True, default=str).encode())[:8]
-    return Path(f"{store}.units") / f"{layer}-{token}"
+    return Path(f"{store}.units") / f"{folder_name(layer)}-{token}"
 
 
 def remove_units(store: Store, layer: str, *, but: Path | None = None) -> None:
     """Remove the gathered units of a layer, which a seed that cannot be fitted leaves behind; all `but` a folder."""
-    for folder in list(Path(f"{store}.units").glob(f"{layer}-*")):
+    for folder in list(Path(f"{store}.units").glob(f"{folder_name(layer)}-*")):
         if folder != but:
             remove_folder(folder)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from distspc.errors import InputError
+from distspc.layers import folder_name
 from distspc.results.netcdf import to_netcdf
 from distspc.results.tidy import tidy_table
 from distspc.store.schema import StorePath
@@ -87,7 +88,7 @@ def _export_distances(store: Store, directory: Path, layers: Sequence[str] | Non
         first = group.load("distance", "neighbour_index", layer=layer).isel(neighbour=0)
         pairs = zip(first["neighbour_index"].values.tolist(), first["distance"].values.tolist(), strict=True)
         lines = [f"{names[t]}, {names[n] if n >= 0 else ''}, {float(d)!r}" for t, (n, d) in enumerate(pairs)]
-        path = directory / "Results" / "Dist" / f"{layer}_NN.csv"
+        path = directory / "Results" / "Dist" / f"{folder_name(layer)}_NN.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         written.append(path)
@@ -105,7 +106,7 @@ def _export_errors(store: Store, directory: Path, seed: int | None, layers: Sequ
         if not there.all() or (layers is not None and layer not in layers):
             continue
         error = group.load("error", layer=layer, seed=seed)["error"].to_numpy()
-        path = directory / "Results" / "RE" / layer / "spc_rec_quality.npy"
+        path = directory / "Results" / "RE" / folder_name(layer) / "spc_rec_quality.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, error[targets][:, None])
         written.append(path)

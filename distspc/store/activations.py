@@ -10,7 +10,7 @@ import numpy as np
 from distspc.store.chunks import activation_chunks
 from distspc.store.store import Store
 
-_AXES = {3: ["row", "column", "channel"], 1: ["unit"]}
+_AXES = {3: ["row", "column", "channel"], 2: ["token", "channel"], 1: ["unit"]}
 
 
 def stored_shapes(store: Store, layers: Sequence[str], recipe: Mapping[str, Any]) -> dict[str, tuple[int, ...]] | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import zarr
 
 from distspc.errors import InputError
+from distspc.layers import folder_name, layer_of_folder
 from distspc.store import schema
 from distspc.store.group import Group
 
@@ -72,7 +73,7 @@ class Store(os.PathLike[str]):
 
     def layer(self, name: str) -> Group:
         """Return the activations of a layer."""
-        return self[f"{schema.ACTIVATIONS}/{name}"]
+        return self[f"{schema.ACTIVATIONS}/{folder_name(name)}"]
 
     def scaling(self, layer: str) -> Group:
         """Return the moments of a layer's features, by which they are standardised."""
@@ -123,9 +124,8 @@ class Store(os.PathLike[str]):
 
     def layers(self) -> list[str]:
         """Names of the layers that have activations, in the order of the alphabet."""
-        return sorted(
-            path.name for path in (self.path / schema.ACTIVATIONS).glob("*/") if self.layer(path.name).exists()
-        )
+        found = [layer_of_folder(path.name) for path in (self.path / schema.ACTIVATIONS).glob("*/")]
+        return sorted(layer for layer in found if self.layer(layer).exists())
 
     def groups(self) -> list[str]:
         """Names of all groups that hold arrays, those of each layer included."""

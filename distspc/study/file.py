@@ -25,12 +25,14 @@ from distspc.distances.options import DistanceOptions, Protocol
 from distspc.errors import InputError
 from distspc.extraction.options import (
     BUILTIN_WEIGHTS,
+    PREPROCESSING,
     ExtractionOptions,
     Precision,
-    Preprocessing,
+    PreprocessingWord,
     StorageType,
     is_weights_path,
 )
+from distspc.extraction.preprocessing import STEPS, StatedPreprocessing, stated
 from distspc.io.yaml_files import Section, explain_errors, read_yaml
 from distspc.kernels.distance.products import Metric
 from distspc.kernels.sparse_coding.training import Precision as FitPrecision
@@ -153,13 +155,24 @@ class Scores(Section):
     reliability: Mapping[str, Annotated[float, Field(gt=0, le=1)]] = {}
 
 
+def _word_or_steps(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return stated(value)
+    if value not in PREPROCESSING and not isinstance(value, StatedPreprocessing):
+        raise ValueError(f"expected {', '.join(PREPROCESSING)}, or a mapping of {', '.join(STEPS)}")
+    return value
+
+
 class Model(_Settings[ExtractionOptions]):
-    """The network: weights, preprocessing, arithmetic precision, images per forward pass, storage type."""
+    """The network: weights, preprocessing (a word or every step), precision, images per forward pass, storage type."""
 
     made = ExtractionOptions
     weights: str = ExtractionOptions.weights
+    file: StudyPath | None = None
     digest: str | None = Field(default=ExtractionOptions.digest, pattern=r"^(sha256:)?[0-9a-f]{64}$")
-    preprocessing: Preprocessing = ExtractionOptions.preprocessing
+    preprocessing: Annotated[PreprocessingWord | StatedPreprocessing, BeforeValidator(_word_or_steps)] = (
+        ExtractionOptions.preprocessing
+    )
     precision: Precision = ExtractionOptions.precision
     batch_size: _count(4096) = ExtractionOptions.batch_size  # type: ignore[valid-type]
     seed: _count(2**32 - 1, least=0) = ExtractionOptions.seed  # type: ignore[valid-type]
@@ -251,9 +264,9 @@ class StudyFile(Section):
             raise ValueError(f"`layers` names a layer twice: {', '.join(self.layers)}")
         if len(set(self.reconstruction.seeds)) != len(self.reconstruction.seeds):
             raise ValueError(f"`seeds` names a seed twice: {', '.join(map(str, self.reconstruction.seeds))}")
-        odd = [name for name in self.layers if not re.fullmatch(r"\w[\w.:+-]*", name)]  # each is a folder of the store
+        odd = [name for name in self.layers if not re.fullmatch(r"[\w/][\w.:+/-]{0,199}", name)]  # listed with commas
         if odd:
-            raise ValueError(f"`layers` has {odd[0]!r}; a layer's name is letters, digits, then also . : + -")
+            raise ValueError(f"`layers` has {odd[0]!r}; a layer's name is letters, digits and /, then also . : + -")
         if self.report.suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"`report` is {str(self.report)!r}; the name of the page ends in .html")
         unknown = [name for name in self.layers if name not in VGG16_LAYERS]

@@ -155,7 +155,7 @@ def with_lambda(suffix):
     def write(path):
         import warnings
 
-        from distspc.extraction import backend
+        from distspc.extraction.backends import keras_runtime as backend
 
         keras = backend.import_keras(2)
         harm = keras.layers.Lambda(

@@ -8,8 +8,8 @@ import PIL.Image
 import pytest
 import skimage.data
 
-from distspc.extraction import backend
-from distspc.images.decoding import resize_image
+from distspc.extraction.backends import keras_runtime as backend
+from distspc.images.resizing import resize_image
 from tests.extraction.shared import ALL, LEGACY_SHAPES, N_FILLERS, N_TARGETS, vgg16_by_hand, vgg16_weights
 
 

@@ -8,6 +8,7 @@ import PIL.Image
 
 from distspc.extraction import build as activations
 from distspc.extraction import network, network_spec
+from distspc.extraction.backends.base import random_kernel
 from distspc.images import inventory, listing
 from distspc.layers import LAYERS
 from distspc.store.store import Store
@@ -67,7 +68,7 @@ def vgg16_weights(n_classes=1365, *, seed=0, draw=True):
         shape = (3, 3, n_in, shape[-1]) if len(shape) == 4 else shape
         n_in = shape[-1]
         fan_in = int(np.prod(shape[:-1]))
-        kernel = network.random_kernel(shape, fan_in, seed=seed, name=name) if draw else np.zeros(shape, np.float32)
+        kernel = random_kernel(shape, fan_in, seed=seed, name=name) if draw else np.zeros(shape, np.float32)
         found[name] = (kernel, np.zeros(shape[-1], np.float32))
     return found
 

@@ -17,15 +17,15 @@ from distspc.extraction.options import (
 )
 
 
-@pytest.mark.parametrize("weights", ["net.h5", "Net.H5", "a/net", "net.keras", "NET.HDF5", "./imagenet"])
+@pytest.mark.parametrize("weights", ["net.h5", "Net.H5", "a/net", "net.keras", "NET.HDF5", "./imagenet", "Net.ONNX"])
 def test_paths(weights):
     assert is_weights_path(weights)
 
 
-@pytest.mark.parametrize("weights", ["hybrid1365", "imagenet", "random", "resnet50", "net.onnxx"])
+@pytest.mark.parametrize("weights", ["hybrid1365", "imagenet", "random", "resnet50", "net.onnxx", "timm:hf-hub:a/b"])
 def test_words(weights):
     assert not is_weights_path(weights)
-    assert "a path to a .h5 or .keras file" in WEIGHTS_WORDS
+    assert "a path to a .h5 or .keras file or to an .onnx file, timm:NAME" in WEIGHTS_WORDS
 
 
 def test_defaults_of_the_function_are_those_of_the_options():

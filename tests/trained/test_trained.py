@@ -10,7 +10,7 @@ from distspc.datasets.demo import photographs
 from distspc.errors import InputError
 from distspc.extraction.network import load_network
 from distspc.extraction.network_spec import resolve_network
-from distspc.images.decoding import resize_image
+from distspc.images.resizing import resize_image
 from distspc.pipeline.run import Study
 from distspc.results.tidy import reconstruction_errors, tidy_table
 

@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,11 +15,6 @@ from typing import Any
 from distspc.errors import InputError
 
 logger = logging.getLogger(__name__)
-
-DEVICE = threading.Lock()  # one batch at a time: a second thread of the worker decodes and writes meanwhile
-
-
-# ---------------------------------------------------------------- the backend
 
 
 def import_keras(n_threads: int | None) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from distspc.errors import InputError
-from distspc.extraction import backend
+from distspc.extraction.backends import keras_runtime as backend
 from distspc.layers import LAYERS
 from distspc.store.store import Store
 from tests.extraction.shared import ALL, assert_close, expected, extract, run, scan
