@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from distspc.errors import InputError
@@ -117,17 +117,45 @@ class NetworkSpec:
         ]
 
 
-def resolve_network(
+def resolve_network(weights: str, *, layers: Sequence[str], **settings: Any) -> NetworkSpec:
+    """Settle which network is meant and what is wanted of it, fetching its weights if need be; loads no Keras.
+
+    Parameters
+    ----------
+    weights
+        As `choose_network`.
+    layers
+        Wanted layers.
+    **settings
+        The other parameters of `choose_network`.
+
+    Returns
+    -------
+    NetworkSpec
+
+    Raises
+    ------
+    InputError
+        As `choose_network`; or if no layers are wanted, or VGG-16 has no such layer.
+    """
+    if not layers:
+        raise InputError("no layers are requested")
+    spec = replace(choose_network(weights, **settings), layers=tuple(layers))
+    if spec.architecture == "vgg16":
+        refuse_unknown(spec.layers, VGG16)
+    return spec
+
+
+def choose_network(
     weights: str,
     *,
-    layers: Sequence[str],
     file: str | None = ExtractionOptions.file,
     digest: str | None = ExtractionOptions.digest,
     preprocessing: Preprocessing = ExtractionOptions.preprocessing,
     precision: Precision = ExtractionOptions.precision,
     seed: int = ExtractionOptions.seed,
 ) -> NetworkSpec:
-    """Settle which network is meant, fetching its weights if need be; loads no Keras.
+    """Settle which network is meant, whatever its layers.
 
     Parameters
     ----------
@@ -135,8 +163,6 @@ def resolve_network(
         ``hybrid1365``, ``imagenet`` or ``random`` (VGG-16 each); a path: a Keras-2 weight file (``.h5``) for
         VGG-16 by layer name, a whole model (``.h5``, ``.keras``) or an ONNX file; ``timm:NAME[:random]``; or
         ``<name>[:imagenet|random]`` with the name of a function of ``keras.applications``, such as ``resnet50``.
-    layers
-        Wanted layers.
     file
         Weights of a network of timm (``.safetensors``, ``.pth``), instead of those that timm fetches.
     digest
@@ -151,7 +177,8 @@ def resolve_network(
 
     Returns
     -------
-    Recipe
+    NetworkSpec
+        Without layers.
 
     Raises
     ------
@@ -160,19 +187,14 @@ def resolve_network(
     """
     steps = _settled(preprocessing)
     _one_of("precision", precision, PRECISIONS)
-    if not layers:
-        raise InputError("no layers are requested")
     if file is not None and not weights.startswith(TIMM):
         raise InputError(f"`file` {file!r} goes with weights of timm (timm:NAME), not with {weights!r}")
     source = _choose_weights(weights, digest, seed, file)
+    if source["architecture"] == "onnx" and precision != "float32":
+        raise InputError(f"precision {precision!r}: an ONNX file has the types that it was exported with; leave it out")
     if steps == "auto":
         steps = _own_preprocessing(source["architecture"])
-    spec = NetworkSpec(layers=tuple(layers), preprocessing=steps, precision=precision, seed=seed, **source)
-    if spec.architecture == "vgg16":
-        refuse_unknown(spec.layers, VGG16)
-    if spec.backend == "onnx" and precision != "float32":
-        raise InputError(f"precision {precision!r}: an ONNX file has the types that it was exported with; leave it out")
-    return spec
+    return NetworkSpec(layers=(), preprocessing=steps, precision=precision, seed=seed, **source)
 
 
 def _settled(preprocessing: Preprocessing) -> str | StatedPreprocessing:

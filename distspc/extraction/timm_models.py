@@ -52,11 +52,16 @@ def pretrained_config(name: str) -> dict[str, Any]:
     if not timm.is_model(architecture):
         hint = did_you_mean(architecture, timm.list_models())
         raise InputError(f"weights 'timm:{name}': timm {timm.__version__} has no {architecture!r}; {hint}".rstrip("; "))
-    config = timm.get_pretrained_cfg(name, allow_unregistered=False) if "." in name else timm.get_pretrained_cfg(name)
-    if config is None:
+    try:
+        config = timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
         known = timm.list_pretrained(f"{architecture}*")
-        hint = did_you_mean(name, known)
-        raise InputError(f"weights 'timm:{name}': {architecture} has no such weights; {hint}it has {', '.join(known)}")
+        raise InputError(
+            f"weights 'timm:{name}': {architecture} has no such weights; {did_you_mean(name, known)}"
+            f"it has {', '.join(known)}"
+        ) from error
+    if config is None:
+        raise InputError(f"weights 'timm:{name}': timm says nothing about {architecture}: take another network")
     return dict(config.to_dict())
 
 
@@ -111,11 +116,10 @@ def weights_file(name: str) -> str:
     if not repository:
         raise InputError(f"timm:{name} has no weights on the hub; give `file:` (.safetensors), or timm:{name}:random")
     from huggingface_hub import hf_hub_download
-    from timm.models import hf_split
 
-    place, revision = hf_split(repository)
+    place, _, revision = repository.partition("@")
     try:
-        return str(hf_hub_download(place, "model.safetensors", revision=revision))
+        return str(hf_hub_download(place, "model.safetensors", revision=revision or None))
     except Exception as error:  # no network has many names
         raise InputError(
             f"weights of timm:{name} cannot be fetched ({type(error).__name__}). Download model.safetensors of "

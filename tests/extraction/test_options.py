@@ -6,7 +6,7 @@ from dataclasses import asdict
 import pytest
 
 from distspc.extraction.build import extract_activations
-from distspc.extraction.network_spec import resolve_network
+from distspc.extraction.network_spec import choose_network, resolve_network
 from distspc.extraction.options import (
     PRECISIONS,
     PREPROCESSING,
@@ -41,5 +41,5 @@ def test_sets_of_words():
 
 def test_the_network_is_what_resolve_network_takes():
     network = ExtractionOptions(weights="random", seed=3).network
-    assert set(network) == set(inspect.signature(resolve_network).parameters) - {"layers"}
+    assert set(network) == set(inspect.signature(choose_network).parameters)
     assert resolve_network(layers=["fc2"], **network).digest == "random:he-uniform:3"

@@ -45,7 +45,7 @@ class Extract(LayerStage):
             from distspc.extraction.network_spec import resolve_network
 
             _ = images.listed
-            resolve_network(study.model.weights, layers=study.layers, digest=study.model.digest)
+            resolve_network(layers=study.layers, **study.model.options.network)
 
     def layers(self, run: Run) -> Sequence[str]:
         """All of them: imported ones can be taken over each on its own."""

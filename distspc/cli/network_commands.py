@@ -1,0 +1,28 @@
+"""Commands of networks: what layers they have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from distspc.cli.options import echo_text
+
+commands = typer.Typer()
+
+
+@commands.command()
+def layers(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="What `model: weights:` names, such as net.onnx or resnet50; or a study."),
+    ],
+    file: Annotated[
+        str | None, typer.Option("--file", metavar="FILE", help="Weights of a network of timm, in a file.")
+    ] = None,
+) -> None:
+    """List a network's layers as a study may name them: name, kind, shape of the output for one image, features."""
+    from distspc.cli.output import table
+    from distspc.extraction.network import layer_table
+
+    echo_text(table(layer_table(model, file=file)))
