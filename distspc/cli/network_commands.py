@@ -24,5 +24,10 @@ def layers(
     """List a network's layers as a study may name them: name, kind, shape of the output for one image, features."""
     from distspc.cli.output import table
     from distspc.extraction.network import layer_table
+    from distspc.extraction.network_spec import choose_network
+    from distspc.study.file import StudyFile
 
-    echo_text(table(layer_table(model, file=file)))
+    settings = {"weights": model, "file": file}
+    if model.endswith((".yaml", ".yml")):
+        settings = StudyFile.from_file(model).model.options.network
+    echo_text(table(layer_table(choose_network(**settings))))

@@ -7,9 +7,12 @@ import importlib
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 from distspc.extraction.backends.base import Backend, NetworkLayer
 from distspc.extraction.network_spec import BackendName, NetworkSpec
@@ -67,6 +70,28 @@ def list_layers(spec: NetworkSpec) -> list[NetworkLayer]:
     """
     layers: list[NetworkLayer] = _backend(spec).list_layers(spec)
     return layers
+
+
+def layer_table(spec: NetworkSpec) -> pd.DataFrame:
+    """All layers of a network as a table.
+
+    Parameters
+    ----------
+    spec
+        The network.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns ``name``, ``kind``, ``shape`` (of the output for one image) and ``features``.
+    """
+    import pandas as pd
+
+    rows = [
+        (one.name, one.kind, " x ".join("any" if n is None else str(n) for n in one.shape), one.n_features or "any")
+        for one in list_layers(spec)
+    ]
+    return pd.DataFrame(rows, columns=["name", "kind", "shape", "features"])
 
 
 class Network:

@@ -22,7 +22,7 @@ from distspc.extraction.options import (
     is_weights_path,
 )
 from distspc.extraction.preprocessing import StatedPreprocessing, stated
-from distspc.extraction.safe_files import refuse_code
+from distspc.extraction.safe_files import refuse_code, refuse_torch_code
 from distspc.images.resizing import PAPER, Resize
 from distspc.layers import N_CLASSES, VGG16
 from distspc.messages import did_you_mean, shorten
@@ -247,6 +247,7 @@ def _choose_timm(weights: str, digest: str | None, seed: int, file: str | None) 
         return {"architecture": TIMM + name, "weights": kind, "digest": _random_digest(seed)}
     path = timm_models.weights_file(name) if file is None else os.path.abspath(os.path.expanduser(file))
     timm_models.refuse_other_files(path)
+    refuse_torch_code(path)
     found = weight_files.file_digest(path)
     weight_files.check_digest(path, found, digest)
     return {"architecture": TIMM + name, "weights": path, "digest": found}
