@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-from distspc.extraction.backends.base import Backend, NetworkLayer
+from distspc.extraction.backends.base import Backend, NetworkLayer, NetworkSize
 from distspc.extraction.network_spec import BackendName, NetworkSpec
 from distspc.extraction.preprocessing import preprocess
 
@@ -28,8 +28,29 @@ def _backend(spec: NetworkSpec) -> Any:
 
 
 @functools.lru_cache(maxsize=4)
+def network_size(spec: NetworkSpec) -> NetworkSize:
+    """Shapes of the requested layers and operations of a forward pass; loads the network, but for VGG-16.
+
+    Parameters
+    ----------
+    spec
+        The network.
+
+    Returns
+    -------
+    NetworkSize
+
+    Raises
+    ------
+    InputError
+        If the network has no such layer; lists those it has, and names near misses.
+    """
+    size: NetworkSize = _backend(spec).measure(spec)
+    return size
+
+
 def layer_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
-    """Shape of each requested layer's output for one image; loads the network, but for VGG-16.
+    """Shape of each requested layer's output for one image (see `network_size`).
 
     Parameters
     ----------
@@ -40,14 +61,8 @@ def layer_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
     -------
     dict
         By layer, (row, column, channel), (token, channel) or (unit,).
-
-    Raises
-    ------
-    InputError
-        If the network has no such layer; lists those it has, and names near misses.
     """
-    shapes: dict[str, tuple[int, ...]] = _backend(spec).layer_shapes(spec)
-    return shapes
+    return dict(network_size(spec).shapes)
 
 
 def list_layers(spec: NetworkSpec) -> list[NetworkLayer]:

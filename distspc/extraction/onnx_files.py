@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,7 +80,7 @@ def external_files(path: str) -> list[str]:
     InputError
         If it refers to anything else than plain files in its own folder.
     """
-    names = sorted({location for tensor in _tensors(read_model(path).graph) if (location := _location(tensor))})
+    names = _names_of_data(path, file_digest(path))
     folder = Path(path).parent
     for name in names:
         if Path(name).name != name or name in ("", ".", "..") or (folder / name).is_symlink():
@@ -90,6 +91,12 @@ def external_files(path: str) -> list[str]:
         if not (folder / name).is_file():
             raise InputError(f"model {path!r} keeps data in {name!r}, which is not there: put it into {str(folder)!r}")
     return names
+
+
+@functools.lru_cache(maxsize=8)
+def _names_of_data(path: str, digest: str) -> list[str]:
+    """Names that a model gives to files of its data; it is read once for as long as its digest is the same."""
+    return sorted({location for tensor in _tensors(read_model(path).graph) if (location := _location(tensor))})
 
 
 def _location(tensor: Any) -> str:

@@ -39,7 +39,7 @@ def test_a_file_without_layer_names_is_refused(tmp_path):
         ({"weights": "resnet50:big"}, "weights of resnet50 'big' is not one of imagenet, random"),
         ({"weights": "nowhere/w.h5"}, r"nowhere/w\.h5': there is no such file"),
         ({"layers": []}, "no layers are requested"),
-        ({"layers": ["fc2", "fc9"]}, "has no layer 'fc9'; it has block1_conv1, .*predictions"),
+        ({"layers": ["fc2", "fc9"]}, r"has no layer 'fc9'; did you mean 'fc2'\? it has block1_conv1, .*predictions"),
         ({"preprocessing": "mean"}, "preprocessing 'mean' is not one of auto, raw, caffe"),
         ({"precision": "int8"}, "precision 'int8' is not one of float32, bfloat16, float16"),
     ],

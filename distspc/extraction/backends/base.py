@@ -40,6 +40,22 @@ class NetworkLayer:
         return None if None in self.shape else math.prod(n for n in self.shape if n is not None)
 
 
+@dataclass(frozen=True)
+class NetworkSize:
+    """How large the requested part of a network is.
+
+    Attributes
+    ----------
+    shapes : mapping
+        Shape of each requested layer's output for one image, by layer.
+    flop : float
+        Operations of a forward pass for one image: two for every multiplication and addition with weights.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    flop: float
+
+
 class Backend(Protocol):
     """A network that is ready to run, cut at its deepest requested layer."""
 

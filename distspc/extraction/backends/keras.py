@@ -17,13 +17,20 @@ import numpy as np
 
 from distspc.errors import InputError
 from distspc.extraction import weights as weight_files
-from distspc.extraction.backends.base import NetworkLayer, fixed_shape, random_kernel, refuse_overflow, settled_size
+from distspc.extraction.backends.base import (
+    NetworkLayer,
+    NetworkSize,
+    fixed_shape,
+    random_kernel,
+    refuse_overflow,
+    settled_size,
+)
 from distspc.extraction.backends.keras_runtime import import_keras
 from distspc.extraction.backends.keras_vgg16 import build_vgg16
 from distspc.extraction.network_spec import NetworkSpec, refuse_unknown
 from distspc.extraction.options import WEIGHTS_WORDS
 from distspc.extraction.safe_files import refuse_code
-from distspc.layers import VGG16, vgg16_shape
+from distspc.layers import VGG16, forward_flop, vgg16_shape
 
 logger = logging.getLogger(__name__)
 
@@ -60,13 +67,25 @@ def list_layers(spec: NetworkSpec) -> list[NetworkLayer]:
         return [NetworkLayer(name, kind, tuple(output.shape[1:])) for name, (kind, output) in _outputs(model).items()]
 
 
-def layer_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
-    """Shape of each requested layer's output for one image; loads no Keras for VGG-16."""
+def measure(spec: NetworkSpec) -> NetworkSize:
+    """How large the requested part is; loads no Keras for VGG-16."""
     if spec.architecture == "vgg16":
-        return {layer: vgg16_shape(layer, spec.n_classes) for layer in spec.layers}
+        shapes = {layer: vgg16_shape(layer, spec.n_classes) for layer in spec.layers}
+        return NetworkSize(shapes, max(forward_flop(layer) for layer in spec.layers))
     with _float32(import_keras(None)):
         model = _cut(_load_model(spec), spec.layers)
-    return {layer: fixed_shape(layer, model.output[layer].shape[1:]) for layer in spec.layers}
+    shapes = {layer: fixed_shape(layer, model.output[layer].shape[1:]) for layer in spec.layers}
+    return NetworkSize(shapes, sum(_flop(layer) for layer in model.layers))
+
+
+def _flop(layer: Any) -> float:
+    """Operations of a layer with its kernels, at every position of its output; 0 where its size is not fixed."""
+    (output,) = _own_outputs(layer) or (None,)
+    positions = [n for n in getattr(output, "shape", ())[1:-1]]
+    if None in positions:
+        return 0.0
+    kernels = [weight.shape for weight in layer.weights if len(weight.shape) > 1]
+    return sum(2.0 * math.prod(kernel) * math.prod(positions) for kernel in kernels)
 
 
 def release() -> None:

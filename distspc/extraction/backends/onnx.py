@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import numpy as np
 
 from distspc.errors import InputError
 from distspc.extraction import weights as weight_files
-from distspc.extraction.backends.base import NetworkLayer, fixed_shape, settled_size
+from distspc.extraction.backends.base import NetworkLayer, NetworkSize, fixed_shape, settled_size
 from distspc.extraction.network_spec import NetworkSpec, refuse_unknown
 from distspc.extraction.onnx_files import import_onnx, model_digest, read_model
 
@@ -99,10 +100,27 @@ def list_layers(spec: NetworkSpec) -> list[NetworkLayer]:
     ]
 
 
-def layer_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
-    """Shape of each requested layer's output for one image: the graph is run once, on an empty image."""
-    tensors = _requested(read_model(spec.weights).graph, spec.layers)
-    return {layer: fixed_shape(layer, shape) for layer, shape in _shapes(spec, tensors).items()}
+def measure(spec: NetworkSpec) -> NetworkSize:
+    """How large the requested part is: the graph is run once, on empty images."""
+    model = read_model(spec.weights)
+    tensors = _requested(model.graph, spec.layers)
+    cut = _cut(model, _image_input(model.graph).name, list(tensors.values()))
+    kernels = _kernels(cut.graph)
+    shapes = _shapes(spec, {**{f"\0{name}": name for name in kernels}, **tensors})
+    flop = sum(2.0 * per_value * math.prod(shapes[f"\0{name}"]) for name, per_value in kernels.items())
+    return NetworkSize({layer: fixed_shape(layer, shapes[layer]) for layer in tensors}, flop)
+
+
+def _kernels(graph: Any) -> dict[str, int]:
+    """Multiplications for one value of the outputs of operations with stored weights."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    found = {}
+    for node in graph.node:
+        if node.op_type in ("Conv", "MatMul", "Gemm") and len(shape := shapes.get(node.input[1], ())) > 1:
+            transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+            across = shape[1:] if node.op_type == "Conv" or transposed else shape[:-1]
+            found[node.output[0]] = math.prod(across)
+    return found
 
 
 def release() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from distspc.errors import InputError
 from distspc.extraction import weights as weight_files
-from distspc.extraction.backends.base import NetworkLayer, random_kernel, refuse_overflow, settled_size
+from distspc.extraction.backends.base import NetworkLayer, NetworkSize, random_kernel, refuse_overflow, settled_size
 from distspc.extraction.network_spec import NetworkSpec, refuse_unknown
 from distspc.extraction.options import TIMM
 from distspc.extraction.timm_models import import_timm
@@ -55,13 +55,15 @@ def list_layers(spec: NetworkSpec) -> list[NetworkLayer]:
     return [NetworkLayer(*found) for found in zip(names, kinds, outputs, strict=True)]
 
 
-def layer_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
-    """Shape of each requested block's output for one image: the network is run once, on an empty image."""
+def measure(spec: NetworkSpec) -> NetworkSize:
+    """How large the requested part is: the network is run once, on an empty image."""
     model = _build(spec).eval()
     blocks = _requested(model, spec.layers)
     wanted = sorted(set(blocks.values()))
-    shapes = dict(zip(wanted, _empty_run(model, _input_size(spec, model), wanted), strict=True))
-    return {layer: shapes[block] for layer, block in blocks.items()}
+    counter = importlib.import_module("torch.utils.flop_counter").FlopCounterMode(display=False)
+    with counter:
+        shapes = dict(zip(wanted, _empty_run(model, _input_size(spec, model), wanted), strict=True))
+    return NetworkSize({layer: shapes[block] for layer, block in blocks.items()}, float(counter.get_total_flops()))
 
 
 def release() -> None:

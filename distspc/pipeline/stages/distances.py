@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from distspc.distances.cuts import plan_layers, require_memory
 from distspc.distances.plan import DistancePlan, LayerSize
 from distspc.errors import InputError
-from distspc.layers import n_features
 from distspc.pipeline.compute import MEMORY_SHARE, run_on_all_workers
 from distspc.pipeline.stages.base import LayerStage, Run, Seeds, complete_results, usable_layers
+from distspc.pipeline.stages.sizes import n_features
 from distspc.pipeline.stages.work import Load, Loads, Setting
 from distspc.schedule import Workers
 from distspc.store import schema
@@ -96,7 +96,7 @@ class Distances(LayerStage):
         pool = (n_targets if study.distinctiveness.protocol == "spc-public" else 0, n_images)
         memory, loads = int(MEMORY_SHARE * setting.resources.memory_nbytes), []
         for layer in study.layers:
-            features = n_features(layer)
+            features = n_features(study, layer)
             chunk = activation_chunks(n_images, features)
             size = LayerSize(layer, n_targets, pool, features, chunk["image"], chunk["feature"])
             plan = plan_layers([size], Workers(1, setting.resources.cores, memory))[layer]

@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from distspc.layers import forward_flop, n_features
 from distspc.pipeline.compute import run_on_all_workers
 from distspc.pipeline.stages.base import LayerStage, Run, Seeds, usable_layers
+from distspc.pipeline.stages.sizes import forward_flop, n_features
 from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Setting
 from distspc.store import schema
 from distspc.store.chunks import FEATURES_PER_CHUNK, IMAGES_PER_CHUNK
@@ -175,7 +175,7 @@ class Extract(LayerStage):
         moments = [[_moments_load(study, n_images)]] if study.scaling != "none" else []
         if study.activations is not None:
             return Loads(([Load("", n_tasks * len(study.layers), int(buffers), 2 * moved, 0.0)], *moments))
-        flop = n_images * max(forward_flop(layer) for layer in study.layers)
+        flop = n_images * forward_flop(study)
         memory = MODEL_NBYTES + study.model.batch_size * FORWARD_NBYTES_PER_IMAGE + buffers
         return Loads(([Load("", n_tasks, int(memory), moved, flop)], *moments), start_s=setting.rates.start_s)
 
@@ -184,7 +184,7 @@ def _moments_load(study: StudyFile, n_images: int) -> Load:
     """Two passes over all activations; a task holds a chunk of them and a few rows."""
     from distspc.extraction.moments import BLOCK_IMAGES
 
-    chunks = sum(math.ceil(n_features(layer) / FEATURES_PER_CHUNK) for layer in study.layers)
+    chunks = sum(math.ceil(n_features(study, layer) / FEATURES_PER_CHUNK) for layer in study.layers)
     n_tasks = chunks * (2 * math.ceil(n_images / BLOCK_IMAGES) + 2)
     memory = INTERPRETER_NBYTES + 4 * FEATURES_PER_CHUNK * (2 * IMAGES_PER_CHUNK + 8)
     return Load("", n_tasks, memory, 2.0 * store_nbytes(study, n_images), 0.0)
@@ -193,4 +193,4 @@ def _moments_load(study: StudyFile, n_images: int) -> Load:
 def store_nbytes(study: StudyFile, n_images: int) -> int:
     """Bytes of all activations before compression."""
     item = 2 if study.model.dtype == "float16" else 4
-    return sum(n_features(layer) * n_images * item for layer in study.layers)
+    return sum(n_features(study, layer) * n_images * item for layer in study.layers)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from distspc.kernels.sparse_coding.iteration import PAPER
 from distspc.kernels.sparse_coding.stability import largest_stable_norm
-from distspc.layers import n_features
 from distspc.pipeline.compute import MEMORY_SHARE
 from distspc.pipeline.stages.base import LayerStage, Run, Seeds, complete_results, usable_layers
+from distspc.pipeline.stages.sizes import n_features
 from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Setting
 from distspc.store import schema
 from distspc.store.chunks import activation_chunks
@@ -94,7 +94,7 @@ def _gathering(study: StudyFile, layer: str, n_images: int) -> tuple[int, int, f
     """Tasks that gather units, bytes that one holds, bytes that all read."""
     from distspc.reconstruction.gather import gather_rows
 
-    features = n_features(layer)
+    features = n_features(study, layer)
     chunk = activation_chunks(n_images, features)["image"]
     rows = gather_rows(n_images, chunk, features)
     held = 8 * chunk * features

@@ -1,0 +1,55 @@
+"""Tests of `distspc.pipeline.stages.sizes`."""
+
+import numpy as np
+import pytest
+
+from distspc.errors import InputError
+from distspc.layers import forward_flop
+from distspc.pipeline.cost import Resources, plan_study
+from distspc.pipeline.stages import sizes
+from distspc.study.file import StudyFile
+from distspc.testing.onnx_vgg16 import write_vgg16
+
+
+def study(tmp_path, **content):
+    return StudyFile.from_dict({"store": "s.zarr", "images": {"targets": "t"}, **content}, base=tmp_path)
+
+
+def test_vgg16_needs_no_weights(tmp_path):
+    some = study(tmp_path, layers=["block4_pool", "block5_conv1"])
+    assert sizes.n_features(some, "block4_pool") == 100_352
+    assert sizes.n_features(some, "block5_conv1") == 14 * 14 * 512
+    assert sizes.forward_flop(some) == forward_flop("block5_conv1")
+
+
+@pytest.mark.parametrize("shape", [("n", 3, 6, 8), (1, 6, 8, 3)])
+def test_other_networks_are_asked(tmp_path, shape):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    weights = {
+        "conv": (np.ones((3, 3, 3, 4), "f4"), np.zeros(4, "f4")),
+        "fc": (np.ones((48, 5), "f4"), np.zeros(5, "f4")),
+    }
+    write_vgg16(tmp_path / "m.onnx", weights, layers=["conv", "pool", "flatten", "fc"], input_shape=shape)
+    some = study(tmp_path, model={"weights": "m.onnx"}, layers=["/pool", "/fc"])
+    assert [sizes.n_features(some, layer) for layer in some.layers] == [48, 5]
+    assert sizes.forward_flop(some) == 2 * 27 * 6 * 8 * 4 + 2 * 48 * 5
+    plans = plan_study(some, n_targets=100, n_fillers=0, resources=Resources(1, 1, 8 * 2**30, 50.0))
+    assert {plan.layer for plan in plans if plan.stage == "distances"} == {"/pool", "/fc"}
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+def test_keras_counts_the_same_operations(tmp_path):
+    keras = pytest.importorskip("keras")
+    inputs = keras.Input((6, 8, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", name="conv")(inputs)
+    x = keras.layers.Flatten(name="flat")(keras.layers.MaxPooling2D(2)(x))
+    keras.Model(inputs, keras.layers.Dense(5, name="fc")(x)).save(tmp_path / "m.keras")
+    some = study(tmp_path, model={"weights": "m.keras"}, layers=["fc"])
+    assert sizes.forward_flop(some) == 2 * 27 * 6 * 8 * 4 + 2 * 48 * 5
+
+
+def test_what_nothing_says_is_an_error(tmp_path):
+    some = StudyFile.from_dict({"store": "s.zarr", "activations": "a", "layers": ["mine"]}, base=tmp_path)
+    with pytest.raises(InputError, match="the cost of layer 'mine' is not known"):
+        sizes.n_features(some, "mine")
