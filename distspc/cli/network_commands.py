@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,7 +27,7 @@ def layers(
     from distspc.extraction.network_spec import choose_network
     from distspc.study.file import StudyFile
 
-    settings = {"weights": model, "file": file}
+    settings: dict[str, Any] = {"weights": model, "file": file}
     if model.endswith((".yaml", ".yml")):
         settings = StudyFile.from_file(model).model.options.network
     echo_text(table(layer_table(choose_network(**settings))))

@@ -28,7 +28,7 @@ from distspc.extraction.options import (
     PREPROCESSING,
     ExtractionOptions,
     Precision,
-    PreprocessingWord,
+    Preprocessing,
     StorageType,
     is_weights_path,
 )
@@ -170,9 +170,7 @@ class Model(_Settings[ExtractionOptions]):
     weights: str = ExtractionOptions.weights
     file: StudyPath | None = None
     digest: str | None = Field(default=ExtractionOptions.digest, pattern=r"^(sha256:)?[0-9a-f]{64}$")
-    preprocessing: Annotated[PreprocessingWord | StatedPreprocessing, BeforeValidator(_word_or_steps)] = (
-        ExtractionOptions.preprocessing
-    )
+    preprocessing: Annotated[Preprocessing, BeforeValidator(_word_or_steps)] = ExtractionOptions.preprocessing
     precision: Precision = ExtractionOptions.precision
     batch_size: _count(4096) = ExtractionOptions.batch_size  # type: ignore[valid-type]
     seed: _count(2**32 - 1, least=0) = ExtractionOptions.seed  # type: ignore[valid-type]
