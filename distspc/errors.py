@@ -28,12 +28,12 @@ class StoreMismatchError(InputError):
         self.difference = difference or message
 
     @classmethod
-    def of_settings(cls, store: object, group: str, told: str) -> Self:
+    def of_settings(cls, store: object, group: str, differences: str) -> Self:
         """Error about a group of a store that other settings made."""
         return cls(
-            f"{store}: {group!r} was made with other settings ({told}). "
+            f"{store}: {group!r} was made with other settings ({differences}). "
             "Put the settings back, name another `store:`, or run the stage with --redo to replace it",
-            f"made with other settings: {told}",
+            f"made with other settings: {differences}",
         )
 
 

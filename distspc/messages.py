@@ -46,11 +46,11 @@ def unknown_key(key: str, allowed: Sequence[str]) -> str:
     return f"{key}: unknown key; {did_you_mean(key.rpartition('.')[2], allowed)}allowed are {', '.join(allowed)}"
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Ask whether the nearest known name is meant, with a blank at the end; empty where none is near.
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Ask whether the nearest of some names is meant, with a blank at the end; empty where none is near.
 
     >>> did_you_mean("slrum", ["slurm", "pbs"])
     "did you mean 'slurm'? "
     """
-    close = difflib.get_close_matches(name, list(known), n=1)
+    close = difflib.get_close_matches(name, list(names), n=1)
     return f"did you mean {close[0]!r}? " if close else ""

@@ -15,7 +15,7 @@ import pandas as pd
 
 from distspc import write_report
 from distspc.memorability import relations
-from distspc.store import group as store_module
+from distspc.store.store import Store
 
 N_TARGETS, N_FILLERS = 2222, 8042
 
@@ -27,9 +27,9 @@ def image_table(store):
     ids = [f"{role}s/{number}" for role, number in zip(roles, numbers, strict=True)]
     files = [f"Images/{role.capitalize()}s/{number}.jpg" for role, number in zip(roles, numbers, strict=True)]
     frame = pd.DataFrame({"role": roles, "number": numbers, "file": files})
-    store_module.allocate(store, "images", coords={"image": ids}, chunks={}, recipe={}, variables=list(frame))
+    store.images.allocate(coords={"image": ids}, chunks={}, recipe={}, variables=list(frame))
     for name, column in frame.items():
-        store_module.write(store, "images", name, column.tolist())
+        store.images.write(name, column.tolist())
     return ids
 
 
@@ -43,9 +43,9 @@ def published_distances(store, ids, file):
     coords = {"layer": ["block5_pool"], "target": ids[:N_TARGETS], "image": ids, "neighbour": 1}
     names = ["distance", "neighbour_index"]
     recipe = {"protocol": "spc-public", "source": "published by the authors"}
-    store_module.allocate(store, "distances", coords=coords, chunks={}, recipe=recipe, variables=names)
-    store_module.write(store, "distances", "distance", table["distance"].to_numpy()[None, :, None])
-    store_module.write(store, "distances", "neighbour_index", at[None, :, None])
+    store.distances.allocate(coords=coords, chunks={}, recipe=recipe, variables=names)
+    store.distances.write("distance", table["distance"].to_numpy()[None, :, None])
+    store.distances.write("neighbour_index", at[None, :, None])
 
 
 def published_errors(store, ids, file):
@@ -54,13 +54,13 @@ def published_errors(store, ids, file):
     errors[:N_TARGETS] = np.load(file)[:, 0]
     coords = {"layer": ["fc2"], "seed": [0], "image": ids}
     recipe = {"source": "published by the authors"}
-    store_module.allocate(store, "reconstruction", coords=coords, chunks={}, recipe=recipe, variables=["error"])
-    store_module.write(store, "reconstruction", "error", errors[None, None])
+    store.reconstruction.allocate(coords=coords, chunks={}, recipe=recipe, variables=["error"])
+    store.reconstruction.write("error", errors[None, None])
 
 
 def main(folder, report):
     with TemporaryDirectory() as scratch:
-        store = Path(scratch) / "published.zarr"
+        store = Store(Path(scratch) / "published.zarr")
         ids = image_table(store)
         published_distances(store, ids, folder / "block5_pool_NN.csv")
         published_errors(store, ids, folder / "fc2_spc_rec_quality.npy")

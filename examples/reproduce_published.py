@@ -37,11 +37,11 @@ def reproduce(folder):
     """Table of the published figures beside ours."""
     frame = read_published(Path(folder))
     rows = []
-    for (measure, given), published in PUBLISHED.items():
-        ours = correlate(frame, [measure], score="corrected_hit", given=[given] if given else ()).iloc[0]
-        found = tuple(round(float(ours[name]), 2) for name in ("r", "ci_low", "ci_high"))
-        rows.append((measure, given or "-", ours["n"], *published, *found, found == published))
-    names = ["measure", "given", "n", "r", "low", "high", "our r", "our low", "our high", "same"]
+    for (measure, control), published in PUBLISHED.items():
+        ours = correlate(frame, [measure], score="corrected_hit", given=[control] if control else ()).iloc[0]
+        ours_rounded = tuple(round(float(ours[name]), 2) for name in ("r", "ci_low", "ci_high"))
+        rows.append((measure, control or "-", ours["n"], *published, *ours_rounded, ours_rounded == published))
+    names = ["measure", "controlling for", "n", "r", "low", "high", "our r", "our low", "our high", "same"]
     return pd.DataFrame(rows, columns=names)
 
 

@@ -41,6 +41,12 @@ def test_published_figures_come_out(tmp_path):
     assert all(figure in out for figure in (".36", ".29", ".16"))
 
 
+@needs_reference
+def test_a_report_is_made_of_the_published_results(tmp_path):
+    run("report_published.py", REFERENCE, tmp_path / "report.html", cwd=tmp_path)
+    assert "Relation to corrected_hit" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_local(tmp_path):
     out = run("local.py", tmp_path / "demo", cwd=tmp_path)
     assert "dashboard: http://127.0.0.1:" in out

@@ -28,12 +28,12 @@ def progress_bars() -> Iterator[Report]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
-        known: dict[str, Any] = {}
+        bar_of: dict[str, Any] = {}
 
         def note(label: str, n_done: int, n_tasks: int) -> None:
-            if label not in known:
-                known[label] = bars.add_task(label, total=n_tasks)
-            bars.update(known[label], completed=n_done, total=n_tasks)
+            if label not in bar_of:
+                bar_of[label] = bars.add_task(label, total=n_tasks)
+            bars.update(bar_of[label], completed=n_done, total=n_tasks)
 
         yield note
 

@@ -185,20 +185,20 @@ _RELATE_OF_STUDY = ("profile", "overrides", "redo")
 
 def _refuse_mixture(context: typer.Context, *, of_study: bool) -> None:
     """Refuse options of `relate` that belong to its other form, naming them."""
-    given = [
+    named = [
         parameter.opts[0]
         for parameter in context.command.params
         if parameter.name != "study"
         and (parameter.name in _RELATE_OF_STUDY) != of_study
         and str(getattr(context.get_parameter_source(str(parameter.name)), "name", "")) == "COMMANDLINE"
     ]
-    if given and of_study:
+    if named and of_study:
         raise InputError(
-            f"relate: {', '.join(given)} belong to two tables, not to a study; "
+            f"relate: {', '.join(named)} belong to two tables, not to a study; "
             "set `scores:` and `relate:` in the study file, or leave the study out and give --measures, --scores, --by"
         )
-    if given:
-        raise InputError(f"relate: {', '.join(given)} belong to a study, not to two tables; leave them out")
+    if named:
+        raise InputError(f"relate: {', '.join(named)} belong to a study, not to two tables; leave them out")
 
 
 @commands.command()

@@ -199,11 +199,11 @@ def _scale(file: Path, is_logical: bool, images: Iterable[np.ndarray]) -> np.uin
 def _refuse_class(file: Path, kind: str, fields: Sequence[str]) -> None:
     """Refuse a variable that is no array of numbers."""
     if kind in ("struct", "cell", "sparse", "object", "function", "opaque", "function_handle", "table"):
-        told = f" with the fields {', '.join(fields)}" if fields else ""
+        shape = f" with the fields {', '.join(fields)}" if fields else ""
         inner = {"cell": f"cat(4, {VARIABLE}{{:}})", "struct": f"{VARIABLE}.FIELD"}
         way_out = f"; save the array itself: {VARIABLE} = {inner[kind]}" if kind in inner else ""
         raise InputError(
-            f"MATLAB file {str(file)!r}: {VARIABLE!r} is a {kind}{told}, expected an array, uint8 or logical "
+            f"MATLAB file {str(file)!r}: {VARIABLE!r} is a {kind}{shape}, expected an array, uint8 or logical "
             f"(row, column, 3, image){way_out}"
         )
 

@@ -52,8 +52,8 @@ def read_table(path: str | Path, *, what: str) -> pd.DataFrame:
     for name in with_commas:
         _refuse_thousands(frame[name], table.delimiter, f"{what} {path}")
         frame[name] = [e.replace(",", ".") if _DECIMAL_COMMA.fullmatch(e) else e for e in frame[name]]
-    said = f"{what} {path}: decimal commas are read as decimal points in column {shorten(with_commas)}"
-    frame.attrs["notices"] = [said] if with_commas else []
+    sentence = f"{what} {path}: decimal commas are read as decimal points in column {shorten(with_commas)}"
+    frame.attrs["notices"] = [sentence] if with_commas else []
     return frame
 
 
@@ -247,6 +247,8 @@ def unique_keys(column: pd.Series, *, where: str) -> pd.Series:
         raise InputError(f"{where}, column {column.name}: empty {shorten(describe_places(column, empty))}")
     twice = keys[keys.duplicated()].unique()
     if len(twice):
-        told = [f"{key} ({shorten(describe_places(column, (keys == key).to_numpy()))})" for key in twice[:5]]
-        raise InputError(f"{where}, column {column.name}: {len(twice)} images are there twice or more: {shorten(told)}")
+        entries = [f"{key} ({shorten(describe_places(column, (keys == key).to_numpy()))})" for key in twice[:5]]
+        raise InputError(
+            f"{where}, column {column.name}: {len(twice)} images are there twice or more: {shorten(entries)}"
+        )
     return keys

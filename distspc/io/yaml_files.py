@@ -160,7 +160,7 @@ def _expected(item: Any) -> str:
     message = item["msg"].replace("Tuple", "List").replace("valid tuple", "valid list")
     message = re.sub(r"^Input should be (greater|less) than", r"expected a number \1 than", message)
     message = re.sub(r"^Input should (be )?", "expected ", message)
-    return re.sub(r"^(\w+) should ", lambda found: f"expected {found[1].lower()} to ", message)
+    return re.sub(r"^(\w+) should ", lambda match: f"expected {match[1].lower()} to ", message)
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Correlations of the columns of any table: measures of images with scores, partial, compared, joint."""
+"""Correlations of the columns of any table: measures of images with scores, partial, compared; multiple regression."""
 
 from __future__ import annotations
 
@@ -115,13 +115,13 @@ def bootstrap_notices(table: pd.DataFrame) -> list[str]:
         return []
     few = (table["undefined"] > 0) & (table["undefined"] <= inference.MAX_UNDEFINED)
     many = table["undefined"] > inference.MAX_UNDEFINED
-    found = {
+    kinds = {
         "have no 95 % CI and no bootstrap p: more than a twentieth of their resamples are undefined": table[many],
         "rest on fewer resamples: some are undefined": table[few],
     }
     return [
         f"{len(rows)} of {len(table)} correlations {words} ({_largest_shares(rows)})"
-        for words, rows in found.items()
+        for words, rows in kinds.items()
         if len(rows)
     ]
 
@@ -140,8 +140,8 @@ def _largest_shares(rows: pd.DataFrame) -> str:
 
 def with_holm(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table of correlations with Holm's correction of `p_t` over its rows, columns in their usual order."""
-    known = int(np.isfinite(table["p_t"]).sum())
-    table = table.assign(p_holm=inference.holm(table["p_t"]), n_tests=known)
+    n_tests = int(np.isfinite(table["p_t"]).sum())
+    table = table.assign(p_holm=inference.holm(table["p_t"]), n_tests=n_tests)
     first = ["measure", "given", "method", "n", "r", "ci_low", "ci_high", "p", "score", "n_missing"]
     return table[[*first, "p_t", "p_holm", "n_tests", "interval", "undefined"]]
 
@@ -225,8 +225,8 @@ def _check_sample(sample: pd.DataFrame, names: Sequence[str], *, n_rows: int) ->
         )
     constant = constant_columns(sample, names)
     if constant:
-        told = ", ".join(f"{name} is {sample[name].iloc[0]:g} for all" for name in constant[:5])
-        raise InputError(f"constant columns have no correlation ({told}, {len(sample)} images): leave them out")
+        values = ", ".join(f"{name} is {sample[name].iloc[0]:g} for all" for name in constant[:5])
+        raise InputError(f"constant columns have no correlation ({values}, {len(sample)} images): leave them out")
 
 
 def constant_columns(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:

@@ -64,8 +64,8 @@ def relate(
     """Relate every measure of every layer of a study to every score, and keep the tables in its store.
 
     It takes seconds, so it runs right here. Group `scores` gets the scores beside their targets, `relations` the
-    correlations, `models` the joint models, `comparisons` distinctiveness against reconstruction error; each replaces
-    what was there.
+    correlations, `models` the multiple regressions, `comparisons` distinctiveness against reconstruction error; each
+    replaces what was there.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def relate(
     -------
     DataFrame
         The relations: layer, then columns as in `distspc.correlate`, then ``ceiling``. Holm's correction counts the
-        plain and the partial correlations of a method as two families.
+        zero-order and the partial correlations of a method as two families.
 
     Raises
     ------
@@ -130,15 +130,15 @@ def relate(
     relations = _named(_relations(frame, pairs, names, methods, options), score_of)
     relations["ceiling"] = _ceilings(store, relations, score_reliability or {}, seeds)
     own = _recipe(scores_file, image_column, list(score_of.values()), methods, options)
-    known = own if recipe is None else recipe
-    _keep_scores(store, match, targets, scores, known, {"file": str(scores_file), "column": image_column})
+    recipe = own if recipe is None else recipe
+    _keep_scores(store, match, targets, scores, recipe, {"file": str(scores_file), "column": image_column})
     keep_notices(store.scores, "reading", map(Notice, notices))
     models = _models(frame, pairs, names, options)
     comparisons = _comparisons(frame, pairs, names, options)
     attrs = {"n_bootstrap": n_bootstrap, "interval": interval, "n_targets": len(targets)}
-    write_table(store.models, _named(models, score_of), recipe=known)
-    write_table(store.comparisons, _named(comparisons, score_of), recipe=known)
-    write_table(store.relations, relations, recipe=known, attrs=attrs)  # last: its being there says all is
+    write_table(store.models, _named(models, score_of), recipe=recipe)
+    write_table(store.comparisons, _named(comparisons, score_of), recipe=recipe)
+    write_table(store.relations, relations, recipe=recipe, attrs=attrs)  # last: its being there says all is
     sentences = bootstrap_notices(relations)
     keep_notices(store.relations, "bootstrap", [Notice(s, warning="no bootstrap p" in s) for s in sentences])
     return relations
@@ -153,8 +153,12 @@ def _keep_scores(
     origin: Mapping[str, Any],
 ) -> None:
     """Write the scores beside their targets, and by which rule they were matched and what has no partner."""
-    found = {"key": match.key, "without_score": list(match.without_score), "without_image": list(match.without_image)}
-    _write_scores(store, scores, recipe, {**origin, **found})
+    matching = {
+        "key": match.key,
+        "without_score": list(match.without_score),
+        "without_image": list(match.without_image),
+    }
+    _write_scores(store, scores, recipe, {**origin, **matching})
     rule, *lost = match_notices(match, targets)
     keep_notices(store.scores, RULES, [rule])
     keep_notices(store.scores, "matching", lost)
@@ -220,7 +224,7 @@ def _controls(pairs: Sequence[Pair]) -> list[tuple[Pair, list[Pair]]]:
 def _ceilings(
     store: Store, relations: pd.DataFrame, score_reliability: Mapping[str, float], seeds: Sequence[int] | None
 ) -> np.ndarray:
-    """Ceiling of each plain correlation: from the score's reliability and the measure's over seeds."""
+    """Ceiling of each zero-order correlation: from the score's reliability and the measure's over seeds."""
     of_error = {layer: _reliability(store, layer, seeds) for layer in relations["layer"].unique()}
 
     def ceiling(row: Any) -> float:

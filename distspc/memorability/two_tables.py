@@ -74,13 +74,13 @@ def relate_tables(
     x = _read(measures_file, "measures", left, as_tuple(measures or ()), given, missing)
     y = _read(scores_file, "scores", right, as_tuple(scores or ()), (), missing)
     try:
-        (x.table, y.table), lonely = common_rows({x.where: x.table, y.where: y.table}, [left, right])
+        (x.table, y.table), unmatched = common_rows({x.where: x.table, y.where: y.table}, [left, right])
     except UnmatchedError:
         # A study's own results name an image by id and by file: scores may hold paths.
         if left != "image" or "file" not in read_table(measures_file, what="measures").columns:
             raise
         x = _read(measures_file, "measures", "file", as_tuple(measures or ()), given, missing)
-        (x.table, y.table), lonely = common_rows({x.where: x.table, y.where: y.table}, ["file", right])
+        (x.table, y.table), unmatched = common_rows({x.where: x.table, y.where: y.table}, ["file", right])
     notices = [*x.notices, *y.notices]
     known = y.table if x.pairs else y.table[y.names]  # all scores of a study are in its export
     same = [name for name in x.names if not x.named and _is_score(x, name, known)]
@@ -98,7 +98,7 @@ def relate_tables(
     result["score"] = result["score"].map({column: name for name, column in columns.items()})
     for sentence in notices:
         log.info(sentence)
-    result.attrs = {**{f"only in {name}": list(lost) for name, lost in lonely.items()}, "notices": notices}
+    result.attrs = {**{f"only in {name}": list(lost) for name, lost in unmatched.items()}, "notices": notices}
     return result
 
 

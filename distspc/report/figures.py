@@ -40,7 +40,7 @@ def correlation_by_layer(relations: pd.DataFrame, score: str, *, method: str = "
     Parameters
     ----------
     relations
-        Table of the relate stage; its plain (not partial) rows of `method` and `score` are drawn.
+        Table of the relate stage; its zero-order rows of `method` and `score` are drawn.
     score
         Name of the score.
     method

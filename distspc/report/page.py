@@ -27,7 +27,7 @@ def write_report(
     seeds: Sequence[int] | None = None,
     with_scores: bool = True,
     title: str | None = None,
-    mark: str = "",
+    fingerprint: str = "",
 ) -> Path:
     """Write the page about a study, its figures (PNG and SVG in ``figures/`` beside it) and tables (``tables/``).
 
@@ -47,7 +47,7 @@ def write_report(
         Whether the scores and what relates to them are shown.
     title
         Heading; made of the store's name by default.
-    mark
+    fingerprint
         Text kept in the page's head, by which it can be told from another study's.
 
     Returns
@@ -91,7 +91,7 @@ def write_report(
         measures=_measure_rows(study),
         files=_write_tables(study, path.parent / "tables"),
         distspc_version=_version(),
-        mark=mark,
+        fingerprint=fingerprint,
     )
     with written_whole(path) as beside:
         beside.write_text(page, encoding="utf-8")
@@ -137,9 +137,9 @@ def _measure_rows(study: ReportData) -> list[dict[str, Any]]:
         part = study.table[study.table["layer"] == layer]
         for measure in measures.measures_of(part):
             values = part[measure].dropna()
-            told = {"layer": layer, "measure": MEASURES[measure], "n": len(values), "mean": values.mean()}
+            named = {"layer": layer, "measure": MEASURES[measure], "n": len(values), "mean": values.mean()}
             rows.append(
-                told | {"sd": values.std(), "min": values.min(), "median": values.median(), "max": values.max()}
+                named | {"sd": values.std(), "min": values.min(), "median": values.median(), "max": values.max()}
             )
     return rows
 
@@ -178,7 +178,7 @@ def _measure_name(name: str) -> str:
     return MEASURES.get(name, name)
 
 
-def _given(text: str) -> str:
+def _controls(text: str) -> str:
     return text.replace("_", " ").replace(":", " ")
 
 
@@ -195,7 +195,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "bootstrap_p": _bootstrap_p,
     "plain": _plain,
     "measure": _measure_name,
-    "given": _given,
+    "controls": _controls,
     "tint": _tint,
     "zero_order": zero_order_rows,
     "partial_correlations": partial_rows,

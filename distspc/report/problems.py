@@ -136,9 +136,11 @@ def _unfinished(table: pd.DataFrame, failures: Iterable[Failure]) -> list[str]:
     """Sentences about targets without a measure, but for layers that have one already that says why."""
     found = []
     for stage, measure in (("distances", "distinctiveness"), ("reconstruct", "reconstruction_error")):
-        told = [failure.layer for failure in failures if failure.stage in (stage, "extract")]
+        explained = [failure.layer for failure in failures if failure.stage in (stage, "extract")]
         if measure in table.columns:
-            missing = table.loc[table[measure].isna() & ~table["layer"].isin(told), "layer"].value_counts(sort=False)
+            missing = table.loc[table[measure].isna() & ~table["layer"].isin(explained), "layer"].value_counts(
+                sort=False
+            )
             found += [f"{MEASURES[measure]} is missing for {n} targets at {layer}." for layer, n in missing.items()]
     return found
 

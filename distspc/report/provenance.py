@@ -54,8 +54,8 @@ def _recipe(group: Group) -> dict[str, str]:
 
 def has_random_weights(store: Store) -> bool:
     """Whether the activations come from a network whose weights are random numbers."""
-    settings = [item for layer in store.layers() for item in _recipe(store.layer(layer)).items()]
-    return any("weights" in key and value.lower().startswith("random") for key, value in settings)
+    recipes = [store.layer(layer).attributes.get("recipe", {}) for layer in store.layers()]
+    return any(str(recipe.get("weights", "")).startswith("random") for recipe in recipes)
 
 
 def stages(store: Store, layers: Sequence[str]) -> list[Stage]:

@@ -87,11 +87,11 @@ def make_headlines(study: ReportData) -> list[str]:
             if text
         ]
     score = "corrected_hit" if "corrected_hit" in study.scores else study.scores[0]
-    said = [sentences.correlation_sentence(study.relations, score, measure) for measure in sentences.HEADLINE]
-    said.append(sentences.partial_sentence(study.relations, score, "reconstruction_error", "distinctiveness"))
-    said += sentences.across_sentences(study.relations, score)[:1]
-    said += [sentences.model_sentence(study.models, score), sentences.contrast_sentence(study.relations)]
-    return [text for text in said if text]
+    texts = [sentences.correlation_sentence(study.relations, score, measure) for measure in sentences.HEADLINE]
+    texts.append(sentences.partial_sentence(study.relations, score, "reconstruction_error", "distinctiveness"))
+    texts += sentences.across_sentences(study.relations, score)[:1]
+    texts += [sentences.model_sentence(study.models, score), sentences.contrast_sentence(study.relations)]
+    return [text for text in texts if text]
 
 
 def make_sections(study: ReportData, directory: Path) -> list[Section]:
@@ -109,13 +109,14 @@ def _score_section(study: ReportData, score: str, directory: Path) -> Section:
 
     step = f" from {study.n_bootstrap:,} resamples" if study.n_bootstrap else ""
     caption = f"Pearson correlation of each measure with {score} by layer; bars are 95 % bootstrap CIs{step}."
-    plots = _plots(directory, (f"correlation_{study.file_names[score]}", caption, by_layer))
+    drawn = score in set(zero_order_rows(study.relations)["score"])
+    plots = _plots(directory, (f"correlation_{study.file_names[score]}", caption, by_layer)) if drawn else []
     for measure in sentences.HEADLINE:
         plots += _scatter(study, score, measure, directory)
-    said = sentences.score_sentences(study.relations, study.models, study.comparisons, score)
-    said.append(sentences.rank_sentence(study.relations, score))
-    said += [notice.text for notice in stored_notices([study.store.scores], key=RULES)]
-    return Section(f"Relation to {score}", [text for text in said if text], plots)
+    texts = sentences.score_sentences(study.relations, study.models, study.comparisons, score)
+    texts.append(sentences.rank_sentence(study.relations, score))
+    texts += [notice.text for notice in stored_notices([study.store.scores], key=RULES)]
+    return Section(f"Relation to {score}", [text for text in texts if text], plots)
 
 
 def _scatter(study: ReportData, score: str, measure: str, directory: Path) -> list[Plot]:
@@ -153,9 +154,9 @@ def _measure_section(study: ReportData, directory: Path) -> Section:
     if study.wide.shape[1] > 1 and len(study.wide) > 2:
         caption = "Pearson correlations of the measures of all layers with each other."
         wanted.append(("measures", caption, lambda: figures.measure_matrix(study.wide)))
-    said = [sentences.distance_sentence(study.table) if "distinctiveness" in present else ""]
-    said.append(sentences.agreement_sentence(study.wide))
-    return Section("The measures", [text for text in said if text], _plots(directory, *wanted))
+    texts = [sentences.distance_sentence(study.table) if "distinctiveness" in present else ""]
+    texts.append(sentences.agreement_sentence(study.wide))
+    return Section("The measures", [text for text in texts if text], _plots(directory, *wanted))
 
 
 def _training_section(study: ReportData, directory: Path) -> Section:
@@ -173,10 +174,10 @@ def _training_section(study: ReportData, directory: Path) -> Section:
         caption = "Agreement of the reconstruction errors of different seeds over targets, by layer."
         n = study.n_targets
         wanted.append(("reliability", caption, lambda: figures.reliability_over_seeds(pairs, n_seeds=n_seeds, n=n)))
-    said = [sentences.training_sentence(curves, converged)]
-    said.append(sentences.step_sentence(problems.shortened(study.store, study.layers)))
-    said += [sentences.reliability_sentence(pairs, n_seeds), sentences.icc_sentence(study.table)]
-    return Section("Sparse coding", [text for text in said if text], _plots(directory, *wanted))
+    texts = [sentences.training_sentence(curves, converged)]
+    texts.append(sentences.step_sentence(problems.shortened(study.store, study.layers)))
+    texts += [sentences.reliability_sentence(pairs, n_seeds), sentences.icc_sentence(study.table)]
+    return Section("Sparse coding", [text for text in texts if text], _plots(directory, *wanted))
 
 
 def make_galleries(study: ReportData, directory: Path) -> list[galleries.Gallery]:

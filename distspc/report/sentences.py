@@ -147,15 +147,15 @@ def comparison_sentence(comparisons: pd.DataFrame, score: str) -> str:
             f"The two measures' correlations with {score} do not differ significantly at any layer (Williams' t, Holm)."
         )
     layers = list(rows["layer"])
-    told: list[str] = []
+    clauses: list[str] = []
     names = {"distinctiveness": holds["difference"] > 0, "reconstruction error": holds["difference"] < 0}
     for name, here in names.items():
         if here.any():
             where = _named(list(holds[here]["layer"]), layers)
-            told.append(
-                f"{name} has the higher correlation with {score} at {where}" if not told else f"{name} at {where}"
+            clauses.append(
+                f"{name} has the higher correlation with {score} at {where}" if not clauses else f"{name} at {where}"
             )
-    return capitalise("; ".join(told)) + " (Williams' t of two dependent correlations, Holm)."
+    return capitalise("; ".join(clauses)) + " (Williams' t of two dependent correlations, Holm)."
 
 
 def model_sentence(models: pd.DataFrame, score: str) -> str:
@@ -178,20 +178,20 @@ def model_sentence(models: pd.DataFrame, score: str) -> str:
     whole = rows[rows["layer"] == "all"]
     if len(whole) and len(single) > 1:
         share = whole.iloc[0]["r2_cv"]
-        told = f"explain {percent(share)}" if share > 0 else f"predict worse than the mean (R² {format_r(share)})"
-        text += f" All {int(whole.iloc[0]['n_measures'])} measures of all layers {told}."
+        share_text = f"explain {percent(share)}" if share > 0 else f"predict worse than the mean (R² {format_r(share)})"
+        text += f" All {int(whole.iloc[0]['n_measures'])} measures of all layers {share_text}."
     return text
 
 
 def score_sentences(relations: pd.DataFrame, models: pd.DataFrame, comparisons: pd.DataFrame, score: str) -> list[str]:
     """All that is to be said about one score."""
     present = [name for name in MODEL_MEASURES if name in set(relations["measure"])]
-    said = [correlation_sentence(relations, score, measure) for measure in present]
-    said.append(partial_sentence(relations, score, "reconstruction_error", "distinctiveness"))
-    said.append(partial_sentence(relations, score, "distinctiveness", "reconstruction_error"))
-    said += across_sentences(relations, score)
-    said += [comparison_sentence(comparisons, score), model_sentence(models, score)]
-    return [sentence for sentence in said if sentence]
+    texts = [correlation_sentence(relations, score, measure) for measure in present]
+    texts.append(partial_sentence(relations, score, "reconstruction_error", "distinctiveness"))
+    texts.append(partial_sentence(relations, score, "distinctiveness", "reconstruction_error"))
+    texts += across_sentences(relations, score)
+    texts += [comparison_sentence(comparisons, score), model_sentence(models, score)]
+    return [sentence for sentence in texts if sentence]
 
 
 def contrast_sentence(relations: pd.DataFrame) -> str:

@@ -22,7 +22,7 @@ OWN_COLUMNS = (
 """Columns that a tidy table may have beside the scores."""
 
 MODEL_MEASURES = ("distinctiveness", "reconstruction_error", "norm")
-"""Measures of a layer that are controlled for one another, make the joint model, and stand in figures and sentences."""
+"""Measures of a layer that are controlled for one another, predict scores together, and stand in figures and text."""
 
 
 def zero_order_rows(relations: pd.DataFrame, *, method: str | None = "pearson") -> pd.DataFrame:

@@ -177,7 +177,7 @@ class Model(_Settings[ExtractionOptions]):
     dtype: StorageType = Field(default=ExtractionOptions.dtype, alias="storage")
 
     @model_validator(mode="after")
-    def _known_weights(self, info: ValidationInfo) -> Self:
+    def _weights_beside_study(self, info: ValidationInfo) -> Self:
         if is_weights_path(self.weights):
             object.__setattr__(self, "weights", str(_beside_study(Path(self.weights), info)))
         return self
@@ -314,5 +314,5 @@ class StudyFile(Section):
         try:
             return cls.model_validate(dict(content), context={"base": Path(base).absolute()})
         except ValidationError as error:
-            told = "\n".join(f"  {line}" for line in explain_errors(error, cls))
-            raise InputError(f"{origin}:\n{told}") from None
+            lines = "\n".join(f"  {line}" for line in explain_errors(error, cls))
+            raise InputError(f"{origin}:\n{lines}") from None

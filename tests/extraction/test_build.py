@@ -13,6 +13,7 @@ from distspc.errors import InputError, StoreMismatchError
 from distspc.extraction import build as activations
 from distspc.extraction import network, network_spec
 from distspc.images import inventory, listing
+from distspc.pipeline.run import Study
 from distspc.store.store import Store
 from distspc.testing.stores import no_compute
 from tests.extraction.shared import N_FILLERS, N_TARGETS, SMALL_LAYERS, by_hand, expected, extract, run, scan
@@ -255,6 +256,22 @@ def test_other_seeds_are_refused_before_any_network_is_built(study):
     assert len(activations.extract_activations(study / "s.zarr", layers=layers, weights="random")) == 2
     with pytest.raises(StoreMismatchError, match=r"weights was .*:0.*now .*:1"):
         activations.extract_activations(study / "s.zarr", layers=layers, weights="random", seed=1)
+
+
+def test_one_run_warns_once_of_another_input_than_the_network_was_made_for(study, caplog):
+    content = {
+        "store": "s.zarr",
+        "images": {"targets": "Images/Targets", "fillers": "Images/Fillers"},
+        "model": {"weights": "mobilenetv2:random", "preprocessing": "raw"},
+        "layers": ["Conv1", "bn_Conv1"],
+    }
+    loaded = Study.from_dict(content, base=study)
+    for n_warnings in (1, 0):  # a finished study has nothing to say
+        caplog.clear()
+        loaded.run(stages=["extract"])
+        texts = [r.getMessage() for r in caplog.records if r.name.startswith("distspc") and r.levelname == "WARNING"]
+        assert sum("was made for images as its own function" in text for text in texts) == n_warnings, texts
+        assert len(set(texts)) == len(texts)
 
 
 def test_a_file_that_changed_after_the_scan_is_refused(study, model):

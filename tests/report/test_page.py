@@ -140,6 +140,14 @@ def test_a_report_of_nothing_yet(tmp_path):
     assert "Nothing is measured yet" in text_of(write_report(tmp_path / "study.zarr", tmp_path / "report.html"))
 
 
+def test_a_report_of_rank_correlations_alone(tmp_path):
+    store = make_study(tmp_path, pictures=False)
+    relate(store, scores_file=tmp_path / "scores.csv", image_column="im", n_bootstrap=10, methods=["spearman"])
+    page = write_report(store, tmp_path / "out" / "report.html")
+    assert "Relation to fa" in page.read_text("utf-8")
+    assert not list((page.parent / "figures").glob("correlation_*.png"))
+
+
 QUESTION = "How well would you remember this picture if you saw it for a second only? " * 4
 
 

@@ -1,7 +1,25 @@
 """Tests of: what a store says about how it was made and what went wrong, as plain data for the report."""
 
+import pytest
+
 from distspc.report import provenance
+from distspc.store.store import Store
 
 
 def test_recipes_as_text():
     assert provenance.flattened({"n_units": 3, "a": {"b-c": [1, 2]}, "none": None}) == {"n units": "3", "a b c": "1, 2"}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "random"),
+    [
+        ({"architecture": "vgg16", "weights": "random:he-uniform:0"}, True),
+        ({"architecture": "resnet50", "weights": "keras.applications:imagenet", "note": "weights: random"}, False),
+        ({"architecture": "imported", "images": "imported:4:2"}, False),
+        ({}, False),
+    ],
+)
+def test_random_weights_are_those_of_the_stored_network(recipe, random, tmp_path):
+    store = Store(tmp_path / "study.zarr")
+    store.layer("fc2").allocate(coords={"image": ["a"], "feature": 2}, chunks={}, recipe=recipe)
+    assert provenance.has_random_weights(store) is random

@@ -118,7 +118,7 @@ def _value(value: Any) -> str:
 def job_keywords(profile: Profile, *, name: str, log_directory: Path) -> dict[str, Any]:
     """Keywords for the job class of dask-jobqueue that reads this profile's section."""
     shape = worker_shape(profile)
-    own = profile.job.given_memory(profile.queue)
+    own = profile.job.queue_memory(profile.queue)
     return {
         "cores": shape.cores,
         "memory": f"{shape.memory_nbytes // 2**20} MiB",

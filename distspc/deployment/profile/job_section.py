@@ -30,11 +30,11 @@ def _one_process(value: Any) -> int:
     return 1
 
 
-def _or_none_given(value: Any) -> Any:
+def _none_as_empty(value: Any) -> Any:
     return () if value is None else value
 
 
-Lines = Annotated[tuple[str, ...], BeforeValidator(_or_none_given)]
+Lines = Annotated[tuple[str, ...], BeforeValidator(_none_as_empty)]
 
 
 def _walltime(value: Any, info: ValidationInfo) -> Duration | None:
@@ -124,6 +124,6 @@ class JobSection(Section):
                 )
         return lines
 
-    def given_memory(self, queue: Queue) -> Any:
-        """Memory of the job in this queue's own words, where the user gives it."""
+    def queue_memory(self, queue: Queue) -> Any:
+        """Memory of the job in this queue's own words; None where the section has none."""
         return getattr(self, queue.memory_key.replace("-", "_"))

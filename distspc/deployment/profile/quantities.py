@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 MIN_MEMORY_NBYTES = 2**28
 MAX_MEMORY_NBYTES = 2**46
 
 _UNITS = {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)")
+_CLOCK = re.compile(r"(?:(?P<d>\d+)-)?(?P<h>\d+):(?P<min>\d\d):(?P<s>\d\d)")
 _SPAN = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>s|m|min|h|d)")
 _SPANS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+WalltimeForm = Literal["d-h:m:s", "h:m:s", "h:m"]
+_HMS = 'hours:minutes:seconds in quotes, such as "01:30:00"'
+WALLTIME_FORMS: dict[WalltimeForm, tuple[re.Pattern[str], str]] = {
+    "d-h:m:s": (_CLOCK, f'{_HMS}, or days-hours:minutes:seconds, such as "2-00:00:00"'),
+    "h:m:s": (re.compile(r"(?P<h>\d+):(?P<min>\d\d):(?P<s>\d\d)"), _HMS),
+    "h:m": (re.compile(r"(?P<h>\d+):(?P<min>\d\d)"), 'hours:minutes in quotes for LSF, such as "04:00"'),
+}
+"""How queues write walltimes, with what a message expects."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,7 @@ def seconds(value: Any) -> int:
     Raises
     ------
     ValueError
-        If it is neither, or zero. Two numbers (``01:30``) are minutes to SLURM and hours to LSF: see `lsf_seconds`.
+        If it is neither, or zero. Two numbers (``01:30``) are minutes to SLURM, hours to LSF: `walltime_seconds`.
 
     Examples
     --------
@@ -97,20 +106,22 @@ def seconds(value: Any) -> int:
     (93600, 3300)
     """
     text = str(value).strip()
-    span, clock = _SPAN.fullmatch(text), _CLOCK.fullmatch(text)
-    total = 0
-    if span:
-        total = int(float(span["number"]) * _SPANS[span["unit"]])
-    elif clock:
-        days, hours, minutes, rest = (int(part or 0) for part in clock.groups())
-        total = 86400 * days + 3600 * hours + 60 * minutes + rest
+    span = _SPAN.fullmatch(text)
+    total = int(float(span["number"]) * _SPANS[span["unit"]]) if span else _clock_seconds(_CLOCK, text)
     if total <= 0:
         raise ValueError('expected hours:minutes:seconds in quotes, such as "01:30:00", or a span such as 55m')
     return total
 
 
-def walltime_seconds(value: Any, *, days: bool = True) -> int:
-    """Seconds of a walltime, hours, minutes and seconds; `days` where the queue reads ``2-00:00:00``.
+def walltime_seconds(value: Any, *, form: WalltimeForm) -> int:
+    """Seconds of a walltime, as a queue reads it.
+
+    Parameters
+    ----------
+    value
+        What a profile says.
+    form
+        A key of `WALLTIME_FORMS`.
 
     Raises
     ------
@@ -119,30 +130,17 @@ def walltime_seconds(value: Any, *, days: bool = True) -> int:
 
     Examples
     --------
-    >>> walltime_seconds("04:00:00")
-    14400
+    >>> walltime_seconds("04:00:00", form="h:m:s"), walltime_seconds("04:00", form="h:m")
+    (14400, 14400)
     """
-    clock = _CLOCK.fullmatch(str(value).strip())
-    if clock is None or (clock[1] and not days):
-        also = ', or days-hours:minutes:seconds, such as "2-00:00:00"' if days else ""
-        raise ValueError(f'expected hours:minutes:seconds in quotes, such as "01:30:00"{also}')
-    return seconds(value)
-
-
-def lsf_seconds(value: Any) -> int:
-    """Seconds of LSF's walltime, hours and minutes.
-
-    Raises
-    ------
-    ValueError
-        If it is written in another way, or zero.
-
-    Examples
-    --------
-    >>> lsf_seconds("04:00")
-    14400
-    """
-    clock = re.fullmatch(r"(\d+):(\d\d)", str(value).strip())
-    if clock is None or not (total := 3600 * int(clock[1]) + 60 * int(clock[2])):
-        raise ValueError('expected hours:minutes in quotes for LSF, such as "04:00"')
+    pattern, expected = WALLTIME_FORMS[form]
+    total = _clock_seconds(pattern, str(value).strip())
+    if not total:
+        raise ValueError(f"expected {expected}")
     return total
+
+
+def _clock_seconds(pattern: re.Pattern[str], text: str) -> int:
+    """Sum of the parts of a time, named by their unit; 0 if it is written in another way."""
+    clock = pattern.fullmatch(text)
+    return sum(int(part or 0) * _SPANS[unit] for unit, part in clock.groupdict().items()) if clock else 0

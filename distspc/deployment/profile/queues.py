@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from distspc.deployment.profile.quantities import lsf_seconds, walltime_seconds
+from distspc.deployment.profile.quantities import walltime_seconds
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ QUEUES: dict[str, Queue] = {
             submit_command="sbatch",
             cluster_class="SLURMCluster",
             account_key="account",
-            walltime_seconds=walltime_seconds,
+            walltime_seconds=partial(walltime_seconds, form="d-h:m:s"),
             memory_key="job-mem",
             memory_keywords=lambda cores, nbytes: {"job_mem": f"{_mib(nbytes)}M"},
             answers=True,
@@ -103,7 +103,7 @@ QUEUES: dict[str, Queue] = {
             submit_command="qsub",
             cluster_class="PBSCluster",
             account_key="account",
-            walltime_seconds=partial(walltime_seconds, days=False),
+            walltime_seconds=partial(walltime_seconds, form="h:m:s"),
             memory_key="resource-spec",
             memory_keywords=lambda cores, nbytes: {"resource_spec": f"select=1:ncpus={cores}:mem={_mib(nbytes)}mb"},
             variables=("PBS_",),
@@ -114,7 +114,7 @@ QUEUES: dict[str, Queue] = {
             submit_command="bsub",
             cluster_class="LSFCluster",
             account_key="project",
-            walltime_seconds=lsf_seconds,
+            walltime_seconds=partial(walltime_seconds, form="h:m"),
             memory_key="mem",
             memory_keywords=lambda cores, nbytes: {"mem": nbytes},
             script_from_stdin=True,
@@ -126,7 +126,7 @@ QUEUES: dict[str, Queue] = {
             submit_command="qsub",
             cluster_class="SGECluster",
             account_key="project",
-            walltime_seconds=partial(walltime_seconds, days=False),
+            walltime_seconds=partial(walltime_seconds, form="h:m:s"),
             memory_key="resource-spec",
             memory_keywords=lambda cores, nbytes: {"resource_spec": f"h_vmem={_mib(nbytes)}M"},
             memory_per_slot=True,

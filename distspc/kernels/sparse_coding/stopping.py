@@ -46,12 +46,12 @@ class PassSums:
             squares=self.squares + other.squares,
             projected_grams=self.projected_grams + other.projected_grams,
             power_step=self.power_step + other.power_step,
-            end_gram=_sum_of_known(self.end_gram, other.end_gram),
-            end_products=_sum_of_known(self.end_products, other.end_products),
+            end_gram=_sum_of_both(self.end_gram, other.end_gram),
+            end_products=_sum_of_both(self.end_products, other.end_products),
         )
 
 
-def _sum_of_known(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
+def _sum_of_both(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
     return None if a is None or b is None else a + b
 
 

@@ -181,7 +181,7 @@ def weighted_correlations(
     y
         Score, shape (images,).
     z
-        Controls, shape (images, controls); no columns for a plain correlation.
+        Controls, shape (images, controls); no columns for a zero-order correlation.
     method
         ``"pearson"``, or ``"spearman"`` (ranks within each resample, ties share their mean rank).
     cache_nbytes

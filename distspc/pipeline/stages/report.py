@@ -47,9 +47,9 @@ class Report(Stage):
         run.require_writable()
         self.prepare(run, "")
         run.progress("report", 0, 1)
-        mark = fingerprint(study)
-        write_report(study.store, study.report, mark=mark, **shown_results(study))
-        run.store.set_attributes(report=mark)
+        digest = fingerprint(study)
+        write_report(study.store, study.report, fingerprint=digest, **shown_results(study))
+        run.store.set_attributes(report=digest)
         run.progress("report", 1, 1)
         run.outcome.computed["report"] = 1
 
@@ -80,8 +80,8 @@ def fingerprint(study: StudyFile) -> str:
 
 def report_is_current(study: StudyFile) -> bool:
     """Whether the report is there, this study's and no other's, and was made from what is in the store now."""
-    mark = fingerprint(study)
-    if not study.report.exists() or study.stored.attributes.get("report") != mark:
+    digest = fingerprint(study)
+    if not study.report.exists() or study.stored.attributes.get("report") != digest:
         return False
     with study.report.open(encoding="utf-8", errors="replace") as page:
-        return f'content="{mark}"' in page.read(10_000)
+        return f'content="{digest}"' in page.read(10_000)

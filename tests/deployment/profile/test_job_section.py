@@ -35,8 +35,8 @@ def test_what_is_null_is_empty():
 )
 def test_memory_in_the_words_of_the_queue_is_that_of_its_own_key(queue, key):
     lines = {"job_extra_directives": ["-pe smp 2"]}
-    assert section(queue, **{key: "8G"}, **lines).given_memory(QUEUES[queue]) == "8G"
-    assert section(queue, **lines).given_memory(QUEUES[queue]) is None
+    assert section(queue, **{key: "8G"}, **lines).queue_memory(QUEUES[queue]) == "8G"
+    assert section(queue, **lines).queue_memory(QUEUES[queue]) is None
 
 
 @pytest.mark.parametrize(

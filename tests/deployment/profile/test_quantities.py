@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from distspc.deployment.profile.quantities import (
     Duration,
     Memory,
-    lsf_seconds,
     memory_nbytes,
     seconds,
     walltime_seconds,
@@ -30,7 +29,7 @@ def test_walltimes_read_back(days, hours, minutes, rest):
     if total:
         assert seconds(f"{days}-{hours:02d}:{minutes:02d}:{rest:02d}") == total
     if hours or minutes:
-        assert lsf_seconds(f"{hours:02d}:{minutes:02d}") == 3600 * hours + 60 * minutes
+        assert walltime_seconds(f"{hours:02d}:{minutes:02d}", form="h:m") == 3600 * hours + 60 * minutes
 
 
 @pytest.mark.parametrize("value", ["8 GB", "8", 8, None, "lots", "-4 GiB", "8 gib", "1e3 MiB"])
@@ -61,11 +60,11 @@ def test_what_is_no_duration_is_refused(value):
 
 
 def test_walltimes_are_read_as_the_queue_reads_them():
-    assert walltime_seconds("2-00:00:00") == 172_800
-    assert walltime_seconds("04:00:00", days=False) == lsf_seconds("04:00") == 14_400
-    for value in ("2-00:00:00", "55m", "04:00"):
+    assert walltime_seconds("2-00:00:00", form="d-h:m:s") == 172_800
+    assert walltime_seconds("04:00:00", form="h:m:s") == walltime_seconds("04:00", form="h:m") == 14_400
+    for value in ("2-00:00:00", "55m", "04:00", "00:00:00"):
         with pytest.raises(ValueError, match="expected hours:minutes:seconds"):
-            walltime_seconds(value, days=False)
+            walltime_seconds(value, form="h:m:s")
     for value in ("04:00:00", "55m", "00:00"):
         with pytest.raises(ValueError, match="expected hours:minutes in quotes for LSF"):
-            lsf_seconds(value)
+            walltime_seconds(value, form="h:m")

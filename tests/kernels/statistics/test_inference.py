@@ -9,16 +9,7 @@ from scipy import stats
 
 from distspc.kernels.statistics import correlations as kernel
 from distspc.kernels.statistics import inference
-
-
-def sample(n=40, m=3, c=1, seed=0, ties=False):
-    rng = np.random.default_rng(seed)
-    z = rng.normal(size=(n, c))
-    x = rng.normal(size=(n, m)) + z.sum(axis=1, keepdims=True)
-    y = x[:, 0] - z.sum(axis=1) + rng.normal(size=n)
-    if ties:
-        x, y, z = np.round(x), np.round(y), np.round(z)
-    return x, y, z
+from tests.kernels.statistics.shared import sample
 
 
 def test_percentile_interval_is_numpys_and_skips_undefined_draws():
