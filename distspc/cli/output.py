@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from distspc.messages import format_duration, format_nbytes
-from distspc.pipeline.connections import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
     import pandas as pd
     from distributed import Client
 
+    from distspc.pipeline.plan import StudyPlan
     from distspc.pipeline.run import Outcome, Study
-    from distspc.pipeline.stages.work import Resources, StagePlan
+    from distspc.pipeline.stages.work import StagePlan
     from distspc.pipeline.status import StageStatus
     from distspc.study.file import Shown
 
@@ -124,51 +124,27 @@ def _relations(study: Study) -> pd.DataFrame:
     return main.assign(p=p_cells)[["layer", "measure", "score", "n", "r", "ci_low", "ci_high", "p"]]
 
 
-def plan_text(study: Study, profile: str | None, overrides: Sequence[str]) -> str:
+def plan_text(study: Study, plan: StudyPlan) -> str:
     """What a study will cost: images, store, and a line per stage and layer."""
-    from distspc.pipeline.cost import measure_gflops
     from distspc.pipeline.stages.extract import store_nbytes
-    from distspc.study.images import check_sizes, count_images
+    from distspc.study.images import count_images
 
-    gflops = measure_gflops()
     n_targets, n_fillers = count_images(study)
-    resources, plans = _plans(study, n_targets, n_fillers, profile, overrides, gflops)
-    check_sizes(study, n_targets, n_fillers)
+    profiles = {one.profile: one for one in plan.resources.values()}
+    gflops = plan.resources["distances"].gflops_per_core
     lines = [
         f"images: {n_targets} targets, {n_fillers} fillers; layers: {', '.join(study.layers)}",
         f"store: {format_nbytes(store_nbytes(study, n_targets + n_fillers))} of activations before compression, "
         f"at {study.store}",
         *(
             f"profile {name}: {r.n_workers} workers of {r.cores} cores and {format_nbytes(r.memory_nbytes)}"
-            for name, r in resources.items()
+            for name, r in profiles.items()
         ),
-        _plan_table(plans),
-        f"estimate: {format_duration(sum(plan.seconds for plan in plans))}, if every core does {gflops:.0f} GFLOP/s of "
-        "float32 products as this one does",
+        _plan_table(plan.stages),
+        f"estimate: {format_duration(plan.makespan_s)}, distances and reconstruction at the same time where they have "
+        f"the same workers, if every core does {gflops:.0f} GFLOP/s of float32 products",
     ]
     return "\n".join(lines)
-
-
-def _plans(
-    study: Study, n_targets: int, n_fillers: int, profile: str | None, overrides: Sequence[str], gflops: float
-) -> tuple[dict[str, Resources], list[StagePlan]]:
-    """What each profile has, by its name, and the plan of every stage on its own profile."""
-    from distspc.deployment.profile.reading import load_profile
-    from distspc.deployment.profile.shape import worker_shape
-    from distspc.pipeline.cost import plan_study
-    from distspc.pipeline.stages.registry import ON_CLUSTER
-    from distspc.pipeline.stages.work import Resources
-
-    resources_of: dict[str, Resources] = {}
-    plans: list[StagePlan] = []
-    for stage in ON_CLUSTER:
-        default = study.profiles.get(stage, DEFAULT_PROFILE)
-        loaded = load_profile(default if profile is None else profile, overrides)
-        shape = worker_shape(loaded)
-        resources_of[loaded.name] = resources = Resources(shape.n_workers, shape.cores, shape.memory_nbytes, gflops)
-        planned = plan_study(study, n_targets=n_targets, n_fillers=n_fillers, resources=resources)
-        plans += [plan for plan in planned if plan.stage == stage]
-    return resources_of, plans
 
 
 def _plan_table(plans: Sequence[StagePlan]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -24,6 +26,8 @@ from distspc.memorability.options import METHODS, Interval, Method, RelateOption
 if TYPE_CHECKING:
     from distspc.pipeline.run import Outcome
     from distspc.study.file import StageName
+
+PlanFormat = Literal["table", "json"]
 
 commands = typer.Typer()
 
@@ -214,8 +218,9 @@ def status(study: StudyArgument) -> None:
 def check(study: StudyArgument, profile: ProfileOption = None, overrides: SetOption = None) -> None:
     """Look at all that a run will need (images, scores, network, sizes, disk, memory, time); nothing is computed."""
     from distspc.cli.output import table
-    from distspc.pipeline.check import as_table, check_study, profile_resources
+    from distspc.pipeline.check import as_table, check_study
     from distspc.pipeline.connections import DEFAULT_PROFILE
+    from distspc.pipeline.plan import profile_resources
     from distspc.pipeline.run import Study
 
     found = Study.from_file(study)
@@ -227,12 +232,25 @@ def check(study: StudyArgument, profile: ProfileOption = None, overrides: SetOpt
 
 
 @commands.command()
-def plan(study: StudyArgument, profile: ProfileOption = None, overrides: SetOption = None) -> None:
+def plan(
+    study: StudyArgument,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    form: Annotated[PlanFormat, typer.Option("--format", help="A table to read, or JSON.")] = "table",
+    gflops: Annotated[
+        float | None,
+        typer.Option("--gflops", help="GFLOP/s of a core's float32 products, in place of a measurement here."),
+    ] = None,
+) -> None:
     """Show what a study will cost on a profile (tasks, memory, bytes, time), and refuse what cannot fit."""
     from distspc.cli.output import plan_text
     from distspc.pipeline.run import Study
 
-    echo_text(plan_text(Study.from_file(study), profile, tuple(overrides or ())))
+    if gflops is not None and not 0 < gflops < math.inf:
+        raise InputError(f"--gflops {gflops:g} must be a number above 0")
+    loaded = Study.from_file(study)
+    found = loaded.plan(profile=profile, overrides=tuple(overrides or ()), gflops_per_core=gflops)
+    echo_text(json.dumps(found.as_dict(), indent=2) if form == "json" else plan_text(loaded, found))
 
 
 @commands.command()

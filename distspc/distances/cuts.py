@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -71,19 +72,27 @@ def plan_layers(
     1 {'fc2': 1, 'block1_pool': 23}
     64 {'fc2': 1, 'block1_pool': 79}
     """
-    sizes, speeds = list(sizes), nominal_speeds(workers.n_threads)
+    sizes = tuple(sizes)
     for size in sizes:
         require_memory(size, workers, limits)
+    return dict(zip((size.layer for size in sizes), _soonest(sizes, workers, limits), strict=True))
+
+
+@lru_cache(maxsize=64)
+def _soonest(sizes: tuple[LayerSize, ...], workers: Workers, limits: TileLimits) -> tuple[DistancePlan, ...]:
+    """The plans of all layers with which the last task ends soonest."""
+    speeds = nominal_speeds(workers.n_threads)
     ways = [_worthwhile(size, workers, limits, speeds) for size in sizes]
     least = sum(min(seconds for _, seconds, _ in some) for some in ways)
     longest = min(LONGEST_S, max(SHORTEST_S, least / (TASKS_PER_WORKER * workers.n)))
-    best, found = float("inf"), [_no_longer(some, longest) for some in ways]
+    best: float = float("inf")
+    found: tuple[DistancePlan, ...] = ()
     for length in _lengths(longest):
-        chosen = [_no_longer(some, length) for some in ways]
+        chosen = tuple(_no_longer(some, length) for some in ways)
         seconds = makespan([steps(plan, speeds) for plan in chosen], workers.n)
         if seconds * _ALIKE < best:
             best, found = seconds, chosen
-    return {size.layer: plan for size, plan in zip(sizes, found, strict=True)}
+    return found
 
 
 def require_memory(size: LayerSize, workers: Workers, limits: TileLimits = DEFAULT_LIMITS) -> None:

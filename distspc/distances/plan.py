@@ -173,8 +173,12 @@ class DistancePlan:
         """Bytes of float32 activations that all tasks read together; more where many pairs are too close to tell."""
         parts = [(t, i) for t in self.targets for i in self.images]
         rows = sum(_length(t) + _length(i) - _length(overlap(t, i)) for t, i in parts)
-        rows += 0 if self.whole_rows else sum(map(self.rows_settled, self.settled))
-        return 4 * self.size.n_features * rows
+        return 4 * self.size.n_features * rows + self.settled_nbytes
+
+    @property
+    def settled_nbytes(self) -> int:
+        """Bytes of these that are read again to settle neighbours: none of whole rows."""
+        return 0 if self.whole_rows else 4 * self.size.n_features * sum(map(self.rows_settled, self.settled))
 
     def rows_settled(self, targets: Range) -> int:
         """Rows that are read again to settle the neighbours of some targets, where each has few that may be nearest."""

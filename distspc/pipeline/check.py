@@ -5,25 +5,20 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
 from distspc.errors import InputError
 from distspc.io.columns import numeric_columns, read_table
 from distspc.messages import format_nbytes, shorten
-from distspc.pipeline.cost import measure_gflops, plan_study
+from distspc.pipeline.plan import GetResources, plan_whole
 from distspc.pipeline.stages.extract import store_nbytes
-from distspc.pipeline.stages.registry import ON_CLUSTER
-from distspc.pipeline.stages.work import Resources, StagePlan
 from distspc.study.comparison import refuse_other_results
 from distspc.study.images import StudyImages, check_sizes, match_study
 
 if TYPE_CHECKING:
-    from distspc.study.file import StageName, StudyFile
-
-
-GetResources = Callable[["StageName"], Resources]
+    from distspc.study.file import StudyFile
 
 
 class Finding(NamedTuple):
@@ -178,32 +173,10 @@ class _Check:
 
     def cost(self, resources: GetResources) -> Iterator[Finding]:
         n_targets, n_fillers = self.sources.counts
-        seconds = 0.0
-        for stage in ON_CLUSTER:
-            own = resources(stage)
-            plans = plan_study(self.study, n_targets=n_targets, n_fillers=n_fillers, resources=own)
-            mine: list[StagePlan] = [plan for plan in plans if plan.stage == stage]
-            seconds += sum(plan.seconds for plan in mine)
-            most = max((plan.task_nbytes for plan in mine), default=0)
+        plan = plan_whole(self.study, n_targets=n_targets, n_fillers=n_fillers, resources=resources)
+        for stage, own in plan.resources.items():
+            most = max((one.task_nbytes for one in plan.stages if one.stage == stage), default=0)
             yield Finding(
                 f"memory of {stage}", f"{format_nbytes(most)} a task; workers have {format_nbytes(own.memory_nbytes)}"
             )
-        yield Finding("time", f"about {seconds / 60:.0f} min for extract, distances and reconstruct")
-
-
-def profile_resources(study: StudyFile, profile: str | None, overrides: Sequence[str], default: str) -> GetResources:
-    """Resources of each stage by the profile it would run on, the speed of a core measured once."""
-    from distspc.deployment.profile.reading import load_profile
-    from distspc.deployment.profile.shape import worker_shape
-
-    gflops = measure_gflops()
-    known: dict[str, Any] = {}
-
-    def resources(stage: StageName) -> Resources:
-        name = profile or study.profiles.get(stage, default)
-        if name not in known:
-            shape = worker_shape(load_profile(name, overrides))
-            known[name] = Resources(shape.n_workers, shape.cores, shape.memory_nbytes, gflops)
-        return known[name]
-
-    return resources
+        yield Finding("time", f"about {plan.makespan_s / 60:.0f} min for extract, distances and reconstruct")

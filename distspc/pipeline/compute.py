@@ -62,6 +62,11 @@ def available_workers(client: Client | None) -> Workers:
     )
 
 
+def planned_workers(n_workers: int, cores: int, memory_nbytes: int) -> Workers:
+    """The same, of a profile whose workers are yet to be started."""
+    return Workers(n_workers, cores, int(MEMORY_SHARE * memory_nbytes))
+
+
 def _most_workers(client: Client) -> int:
     """Workers that the client's cluster will have at most, 0 where it does not say."""
     cluster = client.cluster

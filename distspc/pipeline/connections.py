@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from distspc.pipeline.compute import planned_workers
+
 if TYPE_CHECKING:
     from distributed import Client
 
@@ -72,6 +74,7 @@ class Clusters:
         self._client, self._open = None, profile
         if profile is None:
             return None
+        self._check_workers(profile)
         logs = self.study.store.parent / "distspc-logs"
         self._client = self._stack.enter_context(
             deploy(profile, overrides=self.overrides, name=f"{self.name}-{stage}", log_directory=logs)
@@ -83,6 +86,21 @@ class Clusters:
         if self.opened is not None:
             self.opened(self._client)
         return self._client
+
+    def _check_workers(self, profile: str) -> None:
+        """Refuse a profile whose workers are too small for a stage that will run on it, before they are started."""
+        from distspc.deployment.profile.reading import load_profile
+        from distspc.deployment.profile.shape import worker_shape
+        from distspc.pipeline.stages.registry import ON_CLUSTER, STAGES
+
+        loaded = load_profile(profile, self.overrides)
+        if loaded.kind == "address":  # its workers are there, and are asked
+            return
+        shape = worker_shape(loaded)
+        workers = planned_workers(shape.n_workers, shape.cores, shape.memory_nbytes)
+        for stage in ON_CLUSTER:
+            if profile == (self.profile or self.study.profiles.get(stage, self.default)):
+                STAGES[stage].check_workers(self.study, workers)
 
     def _next_report(self, path: Path) -> Path:
         """Each cluster of a run writes a report of its own: FILE.html, FILE-2.html, ..."""

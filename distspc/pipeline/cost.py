@@ -1,8 +1,9 @@
 """What a study will cost before it is run: tasks, memory, bytes and time of every stage, from sizes alone.
 
 The work of a stage is its floating-point operations over what a worker's cores do of a float32 matrix product, times
-the share of it that the stage has been measured to reach, plus the bytes it moves and a little for every task; its time
-is that of these tasks handed out in order to the workers. What the model takes from measurements is in `Rates`; a
+the share of it that the stage has been measured to reach, plus the bytes it moves and a little for every task (the
+distances read while they multiply, see `distspc.distances.cost`); its time is that of these tasks handed out to the
+workers, longest way to the end first. What the model takes from measurements is in `Rates`; a
 measured sample of a study gives rates of its own (`fit_rates`). An estimate for choosing a profile, not a promise.
 """
 
@@ -11,16 +12,17 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from distspc.errors import InputError
 from distspc.messages import format_nbytes
 from distspc.pipeline.stages.registry import STAGES
-from distspc.pipeline.stages.work import Rates, Resources, Setting, StagePlan, hand_out
+from distspc.pipeline.stages.work import Loads, Rates, Resources, Setting, StagePlan, hand_out
 from distspc.study.file import StageName, StudyFile
 
 
@@ -79,8 +81,8 @@ def plan_study(
         If a task does not fit into a worker's memory: names stage, layer, bytes and the way out.
     """
     setting = Setting(n_targets, n_fillers, resources, rates or Rates())
-    loads = {name: stage.loads(study, setting) for name, stage in STAGES.items()}
-    plans = tuple(plan for name, some in loads.items() if some for plan in hand_out(name, some, setting))
+    loads = stage_loads(study, setting)
+    plans = tuple(plan for name, some in loads.items() for plan in hand_out(name, some, resources.n_workers))
     for plan in plans:
         if plan.task_nbytes > resources.memory_nbytes:
             name = f"{plan.stage} {plan.layer}".strip()
@@ -90,6 +92,12 @@ def plan_study(
                 "this machine, or `memory` in the profile)"
             )
     return plans
+
+
+def stage_loads(study: StudyFile, setting: Setting) -> dict[StageName, Loads]:
+    """Return the work of every stage that has some."""
+    loads = {name: stage.loads(study, setting) for name, stage in STAGES.items()}
+    return {name: some for name, some in loads.items() if some}
 
 
 def fit_rates(
@@ -113,17 +121,22 @@ def fit_rates(
         The other constants, which stay; best measured too.
     """
     rates = rates or Rates()
-    # What products take if everything else is as the rates say: all of the time less that of infinitely fast ones.
-    free = replace(rates, efficiency=dict.fromkeys(rates.efficiency, math.inf))
-    sizes = {"n_targets": n_targets, "n_fillers": n_fillers}
-    whole, rest = (_seconds_by_stage(plan_study(study, **sizes, resources=resources, rates=of)) for of in (rates, free))
-    efficiency = dict(rates.efficiency)
-    for stage, seconds in measured.items():
-        # A sample may be too small for the products to be seen at all: they get a twentieth of its time then.
-        efficiency[stage] *= (whole[stage] - rest[stage]) / max(seconds - rest[stage], 0.05 * seconds)
-    return replace(rates, efficiency=efficiency)
+
+    def planned(stage: StageName, efficiency: float) -> float:
+        of = replace(rates, efficiency={**rates.efficiency, stage: efficiency})
+        plans = plan_study(study, n_targets=n_targets, n_fillers=n_fillers, resources=resources, rates=of)
+        return sum(plan.seconds for plan in plans if plan.stage == stage)
+
+    fitted = {stage: _fitted(partial(planned, stage), seconds) for stage, seconds in measured.items()}
+    return replace(rates, efficiency={**rates.efficiency, **fitted})
 
 
-def _seconds_by_stage(plans: tuple[StagePlan, ...]) -> dict[StageName, float]:
-    stages = dict.fromkeys(plan.stage for plan in plans)
-    return {stage: sum(plan.seconds for plan in plans if plan.stage == stage) for stage in stages}
+def _fitted(planned: Callable[[float], float], seconds: float) -> float:
+    """The efficiency with which a stage is planned to take some seconds: the more, the fewer."""
+    # A sample may be too small for the products to be seen at all: they get a twentieth of its time then.
+    seconds = max(seconds, planned(math.inf) + 0.05 * seconds)
+    low, high = 1e-6, 1e6
+    while high / low > 1 + 1e-6:
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if planned(middle) < seconds else (middle, high)
+    return low

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from distributed import Client
 
+    from distspc.pipeline.plan import StudyPlan
     from distspc.results.tree import Results
 
 
@@ -102,9 +103,36 @@ class Study(StudyFile):
         DataFrame
             Columns ``subject``, ``state`` (``ok``, or ``problem`` where a run would end with an error) and ``finding``.
         """
-        from distspc.pipeline.check import as_table, check_study, profile_resources
+        from distspc.pipeline.check import as_table, check_study
+        from distspc.pipeline.plan import profile_resources
 
         return as_table(check_study(self, profile_resources(self, profile, overrides, "local")))
+
+    def plan(
+        self, *, profile: str | None = None, overrides: Sequence[str] = (), gflops_per_core: float | None = None
+    ) -> StudyPlan:
+        """Plan what the study will cost: tasks, memory, bytes and seconds of every stage; nothing is computed.
+
+        Parameters
+        ----------
+        profile, overrides
+            Where it would run, as `distspc.deploy` takes them; by default what the study says, else locally.
+        gflops_per_core
+            GFLOP/s of float32 products of one core of a worker; by default those of one here, measured.
+
+        Raises
+        ------
+        InputError
+            If the images cannot be listed or are too few, or a task does not fit into a worker's memory.
+        """
+        from distspc.pipeline.plan import plan_whole, profile_resources
+        from distspc.study.images import check_sizes, count_images
+
+        n_targets, n_fillers = count_images(self)
+        resources = profile_resources(self, profile, overrides, DEFAULT_PROFILE, gflops_per_core)
+        found = plan_whole(self, n_targets=n_targets, n_fillers=n_fillers, resources=resources)
+        check_sizes(self, n_targets, n_fillers)
+        return found
 
     def status(self) -> list[StageStatus]:
         """How far every stage is, layer by layer, without computing anything."""

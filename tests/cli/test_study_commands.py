@@ -1,5 +1,6 @@
 """The command line as a user meets it: exit codes, sentences, what is loaded."""
 
+import json
 import os
 import subprocess
 import sys
@@ -197,6 +198,18 @@ def test_plan_tells_and_refuses(study, capsys):
     assert code == 2
     assert "extract: a task needs about" in err
     assert "give each worker more memory" in err
+
+
+def test_a_plan_can_be_had_in_numbers_for_a_speed_that_is_named(study, capsys):
+    code, out, _ = run("plan", str(study), "--format", "json", "--gflops", "50", "--set", "workers=1", capsys=capsys)
+    assert code == 0
+    plan = json.loads(out)
+    assert (plan["profile"], plan["n_workers"], plan["gflops_per_core"]) == ("local", 1, 50.0)
+    assert {row["stage"] for row in plan["stages"]} == {"extract", "distances", "reconstruct"}
+    assert plan["makespan_s"] == pytest.approx(sum(row["seconds"] for row in plan["stages"]))
+    code, _, err = run("plan", str(study), "--gflops", "0", capsys=capsys)
+    assert code == 2
+    assert "--gflops 0 must be a number above 0" in err
 
 
 def test_demo_patches_are_made_once_and_nothing_else_is_touched(tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from distspc.errors import InputError
 from distspc.pipeline.connections import Clusters
 from distspc.pipeline.run import Study
 from distspc.testing.stores import relu_activations
@@ -79,6 +80,7 @@ def test_clusters_tell_when_one_is_opened_and_change_with_the_profile(content, m
         events.append(("close", profile))
 
     monkeypatch.setattr(session, "deploy", deploy)
+    monkeypatch.setattr(Clusters, "_check_workers", lambda *_: None)  # there are no such profiles
     study = Study.from_dict({**content, "profiles": {"extract": "a", "reconstruct": "b"}})
     with Clusters(study, None, (), name="x", default=None, opened=lambda c: events.append(("told", c))) as clusters:
         assert [clusters(stage) for stage in ("extract", "extract", "distances", "reconstruct")] == [
@@ -88,3 +90,13 @@ def test_clusters_tell_when_one_is_opened_and_change_with_the_profile(content, m
             "b",
         ]
     assert events == [("open", "a"), ("told", "a"), ("close", "a"), ("open", "b"), ("told", "b"), ("close", "b")]
+
+
+def test_workers_that_would_be_too_small_are_not_started(content, opened, tmp_path):
+    profile = tmp_path / "small.yaml"
+    profile.write_text("distspc:\n  kind: local\n  workers: 1\n  cores-per-worker: 1\n  memory-per-worker: 300 MiB\n")
+    study = Study.from_dict(content)
+    message = r"fc2: the smallest distance task needs .* may use 180.0 MiB; .*memory-per-worker"
+    with Clusters(study, str(profile), (), name="x") as clusters, pytest.raises(InputError, match=message):
+        clusters("extract")
+    assert opened == []

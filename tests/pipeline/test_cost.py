@@ -3,12 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from distspc.errors import InputError
 from distspc.pipeline.cost import Rates, Resources, fit_rates, measure_gflops, plan_study
-from distspc.pipeline.stages.work import makespan
 from distspc.study.file import StudyFile
 
 HERE = Resources(n_workers=2, cores=1, memory_nbytes=8 * 2**30, gflops_per_core=60.0)
@@ -61,24 +58,13 @@ def test_rates_fitted_to_a_sample_give_its_times(study):
     found = by_stage(plan_study(study, **sample, resources=HERE, rates=rates))
     assert found["extract"] == pytest.approx(600.0)
     assert found["reconstruct"] == pytest.approx(321.0, rel=0.01)
-    assert found["distances"] == pytest.approx(9.0, rel=0.1)
+    assert found["distances"] == pytest.approx(9.0, rel=0.01)
 
 
 def test_rates_stay_positive_where_the_sample_is_too_small(study):
     rates = fit_rates(study, {"distances": 0.001}, n_targets=2, n_fillers=2, resources=HERE)
     assert rates.efficiency["distances"] > 0
     assert rates.efficiency["extract"] == Rates().efficiency["extract"]
-
-
-@given(
-    tasks=st.lists(st.tuples(st.integers(1, 20), st.floats(0.01, 100)), min_size=1, max_size=5),
-    n_workers=st.integers(1, 50),
-)
-def test_makespan_is_between_its_bounds(tasks, n_workers):
-    work, longest = sum(n * s for n, s in tasks), max(s for _, s in tasks)
-    found = makespan(tasks, n_workers)
-    assert found >= max(work / n_workers, longest) * (1 - 1e-9)
-    assert found <= (work / n_workers + longest) * (1 + 1e-9)
 
 
 def test_the_speed_of_a_core_is_positive():

@@ -148,6 +148,15 @@ class Stage(ABC):
     def status(self, study: StudyFile) -> Iterator[tuple[str, int, int]]:
         """How far it is: layer (or ""), number done, number in all."""
 
+    def check_workers(self, study: StudyFile, workers: Workers) -> None:  # noqa: B027
+        """Look whether workers that are yet to be started will have memory enough.
+
+        Raises
+        ------
+        InputError
+            If the smallest task of a layer does not fit; names what it needs, and the setting to change.
+        """
+
     def loads(self, study: StudyFile, setting: Setting) -> Loads | None:
         """The work, from sizes alone; None where there is next to none."""
         return None

@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from distspc.distances.cost import Speeds, steps
 from distspc.distances.cuts import plan_layers, require_memory
 from distspc.distances.plan import DistancePlan, LayerSize
 from distspc.errors import InputError
-from distspc.pipeline.compute import MEMORY_SHARE, run_on_all_workers
+from distspc.layers import LAYERS, N_CLASSES
+from distspc.pipeline.compute import planned_workers, run_on_all_workers
 from distspc.pipeline.stages.base import LayerStage, Run, Seeds, complete_results, usable_layers
 from distspc.pipeline.stages.sizes import n_features
 from distspc.pipeline.stages.work import Load, Loads, Setting
 from distspc.schedule import Workers
 from distspc.store import schema
-from distspc.store.chunks import activation_chunks
+from distspc.store.chunks import IMAGES_PER_CHUNK, activation_chunks
 from distspc.study.images import check_sizes
 from distspc.tasks import Refusal
 
@@ -52,6 +54,11 @@ class Distances(LayerStage):
         from distspc.distances import build
 
         return [None] if build.missing(_options(run.study, layer)) else []
+
+    def check_workers(self, study: StudyFile, workers: Workers) -> None:
+        """Look whether there is any cut of every layer that fits."""
+        for size in _planned_sizes(study, _layers_of_known_size(study), 1, IMAGES_PER_CHUNK):
+            require_memory(size, workers)
 
     def plans(self, run: Run, layers: Sequence[str], workers: Workers) -> Mapping[str, tuple[DistancePlan, int | None]]:
         """How the layers are cut, all together, and the memory of a task."""
@@ -91,19 +98,40 @@ class Distances(LayerStage):
             yield layer, int(complete_results(study, schema.DISTANCES, layer=[layer]).sum()), 1
 
     def loads(self, study: StudyFile, setting: Setting) -> Loads:
-        """Tiles as the stage will cut them, whatever the number of workers: the same bytes come of any."""
-        n_targets, n_images = setting.n_targets, setting.n_images
-        pool = (n_targets if study.distinctiveness.protocol == "spc-public" else 0, n_images)
-        memory, loads = int(MEMORY_SHARE * setting.resources.memory_nbytes), []
-        for layer in study.layers:
-            features = n_features(study, layer)
-            chunk = activation_chunks(n_images, features)
-            size = LayerSize(layer, n_targets, pool, features, chunk["image"], chunk["feature"])
-            plan = plan_layers([size], Workers(1, setting.resources.cores, memory))[layer]
-            flop = 2.0 * n_targets * (pool[1] - pool[0]) * features
-            flop /= 1.0 if plan.whole_rows else setting.rates.float64_share
-            loads.append(Load(layer, plan.n_tasks, plan.task_nbytes, plan.read_nbytes, flop))
-        return Loads((loads,))
+        """Tiles as the stage will cut them for these workers."""
+        resources, rates = setting.resources, setting.rates
+        workers = planned_workers(resources.n_workers, resources.cores, resources.memory_nbytes)
+        speeds = Speeds(setting.speed(self.name), rates.store_bytes_per_s, task_s=rates.task_s)
+        plans = plan_layers(_planned_sizes(study, study.layers, setting.n_targets, setting.n_fillers), workers)
+        return Loads(tuple(_layer_loads(plan, speeds) for plan in plans.values()))
+
+
+def _layers_of_known_size(study: StudyFile) -> list[str]:
+    """Layers of which no network need be loaded to know their size."""
+    listed = LAYERS if study.images is None or study.model.weights in N_CLASSES else {}
+    return [layer for layer in study.layers if layer in listed or study.stored.layer(layer).exists()]
+
+
+def _planned_sizes(study: StudyFile, layers: Sequence[str], n_targets: int, n_fillers: int) -> Iterator[LayerSize]:
+    n_images, options = n_targets + n_fillers, study.distinctiveness
+    pool = (n_targets if options.protocol == "spc-public" else 0, n_images)
+    for layer in layers:
+        features = n_features(study, layer)
+        chunk = activation_chunks(n_images, features)
+        yield LayerSize(layer, n_targets, pool, features, chunk["image"], chunk["feature"], options.neighbours)
+
+
+def _layer_loads(plan: DistancePlan, speeds: Speeds) -> list[Load]:
+    """Tiles, with the products of all pairs; what is done with them; of feature tiles, rows that are read again."""
+    size, (tiles, *others) = plan.size, steps(plan, speeds)
+    flop = 2.0 * size.n_targets * size.n_pool * size.n_features
+    loads = [
+        Load(size.layer, tiles.n_tasks, plan.task_nbytes, plan.read_nbytes - plan.settled_nbytes, flop, tiles.seconds)
+    ]
+    for i, step in enumerate(others, start=2):
+        nbytes = plan.settled_nbytes if i == len(others) else 0  # all but the results come after
+        loads.append(Load(size.layer, step.n_tasks, plan.task_nbytes, nbytes, 0.0, step.seconds, aside=nbytes == 0))
+    return loads
 
 
 def _options(study: StudyFile, layer: str) -> LayerOptions:

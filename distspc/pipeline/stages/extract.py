@@ -172,22 +172,24 @@ class Extract(LayerStage):
         n_images = setting.n_images
         n_tasks, moved = math.ceil(n_images / IMAGES_PER_CHUNK), store_nbytes(study, n_images)
         buffers = 2 * moved / max(n_images, 1) * IMAGES_PER_CHUNK
-        moments = [[_moments_load(study, n_images)]] if study.scaling != "none" else []
+        moments = [_moments_load(study, setting)] if study.scaling != "none" else []
         if study.activations is not None:
-            return Loads(([Load("", n_tasks * len(study.layers), int(buffers), 2 * moved, 0.0)], *moments))
+            taken = setting.load("extract", "", n_tasks * len(study.layers), int(buffers), 2 * moved, 0.0)
+            return Loads(([taken, *moments],))
         flop = n_images * forward_flop(study)
         memory = MODEL_NBYTES + study.model.batch_size * FORWARD_NBYTES_PER_IMAGE + buffers
-        return Loads(([Load("", n_tasks, int(memory), moved, flop)], *moments), start_s=setting.rates.start_s)
+        passed = setting.load("extract", "", n_tasks, int(memory), moved, flop)
+        return Loads(([passed, *moments],), start_s=setting.rates.start_s)
 
 
-def _moments_load(study: StudyFile, n_images: int) -> Load:
+def _moments_load(study: StudyFile, setting: Setting) -> Load:
     """Two passes over all activations; a task holds a chunk of them and a few rows."""
     from distspc.extraction.moments import BLOCK_IMAGES
 
     chunks = sum(math.ceil(n_features(study, layer) / FEATURES_PER_CHUNK) for layer in study.layers)
-    n_tasks = chunks * (2 * math.ceil(n_images / BLOCK_IMAGES) + 2)
+    n_tasks = chunks * (2 * math.ceil(setting.n_images / BLOCK_IMAGES) + 2)
     memory = INTERPRETER_NBYTES + 4 * FEATURES_PER_CHUNK * (2 * IMAGES_PER_CHUNK + 8)
-    return Load("", n_tasks, memory, 2.0 * store_nbytes(study, n_images), 0.0)
+    return setting.load("extract", "", n_tasks, memory, 2.0 * store_nbytes(study, setting.n_images), 0.0)
 
 
 def store_nbytes(study: StudyFile, n_images: int) -> int:

@@ -11,7 +11,7 @@ from distspc.kernels.sparse_coding.stability import largest_stable_norm
 from distspc.pipeline.compute import MEMORY_SHARE
 from distspc.pipeline.stages.base import LayerStage, Run, Seeds, complete_results, usable_layers
 from distspc.pipeline.stages.sizes import n_features
-from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Setting
+from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Loads, Setting
 from distspc.store import schema
 from distspc.store.chunks import activation_chunks
 
@@ -85,9 +85,15 @@ class Reconstruct(LayerStage):
         encoding = rates.test_steps * 2.0 * n_images * k * k + 4.0 * n_images * units * k
         flop = (training + encoding) * n_seeds / (1.0 if s.precision == "float32" else rates.float64_share)
         memory = _fit_nbytes(study, setting)
-        # All units are gathered before most of the trainings begin: one after the other, near enough.
-        gathers = [Load(layer, *_gathering(study, layer, n_images), 0.0) for layer in study.layers]
-        return Loads((gathers, [Load(layer, n_seeds, memory, 0.0, flop) for layer in study.layers]))
+        return Loads(
+            tuple(
+                [
+                    setting.load(self.name, layer, *_gathering(study, layer, n_images), 0.0),
+                    setting.load(self.name, layer, n_seeds, memory, 0.0, flop),
+                ]
+                for layer in study.layers
+            )
+        )
 
 
 def _gathering(study: StudyFile, layer: str, n_images: int) -> tuple[int, int, float]:

@@ -1,11 +1,12 @@
-"""What the work of a stage is, and how long it takes: tasks handed out in order to the workers."""
+"""What the work of a stage is, and how long it takes: tasks handed out to the workers."""
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from distspc.distances.cost import EFFICIENCY
+from distspc.schedule import Step, makespan, work
 from distspc.study.file import StageName
 
 INTERPRETER_NBYTES = 250 * 2**20
@@ -21,14 +22,14 @@ class Rates:
     efficiency
         Share of the float32 matrix product's speed that a stage reaches.
     float64_share
-        Speed of float64 products over that of float32.
+        Speed of float64 products over that of float32, in the reconstruction.
     train_steps, test_steps
         Inner steps of a batch (mean over the training, without shortened ones) and of the final encoding; they depend
         on the data: 12 to 37 and 10 to 52 in the layers of the classic study.
     shortened_batches, shortened_steps
         Batches of a training whose step is shortened (``step: stable``), and the inner steps of one of these.
     store_bytes_per_s
-        Bytes that a worker reads or writes per second, decoding included.
+        Bytes that a worker reads or writes per second, decoding included; distances read while they multiply.
     task_s
         Seconds of a task beside its work: handed out, the store opened.
     start_s
@@ -36,7 +37,7 @@ class Rates:
     """
 
     efficiency: Mapping[StageName, float] = field(
-        default_factory=lambda: {"extract": 0.90, "distances": 0.70, "reconstruct": 0.50}
+        default_factory=lambda: {"extract": 0.90, "distances": EFFICIENCY, "reconstruct": 0.50}
     )
     float64_share: float = 0.5
     train_steps: float = 16.0
@@ -50,12 +51,23 @@ class Rates:
 
 @dataclass(frozen=True)
 class Resources:
-    """What a stage runs on: workers, cores and memory (bytes) of each, GFLOP/s of one core's float32 product."""
+    """What a stage runs on.
+
+    Attributes
+    ----------
+    n_workers, cores, memory_nbytes
+        Workers, cores and bytes of memory of each.
+    gflops_per_core
+        GFLOP/s of one core's float32 product.
+    profile
+        Name of the profile they come of.
+    """
 
     n_workers: int
     cores: int
     memory_nbytes: int
     gflops_per_core: float
+    profile: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,13 +85,31 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class Load:
-    """Work of one layer before it is handed out: operations (float64 ones count for more), bytes, tasks."""
+    """Tasks of one layer that are alike and need nothing of one another.
+
+    Attributes
+    ----------
+    layer
+        Its name; "" where all layers are one.
+    n_tasks
+        How many.
+    task_nbytes
+        Bytes that one holds.
+    moved_nbytes, flop
+        Bytes moved and operations of all.
+    seconds
+        Of one, on one worker.
+    aside
+        Whether they only put together what others have made: they take their time, and do not count as tasks.
+    """
 
     layer: str
     n_tasks: int
     task_nbytes: int
     moved_nbytes: float
     flop: float
+    seconds: float
+    aside: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,61 +126,41 @@ class Setting:
         """Images of both roles."""
         return self.n_targets + self.n_fillers
 
+    def speed(self, stage: StageName) -> float:
+        """Operations a second of one worker, as the stage makes them."""
+        return self.resources.cores * self.resources.gflops_per_core * 1e9 * self.rates.efficiency[stage]
+
+    def load(
+        self, stage: StageName, layer: str, n_tasks: int, task_nbytes: int, moved_nbytes: float, flop: float
+    ) -> Load:
+        """Tasks that take what their operations (float64 ones count for more) and bytes take, one after the other."""
+        seconds = (flop / self.speed(stage) + moved_nbytes / self.rates.store_bytes_per_s) / max(n_tasks, 1)
+        return Load(layer, n_tasks, task_nbytes, moved_nbytes, flop, seconds + self.rates.task_s)
+
 
 @dataclass(frozen=True)
 class Loads:
-    """The work of a stage: batches of loads of the same layers, one batch after the other."""
+    """The work of a stage: for every layer (or for all in one), loads of which each waits for the one before."""
 
-    batches: tuple[Sequence[Load], ...]
+    chains: tuple[Sequence[Load], ...]
     start_s: float = 0.0
 
+    @property
+    def steps(self) -> list[list[Step]]:
+        """Tasks and seconds alone."""
+        return [[Step(load.n_tasks, load.seconds) for load in chain] for chain in self.chains]
 
-def hand_out(stage: StageName, loads: Loads, setting: Setting) -> Iterator[StagePlan]:
-    """Seconds of a stage, layer by layer: its tasks to the workers in order, shared over the layers by their work."""
-    plans = [list(_hand_out_batch(stage, batch, loads.start_s, setting)) for batch in loads.batches]
-    for parts in zip(*plans, strict=True):
+
+def hand_out(stage: StageName, loads: Loads, n_workers: int) -> Iterator[StagePlan]:
+    """Seconds of a stage, layer by layer: those until its last task is done, shared over the layers by their work."""
+    seconds, total = makespan(loads.steps, n_workers) + loads.start_s, work(loads.steps)
+    for chain, steps in zip(loads.chains, loads.steps, strict=True):
         yield StagePlan(
             stage,
-            parts[0].layer,
-            sum(part.n_tasks for part in parts),
-            max(part.task_nbytes for part in parts),
-            sum(part.moved_nbytes for part in parts),
-            sum(part.flop for part in parts),
-            sum(part.seconds for part in parts),
+            chain[0].layer,
+            sum(load.n_tasks for load in chain if not load.aside),
+            max(load.task_nbytes for load in chain),
+            sum(load.moved_nbytes for load in chain),
+            sum(load.flop for load in chain),
+            seconds * work([steps]) / total,
         )
-
-
-def _hand_out_batch(stage: StageName, loads: Sequence[Load], start_s: float, setting: Setting) -> Iterator[StagePlan]:
-    rates, workers = setting.rates, setting.resources
-    speed = workers.cores * workers.gflops_per_core * 1e9 * rates.efficiency[stage]
-    work = [
-        load.flop / speed + load.moved_nbytes / rates.store_bytes_per_s + load.n_tasks * rates.task_s for load in loads
-    ]
-    tasks = [(load.n_tasks, w / load.n_tasks) for load, w in zip(loads, work, strict=True)]
-    seconds = makespan(tasks, workers.n_workers) + start_s
-    for load, share in zip(loads, work, strict=True):
-        yield StagePlan(
-            stage, load.layer, load.n_tasks, load.task_nbytes, load.moved_nbytes, load.flop, seconds * share / sum(work)
-        )
-
-
-def makespan(tasks: Sequence[tuple[int, float]], n_workers: int) -> float:
-    """Seconds until all tasks are done, each handed in order to the first free worker.
-
-    Parameters
-    ----------
-    tasks
-        Number and seconds of tasks that are alike.
-    n_workers
-        Workers; each does one at a time.
-
-    Examples
-    --------
-    >>> makespan([(3, 1.0)], n_workers=2)
-    2.0
-    """
-    free = [0.0] * min(n_workers, max(sum(n for n, _ in tasks), 1))
-    for count, seconds in tasks:
-        for _ in range(count):
-            heapq.heapreplace(free, free[0] + seconds)
-    return max(free)

@@ -48,7 +48,25 @@ def test_settings_that_cannot_be_used_are_refused_before_they_replace_anything(t
 def test_the_authors_protocol_compares_with_the_fillers_alone(tmp_path):
     setting = Setting(2222, 8042, Resources(1, 4, 16 * 2**30, 50.0), Rates())
     ours, theirs = (
-        STAGE.loads(study_of(tmp_path / name, distinctiveness={"protocol": name}), setting).batches[0][0]
+        STAGE.loads(study_of(tmp_path / name, distinctiveness={"protocol": name}), setting).chains[0][0]
         for name in ("paper", "spc-public")
     )
     assert theirs.flop / ours.flop == pytest.approx(8042 / 10264)
+
+
+def test_a_plan_counts_the_tasks_that_read_and_all_that_take_time(tmp_path):
+    study = study_of(tmp_path, layers=["block1_pool"])
+    (chain,) = STAGE.loads(study, Setting(2222, 8042, Resources(64, 4, 16 * 2**30, 50.0), Rates())).chains
+    tiles, sums, search, settle, last = chain
+    assert [load.aside for load in chain] == [False, True, True, False, True]
+    assert sums.n_tasks == tiles.n_tasks - search.n_tasks
+    assert tiles.moved_nbytes > 4 * 10_264 * 802_816
+    assert settle.moved_nbytes == 4 * 2 * 2222 * 802_816
+    assert last.n_tasks == 1
+
+
+def test_workers_without_memory_for_any_cut_are_refused_before_they_are_there(tmp_path):
+    study = study_of(tmp_path, layers=["fc2", "block1_pool"])
+    STAGE.check_workers(study, Workers(4, 4, 2**30))
+    with pytest.raises(InputError, match=r"block1_pool: the smallest distance task needs .*`memory` in the profile"):
+        STAGE.check_workers(study, Workers(4, 4, 235 * 2**20))

@@ -42,7 +42,7 @@ def test_one_pass_of_the_network_makes_all_layers(tmp_path):
     content = {"store": "s.zarr", "images": {"targets": "I"}, "layers": ["fc2"]}
     deep = StudyFile.from_dict(content, base=tmp_path)
     both = StudyFile.from_dict({**content, "layers": ["block1_pool", "fc2"]}, base=tmp_path)
-    one, two = (STAGE.loads(study, setting).batches[0][0] for study in (deep, both))
+    one, two = (STAGE.loads(study, setting).chains[0][0] for study in (deep, both))
     assert one.flop == two.flop
     assert one.n_tasks == two.n_tasks == 2
     assert store_nbytes(both, 10) == 4 * 10 * (4096 + 112 * 112 * 64)
@@ -76,8 +76,7 @@ def test_a_plan_counts_the_two_passes_of_scaled_features(tmp_path):
     content = {"store": "s.zarr", "images": {"targets": "I"}, "layers": ["block5_pool", "block4_pool"]}
     plain = StudyFile.from_dict(content, base=tmp_path)
     scaled = plain.model_copy(update={"scaling": "z-score"})
-    assert len(STAGE.loads(plain, setting).batches) == 1
-    first, second = (batch[0] for batch in STAGE.loads(scaled, setting).batches)
-    assert first == STAGE.loads(plain, setting).batches[0][0]
+    first, second = STAGE.loads(scaled, setting).chains[0]
+    assert [first] == STAGE.loads(plain, setting).chains[0]
     assert second.moved_nbytes == 2 * store_nbytes(plain, 5000)
     assert second.n_tasks == (1 + 4) * (2 * 2 + 2)

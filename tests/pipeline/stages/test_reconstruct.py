@@ -39,9 +39,11 @@ def test_seeds_multiply_the_fits_and_not_the_gathering(tmp_path):
     setting = Setting(2222, 8042, Resources(1, 4, 16 * 2**30, 50.0), Rates())
     settings = {"units": 1000, "codewords": 500}
     one, two = (
-        STAGE.loads(study_of(tmp_path / str(n), reconstruction={**settings, "seeds": list(range(n))}), setting).batches
+        STAGE.loads(study_of(tmp_path / str(n), reconstruction={**settings, "seeds": list(range(n))}), setting).chains[
+            0
+        ]
         for n in (1, 2)
     )
-    assert one[0][0].n_tasks == two[0][0].n_tasks
-    assert 2 * one[1][0].flop == pytest.approx(two[1][0].flop)
-    assert 2 * one[1][0].n_tasks == two[1][0].n_tasks
+    assert one[0].n_tasks == two[0].n_tasks
+    assert 2 * one[1].flop == pytest.approx(two[1].flop)
+    assert 2 * one[1].n_tasks == two[1].n_tasks

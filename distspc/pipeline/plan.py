@@ -1,0 +1,124 @@
+"""The plan of a whole study: its stages on the workers of their profiles, and when the last task is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from distspc.pipeline.cost import measure_gflops, plan_study, stage_loads
+from distspc.pipeline.stages.registry import ON_CLUSTER
+from distspc.pipeline.stages.work import Loads, Rates, Resources, Setting, StagePlan
+from distspc.schedule import Chain, longest_chain, makespan, work
+from distspc.study.file import StageName, StudyFile
+
+GetResources = Callable[[StageName], Resources]
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a study will cost.
+
+    Attributes
+    ----------
+    stages
+        A plan for every stage and layer; the seconds of a stage are those that it takes alone.
+    makespan_s
+        Seconds until the last task is done: extraction, then distances and reconstruction at the same time where they
+        run on the same profile.
+    lower_bound_s
+        Seconds that no order of the same tasks on the same workers falls short of: all work over the workers, or the
+        longest chain of tasks that wait for one another.
+    resources
+        What each stage runs on.
+    """
+
+    stages: tuple[StagePlan, ...]
+    makespan_s: float
+    lower_bound_s: float
+    resources: dict[StageName, Resources]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan in plain numbers and text; of several profiles, the workers are those of the distances."""
+        keys = ("stage", "layer", "n_tasks", "task_nbytes", "io_nbytes", "seconds")
+        rows = [(p.stage, p.layer, p.n_tasks, p.task_nbytes, round(p.moved_nbytes), p.seconds) for p in self.stages]
+        of_distances = self.resources["distances"]
+        return {
+            "stages": [dict(zip(keys, row, strict=True)) for row in rows],
+            "makespan_s": self.makespan_s,
+            "profile": ", ".join(dict.fromkeys(one.profile for one in self.resources.values())),
+            "n_workers": of_distances.n_workers,
+            "gflops_per_core": of_distances.gflops_per_core,
+        }
+
+
+def plan_whole(study: StudyFile, *, n_targets: int, n_fillers: int, resources: GetResources) -> StudyPlan:
+    """Plan a whole study, each stage on its own profile.
+
+    Parameters
+    ----------
+    study
+        The study.
+    n_targets, n_fillers
+        Images of each role.
+    resources
+        Gives what a stage runs on.
+
+    Raises
+    ------
+    InputError
+        If a task does not fit into a worker's memory: names stage, layer, bytes and the way out.
+    """
+    own = {stage: resources(stage) for stage in ON_CLUSTER}
+    plans, loads = [], {}
+    for stage, workers in own.items():
+        planned = plan_study(study, n_targets=n_targets, n_fillers=n_fillers, resources=workers)
+        plans += [plan for plan in planned if plan.stage == stage]
+        loads[stage] = stage_loads(study, Setting(n_targets, n_fillers, workers, Rates()))[stage]
+    first, *others = (_Phase([loads[stage] for stage in some], own[some[0]].n_workers) for some in _phases(own))
+    waited = first.start_s + max(first.share_s, first.longest_s) + sum(phase.longest_s for phase in others)
+    shared = first.start_s + sum(phase.share_s for phase in (first, *others))
+    return StudyPlan(
+        stages=tuple(plans),
+        makespan_s=sum(phase.seconds for phase in (first, *others)),
+        lower_bound_s=max(waited, shared),
+        resources=own,
+    )
+
+
+def _phases(resources: Mapping[StageName, Resources]) -> list[list[StageName]]:
+    """Stages that are handed out together: those after the extraction, where they run on the same workers."""
+    if resources["distances"] == resources["reconstruct"]:
+        return [["extract"], ["distances", "reconstruct"]]
+    return [["extract"], ["distances"], ["reconstruct"]]
+
+
+class _Phase:
+    """Work that is handed out together."""
+
+    def __init__(self, loads: Sequence[Loads], n_workers: int) -> None:
+        chains: list[Chain] = [steps for some in loads for steps in some.steps]
+        self.start_s = sum(some.start_s for some in loads)
+        self.share_s, self.longest_s = work(chains) / n_workers, longest_chain(chains)
+        self.seconds = self.start_s + makespan(chains, n_workers)
+
+
+def profile_resources(
+    study: StudyFile, profile: str | None, overrides: Sequence[str], default: str, gflops: float | None = None
+) -> GetResources:
+    """Resources of each stage by the profile it would run on; the speed of a core measured once, unless it is named."""
+    from distspc.deployment.profile.reading import load_profile
+    from distspc.deployment.profile.shape import worker_shape
+
+    speed = measure_gflops() if gflops is None else gflops
+    known: dict[str, Resources] = {}
+
+    def resources(stage: StageName) -> Resources:
+        name = profile or study.profiles.get(stage, default)
+        if name not in known:
+            loaded = load_profile(name, overrides)
+            shape = worker_shape(loaded)
+            known[name] = Resources(shape.n_workers, shape.cores, shape.memory_nbytes, speed, loaded.name)
+        return known[name]
+
+    return resources

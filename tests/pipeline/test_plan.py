@@ -1,0 +1,67 @@
+"""The plan of a whole study: on any number of workers near what no order of its tasks falls short of."""
+
+from __future__ import annotations
+
+import pytest
+
+from distspc.errors import InputError
+from distspc.pipeline.plan import plan_whole, profile_resources
+from distspc.pipeline.stages.work import Resources
+from distspc.study.file import StudyFile
+
+SIZES = {"n_targets": 2222, "n_fillers": 8042}
+
+
+@pytest.fixture
+def study():
+    return StudyFile.from_dict({"store": "s.zarr", "images": {"targets": "t", "fillers": "f"}})
+
+
+def planned(study, n_workers, **sizes):
+    """The plan on workers of profile slurm-cpu."""
+    resources = profile_resources(study, "slurm-cpu", [f"workers={n_workers}"], "local", 50.0)
+    return plan_whole(study, **(sizes or SIZES), resources=resources)
+
+
+def seconds(plan, stage):
+    return sum(one.seconds for one in plan.stages if one.stage == stage)
+
+
+@pytest.mark.parametrize(("n_workers", "times"), [(16, 12), (64, 40)])
+def test_distances_of_the_classic_study_are_so_many_times_as_fast(study, n_workers, times):
+    assert seconds(planned(study, 1), "distances") / seconds(planned(study, n_workers), "distances") >= times
+
+
+@pytest.mark.parametrize("n_workers", [1, 4, 16, 64])
+def test_the_classic_study_ends_little_after_its_lower_bound(study, n_workers):
+    plan = planned(study, n_workers)
+    assert (1 - 1e-9) * plan.lower_bound_s <= plan.makespan_s <= 1.15 * plan.lower_bound_s
+    assert plan.makespan_s <= sum(seconds(plan, stage) for stage in ("extract", "distances", "reconstruct")) + 1e-6
+
+
+def test_stages_on_other_profiles_follow_one_another(study):
+    def resources(stage):
+        return Resources(16 if stage == "reconstruct" else 17, 4, 16 * 2**30, 50.0, stage)
+
+    apart = plan_whole(study, **SIZES, resources=resources)
+    stages = ("extract", "distances", "reconstruct")
+    assert apart.makespan_s == pytest.approx(sum(seconds(apart, stage) for stage in stages))
+    assert apart.makespan_s > planned(study, 17).makespan_s
+    assert apart.as_dict()["profile"] == "extract, distances, reconstruct"
+
+
+def test_a_plan_is_plain_numbers(study):
+    found = planned(study, 16).as_dict()
+    assert set(found) == {"stages", "makespan_s", "profile", "n_workers", "gflops_per_core"}
+    assert (found["profile"], found["n_workers"], found["gflops_per_core"]) == ("slurm-cpu", 16, 50.0)
+    keys = {"stage", "layer", "n_tasks", "task_nbytes", "io_nbytes", "seconds"}
+    assert all(set(row) == keys for row in found["stages"])
+    assert [row["layer"] for row in found["stages"] if row["stage"] == "distances"] == list(study.layers)
+    assert sum(row["n_tasks"] for row in found["stages"] if row["stage"] == "extract") == 161
+
+
+def test_workers_too_small_for_any_cut_are_refused_by_layer_need_and_setting(study):
+    resources = profile_resources(study, "slurm-cpu", ["memory=0.3 GiB"], "local", 50.0)
+    message = r"block1_pool: the smallest distance task needs .* and may use 184.3 MiB; .*`memory` in the profile"
+    with pytest.raises(InputError, match=message):
+        plan_whole(study, **SIZES, resources=resources)
