@@ -29,6 +29,7 @@ from .results.netcdf import to_netcdf as to_netcdf
 from .results.tidy import tidy_table as tidy_table
 from .results.tree import Results as Results
 from .results.tree import open_results as open_results
+from .selection.selection import select_stimuli as select_stimuli
 
 __version__: str
 __all__: list[str]

@@ -18,7 +18,7 @@ def test_version_and_help(capsys):
     code, out, _ = run(capsys, "--help")
     assert code == 0
     names = ["run", "extract", "distances", "reconstruct", "relate", "report", "status", "check", "plan", "export"]
-    names += ["verify", "profiles", "job-script", "submit", "init", "fetch", "convert", "demo"]
+    names += ["layers", "select", "verify", "profiles", "job-script", "submit", "init", "fetch", "convert", "demo"]
     listed = [line.split()[0] for line in out[out.index("Commands:") :].splitlines()[1:] if line.strip()]
     assert sorted(listed) == sorted(names)
     assert listed[0] == "run"

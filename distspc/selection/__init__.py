@@ -1,0 +1,1 @@
+"""Images for the next experiment: factorial sets matched in all else, trial lists, power."""

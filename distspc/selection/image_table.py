@@ -1,0 +1,166 @@
+"""Tables of images to select from: of a data frame, of two files, or of a study's store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from distspc.errors import InputError
+from distspc.io.columns import need_columns, pick_columns, read_table, to_numbers
+from distspc.layers import layer_order
+from distspc.messages import did_you_mean, shorten
+from distspc.results.measures import OWN_COLUMNS, wide_table
+from distspc.results.tidy import image_table, tidy_table
+from distspc.selection.near_duplicates import Distances
+from distspc.store.schema import StorePath
+from distspc.store.store import Store
+
+
+def as_image_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with a row per image, by its name; a tidy one gets a column ``measure:layer`` each.
+
+    Raises
+    ------
+    InputError
+        If an image has several rows and there is no column ``layer``.
+    """
+    if "image" not in table.columns:
+        return _unique(table.set_axis(table.index.map(str), axis=0))
+    table = table.assign(image=table["image"].map(str))
+    if "layer" not in table.columns:
+        return _unique(table.set_index("image"))
+    wide = wide_table(table)
+    for layer in layer_order(list(table["layer"])):
+        part = table[table["layer"] == layer].set_index("image")
+        if "neighbour" in part.columns:
+            wide[f"neighbour:{layer}"] = part["neighbour"].reindex(wide.index)
+    of_images = table.drop_duplicates("image").set_index("image")
+    others = [name for name in of_images.columns if name == "file" or name not in OWN_COLUMNS]
+    return wide.join(of_images[others])
+
+
+def _unique(table: pd.DataFrame) -> pd.DataFrame:
+    twice = table.index[table.index.duplicated()]
+    if len(twice):
+        raise InputError(
+            f"the table has more than one row for {shorten(twice.unique())}: give it a row per image, "
+            "or a column 'layer' beside 'image'"
+        )
+    return table
+
+
+def read_image_table(measures: str | Path, scores: str | Path | None, image: str) -> pd.DataFrame:
+    """Read a table of measures, and beside it one of scores where there is one.
+
+    Parameters
+    ----------
+    measures, scores
+        Delimited files with a header, as `relate_tables` takes them.
+    image
+        Column that names the image in both; ``"A=B"`` if it is A among the measures and B among the scores.
+
+    Raises
+    ------
+    InputError
+        For files and columns that cannot be used, and tables that have no image in common.
+    """
+    left, _, right = image.partition("=")
+    found = as_image_table(_read(measures, "measures", left))
+    if scores is None:
+        return found
+    others = as_image_table(_read(scores, "scores", right or left))
+    joined = found.join(others[[name for name in others.columns if name not in found.columns]], how="inner")
+    if joined.empty:
+        raise InputError(
+            f"measures {measures} and scores {scores} have no image in common: "
+            f"{shorten(found.index, most=3)} against {shorten(others.index, most=3)}; name the columns with --image A=B"
+        )
+    return joined
+
+
+def _read(file: str | Path, what: str, image: str) -> pd.DataFrame:
+    """A table with numbers where numbers are meant, text elsewhere, and the image's name in ``image``."""
+    text, where = read_table(file, what=what), f"{what} {file}"
+    need_columns(text, [image], where=where)
+    numbers, _ = pick_columns(text, but=[image], where=where, missing=())
+    table = text.assign(**{name: to_numbers(text[name], where=where) for name in numbers})
+    return table.rename(columns={image: "image"})
+
+
+def study_table(store: StorePath) -> pd.DataFrame:
+    """Return the targets of a store: measures by layer, nearest neighbours, scores, and what the image table says."""
+    store = Store(store)
+    table, images = as_image_table(tidy_table(store)), image_table(store).set_index("image")
+    if not len(table.columns):
+        raise InputError(f"{store} has no measures yet: run `distspc distances` or `distspc reconstruct` first")
+    return table.join(images[[name for name in images.columns if name not in table.columns]])
+
+
+def fillers_of(store: StorePath) -> pd.DataFrame:
+    """Return names and files of the fillers of a store."""
+    images = image_table(Store(store))
+    return images[images["role"] != "target"].set_index("image")[["file"]]
+
+
+def listed_images(file: str | Path, table: pd.DataFrame, option: str) -> list[str]:
+    """Return the images that a file names, a line each, by id, file, file name or stem.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or a line names no image, or more than one.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise InputError(f"{option} {file}: there is no such file; write the names of images into it, a line each")
+    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    names = _names_of(table)
+    found: list[str] = []
+    for line in (line for line in lines if line):
+        images = names.get(line, set())
+        if len(images) != 1:
+            what = f"{line!r} names {len(images)} images" if images else f"no image is called {line!r}"
+            raise InputError(f"{option} {file}: {what}; {did_you_mean(line, names)}images are called as "
+                             f"{shorten(table.index, most=3)}")  # fmt: skip
+        found += images
+    return list(dict.fromkeys(found))
+
+
+def _names_of(table: pd.DataFrame) -> dict[str, set[str]]:
+    """Images by everything that may name them; an image's own id is nobody else's name."""
+    names: dict[str, set[str]] = {}
+    files = table["file"] if "file" in table.columns else pd.Series("", index=table.index)
+    for image, file in files.items():
+        path = Path(str(file))
+        for name in {str(file), path.name, path.stem} - {""}:
+            names.setdefault(name, set()).add(str(image))
+    return names | {str(image): {str(image)} for image in table.index}
+
+
+def read_trial_data(file: str | Path) -> pd.DataFrame:
+    """Read a table of trials: subject, image, correct and whatever else."""
+    return read_table(file, what="trial data")
+
+
+def activation_distances(store: StorePath) -> Distances | None:
+    """Return `measured_distances` where the store holds activations."""
+    return measured_distances(store) if Store(store).layers() else None
+
+
+def measured_distances(store: StorePath) -> Distances:
+    """Return what measures distances between images by the activations of a store, by its metric."""
+    store = Store(store)
+    at = {str(name): i for i, name in enumerate(store.images.labels("image"))}
+
+    def measure(layer: str, images: Sequence[str]) -> np.ndarray:
+        from scipy.spatial.distance import pdist, squareform
+
+        which = np.array([at[name] for name in images])
+        rows = store.layer(layer).read("activation", image=which)
+        metric = str(store.distances.attributes.get("metric", "euclidean"))
+        return np.asarray(squareform(pdist(np.asarray(rows, np.float64), metric)))
+
+    return measure
