@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from distspc.distances.options import LayerOptions
+from distspc.distances.reading import Reader
 from distspc.errors import InputError
 from distspc.io.columns import need_columns, pick_columns, read_table, to_numbers
 from distspc.layers import layer_order
 from distspc.messages import did_you_mean, shorten
-from distspc.results.measures import OWN_COLUMNS, wide_table
+from distspc.results.measures import OWN_COLUMNS, flat_table, wide_table
 from distspc.results.tidy import image_table, tidy_table
 from distspc.selection.near_duplicates import Distances
 from distspc.store.schema import StorePath
@@ -20,19 +22,21 @@ from distspc.store.store import Store
 
 
 def as_image_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with a row per image, by its name; a tidy one gets a column ``measure:layer`` each.
+    """Return a table with a row per image, by its name; measures of layers are in columns ``measure:layer``.
 
     Raises
     ------
     InputError
         If an image has several rows and there is no column ``layer``.
     """
+    if isinstance(table.columns, pd.MultiIndex):
+        table = flat_table(table)
     if "image" not in table.columns:
         return _unique(table.set_axis(table.index.map(str), axis=0))
     table = table.assign(image=table["image"].map(str))
     if "layer" not in table.columns:
         return _unique(table.set_index("image"))
-    wide = wide_table(table)
+    wide = flat_table(wide_table(table))
     for layer in layer_order(list(table["layer"])):
         part = table[table["layer"] == layer].set_index("image")
         if "neighbour" in part.columns:
@@ -151,16 +155,18 @@ def activation_distances(store: StorePath) -> Distances | None:
 
 
 def measured_distances(store: StorePath) -> Distances:
-    """Return what measures distances between images by the activations of a store, by its metric."""
+    """Return what measures distances between images by the activations of a store, as its distances were measured."""
     store = Store(store)
     at = {str(name): i for i, name in enumerate(store.images.labels("image"))}
+    recipe = store.distances.attributes.get("recipe", {}) if store.distances.exists() else {}
+    known = {name: recipe[name] for name in ("metric", "scaling") if name in recipe}
 
     def measure(layer: str, images: Sequence[str]) -> np.ndarray:
         from scipy.spatial.distance import pdist, squareform
 
-        which = np.array([at[name] for name in images])
-        rows = store.layer(layer).read("activation", image=which)
-        metric = str(store.distances.attributes.get("metric", "euclidean"))
-        return np.asarray(squareform(pdist(np.asarray(rows, np.float64), metric)))
+        options = LayerOptions(store=store, layer=layer, **known)
+        read = Reader(options, (0, store.layer(layer).sizes["feature"]))
+        rows = read(np.array([at[name] for name in images])).astype(np.float64)
+        return np.asarray(squareform(pdist(rows, options.metric)))
 
     return measure

@@ -2,24 +2,18 @@
 
 from pathlib import Path
 
-import dask
 import numpy as np
 import pytest
 from PIL import Image
 
-from distspc.distances.build import nearest_distances
 from distspc.selection.selection import Selection, select_stimuli
-from distspc.testing import stores
-from tests.selection.shared import BY, images
+from tests.selection.shared import BY, images, make_finished
 
 
 @pytest.fixture(scope="session")
 def finished_study(tmp_path_factory) -> Path:
     """Give a store with distances that were computed from its activations."""
-    path = tmp_path_factory.mktemp("study") / "study.zarr"
-    stores.make_store(path, n_targets=24, n_fillers=6, layers={"fc2": 40})
-    dask.compute(*nearest_distances(path, layer="fc2"), scheduler="synchronous")
-    return path
+    return make_finished(tmp_path_factory.mktemp("study") / "study.zarr")
 
 
 @pytest.fixture(scope="session")

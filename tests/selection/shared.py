@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import dask
 import numpy as np
 import pandas as pd
+
+from distspc.distances.build import nearest_distances
+from distspc.kernels.distance.products import Metric
+from distspc.testing import stores
 
 BY = ("distinctiveness:fc2", "reconstruction_error:fc2")
 
@@ -23,3 +30,10 @@ def images(n: int = 400, seed: int = 3) -> pd.DataFrame:
         },
         index=pd.Index([f"image{i}" for i in range(n)], name="image"),
     )
+
+
+def make_finished(path: Path, metric: Metric = "euclidean") -> Path:
+    """A store with distances that were computed from its activations."""
+    stores.make_store(path, n_targets=24, n_fillers=6, layers={"fc2": 40})
+    dask.compute(*nearest_distances(path, layer="fc2", metric=metric), scheduler="synchronous")
+    return path

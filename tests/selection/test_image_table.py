@@ -3,7 +3,9 @@ import pandas as pd
 import pytest
 
 from distspc.errors import InputError
+from distspc.results.measures import wide_table
 from distspc.selection.image_table import as_image_table, fillers_of, measured_distances, read_image_table, study_table
+from tests.selection.shared import make_finished
 
 
 def tidy() -> pd.DataFrame:
@@ -63,11 +65,17 @@ def test_a_studys_table_has_measures_neighbours_and_categories(finished_study):
     assert not set(fillers_of(finished_study).index) & set(table.index)
 
 
-def test_distances_are_measured_on_the_activations(finished_study):
-    table = study_table(finished_study)
-    layer = next(name.removeprefix("neighbour:") for name in table.columns if name.startswith("neighbour:"))
-    among_targets = table[table[f"neighbour:{layer}"].isin(table.index)]
-    image = str(among_targets.index[0])
-    other = str(among_targets[f"neighbour:{layer}"].iloc[0])
-    d = measured_distances(finished_study)(layer, [image, other])
-    np.testing.assert_allclose(d[0, 1], among_targets[f"distinctiveness:{layer}"].iloc[0], rtol=1e-6)
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_distances_are_measured_on_the_activations_by_the_metric_of_the_store(tmp_path, metric):
+    store = make_finished(tmp_path / "study.zarr", metric)
+    table = study_table(store)
+    among_targets = table[table["neighbour:fc2"].isin(table.index)]
+    image, other = str(among_targets.index[0]), str(among_targets["neighbour:fc2"].iloc[0])
+    d = measured_distances(store)("fc2", [other, image])
+    assert d[0, 0] == 0
+    np.testing.assert_allclose(d[0, 1], among_targets["distinctiveness:fc2"].iloc[0], rtol=1e-6)
+
+
+def test_a_table_of_pairs_of_columns_is_taken_too():
+    wide = wide_table(tidy())
+    assert as_image_table(wide)["distinctiveness:fc1"].tolist() == [2.0, 3.0]
