@@ -1,4 +1,4 @@
-"""Work cut into ranges, and the tasks made of it: their names, and what they refuse."""
+"""Work cut into ranges, and the tasks made of it: their names, what they refuse, the memory that they reuse."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 import dask
 
@@ -30,6 +30,44 @@ def task_key(stage: str, layer: str, token: str, *index: int) -> str:
     'distances:fc2-1a2b-0003'
     """
     return "-".join([f"{stage}:{layer}" if layer else stage, token, *(f"{i:04d}" for i in index)])
+
+
+T = TypeVar("T")
+
+
+class SpareMemory(Generic[T]):
+    """Large arrays that a task leaves in its process for the next one of its kind.
+
+    The system clears new memory first, which can take longer than reading what goes there. Tasks of other kinds that
+    take much memory call `free_spare_memory` first.
+    """
+
+    _pools: ClassVar[list[SpareMemory[Any]]] = []
+
+    def __init__(self) -> None:
+        self._kept: list[T] = []
+        self._pools.append(self)
+
+    def take(self) -> T | None:
+        """What a task has left; None where there is nothing."""
+        try:
+            return self._kept.pop()
+        except IndexError:  # another thread was faster, or there is none
+            return None
+
+    def keep(self, memory: T) -> None:
+        """Leave memory for the next task."""
+        self._kept.append(memory)
+
+    def clear(self) -> None:
+        """Give the memory back."""
+        self._kept.clear()
+
+
+def free_spare_memory() -> None:
+    """Give back all memory that tasks have left in this process for the next ones."""
+    for pool in SpareMemory._pools:
+        pool.clear()
 
 
 @dataclass(frozen=True)

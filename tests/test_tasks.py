@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distspc.errors import InputError
-from distspc.tasks import Refusal, ranges, refusals_as_values, task, task_key
+from distspc.tasks import Refusal, SpareMemory, free_spare_memory, ranges, refusals_as_values, task, task_key
 
 
 @given(st.integers(0, 500), st.integers(1, 60))
@@ -48,3 +48,15 @@ def test_other_errors_are_raised_inside_the_block_as_well():
         broken = task(passed_on)(5)
     with pytest.raises(TypeError):
         dask.compute(broken, scheduler="synchronous")
+
+
+def test_spare_memory_serves_the_next_task_until_all_is_freed():
+    one, other = SpareMemory(), SpareMemory()
+    one.keep("rows")
+    other.keep("codes")
+    assert one.take() == "rows"
+    assert one.take() is None
+    one.keep("rows")
+    free_spare_memory()
+    assert one.take() is None
+    assert other.take() is None

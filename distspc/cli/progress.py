@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def progress_bars() -> Iterator[Report]:
     """Show a bar per piece of work on standard error; plain lines where it is no terminal."""
     if not sys.stderr.isatty():
-        yield _plain_line
+        yield _PlainLines()
         return
     columns = (
         SpinnerColumn(),
@@ -38,8 +38,19 @@ def progress_bars() -> Iterator[Report]:
         yield note
 
 
-def _plain_line(label: str, n_done: int, n_tasks: int) -> None:
-    if n_done in (0, n_tasks):
-        state = f"{n_tasks} tasks" if n_done == 0 else "done"
-        sys.stderr.write(f"{label}: {state}\n")
+class _PlainLines:
+    """A line where work begins, and one where it ends."""
+
+    def __init__(self) -> None:
+        self.begun: set[str] = set()
+
+    def __call__(self, label: str, n_done: int, n_tasks: int) -> None:
+        if label not in self.begun:
+            self.begun.add(label)
+            self._line(f"{label}: {n_tasks} tasks")
+        if n_done == n_tasks:
+            self._line(f"{label}: done")
+
+    def _line(self, text: str) -> None:
+        sys.stderr.write(f"{text}\n")
         sys.stderr.flush()

@@ -55,7 +55,14 @@ def _run(path: Path, stages: Sequence[StageName], options: RunOptions) -> None:
             for line in brief(study, images):
                 typer.echo(line, err=True)
         outcome = run_stages(
-            study, clusters, stages=stages, strict=options.strict, redo=options.redo, progress=progress, images=images
+            study,
+            clusters,
+            stages=stages,
+            strict=options.strict,
+            redo=options.redo,
+            progress=progress,
+            images=images,
+            place=clusters.profile_of,
         )
     echo_text(summary(study, outcome))
     _finish(outcome)

@@ -156,12 +156,15 @@ def missing(settings: LayerOptions) -> bool:
     return not same or settings.layer not in known or not bool(group.complete("layer")[known.index(settings.layer)])
 
 
-def prepare(settings: LayerOptions, plan: DistancePlan) -> None:
-    """Allocate the results of the layer."""
+def prepare(settings: LayerOptions, plan: DistancePlan, *, layers: Sequence[str] = ()) -> None:
+    """Allocate the results of the layer.
+
+    Rows of all `layers` are made at once, where they are named: in their order then, whichever is computed first.
+    """
     ids = settings.store.images.labels("image")
     settings.store.distances.allocate(
         coords={
-            "layer": [settings.layer],
+            "layer": list(layers) or [settings.layer],
             "target": ids[: plan.size.n_targets],
             "image": ids,
             "neighbour": settings.n_neighbours,

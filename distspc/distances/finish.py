@@ -10,11 +10,11 @@ import numpy as np
 from distspc.distances.feature_tiles import rescore
 from distspc.distances.options import LayerOptions
 from distspc.distances.plan import LayerSize, Range
-from distspc.distances.reading import release
 from distspc.distances.tile import TileResult
 from distspc.errors import InputError
 from distspc.kernels.distance.candidates import Nearest, Pairs, add_to_pool, as_distance, within_limit
 from distspc.messages import format_nbytes
+from distspc.tasks import free_spare_memory
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def settle_neighbours(
     pool_sum = np.sum([tile.pool_sum[rows] for tile in tiles], axis=0)
     pool_count = np.sum([tile.pool_count[rows] for tile in tiles], axis=0)
     if not all(tile.exact for tile in tiles):
-        release()  # rows are read again here, and many at once
+        free_spare_memory()  # rows are read again here, and many at once
         which = within_limit(pairs, settings.n_neighbours, drop_zero=settings.drop_zero)
         distance, n_rescored = as_distance(pairs.square, settings.metric), n_rescored + len(which)
         distance[which], again = rescore(settings, pairs[which], size.n_features, memory_nbytes // 2)

@@ -10,34 +10,21 @@ import numpy as np
 from distspc.distances.options import LayerOptions
 from distspc.distances.plan import Range
 from distspc.store.scaling import stored_moments
+from distspc.tasks import SpareMemory
 
-_spare: list[np.ndarray] = []
-"""Memory of the last task's rows, for the next one: the system clears new memory first, which can take longer than
-reading what goes there."""
+_spare: SpareMemory[np.ndarray] = SpareMemory()
 
 
 @contextmanager
 def row_memory(lengths: Sequence[int], n_features: int) -> Iterator[list[np.ndarray]]:
     """Float32 arrays (length, n_features) with any content, in the memory of the last task if it took as much."""
     shape = (sum(lengths), n_features)
-    memory = _take_spare()
+    memory = _spare.take()
     if memory is None or memory.shape != shape:
         memory = None  # before there is new memory
         memory = np.empty(shape, np.float32)
     yield np.split(memory, np.cumsum(lengths)[:-1])
-    _spare.append(memory)
-
-
-def _take_spare() -> np.ndarray | None:
-    try:
-        return _spare.pop()
-    except IndexError:
-        return None
-
-
-def release() -> None:
-    """Give back the memory that distance tasks keep in this process for the next one."""
-    _spare.clear()
+    _spare.keep(memory)
 
 
 class Reader:

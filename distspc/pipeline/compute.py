@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import dask
 from dask.callbacks import Callback
@@ -106,23 +109,70 @@ def compute(
     Exception
         What the first failing task raised, or refused with, after all others have been cancelled.
     """
-    computed = _results({"": tasks}, client, label, progress, stop=True, resource=resource, gather=gather)
+    work = _Work([Part("", tasks, label)], progress)
+    computed = _results(work, client, stop=True, resource=resource, gather=gather)
     with closing(computed):  # whatever ends it, no task is left running
         results = dict(computed)
-    return [results["", i] for i in range(len(tasks))] if gather else []
+    return [results[task.key] for task in tasks] if gather else []
+
+
+@dataclass(frozen=True)
+class Part(Generic[PartT]):
+    """Tasks that are computed whole or not at all, such as those of a layer.
+
+    Attributes
+    ----------
+    name
+        What it is called in results.
+    tasks
+        Its tasks, built inside `refusals_as_values`.
+    label
+        Name of the work in progress reports; parts may share it.
+    priority
+        Of all tasks that could begin, those of higher priority do.
+    """
+
+    name: PartT
+    tasks: Sequence[Delayed]
+    label: str
+    priority: int = 0
+
+
+class Then(Protocol[PartT]):
+    """Takes the end of a part; gives those that can be computed now."""
+
+    def __call__(self, name: PartT, error: InputError | None) -> Sequence[Part[PartT]]:
+        """Take note."""
+
+
+def _nothing(name: Hashable, error: InputError | None) -> Sequence[Part[Any]]:
+    return ()
+
+
+def _none_to_come(label: str) -> int:
+    return 0
 
 
 def compute_parts(
-    parts: Mapping[PartT, Sequence[Delayed]], client: Client | None, *, label: str, progress: Progress = no_progress
+    parts: Sequence[Part[PartT]],
+    client: Client | None,
+    *,
+    progress: Progress = no_progress,
+    then: Then[PartT] = _nothing,
+    n_to_come: Callable[[str], int] = _none_to_come,
 ) -> dict[PartT, InputError]:
-    """Compute the tasks of several parts, such as layers; one that refuses its input stops no other.
+    """Compute parts side by side; one that refuses its input stops no other.
 
     Parameters
     ----------
     parts
-        Tasks by part, built inside `refusals_as_values`.
-    client, label, progress
+        The parts.
+    client, progress
         As in `compute`.
+    then
+        Called with the name of every part that is done, or has refused, and its error; gives parts that can follow.
+    n_to_come
+        How many tasks at least are still to come under a label by `then`.
 
     Returns
     -------
@@ -134,60 +184,129 @@ def compute_parts(
     Exception
         What the first task that failed otherwise raised, after all others have been cancelled.
     """
-    refused: dict[PartT, InputError] = {}
-    with closing(_results(parts, client, label, progress)) as computed:
-        for (part, _), result in computed:
-            if isinstance(result, Refusal):
-                refused.setdefault(part, result.error)
-    return refused
+    work = _Work(parts, progress, then, n_to_come)
+    with closing(_results(work, client)) as computed:
+        for _ in computed:
+            pass
+    return work.refused
+
+
+class _Work(Generic[PartT]):
+    """How far parts are: their tasks by key, what refused, what comes next."""
+
+    def __init__(
+        self,
+        parts: Sequence[Part[PartT]],
+        progress: Progress,
+        then: Then[PartT] = _nothing,
+        n_to_come: Callable[[str], int] = _none_to_come,
+    ) -> None:
+        self.refused: dict[PartT, InputError] = {}
+        self._waiting = list(parts)
+        self._progress, self._then, self._n_to_come = progress, then, n_to_come
+        self._left: dict[PartT, set[Hashable]] = {}
+        self._parts: dict[Hashable, Part[PartT]] = {}
+        self._n_done: Counter[str] = Counter()
+        self._n_tasks: Counter[str] = Counter()
+
+    def start(self) -> list[Part[PartT]]:
+        """Take the parts that wait."""
+        parts, self._waiting = self._waiting, []
+        for part in parts:
+            self._left[part.name] = {task.key for task in part.tasks}
+            self._parts |= dict.fromkeys(self._left[part.name], part)
+            self._n_tasks[part.label] += len(part.tasks)
+        for label in dict.fromkeys(part.label for part in parts):
+            logger.info("%s: %d tasks", label, self._n_tasks[label])
+            self._report(label)
+        return parts
+
+    def part_of(self, key: Hashable) -> Part[PartT]:
+        """The part of a task."""
+        return self._parts[key]
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._parts
+
+    def count(self, key: Hashable) -> None:
+        """Count a task that is done."""
+        label = self._parts[key].label
+        self._n_done[label] += 1
+        self._report(label)
+
+    def settle(self, key: Hashable, result: Any) -> None:
+        """Take the result of a task; the last of a part brings those that follow."""
+        part = self._parts[key]
+        if part.name in self.refused:
+            return
+        self._left[part.name].discard(key)
+        if isinstance(result, Refusal):
+            self.refused[part.name] = result.error
+            self._waiting += self._then(part.name, result.error)
+        elif not self._left[part.name]:
+            self._waiting += self._then(part.name, None)
+
+    def _report(self, label: str) -> None:
+        self._progress(label, self._n_done[label], self._n_tasks[label] + self._n_to_come(label))
 
 
 def _results(
-    parts: Mapping[PartT, Sequence[Delayed]],
+    work: _Work[PartT],
     client: Client | None,
-    label: str,
-    progress: Progress,
     *,
     stop: bool = False,
     resource: str | None = None,
     gather: bool = False,
-) -> Generator[tuple[tuple[PartT, int], Any]]:
-    """Results of tasks by part and number, as they come; None for those that stay where they are.
+) -> Generator[tuple[Hashable, Any]]:
+    """Results of tasks by key, as they come; None for those that stay where they are.
 
     A refusal is a result, or raised if `stop`; the other tasks of its part are cancelled.
     """
-    tasks = {(part, i): task for part, some in parts.items() for i, task in enumerate(some)}
-    logger.info("%s: %d tasks", label, len(tasks))
-    progress(label, 0, len(tasks))
     if client is None:
-        yield from zip(tasks, _compute_here(list(tasks.values()), label, progress, stop=stop), strict=True)
+        yield from _results_here(work, stop=stop)
         return
     from distributed import CancelledError, as_completed
 
     resources = {resource: 1} if resource and _offered(client, resource) else None
-    futures = client.compute(list(tasks.values()), retries=RETRIES, resources=resources)
-    names = dict(zip((future.key for future in futures), tasks, strict=True))
-    stopped: set[PartT] = set()
+    futures: list[Future] = []
+    completed, label = as_completed(), ""
     try:
-        for n_done, future in enumerate(as_completed(futures), start=1):
-            name = names[future.key]
-            if name[0] not in stopped:
+        _submit(work, client, futures, completed, resources)
+        for future in completed:
+            part = work.part_of(future.key)
+            label = part.label
+            if part.name not in work.refused:
                 result = _result(future, gather)
+                if isinstance(result, Refusal) and stop:
+                    raise result.error
+                work.settle(future.key, result)
                 if isinstance(result, Refusal):
-                    if stop:
-                        raise result.error
-                    stopped.add(name[0])
-                    _cancel(client, (other for other in futures if names[other.key][0] == name[0]))
-                yield name, result
-            progress(label, n_done, len(tasks))
+                    _cancel(client, (other for other in futures if work.part_of(other.key) is part))
+                yield future.key, result
+            work.count(future.key)
             if not gather:
                 future.release()
+            _submit(work, client, futures, completed, resources)
     except CancelledError as error:
         raise WorkerError(
             f"{label}: {_why_dropped(error)}; what is done stays, run the study again to go on"
         ) from error
     finally:
         _cancel(client, futures)
+        for future in futures:  # a traceback may keep them, and with them an error that a second run would meet again
+            future.release()
+
+
+def _submit(
+    work: _Work[PartT], client: Client, futures: list[Future], completed: Any, resources: Mapping[str, int] | None
+) -> None:
+    """Send the parts that wait; those of one priority in one graph, whose tasks may rest on the same others."""
+    parts = sorted(work.start(), key=lambda part: -part.priority)
+    for priority, some in groupby(parts, key=lambda part: part.priority):
+        tasks = [task for part in some for task in part.tasks]
+        sent = client.compute(tasks, retries=RETRIES, resources=resources, priority=priority)
+        futures += sent
+        completed.update(sent)
 
 
 def _result(future: Future, gather: bool) -> Any:
@@ -233,18 +352,18 @@ def _workers(client: Client) -> list[dict[str, Any]]:
     return list(known["workers"].values())
 
 
-def _compute_here(tasks: Sequence[Delayed], label: str, progress: Progress, *, stop: bool) -> list[Any]:
-    keys = {task.key for task in tasks}
-    n_done = 0
-
-    def note(key: Any, result: Any, *_: Any) -> None:
-        nonlocal n_done
+def _results_here(work: _Work[PartT], *, stop: bool) -> Generator[tuple[Hashable, Any]]:
+    def note(key: Hashable, result: Any, *_: Any) -> None:
         if stop and isinstance(result, Refusal):
             raise result.error
-        if key in keys:
-            n_done += 1
-            progress(label, n_done, len(tasks))
+        if key in work:
+            work.count(key)
 
     hooks: dict[str, Callable[..., None]] = {"posttask": note}
-    with Callback(**hooks):
-        return list(dask.compute(*tasks, scheduler="synchronous"))
+    while parts := work.start():
+        tasks = [task for part in sorted(parts, key=lambda part: -part.priority) for task in part.tasks]
+        with Callback(**hooks):
+            results = dask.compute(*tasks, scheduler="synchronous")
+        for task, result in zip(tasks, results, strict=True):
+            work.settle(task.key, result)
+            yield task.key, result

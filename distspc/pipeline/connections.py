@@ -63,11 +63,15 @@ class Clusters:
     def __exit__(self, *exception: Any) -> None:
         self._stack.__exit__(*exception)
 
+    def profile_of(self, stage: StageName) -> str | None:
+        """Profile that a stage runs on; None: in this process."""
+        return self.study.profiles.get(stage, self.default) if self.profile is None else self.profile
+
     def __call__(self, stage: StageName) -> Client | None:
         """The client for a stage; None where it is to be computed in this process."""
         from distspc.deployment.session import deploy
 
-        profile = self.study.profiles.get(stage, self.default) if self.profile is None else self.profile
+        profile = self.profile_of(stage)
         if self._client is not None and profile == self._open:
             return self._client
         self._stack.close()

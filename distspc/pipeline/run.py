@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from distspc.errors import InputError
 from distspc.pipeline.compute import Progress, no_progress
 from distspc.pipeline.connections import DEFAULT_PROFILE, Clusters
-from distspc.pipeline.stages.base import Connect, Outcome, Run, study_failures
+from distspc.pipeline.stages.base import Connect, Outcome, Run, Stage, study_failures
+from distspc.pipeline.stages.by_layer import LayerStage, compute_layers
 from distspc.pipeline.stages.registry import STAGES, rested_on, resting_on
 from distspc.pipeline.status import StageStatus, study_status
 from distspc.store.access import check_store_path, explain_disk_errors, lock
@@ -78,8 +78,15 @@ class Study(StudyFile):
         """
         default = DEFAULT_PROFILE if overrides else None
         with Clusters(self, profile, overrides, name=self.store.stem, default=default) as clusters:
-            connect = clusters if client is None else lambda _: client
-            outcome = run_stages(self, connect, stages=stages, strict=strict, redo=redo, progress=progress)
+            outcome = run_stages(
+                self,
+                clusters if client is None else lambda _: client,
+                stages=stages,
+                strict=strict,
+                redo=redo,
+                progress=progress,
+                place=clusters.profile_of if client is None else _anywhere,
+            )
         for failure in outcome.failures:
             logger.warning("%s", failure.sentence)
         return self.results()
@@ -139,6 +146,10 @@ class Study(StudyFile):
         return list(study_status(self))
 
 
+def _anywhere(stage: StageName) -> Hashable:
+    return None
+
+
 def run_stages(
     study: StudyFile,
     connect: Connect,
@@ -148,10 +159,26 @@ def run_stages(
     redo: bool = False,
     progress: Progress = no_progress,
     images: StudyImages | None = None,
+    place: Callable[[StageName], Hashable] = _anywhere,
 ) -> Outcome:
-    """Run stages in order under the store's lock; `connect` gives a client for a stage once it is needed.
+    """Run stages under the store's lock, those that go layer by layer side by side.
 
-    `images` are those of the study, where they may be listed already.
+    Parameters
+    ----------
+    study
+        The study.
+    connect
+        Gives a client for a stage once it is needed.
+    stages, strict, redo, progress
+        As in `Study.run`.
+    images
+        Those of the study, where they may be listed already.
+    place
+        Where a stage runs; stages of one place can share a client. All of them by default.
+
+    Returns
+    -------
+    Outcome
 
     Raises
     ------
@@ -173,33 +200,38 @@ def run_stages(
         if redo:
             run.require_writable()
             _forget(study, stages)
-        for stage in wanted:
-            with _times_kept(run):
-                stage.run(run)
+        for some in _side_by_side(wanted, study, place):
+            _run_side_by_side(run, some)
     holes = rested_on(stages)
     run.outcome.failures = [one for one in study_failures(study) if one.stage in holes]
     return run.outcome
 
 
-@contextmanager
-def _times_kept(run: Run) -> Iterator[None]:
-    """Keep with the groups that a stage computes when it did, also where it is stopped in the middle."""
+def _side_by_side(
+    stages: Sequence[Stage], study: StudyFile, place: Callable[[StageName], Hashable]
+) -> Iterator[list[Stage]]:
+    """Stages that follow one another and run together: those that go layer by layer, in one place."""
+
+    def key(stage: Stage) -> Hashable:
+        return ("layers", place(stage.name)) if stage.layer_by_layer(study) else ("stage", stage.name)
+
+    for _, some in groupby(stages, key):
+        yield list(some)
+
+
+def _run_side_by_side(run: Run, stages: Sequence[Stage]) -> None:
+    """Run stages, and keep with the groups that they compute when they did, also where they are stopped midway."""
     start = datetime.now(UTC)
     run.written.clear()
-
-    def note() -> None:
+    try:
+        if len(stages) > 1:
+            compute_layers(run, [stage for stage in stages if isinstance(stage, LayerStage)])
+        else:
+            stages[0].run(run)
+    finally:
         for group in sorted(run.written):
             if run.store[group].exists():
                 run.store[group].mark_written(start)
-
-    try:
-        yield
-    except InputError:
-        raise  # refused: nothing was written
-    except BaseException:
-        note()
-        raise
-    note()
 
 
 def _forget(study: StudyFile, stages: Sequence[StageName]) -> None:

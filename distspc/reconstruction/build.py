@@ -170,14 +170,18 @@ def prepare(
     settings: ReconstructionOptions,
     *,
     memory_nbytes: int | None = None,
+    layers: Sequence[str] = (),
 ) -> None:
-    """Allocate the results of a layer, and remove units of others; a task that does not fit is refused before."""
+    """Allocate the results of a layer, and remove units of others; a task that does not fit is refused before.
+
+    Rows of all `layers` are made at once, where they are named: in their order then, whichever is computed first.
+    """
     first_row = _first_training_row(store, layer, settings)
     _check(settings, layer, seeds, store.layer(layer).sizes, first_row, memory_nbytes)
     if settings.n_codewords > settings.n_units:
         logger.warning("%s: more codewords (%d) than units (%d)", layer, settings.n_codewords, settings.n_units)
     images = store.layer(layer).labels("image")
-    _allocate(store, layer, seeds, images, settings)
+    _allocate(store, list(layers) or [layer], seeds, images, settings)
     remove_units(store, layer, but=units_folder(store, layer, seeds, settings))
 
 
@@ -223,14 +227,14 @@ def _check(
 
 def _allocate(
     store: Store,
-    layer: str,
+    layers: Sequence[str],
     seeds: Sequence[int],
     images: list[str],
     settings: ReconstructionOptions,
 ) -> None:
-    """Allocate a layer, with variables that older stores lack."""
+    """Allocate layers, with variables that older stores lack."""
     coords: dict[str, Any] = {
-        "layer": [layer],
+        "layer": list(layers),
         "seed": list(seeds),
         "image": images,
         "unit": settings.n_units,

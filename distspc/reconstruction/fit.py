@@ -21,6 +21,7 @@ from distspc.reconstruction.gather import remove_folder, union_of_units
 from distspc.reconstruction.models import fit_model
 from distspc.reconstruction.options import ReconstructionOptions
 from distspc.store.store import Store
+from distspc.tasks import free_spare_memory
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ def fit_seed(
     InputError
         If the sampled units cannot be used, or the code diverges; names layer and seed.
     """
+    free_spare_memory()  # of distances: its tasks plan with as much
     s = ReconstructionOptions(**settings)
     if missing_seeds(store, layer, [seed]):
         try:

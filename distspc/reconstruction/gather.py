@@ -18,7 +18,7 @@ from distspc.layers import folder_name
 from distspc.reconstruction.options import ReconstructionOptions
 from distspc.store.scaling import Scaling, stored_moments
 from distspc.store.store import Store
-from distspc.tasks import ranges, task, task_key
+from distspc.tasks import free_spare_memory, ranges, task, task_key
 
 GATHER_NBYTES = 2**31
 """Bytes of activations that one gathering task reads: seconds of work."""
@@ -100,6 +100,7 @@ def gather_units(
     scaling: Scaling = "none",
 ) -> str:
     """Read images `start` to `stop` of a layer and keep the units that any of `seeds` samples, scaled, as one file."""
+    free_spare_memory()  # of distances: its tasks plan with as much
     path = Path(folder) / f"{start:09d}-{stop:09d}.npy"
     if path.exists():
         return str(path)

@@ -7,8 +7,9 @@ import pytest
 
 from distspc.distances import reading
 from distspc.distances.options import LayerOptions
-from distspc.distances.reading import Reader, category_codes, release, row_memory
+from distspc.distances.reading import Reader, category_codes, row_memory
 from distspc.store.store import Store
+from distspc.tasks import free_spare_memory
 from distspc.testing.stores import make_store
 
 
@@ -17,7 +18,7 @@ def address(rows: np.ndarray) -> int:
 
 
 def test_memory_serves_the_next_task_where_it_fits():
-    release()
+    free_spare_memory()
     with row_memory([5, 2, 2], 8) as (rows, *others):
         assert [part.shape for part in (rows, *others)] == [(5, 8), (2, 8), (2, 8)]
         assert {part.dtype for part in (rows, *others)} == {np.dtype("float32")}
@@ -26,24 +27,24 @@ def test_memory_serves_the_next_task_where_it_fits():
         assert address(again) == where
         with row_memory([4, 5], 8) as (beside, _):  # a task at the same time
             assert not np.shares_memory(again, beside)
-    release()
+    free_spare_memory()
 
 
 def test_memory_of_another_size_is_let_go():
-    release()
+    free_spare_memory()
     for n in (100, 10, 200):
         with row_memory([n], 8) as (rows,):
             assert rows.shape == (n, 8)
-    assert [memory.shape for memory in reading._spare] == [(200, 8)]
-    release()
-    assert reading._spare == []
+    kept = reading._spare.take()
+    assert kept.shape == (200, 8)
+    assert reading._spare.take() is None  # one for a task at a time, and none of the smaller
 
 
 def test_memory_of_a_task_that_failed_is_let_go():
-    release()
+    free_spare_memory()
     with pytest.raises(ValueError, match="no"), row_memory([3], 8):
         raise ValueError("no")
-    assert reading._spare == []
+    assert reading._spare.take() is None
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from distspc.errors import InputError
 from distspc.kernels.threads import allowed_threads
-from distspc.pipeline.compute import available_workers, compute, compute_parts, run_on_all_workers
+from distspc.pipeline.compute import Part, available_workers, compute, compute_parts, run_on_all_workers
 from distspc.schedule import Workers
 from distspc.tasks import refusals_as_values, task
 
@@ -36,8 +36,8 @@ def test_progress_is_told_from_none_to_all():
 
 def test_a_refusal_stops_its_part_alone():
     with refusals_as_values():
-        parts = {"good": [task(double)(1), task(double)(2)], "bad": [task(refuse)(7)]}
-    refused = compute_parts(parts, None, label="parts")
+        parts = [Part("good", [task(double)(1), task(double)(2)], "parts"), Part("bad", [task(refuse)(7)], "parts")]
+    refused = compute_parts(parts, None)
     assert list(refused) == ["bad"]
     assert str(refused["bad"]) == "7 cannot be used"
 

@@ -16,7 +16,7 @@ from distspc.distances import build as distances
 from distspc.distances import finish, whole_rows
 from distspc.errors import InputError, StoreMismatchError
 from distspc.extraction import npy_import
-from distspc.pipeline.compute import compute, compute_parts
+from distspc.pipeline.compute import Part, compute, compute_parts
 from distspc.pipeline.run import Study, run_stages
 from distspc.reconstruction import build as reconstruct
 from distspc.reconstruction import fit
@@ -148,10 +148,10 @@ def test_a_refusing_task_is_executed_once_and_a_lost_worker_s_task_again(tmp_pat
     with deploy("local", overrides=("distspc.workers=1",)) as client:
         with refusals_as_values():
             bad = task(refuse)(str(refused))
-            parts = {"bad": [bad, task(process_info)(bad)], "good": [task(process_info)(0.0)]}
-            dying = {"lost": [task(crash_once)(str(lost))]}
-        found = compute_parts(parts, client, label="two parts")
-        assert compute_parts(dying, client, label="a part that loses its worker") == {}  # and what that worker held
+            parts = [Part("bad", [bad, task(process_info)(bad)], "two"), Part("good", [task(process_info)(0.0)], "two")]
+            dying = [Part("lost", [task(crash_once)(str(lost))], "a part that loses its worker")]
+        found = compute_parts(parts, client)
+        assert compute_parts(dying, client) == {}  # and what that worker held
         with refusals_as_values():
             again = [task(refuse)(str(refused))]
         with pytest.raises(InputError, match="no input is good enough"):
@@ -165,11 +165,11 @@ def test_tasks_in_this_process_refuse_their_part_alone(tmp_path):
     log = tmp_path / "refused"
     with refusals_as_values():
         bad = task(refuse)(str(log))
-        parts = {"bad": [bad, task(process_info)([bad])], "good": [task(process_info)(0.0)]}
-    assert list(compute_parts(parts, None, label="here")) == ["bad"]
+        parts = [Part("bad", [bad, task(process_info)([bad])], "here"), Part("good", [task(process_info)(0.0)], "here")]
+    assert list(compute_parts(parts, None)) == ["bad"]
     assert len(log.read_text().splitlines()) == 1
     with pytest.raises(InputError, match="no input is good enough"):
-        compute(parts["bad"], None, label="here")
+        compute(parts[0].tasks, None, label="here")
 
 
 def test_tasks_that_nobody_collects_raise_as_any_others(tmp_path):

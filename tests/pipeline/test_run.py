@@ -140,13 +140,13 @@ def test_sizes_that_do_not_fit_are_refused_before_extraction(authors_layout, tmp
     assert not Store(study.store).layer("fc2").exists()
 
 
-def test_memory_of_distance_tasks_is_given_back_with_their_stage(finished, tmp_path, monkeypatch):
-    store, n_released = tmp_path / "s.zarr", []
+def test_memory_of_distance_tasks_is_given_back_at_the_end(finished, tmp_path):
+    store = tmp_path / "s.zarr"
     shutil.copytree(finished.store, store)
     Store(store).distances.remove()
-    monkeypatch.setattr(reading, "release", lambda: n_released.append(1))
+    reading._spare.keep(np.empty((1, 1), np.float32))
     finished.model_copy(update={"store": store}).run(stages=["distances"])
-    assert len(n_released) == 1
+    assert reading._spare.take() is None
 
 
 def test_other_settings_on_the_same_store_are_refused(finished):

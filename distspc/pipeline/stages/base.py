@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from distspc.errors import InputError, StoreMismatchError
-from distspc.pipeline.compute import Progress, available_workers, compute, compute_parts, no_progress
+from distspc.errors import InputError
+from distspc.pipeline.compute import Progress, compute, no_progress
 from distspc.store import schema
 from distspc.store.access import read_only_error
-from distspc.store.failures import Failure, keep_failures, stored_failures
-from distspc.tasks import Refusal, refusals_as_values
+from distspc.store.failures import Failure, stored_failures
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed
@@ -140,6 +139,10 @@ class Stage(ABC):
     def prepare(self, run: Run, layer: str, plan: Any = None) -> None:
         """Write what must be there before anything of a layer is computed: allocate, remove what is stale."""
 
+    def layer_by_layer(self, study: StudyFile) -> bool:
+        """Whether each layer can be computed as soon as what it rests on is there, beside other stages."""
+        return False
+
     @abstractmethod
     def run(self, run: Run) -> None:
         """Compute what is missing."""
@@ -160,87 +163,6 @@ class Stage(ABC):
     def loads(self, study: StudyFile, setting: Setting) -> Loads | None:
         """The work, from sizes alone; None where there is next to none."""
         return None
-
-
-class LayerStage(Stage):
-    """A stage whose layers and seeds are computed each on its own: one that cannot be stops no other."""
-
-    on_cluster = True
-
-    def layers(self, run: Run) -> Sequence[str]:
-        """Layers that can be computed."""
-        return usable_layers(run.study)
-
-    def label(self, study: StudyFile) -> str:
-        """Name of the work in progress reports."""
-        return self.name
-
-    def seeds(self, study: StudyFile) -> Sequence[int]:
-        """Seeds that the study asks for; none where the stage has none."""
-        return ()
-
-    def groups(self, study: StudyFile, layers: Sequence[str]) -> Sequence[str]:
-        """Groups that hold the results of some layers."""
-        return self.makes
-
-    def plans(self, run: Run, layers: Sequence[str], workers: Workers) -> Mapping[str, Any]:
-        """What `prepare` and `tasks` go by, for layers that share some workers, or why not; here a task's memory."""
-        return dict.fromkeys(layers, workers.task_memory_nbytes)
-
-    @abstractmethod
-    def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | None, list[Delayed]]:
-        """Build the tasks of what is missing by seed, as planned."""
-
-    def run(self, run: Run) -> None:
-        """Compute what can be computed of every layer and seed; the store keeps what cannot, and why."""
-        study, label = run.study, self.label(run.study)
-        missing: dict[str, Seeds] = {}
-        parts: dict[tuple[str, int | None], Sequence[Delayed]] = {}
-        refused: dict[tuple[str, int | None], InputError] = {}
-
-        def attempt(layer: str, ask: Callable[[], None]) -> None:
-            try:
-                ask()
-            except StoreMismatchError:
-                raise
-            except InputError as error:
-                refused[layer, None] = error
-
-        def keep(failures: Sequence[Failure]) -> None:
-            keep_failures(run.store, self.name, failures, layers=study.layers, seeds=self.seeds(study))
-
-        def look(layer: str) -> None:
-            missing[layer] = self.missing(run, layer)
-
-        def build(layer: str) -> None:
-            plan = plans[layer]
-            if isinstance(plan, Refusal):
-                raise plan.error
-            self.prepare(run, layer, plan)
-            with refusals_as_values():
-                tasks = self.tasks(run, layer, missing[layer], plan)
-            parts.update({(layer, seed): some for seed, some in tasks.items() if some})
-
-        for layer in self.layers(run):
-            attempt(layer, lambda layer=layer: look(layer))  # type: ignore[misc]
-        wanted = [layer for layer, seeds in missing.items() if seeds]
-        if wanted:
-            run.require_writable()
-            client = run.connect(self.name)
-            plans = self.plans(run, wanted, available_workers(client))
-            for layer in wanted:
-                attempt(layer, lambda layer=layer: build(layer))  # type: ignore[misc]
-            keep([])  # of parts that are tried again
-        if parts:
-            run.written.update(self.groups(study, list(dict.fromkeys(layer for layer, _ in parts))))
-            refused |= compute_parts(parts, client, label=label, progress=run.progress)
-            run.outcome.computed[label] = sum(len(tasks) for tasks in parts.values())
-        keep([Failure.of(self.name, layer, seed, error) for (layer, seed), error in refused.items()])
-        if parts:
-            self.finish(run, client)
-
-    def finish(self, run: Run, client: Client | None) -> None:
-        """Clean up once the tasks are done."""
 
 
 def complete_results(study: StudyFile, name: str, **wanted: Sequence[Any]) -> np.ndarray:

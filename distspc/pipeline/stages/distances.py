@@ -11,8 +11,9 @@ from distspc.distances.cuts import plan_layers, require_memory
 from distspc.distances.plan import DistancePlan, LayerSize
 from distspc.errors import InputError
 from distspc.layers import LAYERS, N_CLASSES
-from distspc.pipeline.compute import planned_workers, run_on_all_workers
-from distspc.pipeline.stages.base import LayerStage, Run, Seeds, complete_results, usable_layers
+from distspc.pipeline.compute import planned_workers
+from distspc.pipeline.stages.base import Run, Seeds, complete_results, usable_layers
+from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
 from distspc.pipeline.stages.sizes import n_features
 from distspc.pipeline.stages.work import Load, Loads, Setting
 from distspc.schedule import Workers
@@ -23,7 +24,6 @@ from distspc.tasks import Refusal
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed
-    from distributed import Client
 
     from distspc.distances.options import LayerOptions
     from distspc.study.file import StageName, StudyFile
@@ -78,19 +78,13 @@ class Distances(LayerStage):
         """Allocate the layer's row."""
         from distspc.distances import build
 
-        build.prepare(_options(run.study, layer), plan[0])
+        build.prepare(_options(run.study, layer), plan[0], layers=allocated_layers(run))
 
     def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | None, list[Delayed]]:
         """Build the tasks of a layer; the last writes its row."""
         from distspc.distances import build
 
         return {None: build.tasks(_options(run.study, layer), plan[0], memory_nbytes=plan[1])}
-
-    def finish(self, run: Run, client: Client | None) -> None:
-        """Give back the memory that tasks keep for one another."""
-        from distspc.distances import reading
-
-        run_on_all_workers(reading.release, client)
 
     def status(self, study: StudyFile) -> Iterator[tuple[str, int, int]]:
         """Whether each layer's row is complete."""

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from distspc.pipeline.compute import run_on_all_workers
-from distspc.pipeline.stages.base import LayerStage, Run, Seeds, usable_layers
+from distspc.pipeline.stages.base import Run, Seeds, usable_layers
+from distspc.pipeline.stages.by_layer import LayerStage
 from distspc.pipeline.stages.sizes import forward_flop, n_features
 from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Setting
 from distspc.store import schema
@@ -34,6 +35,7 @@ class Extract(LayerStage):
     name = "extract"
     makes = (schema.IMAGES, schema.SKIPPED, schema.ACTIVATIONS, schema.SCALING)
     rests_on = ("extract",)
+    urgency = 2
 
     def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
         """Look for the activations, or for the images and the weights."""
@@ -46,6 +48,10 @@ class Extract(LayerStage):
 
             _ = images.listed
             resolve_network(layers=study.layers, **study.model.options.network)
+
+    def layer_by_layer(self, study: StudyFile) -> bool:
+        """Imported ones; images go through the network for all layers at once, and moments are of all layers."""
+        return study.activations is not None and study.scaling == "none"
 
     def layers(self, run: Run) -> Sequence[str]:
         """All of them: imported ones can be taken over each on its own."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from distspc.kernels.sparse_coding.iteration import PAPER
 from distspc.kernels.sparse_coding.stability import largest_stable_norm
 from distspc.pipeline.compute import MEMORY_SHARE
-from distspc.pipeline.stages.base import LayerStage, Run, Seeds, complete_results, usable_layers
+from distspc.pipeline.stages.base import Run, Seeds, complete_results, usable_layers
+from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
 from distspc.pipeline.stages.sizes import n_features
 from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Loads, Setting
 from distspc.store import schema
@@ -27,6 +28,7 @@ class Reconstruct(LayerStage):
     name = "reconstruct"
     makes = (schema.RECONSTRUCTION,)
     rests_on = ("extract", "reconstruct")
+    urgency = 1
 
     def check_stored(self, study: StudyFile) -> None:
         """Look whether the activations are there."""
@@ -46,8 +48,9 @@ class Reconstruct(LayerStage):
         """Allocate the results of a layer, and remove units that other settings have gathered."""
         from distspc.reconstruction import build
 
-        study = run.study
-        build.prepare(run.store, layer, self.seeds(study), study.reconstruction_options, memory_nbytes=plan)
+        study, layers = run.study, allocated_layers(run)
+        options = study.reconstruction_options
+        build.prepare(run.store, layer, self.seeds(study), options, memory_nbytes=plan, layers=layers)
 
     def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | None, list[Delayed]]:
         """Build the task of every missing seed."""
@@ -58,11 +61,10 @@ class Reconstruct(LayerStage):
         tasks = build.tasks(run.store, layer, seeds, options, wanted, memory_nbytes=plan)
         return {seed: [task] for seed, task in zip(wanted, tasks, strict=True)}
 
-    def run(self, run: Run) -> None:
-        """Fit what is missing; no gathered units are left, of failed seeds neither."""
+    def clean(self, run: Run) -> None:
+        """Remove gathered units, of failed seeds too."""
         from distspc.reconstruction.gather import remove_units
 
-        super().run(run)
         for layer in run.study.layers:
             remove_units(run.store, layer)
 
