@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -88,6 +89,16 @@ class Study:
         assert session_of(process.pid) == [], err
         return Ended(process.returncode, out, err)
 
+    @staticmethod
+    def workers_of(process):
+        """Processes of Dask workers that a command has started."""
+        workers = []
+        for one in session_of(process.pid):
+            with contextlib.suppress(psutil.Error):
+                if "spawn_main" in " ".join(one.cmdline()):
+                    workers.append(one)
+        return workers
+
     def __call__(self, name, *arguments):
         """Run a command on the study to its end."""
         return self.end(self.start(name, self.file, *arguments))
@@ -139,6 +150,12 @@ def finished(tmp_path_factory, sources):
 def reference(finished):
     """Digests of the chunks of an undisturbed run."""
     return finished.digests()
+
+
+@pytest.fixture(scope="session")
+def study_type():
+    """Makes studies: `study_type.new(folder, sources)`."""
+    return Study
 
 
 @pytest.fixture

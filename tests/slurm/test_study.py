@@ -196,7 +196,7 @@ def test_workers_lost_in_the_middle_of_each_stage_change_no_number(queue, images
 
     with deploy("testbed", overrides=["workers=1"], log_directory=tmp_path / "logs") as client:
         study.run(client, stages=STAGES, progress=progress)
-    assert hurt == ["import activations", "distances", "reconstruct"]
+    assert set(hurt) == {"import activations", "distances", "reconstruct"}  # side by side
     assert_same(study.store, alone)
 
 
