@@ -23,7 +23,7 @@ def test_an_interrupted_layer_is_done_again(relu_store):
 
 def test_of_a_layer_cut_by_features_little_more_than_the_nearest_is_computed_again(relu_store, monkeypatch):
     (path, x), released = relu_store, []
-    monkeypatch.setattr(finish, "release", lambda: released.append(1))
+    monkeypatch.setattr(finish, "free_spare_memory", lambda: released.append(1))
     found = run(path, limits=FEATURE_TILES)
     assert N_TARGETS <= found["n_rescored"] <= N_TARGETS + 12
     assert found["bytes_read"] < 2.3 * x.nbytes
