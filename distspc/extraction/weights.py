@@ -332,7 +332,7 @@ def _weights_group(file: Any, path: str | os.PathLike[str]) -> Any:
             return group
     raise InputError(
         f"weights {os.fspath(path)!r} do not name their layers (no attribute 'layer_names'): expected a Keras-2 "
-        "weight file (.h5), or a whole model (.keras, .h5)"
+        "weight file (.h5), or a whole model (.keras, .h5); a .weights.h5 of Keras 3 comes without its model: save that"
     )
 
 

@@ -58,7 +58,11 @@ def _beside_study(path: Path, info: ValidationInfo) -> Path:
 
 
 def _profile_beside_study(name: str, info: ValidationInfo) -> str:
-    return str(_beside_study(Path(name), info)) if name.endswith((".yaml", ".yml", ".json")) else name
+    return _text_beside_study(name, info) if name.endswith((".yaml", ".yml", ".json")) else name
+
+
+def _text_beside_study(path: str, info: ValidationInfo) -> str:
+    return str(_beside_study(Path(path), info))
 
 
 StudyPath = Annotated[Path, AfterValidator(_beside_study)]
@@ -168,7 +172,7 @@ class Model(_Settings[ExtractionOptions]):
 
     made = ExtractionOptions
     weights: str = ExtractionOptions.weights
-    file: StudyPath | None = None
+    file: Annotated[str, AfterValidator(_text_beside_study)] | None = ExtractionOptions.file
     digest: str | None = Field(default=ExtractionOptions.digest, pattern=r"^(sha256:)?[0-9a-f]{64}$")
     preprocessing: Annotated[Preprocessing, BeforeValidator(_word_or_steps)] = ExtractionOptions.preprocessing
     precision: Precision = ExtractionOptions.precision
@@ -179,7 +183,7 @@ class Model(_Settings[ExtractionOptions]):
     @model_validator(mode="after")
     def _weights_beside_study(self, info: ValidationInfo) -> Self:
         if is_weights_path(self.weights):
-            object.__setattr__(self, "weights", str(_beside_study(Path(self.weights), info)))
+            object.__setattr__(self, "weights", _text_beside_study(self.weights, info))
         return self
 
 

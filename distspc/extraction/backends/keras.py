@@ -81,7 +81,7 @@ def measure(spec: NetworkSpec) -> NetworkSize:
 def _flop(layer: Any) -> float:
     """Operations of a layer with its kernels, at every position of its output; 0 where its size is not fixed."""
     (output,) = _own_outputs(layer) or (None,)
-    positions = [n for n in getattr(output, "shape", ())[1:-1]]
+    positions = list(getattr(output, "shape", ())[1:-1])
     if None in positions:
         return 0.0
     kernels = [weight.shape for weight in layer.weights if len(weight.shape) > 1]
@@ -236,6 +236,8 @@ def _outputs(model: Any) -> dict[str, tuple[str, Any]]:
 
 def _own_outputs(layer: Any) -> list[Any]:
     """Output of a layer that is used once."""
+    if len(getattr(layer, "_inbound_nodes", ())) > 1:  # `output` is that of its first use
+        return []
     try:
         return [layer.output]
     except (AttributeError, ValueError):  # not used, or more than once

@@ -15,7 +15,7 @@ import pytest
 from distspc.errors import InputError
 from distspc.extraction.backends import keras as backend
 from distspc.extraction.backends import keras_runtime
-from distspc.extraction.network import Network, layer_shapes, load_network
+from distspc.extraction.network import Network, layer_shapes, list_layers, load_network
 from distspc.extraction.network_spec import resolve_network
 from distspc.layers import LAYERS, VGG16_LAYERS
 from tests.extraction.shared import WIDTHS, assert_close, write_legacy
@@ -379,3 +379,89 @@ def test_weights_without_dense_layers_serve_the_blocks_and_fc1_is_named(tmp_path
     assert {layer: found[layer].shape[1:] for layer in blocks} == {layer: LAYERS[layer].shape for layer in blocks}
     with pytest.raises(InputError, match="lack fc1; they have"):
         Network(resolve_network(str(path), layers=("fc1",)))
+
+
+# ---------------------------------------------------------------- models inside models
+
+
+def transfer_learning(keras, kind):
+    """A network inside another, as transfer learning makes them, and its parts."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 10, 3), name="in")
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="edges")(inputs)
+    side = keras.layers.Conv2D(4, 1, name="side")(x)
+    inner = keras.Model(inputs, keras.layers.Add(name="sum")([x, side]), name="backbone")
+    middle = keras.Sequential([keras.layers.Rescaling(1 / 255, name="scaled"), inner], name="middle")
+    if kind == "sequential":
+        return keras.Sequential(
+            [keras.Input((8, 10, 3)), middle, keras.layers.Flatten(), keras.layers.Dense(3, name="top")]
+        )
+    image = keras.Input((8, 10, 3))
+    hidden = keras.layers.Flatten(name="flat")(middle(keras.layers.RandomFlip(name="flip")(image)))
+    outputs = [keras.layers.Dense(3, name="top")(hidden), keras.layers.Dense(2, name="other")(hidden)]
+    return keras.Model(image, outputs)
+
+
+@needs_tensorflow
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("kind", ["sequential", "two outputs"])
+def test_layers_of_inner_models_are_addressed_by_path(tmp_path, kind, suffix):
+    keras = keras_runtime.import_keras(2)
+    model = transfer_learning(keras, kind)
+    model.save(tmp_path / f"m.{suffix}")
+    layers = ("middle/backbone/edges", "middle/backbone", "middle", "middle/backbone/sum", "middle/scaled", "top")
+    spec = resolve_network(str(tmp_path / f"m.{suffix}"), layers=layers)
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 10, 3)).astype(np.uint8)
+    found = Network(spec).activations(images)
+    backbone = model.get_layer("middle").get_layer("backbone")
+    kernel, bias = backbone.get_layer("edges").get_weights()
+    windows = np.lib.stride_tricks.sliding_window_view(images.astype(np.float32) / 255, (3, 3), axis=(1, 2))
+    edges = np.maximum(np.einsum("nrcdij,ijdk->nrck", windows, kernel) + bias, 0)
+    weights, offset = backbone.get_layer("side").get_weights()
+    total = edges + edges @ weights[0, 0] + offset
+    np.testing.assert_allclose(found["middle/scaled"], images / np.float32(255), rtol=1e-6)
+    np.testing.assert_allclose(found["middle/backbone/edges"], edges, atol=1e-5)
+    for name in ("middle/backbone", "middle", "middle/backbone/sum"):
+        np.testing.assert_allclose(found[name], total, atol=1e-5)
+    top, shift = model.get_layer("top").get_weights()
+    np.testing.assert_allclose(found["top"], total.reshape(2, -1) @ top + shift, atol=1e-4)
+    assert layer_shapes(spec) == {layer: found[layer].shape[1:] for layer in layers}
+    listed = {one.name: one for one in list_layers(spec)}
+    assert listed["middle/backbone/edges"].shape == (6, 8, 4)
+    assert listed["middle/backbone/edges"].kind == "Conv2D"
+    with pytest.raises(InputError, match=r"no layer 'backbone/edges'; did you mean 'middle/backbone/edges'\?"):
+        layer_shapes(resolve_network(str(tmp_path / f"m.{suffix}"), layers=("backbone/edges",)))
+
+
+@needs_tensorflow
+def test_a_layer_that_is_used_twice_is_named(tmp_path):
+    keras = keras_runtime.import_keras(2)
+    inputs = keras.Input((8, 10, 3))
+    twice = keras.layers.Conv2D(3, 1, name="twice")
+    once = keras.layers.Flatten(name="flat")(twice(twice(inputs)))
+    keras.Model(inputs, once).save(tmp_path / "m.keras")
+    with pytest.raises(InputError, match="layer 'twice' is used more than once in the model"):
+        layer_shapes(resolve_network(str(tmp_path / "m.keras"), layers=("twice", "flat")))
+    assert layer_shapes(resolve_network(str(tmp_path / "m.keras"), layers=("flat",))) == {"flat": (240,)}
+
+
+@needs_tensorflow
+def test_keras_3_weights_without_a_model_are_named_in_one_sentence(tmp_path, small_model):
+    small_model.save_weights(tmp_path / "m.weights.h5")
+    with pytest.raises(InputError, match=r"a \.weights\.h5 of Keras 3 comes without its model: save that"):
+        resolve_network(str(tmp_path / "m.weights.h5"), layers=("edges",))
+
+
+@needs_tensorflow
+def test_the_size_of_an_open_input_may_be_stated_and_that_of_a_fixed_one_not(tmp_path, small_model):
+    keras = keras_runtime.import_keras(2)
+    inputs = keras.Input((None, None, 3))
+    keras.Model(inputs, keras.layers.GlobalAveragePooling2D(name="mean")(inputs)).save(tmp_path / "open.keras")
+    steps = {"size": [30, 40]}
+    spec = resolve_network(str(tmp_path / "open.keras"), layers=("mean",), preprocessing=steps)
+    assert Network(spec).input_size == (30, 40)
+    assert Network(resolve_network(str(tmp_path / "open.keras"), layers=("mean",))).input_size == (224, 224)
+    small_model.save(tmp_path / "fixed.keras")
+    with pytest.raises(InputError, match="size 30 x 40: the network takes 8 x 10"):
+        Network(resolve_network(str(tmp_path / "fixed.keras"), layers=("edges",), preprocessing=steps))
