@@ -65,8 +65,12 @@ def convert(
 def demo(
     directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="New folder for the demo.")] = Path("distspc-demo"),
     weights: Annotated[
-        Path | None,
-        typer.Option("--weights", metavar="FILE", help="Weights of a trained VGG-16, instead of random ones."),
+        str | None,
+        typer.Option(
+            "--weights",
+            metavar="WEIGHTS",
+            help="A trained network instead of random numbers: what `model: weights:` of a study may name.",
+        ),
     ] = None,
     profile: ProfileOption = None,
     overrides: SetOption = None,
@@ -78,7 +82,7 @@ def demo(
     study = write_demo(directory, weights)
     echo_text(f"Patches of photographs and a study file are in {directory}.")
     if weights is None:
-        echo_text("The network's weights are random numbers, not trained ones (--weights FILE takes yours).")
+        echo_text("The network's weights are random numbers, not trained ones (--weights takes yours).")
     else:
         echo_text(f"The network is {weights}, at the layers that it has: {', '.join(Study.from_file(study).layers)}.")
     echo_text("The demo shows that everything works, and says nothing about memory: the score is edge density.")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from distspc.errors import InputError
+
+if TYPE_CHECKING:
+    from distspc.extraction.network_spec import NetworkSpec
 
 PHOTOGRAPHS = (
     "astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel",
@@ -17,6 +22,7 @@ SAMPLE_IMAGES = ("china.jpg", "flower.jpg")
 PATCHES_PER_PHOTOGRAPH = 8
 N_TARGETS_PER_PHOTOGRAPH = 3
 PATCH_PIXELS = 256
+MOST_LAYERS, LEAST_BLOCKS = 5, 4
 
 STUDY = """\
 # A demonstration: patches of photographs that scikit-image and scikit-learn ship, and a network whose
@@ -49,7 +55,9 @@ def write_demo(directory: str | Path, weights: str | Path | None = None) -> Path
     directory
         New or empty folder, or one that an earlier demo made (which is then left as it is).
     weights
-        Weight file of a trained VGG-16; the study then names the layers that it has. None: random numbers.
+        What `model: weights:` of a study may name, such as a weight file of VGG-16 or ``net.onnx``. The study then
+        names the layers that the file has; of a network other than VGG-16, up to five, evenly over its depth. None:
+        random numbers.
 
     Returns
     -------
@@ -62,7 +70,7 @@ def write_demo(directory: str | Path, weights: str | Path | None = None) -> Path
         If the folder holds anything else, or the weights cannot be used.
     """
     directory = Path(directory)
-    study, text = directory / "study.yaml", STUDY if weights is None else _with_weights(Path(weights))
+    study, text = directory / "study.yaml", STUDY if weights is None else _with_weights(str(weights))
     if study.exists() and study.read_text(encoding="utf-8") == text:
         return study
     # An interrupted demo leaves only these: they are written again.
@@ -77,26 +85,49 @@ def write_demo(directory: str | Path, weights: str | Path | None = None) -> Path
     return study
 
 
-def _with_weights(path: Path) -> str:
-    """The study of the demo with a network of the user's own, at the layers that its file has."""
+def _with_weights(weights: str) -> str:
+    """The study of the demo with a network of the user's own, at layers that it has."""
     import yaml
 
-    from distspc.extraction.network_spec import resolve_network
-    from distspc.extraction.weights import is_whole_model, layers_with_weights
-    from distspc.layers import VGG16, vgg16_weight_shapes
+    from distspc.extraction.network_spec import choose_network
+    from distspc.extraction.options import is_weights_path
 
     content = yaml.safe_load(STUDY)
-    layers = content["layers"]
-    if path.is_file() and not is_whole_model(path):
-        there = set(layers_with_weights(path))
-        below = {layer: list(VGG16)[: list(VGG16).index(layer) + 1] for layer in layers}
-        layers = [layer for layer in layers if there.issuperset(vgg16_weight_shapes(below[layer], 1365))]
-        if not layers:
-            raise InputError(f"weights {str(path)!r} have the weights of none of {', '.join(content['layers'])}")
-    resolve_network(str(path.absolute()), layers=layers)
-    content |= {"model": {"weights": str(path.absolute())}, "layers": layers}
+    named = str(Path(weights).absolute()) if is_weights_path(weights) else weights
+    spec = choose_network(named)
+    layers = _vgg16_layers(spec.weights, content["layers"]) if spec.architecture == "vgg16" else _some_layers(spec)
+    content |= {"model": {"weights": named}, "layers": layers}
     head = "# A demonstration: patches of photographs that scikit-image and scikit-learn ship.\n"
     return head + yaml.safe_dump(content, sort_keys=False)
+
+
+def _vgg16_layers(weights: str, layers: Sequence[str]) -> list[str]:
+    """Those of some layers of VGG-16 for which a file has the weights."""
+    from distspc.extraction.weights import layers_with_weights
+    from distspc.layers import VGG16, vgg16_weight_shapes
+
+    if weights == "random":
+        return list(layers)
+    there = set(layers_with_weights(weights))
+    below = {layer: list(VGG16)[: list(VGG16).index(layer) + 1] for layer in layers}
+    found = [layer for layer in layers if there.issuperset(vgg16_weight_shapes(below[layer], 1365))]
+    if not found:
+        raise InputError(f"weights {weights!r} have the weights of none of {', '.join(layers)}")
+    return found
+
+
+def _some_layers(spec: NetworkSpec) -> list[str]:
+    """Up to five layers of any network, evenly over its depth: of its blocks' ends, where layers come in blocks."""
+    from distspc.extraction.network import list_layers
+
+    names = [one.name for one in list_layers(spec) if one.n_features]
+    families: dict[str, list[str]] = {}
+    for name in names:  # names that differ by numbers alone; the last to end is that of the ends of blocks
+        families.setdefault(re.sub(r"\d+", "N", name), []).append(name)
+    repeated = [family for family in families.values() if len(family) >= LEAST_BLOCKS]
+    chosen = max(repeated, key=lambda family: names.index(family[-1])) if repeated else names
+    places = np.linspace(0, len(chosen) - 1, min(MOST_LAYERS, len(chosen))).round().astype(int)
+    return [chosen[place] for place in places]
 
 
 def photographs() -> Iterator[np.ndarray]:

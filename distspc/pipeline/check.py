@@ -138,16 +138,16 @@ class _Check:
     def network(self) -> Iterator[Finding]:
         from distspc.extraction.network import layer_shapes
         from distspc.extraction.network_spec import resolve_network
+        from distspc.extraction.preprocessing import in_words
 
         options = self.study.model.options
         if self.study.images is None:
             yield Finding("network", "none: the activations are there")
             return
         network = resolve_network(layers=self.study.layers, **options.network)
-        known = network.described()
         shapes = layer_shapes(network)
         named = ", ".join(f"{layer} {' x '.join(map(str, shape))}" for layer, shape in shapes.items())
-        yield Finding("network", f"{options.weights}, preprocessing {known['preprocessing']}; layers: {named}")
+        yield Finding("network", f"{options.weights}, preprocessing {in_words(network.preprocessing)}; layers: {named}")
 
     def sizes(self) -> Iterator[Finding]:
         check_sizes(self.study, *self.sources.counts)

@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
+from distspc.extraction.preprocessing import IN_WORDS, in_words
 from distspc.messages import format_duration
 from distspc.store.group import Group
 from distspc.store.store import Store
 
-PACKAGES = ("distspc", "numpy", "scipy", "tensorflow", "keras", "dask", "distributed", "zarr", "xarray", "pillow",
-            "opencv-python-headless", "statsmodels", "scikit-learn")  # fmt: skip
+PACKAGES = ("distspc", "numpy", "scipy", "tensorflow", "keras", "onnxruntime", "torch", "timm", "dask", "distributed",
+            "zarr", "xarray", "pillow", "opencv-python-headless", "statsmodels", "scikit-learn")  # fmt: skip
 
 
 class Stage(NamedTuple):
@@ -49,7 +50,11 @@ def _as_text(value: Any) -> str:
 
 
 def _recipe(group: Group) -> dict[str, str]:
-    return flattened(group.attributes.get("recipe", {})) if group.exists() else {}
+    """Settings that made a group, as text; a word for the preprocessing is followed by what it means."""
+    found = flattened(group.attributes.get("recipe", {})) if group.exists() else {}
+    if found.get("preprocessing") in IN_WORDS:
+        found["preprocessing"] = in_words(found["preprocessing"])
+    return found
 
 
 def has_random_weights(store: Store) -> bool:
