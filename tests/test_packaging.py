@@ -31,3 +31,10 @@ def test_every_folder_says_what_it_is_and_nothing_else():
         assert lines[0].startswith('"""'), file
         assert len(lines) == 1 or file.parent.name == "cli", file
     assert distspc.__doc__
+
+
+def test_the_light_requirements_are_all_but_tensorflow_with_onnx():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = (ROOT / "requirements-light.txt").read_text().splitlines()[1:]
+    plain = [one for one in project["dependencies"] if not one.startswith("tensorflow")]
+    assert sorted(listed) == sorted(plain + project["optional-dependencies"]["onnx"])

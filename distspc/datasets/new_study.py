@@ -76,7 +76,7 @@ scores:
 
 _REST = """\
 model:
-  weights: hybrid1365          # hybrid1365 | imagenet | random | a path to .h5 or .keras
+  weights: hybrid1365          # hybrid1365 | imagenet | random | a path to .h5, .keras or .onnx | timm:NAME
   preprocessing: raw           # raw | caffe | auto
 layers: [block1_pool, block2_pool, block3_pool, block4_pool, block5_pool, fc1, fc2]
 distinctiveness:
