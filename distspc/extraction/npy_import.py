@@ -16,18 +16,17 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 
 from distspc.errors import InputError
+from distspc.extraction.imported_images import is_written, write_listed
 from distspc.images.inventory import images_digest
+from distspc.images.listing import ImageSource
 from distspc.io.files import irregularity
 from distspc.layers import LAYERS
 from distspc.store.activations import allocate_layers, images_of, missing_chunks, missing_layers
-from distspc.store.chunks import ROWS_PER_CHUNK
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
 from distspc.tasks import task, task_key
 
 logger = logging.getLogger(__name__)
-
-_COLUMNS = ("role", "number", "file", "digest", "category", "width", "height", "nbytes", "modified")
 
 
 def import_activations(store: StorePath, *, directory: str | os.PathLike[str], layers: Sequence[str]) -> list[Delayed]:
@@ -88,7 +87,7 @@ def missing(store: Store, directory: str | os.PathLike[str], layers: Sequence[st
     recipes = {layer: _recipe(recipe["images"], *_first_shape(directory, layer)) for layer in layers}
     if images.exists():
         images.refuse_other_recipe(recipe)
-    if not (images.exists() and all(images.has(name) and images.done(name).all() for name in ("image", *_COLUMNS))):
+    if not is_written(store):
         return list(layers)
     return [layer for layer in layers if missing_layers(store, [layer], recipes[layer])]
 
@@ -163,22 +162,13 @@ def _count_files(directory: Path, layer: str) -> tuple[int, int]:
 
 
 def _write_imported_table(store: Store, directory: Path, layer: str, n_targets: int, n_fillers: int) -> None:
-    roles = ["target"] * n_targets + ["filler"] * n_fillers
-    numbers = [*range(1, n_targets + 1), *range(1, n_fillers + 1)]
-    ids = [f"{role}s/{number}" for role, number in zip(roles, numbers, strict=True)]
-    chunks = {"image": min(ROWS_PER_CHUNK, len(ids))}
-    recipe = {"images": _images_recipe(n_targets, n_fillers)}
-    store.images.allocate(coords={"image": ids}, chunks=chunks, recipe=recipe)
-    columns: dict[str, Any] = {
-        "role": roles,
-        "number": numbers,
-        "file": [_imported_file(directory, layer, image) for image in ids],
-        **{name: [""] * len(ids) for name in ("digest", "category")},
-        **{name: np.full(len(ids), -1) for name in ("width", "height", "nbytes", "modified")},
-    }
-    for name, values in columns.items():
-        if not store.images.done(name).all():
-            store.images.write(name, values)
+    numbered = [("target", i + 1) for i in range(n_targets)] + [("filler", i + 1) for i in range(n_fillers)]
+    images = [
+        ImageSource(image, role, number, _imported_file(directory, layer, image))
+        for role, number in numbered
+        for image in [f"{role}s/{number}"]
+    ]
+    write_listed(store, images, _images_recipe(n_targets, n_fillers))
 
 
 def _imported_file(directory: Path, layer: str, image: str) -> str:

@@ -87,14 +87,14 @@ class _Check:
 
     def images(self) -> Iterator[Finding]:
         n_targets, n_fillers = self.sources.counts
-        what = "activations of " if self.study.images is None else ""
+        what = "activations of " if self.study.activations is not None else ""
         yield Finding("images", f"{what}{n_targets} targets and {n_fillers} fillers", n_targets == 0)
 
     def files(self) -> Iterator[Finding]:
         """Every image file, decoded."""
         from distspc.images.listing import inspect_image
 
-        if self.study.images is None:
+        if self.study.activations is not None:
             return
         with ThreadPoolExecutor() as pool:
             records = list(pool.map(inspect_image, self.sources.listed))
@@ -141,7 +141,7 @@ class _Check:
         from distspc.extraction.preprocessing import in_words
 
         options = self.study.model.options
-        if self.study.images is None:
+        if self.study.activations is not None:
             yield Finding("network", "none: the activations are there")
             return
         network = resolve_network(layers=self.study.layers, **options.network)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from functools import partial
 
 from distspc.errors import InputError, StoreMismatchError
+from distspc.extraction.imported_images import listed_digest
 from distspc.extraction.network_spec import resolve_network
 from distspc.extraction.weights import DOWNLOADS, is_fetched
 from distspc.images.inventory import images_digest, refuse_other_images
@@ -82,7 +83,9 @@ def _checks(study: StudyFile, images: StudyImages) -> Iterator[Check]:
 def _compare_images(study: StudyFile, images: StudyImages) -> None:
     """Compare the images; those that are not on disk any more cannot be, and results outlive them."""
     try:
-        if study.activations is not None:
+        if study.activations is not None and study.images is not None:
+            study.stored.images.refuse_other_recipe({"images": listed_digest(images.listed)})
+        elif study.activations is not None:
             n_targets, n_fillers = images.counts
             if n_targets:
                 study.stored.images.refuse_other_recipe({"images": f"imported:{n_targets}:{n_fillers}"})

@@ -23,6 +23,7 @@ from pydantic import (
 
 from distspc.distances.options import DistanceOptions, Protocol
 from distspc.errors import InputError
+from distspc.extraction.matrices import MATRIX_FILES, MatrixSource
 from distspc.extraction.options import (
     BUILTIN_WEIGHTS,
     PREPROCESSING,
@@ -141,6 +142,62 @@ class Images(Section):
         return self
 
 
+def _names_beside_study(names: str, info: ValidationInfo) -> str:
+    """Names of rows that are a file beside the study become its path; others are beside the matrix or in it."""
+    file = _beside_study(Path(names), info)
+    return str(file) if file.is_file() else names
+
+
+RowNames = Annotated[str, AfterValidator(_names_beside_study)]
+
+
+class LayerMatrix(Section):
+    """One layer's matrix: its file, the array in a file of several, the names of its rows."""
+
+    file: StudyPath
+    array: str | None = None
+    names: RowNames | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_path(cls, content: Any) -> Any:
+        return {"file": content} if isinstance(content, str | Path) else content
+
+
+class Activations(Section):
+    """Activations that somebody already has: a folder of .npy files, a matrix a layer, or one file of several."""
+
+    folder: StudyPath | None = None
+    file: StudyPath | None = None
+    names: RowNames | None = None
+    layers: Mapping[str, LayerMatrix] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_path(cls, content: Any) -> Any:
+        if not isinstance(content, str | Path):
+            return content
+        return {"file" if Path(content).suffix.lower() in MATRIX_FILES else "folder": content}
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if sum([self.folder is not None, self.file is not None, bool(self.layers)]) != 1:
+            raise ValueError("`activations` is a folder, or has either `file` or `layers` (a matrix for each layer)")
+        if self.folder is not None and self.names is not None:
+            raise ValueError("`names` goes with matrices; the files of a folder are numbered")
+        return self
+
+    def matrices(self, layers: Sequence[str]) -> dict[str, MatrixSource]:
+        """Return the matrix of each layer; none for a folder."""
+        if self.folder is not None:
+            return {}
+        given = self.layers or {layer: LayerMatrix(file=self.file) for layer in layers if self.file}
+        return {
+            layer: MatrixSource(str(given[layer].file), given[layer].array, given[layer].names or self.names)
+            for layer in layers
+        }
+
+
 def _several(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else (value,)
 
@@ -247,7 +304,7 @@ class StudyFile(Section):
 
     store: StudyPath
     images: Images | None = None
-    activations: StudyPath | None = None
+    activations: Activations | None = None
     scores: Scores | None = None
     model: Model = Model()
     layers: tuple[str, ...] = Field(default=tuple(LAYERS), min_length=1)
@@ -260,8 +317,7 @@ class StudyFile(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.images is None) == (self.activations is None):
-            raise ValueError("give either `images` or `activations`")
+        self._check_activations()
         if len(set(self.layers)) != len(self.layers):
             raise ValueError(f"`layers` names a layer twice: {', '.join(self.layers)}")
         if len(set(self.reconstruction.seeds)) != len(self.reconstruction.seeds):
@@ -272,9 +328,25 @@ class StudyFile(Section):
         if self.report.suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"`report` is {str(self.report)!r}; the name of the page ends in .html")
         unknown = [name for name in self.layers if name not in VGG16_LAYERS]
-        if unknown and self.images is not None and self.model.weights in BUILTIN_WEIGHTS:
+        if unknown and self.activations is None and self.model.weights in BUILTIN_WEIGHTS:
             raise ValueError(f"`layers` has {unknown[0]!r}, which VGG-16 does not; the seven are {', '.join(LAYERS)}")
         return self
+
+    def _check_activations(self) -> None:
+        """See that images and activations go together; without `layers` they are those that have a matrix."""
+        source = self.activations
+        if self.images is None and (source is None or source.folder is None):
+            needed = "`activations` of matrices need `images` too, whose names their rows bear: a table or folders"
+            raise ValueError("give either `images` or `activations`" if source is None else needed)
+        if source is None:
+            return
+        if self.images is not None and source.folder is not None:
+            raise ValueError("give either `images` or `activations`")
+        if source.layers and "layers" not in self.model_fields_set:
+            object.__setattr__(self, "layers", tuple(source.layers))
+        without = [layer for layer in self.layers if source.layers and layer not in source.layers]
+        if without:
+            raise ValueError(f"`layers` has {without[0]!r}, of which `activations` has no matrix")
 
     @property
     def stored(self) -> Store:

@@ -98,8 +98,8 @@ def list_sources(study: StudyFile) -> list[ImageSource]:
 
 def count_images(study: StudyFile, listed: Sequence[ImageSource] | None = None) -> tuple[int, int]:
     """Count the targets and fillers that a study names; `listed` are its images, where they are listed already."""
-    if study.activations is not None:
-        folder = study.activations / study.layers[0]
+    if study.activations is not None and study.activations.folder is not None:
+        folder = study.activations.folder / study.layers[0]
         return len(list((folder / "Targets").glob("*.npy"))), len(list((folder / "Fillers").glob("*.npy")))
     roles = [source.role for source in (list_sources(study) if listed is None else listed)]
     return roles.count("target"), roles.count("filler")

@@ -40,9 +40,13 @@ class Extract(LayerStage):
     def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
         """Look for the activations, or for the images and the weights."""
         if study.activations is not None:
+            from distspc.extraction import matrix_import
             from distspc.extraction.npy_import import count_activations
 
-            count_activations(study.activations, study.layers)
+            if study.activations.folder is not None:
+                count_activations(study.activations.folder, study.layers)
+            else:
+                matrix_import.check(matrix_import.MatrixSet(images.listed, study.activations.matrices(study.layers)))
         else:
             from distspc.extraction.network_spec import resolve_network
 
@@ -70,34 +74,37 @@ class Extract(LayerStage):
         return [None] if self._missing_layers(run, [layer] if layer else run.study.layers) else []
 
     def _missing_layers(self, run: Run, layers: Sequence[str]) -> Sequence[str]:
-        from distspc.extraction import build, npy_import
+        from distspc.extraction import build
 
         study = run.study
         if study.activations is not None:
-            return npy_import.missing(run.store, study.activations, layers)
+            importer, source = _importer(run)
+            return importer.missing(run.store, source, layers)
         if not run.store.images.exists():
             return layers
         return build.missing(run.store, layers, study.model.options)
 
     def prepare(self, run: Run, layer: str, plan: Any = None) -> None:
         """Allocate activations; of imported ones, write the image table too."""
-        from distspc.extraction import build, npy_import
+        from distspc.extraction import build
 
         study, layers = run.study, [layer] if layer else run.study.layers
         for name in self._missing_layers(run, layers):
             run.store.scaling(name).remove()  # of activations that are to be made
         if study.activations is not None:
-            npy_import.prepare(run.store, study.activations, layers)
+            importer, source = _importer(run)
+            importer.prepare(run.store, source, layers)
         else:
             build.prepare(run.store, layers, study.model.options)
 
     def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | None, list[Delayed]]:
         """Build the tasks of a layer ("": of all in one pass)."""
-        from distspc.extraction import build, npy_import
+        from distspc.extraction import build
 
         study, layers = run.study, [layer] if layer else run.study.layers
         if study.activations is not None:
-            return {None: npy_import.tasks(run.store, study.activations, layers)}
+            importer, source = _importer(run)
+            return {None: importer.tasks(run.store, source, layers)}
         return {None: build.tasks(run.store, layers, study.model.options)}
 
     def run(self, run: Run) -> None:
@@ -196,6 +203,16 @@ def _moments_load(study: StudyFile, setting: Setting) -> Load:
     n_tasks = chunks * (2 * math.ceil(setting.n_images / BLOCK_IMAGES) + 2)
     memory = INTERPRETER_NBYTES + 4 * FEATURES_PER_CHUNK * (2 * IMAGES_PER_CHUNK + 8)
     return setting.load("extract", "", n_tasks, memory, 2.0 * store_nbytes(study, setting.n_images), 0.0)
+
+
+def _importer(run: Run) -> tuple[Any, Any]:
+    """The module that takes a study's activations over, and what its functions take between store and layers."""
+    from distspc.extraction import matrix_import, npy_import
+
+    source = run.study.activations
+    if source.folder is not None:
+        return npy_import, source.folder
+    return matrix_import, matrix_import.MatrixSet(run.images.listed, source.matrices(run.study.layers))
 
 
 def store_nbytes(study: StudyFile, n_images: int) -> int:

@@ -1,0 +1,164 @@
+"""Activations that somebody already has as matrices, (images, features): taken over into the store by name."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from dask.base import tokenize
+from dask.delayed import Delayed
+
+from distspc.errors import InputError
+from distspc.extraction.imported_images import is_written, listed_digest, write_listed
+from distspc.extraction.matrices import Matrix, MatrixSource, open_matrix
+from distspc.extraction.row_names import match_rows
+from distspc.images.listing import ImageSource
+from distspc.store.activations import allocate_layers, images_of, missing_chunks, missing_layers
+from distspc.store.schema import StorePath
+from distspc.store.store import Store
+from distspc.tasks import task, task_key
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MatrixSet:
+    """The images of a study, and the matrices that have a row for each.
+
+    Attributes
+    ----------
+    images : sequence of ImageSource
+        Targets first; their files need not be there.
+    by_layer : mapping of str to MatrixSource
+        By layer, the matrix.
+    """
+
+    images: Sequence[ImageSource]
+    by_layer: Mapping[str, MatrixSource]
+
+
+def import_matrices(
+    store: StorePath, *, images: Sequence[ImageSource], matrices: Mapping[str, MatrixSource]
+) -> list[Delayed]:
+    """Build the tasks that take over features that others made. Writes the image table at once.
+
+    Parameters
+    ----------
+    store
+        Path of the store.
+    images
+        The images, targets first; their files need not be there.
+    matrices
+        By layer, the matrix whose rows are matched to the images by name (see `match_rows`).
+
+    Returns
+    -------
+    list of Delayed
+        One for each layer and chunk of images; empty if all is there. Each gives its number of images.
+
+    Raises
+    ------
+    InputError
+        If a matrix cannot be read, or an image has no row or two.
+    StoreMismatchError
+        If the store holds other activations.
+    """
+    store, found = Store(store), MatrixSet(images, matrices)
+    wanted = missing(store, found, list(matrices))
+    if not wanted:
+        return []
+    prepare(store, found, wanted)
+    return tasks(store, found, wanted)
+
+
+def check(matrices: MatrixSet) -> None:
+    """Open every matrix and find the images' rows.
+
+    Raises
+    ------
+    InputError
+        As `import_matrices`.
+    """
+    for layer, source in matrices.by_layer.items():
+        matrix, rows = _matched(matrices, layer)
+        n_others = len(matrix.names) - len(rows)
+        if n_others:
+            logger.info("%s: %d rows belong to no image of the study", source.file, n_others)
+
+
+def missing(store: Store, matrices: MatrixSet, layers: Sequence[str]) -> list[str]:
+    """Layers of which activations are missing, whole or in part; writes nothing.
+
+    Raises
+    ------
+    InputError, StoreMismatchError
+        As `import_matrices`.
+    """
+    digest = listed_digest(matrices.images)
+    recipes = {layer: _recipe(digest, *_matched(matrices, layer)) for layer in layers}
+    if store.images.exists():
+        store.images.refuse_other_recipe({"images": digest})
+    if not is_written(store):
+        return list(layers)
+    return [layer for layer in layers if missing_layers(store, [layer], recipes[layer])]
+
+
+def prepare(store: Store, matrices: MatrixSet, layers: Sequence[str]) -> None:
+    """Write the image table, and allocate the layers."""
+    digest = listed_digest(matrices.images)
+    write_listed(store, matrices.images, digest)
+    for layer in layers:
+        matrix, rows = _matched(matrices, layer)
+        allocate_layers(store, {layer: matrix.shape}, _recipe(digest, matrix, rows), matrix.storage)
+
+
+def tasks(store: Store, matrices: MatrixSet, layers: Sequence[str]) -> list[Delayed]:
+    """Build the tasks of layers that are prepared."""
+    built, take = [], task(_import)
+    for layer in layers:
+        source, (_, rows) = matrices.by_layer[layer], _matched(matrices, layer)
+        key = partial(task_key, "import", layer, tokenize(str(store), source, layer))
+        for i in missing_chunks(store, [layer]):
+            built.append(take(store, source, layer, i, rows[images_of(store, layer, i)], dask_key_name=key(i)))
+    return built
+
+
+def _matched(matrices: MatrixSet, layer: str) -> tuple[Matrix, np.ndarray]:
+    """A layer's matrix, and the row of every image."""
+    source = matrices.by_layer[layer]
+    matrix = open_matrix(source, layer)
+    return matrix, match_rows(matrix.names, matrices.images, where=f"activations {source.file!r}")
+
+
+def _recipe(images: str, matrix: Matrix, rows: np.ndarray) -> dict[str, Any]:
+    """What makes a layer: the images, and of the matrix its type, shape and three rows, so that another is noticed."""
+    some = matrix.rows(rows[[0, len(rows) // 2, len(rows) - 1]])
+    digest = hashlib.sha256(np.ascontiguousarray(some)).hexdigest()
+    return {
+        "architecture": "imported",
+        "images": images,
+        "dtype": matrix.storage,
+        "shape": list(matrix.shape),
+        "rows": f"sha256:{digest}",
+    }
+
+
+def _import(store: Store, source: MatrixSource, layer: str, chunk: int, rows: np.ndarray) -> int:
+    """Task: one chunk of images of a layer from a matrix."""
+    group, matrix = store.layer(layer), open_matrix(source, layer)
+    with np.errstate(over="ignore"):  # named below
+        values = matrix.rows(rows).reshape(len(rows), math.prod(matrix.shape)).astype(matrix.storage)
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if bad.size:
+        raise InputError(
+            f"activations {source.file!r}: row {matrix.names[rows[bad[0]]]!r} of {layer} holds NaN, infinity or "
+            f"numbers beyond {matrix.storage}: make it again, or leave the image out"
+        )
+    group.write("activation", values, image=images_of(store, layer, chunk))
+    return len(rows)
