@@ -267,8 +267,8 @@ def _from_table(frame: pd.DataFrame, source: MatrixSource) -> Matrix:
     first = next(iter(columns))
     if source.names is None and is_unnamed(first) and columns[first].dtype.kind not in "iuf":
         columns = {"image": columns.pop(first), **columns}  # an index that was written out
-    used: list[str] = []
-    names = _named_rows(source, lambda name: used.append(name) or columns[name] if name in columns else None)
+    names = _named_rows(source, columns.get)
+    used = [source.names] if source.names else [name for name in NAMES_WORDS if name in columns][:1]
     features = {name: column for name, column in columns.items() if name not in used and not is_unnamed(name)}
     odd = [name for name, column in features.items() if column.dtype.kind not in "iuf"]
     if odd or not features:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from distspc.extraction.imported_images import is_written, listed_digest, write_
 from distspc.extraction.matrices import Matrix, MatrixSource, open_matrix
 from distspc.extraction.row_names import match_rows
 from distspc.images.listing import ImageSource
+from distspc.io.files import digest_of
 from distspc.store.activations import allocate_layers, images_of, missing_chunks, missing_layers
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
@@ -139,13 +139,12 @@ def _matched(matrices: MatrixSet, layer: str) -> tuple[Matrix, np.ndarray]:
 def _recipe(images: str, matrix: Matrix, rows: np.ndarray) -> dict[str, Any]:
     """What makes a layer: the images, and of the matrix its type, shape and three rows, so that another is noticed."""
     some = matrix.rows(rows[[0, len(rows) // 2, len(rows) - 1]])
-    digest = hashlib.sha256(np.ascontiguousarray(some)).hexdigest()
     return {
         "architecture": "imported",
         "images": images,
         "dtype": matrix.storage,
         "shape": list(matrix.shape),
-        "rows": f"sha256:{digest}",
+        "rows": digest_of(some.tobytes()),
     }
 
 

@@ -99,7 +99,7 @@ def _match_last_parts(rows: np.ndarray, names: Sequence[Parts], files: Sequence[
 
 
 def _refuse_missing(rows: np.ndarray, images: Sequence[ImageSource], names: Sequence[str], where: str) -> None:
-    missing = [images[i].file for i in np.flatnonzero(rows < 0)]
+    missing = [image.file for image, row in zip(images, rows, strict=True) if row < 0]
     if missing:
         raise InputError(
             f"{where}: {len(missing)} of {len(images)} images have no row: {shorten(missing, most=3)}; its rows are "
@@ -111,7 +111,7 @@ def _refuse_shared(rows: np.ndarray, images: Sequence[ImageSource], names: Seque
     order = np.argsort(rows, kind="stable")
     same = np.flatnonzero(np.diff(rows[order]) == 0)
     if same.size:
-        first, second = (images[order[same[0] + step]].file for step in (0, 1))
+        first, second = (images[int(order[same[0] + step])].file for step in (0, 1))
         raise InputError(
             f"{where}: row {names[rows[order[same[0]]]]!r} is that of {first!r} and of {second!r}: "
             "name the rows by more of the path"

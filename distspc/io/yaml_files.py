@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -136,8 +136,11 @@ def explain_errors(error: ValidationError, section: type[Section], *, prefix: st
 
 
 def _section_at(section: type[Section], loc: Sequence[str]) -> type[Section]:
-    for part in loc:
+    parts = iter(loc)
+    for part in parts:
         annotation = _field(section, part).annotation
+        if get_origin(annotation) is Mapping:
+            next(parts, None)  # a key that the user chose
         section = next(t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, Section))
     return section
 

@@ -117,7 +117,7 @@ def test_missing_and_binary_files_are_named(tmp_path):
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="cannot be read as YAML"):
         StudyFile.from_file(tmp_path / "b.yaml")
-    with pytest.raises(InputError, match="cannot be read as YAML"):
+    with pytest.raises(InputError, match="is a folder"):
         StudyFile.from_file(tmp_path)
 
 
@@ -179,3 +179,45 @@ def test_scaling_is_a_key_of_the_study_and_a_setting_of_both_measures(tmp_path):
         read(tmp_path, SHORT + "scaling: minmax\n")
     with pytest.raises(InputError, match=r"distinctiveness.scaling: unknown key"):
         read(tmp_path, SHORT + "distinctiveness: {scaling: z-score}\n")
+
+
+TABLE = "store: s.zarr\nimages: {table: images.csv}\n"
+
+
+def test_activations_are_a_folder_a_matrix_or_a_matrix_a_layer(tmp_path):
+    assert read(tmp_path, SHORT).activations.folder == tmp_path / "A"
+    assert read(tmp_path, SHORT).activations.matrices(["fc2"]) == {}
+    one = read(tmp_path, TABLE + "activations: all.npz\nlayers: [a, b]\n").activations.matrices(["a", "b"])
+    assert {layer: source.file for layer, source in one.items()} == dict.fromkeys("ab", str(tmp_path / "all.npz"))
+    (tmp_path / "who.txt").write_text("1.jpg\n")
+    text = "activations: {names: who.txt, layers: {conv5: c.npy, fc7: {file: f.h5, array: x/y, names: who}}}\n"
+    study = read(tmp_path, TABLE + text)
+    assert study.layers == ("conv5", "fc7")  # without `layers` those that have a matrix
+    found = study.activations.matrices(study.layers)
+    assert vars(found["conv5"]) == {"file": str(tmp_path / "c.npy"), "array": None, "names": str(tmp_path / "who.txt")}
+    assert vars(found["fc7"]) == {"file": str(tmp_path / "f.h5"), "array": "x/y", "names": "who"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("store: s.zarr\nactivations: all.npz\n", "`activations` of matrices need `images` too"),
+        (TABLE + "activations: {}\n", "activations: `activations` is a folder, or has either `file` or `layers`"),
+        (TABLE + "activations: {file: a.npz, layers: {a: b.npy}}\n", "has either `file` or `layers`"),
+        (TABLE + "activations: A\n", "give either `images` or `activations`"),
+        ("store: s.zarr\nactivations: {folder: A, names: n.txt}\n", "`names` goes with matrices"),
+        (
+            TABLE + "activations: {layers: {a: b.npy}}\nlayers: [a, c]\n",
+            "has 'c', of which `activations` has no",
+        ),
+        (TABLE + "activations: {layer: {a: b.npy}}\n", "activations.layer: unknown key; did you mean 'layers'"),
+        (
+            TABLE + "activations: {layers: {a: {files: b.npy}}}\n",
+            r"activations\.layers\.a\.files: unknown key; did you mean 'file'",
+        ),
+        (TABLE + "activations: [a]\n", "activations: .*expected a mapping of keys to values"),
+    ],
+)
+def test_activations_that_cannot_be_are_named(tmp_path, text, sentence):
+    with pytest.raises(InputError, match=sentence):
+        read(tmp_path, text)

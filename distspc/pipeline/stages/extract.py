@@ -210,6 +210,7 @@ def _importer(run: Run) -> tuple[Any, Any]:
     from distspc.extraction import matrix_import, npy_import
 
     source = run.study.activations
+    assert source is not None
     if source.folder is not None:
         return npy_import, source.folder
     return matrix_import, matrix_import.MatrixSet(run.images.listed, source.matrices(run.study.layers))
