@@ -138,7 +138,7 @@ def _open_images(file: Path) -> Iterator[tuple[int, Iterator[np.ndarray]]]:
         raise InputError(f"MATLAB file {str(file)!r} is damaged ({error})") from error
     with stream:
         dataset, scale = _find_v73(stream, file)
-        yield dataset.shape[0], (image * scale for image in _stream_v73(dataset, file))
+        yield dataset.shape[0], (image * scale for image in stream_v73(dataset, file))
 
 
 def _load_v5(file: Path) -> tuple[np.ndarray, np.uint8]:
@@ -181,7 +181,7 @@ def _find_v73(stream: Any, file: Path) -> tuple[Any, np.uint8]:
         first = None
     _check_kind(file, dtype, shape, first)
     is_logical = kind == "logical" or dataset.dtype == bool
-    return dataset, _scale(file, is_logical, _stream_v73(dataset, file))
+    return dataset, _scale(file, is_logical, stream_v73(dataset, file))
 
 
 def _scale(file: Path, is_logical: bool, images: Iterable[np.ndarray]) -> np.uint8:
@@ -208,11 +208,11 @@ def _refuse_class(file: Path, kind: str, fields: Sequence[str]) -> None:
         )
 
 
-def _stream_v73(dataset: Any, file: Path) -> Iterator[np.ndarray]:
-    """Images in order; axes arrive reversed, (image, channel, column, row). Reads whole storage chunks."""
+def stream_v73(dataset: Any, file: Path, *, max_read_nbytes: int = MAX_READ_NBYTES) -> Iterator[np.ndarray]:
+    """Images in order; axes arrive reversed, (image, channel, column, row). Reads whole storage chunks, unless huge."""
     n_images, per_image = dataset.shape[0], int(np.prod(dataset.shape[1:]))
     step = (dataset.chunks or (1,))[0]
-    step = max(1, min(step, MAX_READ_NBYTES // per_image))
+    step = max(1, min(step, max_read_nbytes // per_image))
     for start in range(0, n_images, step):
         try:
             part = dataset[start : start + step]

@@ -114,7 +114,7 @@ def init_study(name: str, directory: str | Path) -> NewStudy:
 
     Returns
     -------
-    Started
+    NewStudy
         The study file and what is left to do, in sentences; nothing left if the study can run.
 
     Raises

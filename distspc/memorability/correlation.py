@@ -11,7 +11,7 @@ import pandas as pd
 from distspc.errors import InputError
 from distspc.kernels.statistics import correlations as kernel
 from distspc.kernels.statistics import inference
-from distspc.memorability.options import METHODS, Interval, Method, Names, RelateOptions
+from distspc.memorability.options import INTERVALS, METHODS, Interval, Method, Names, RelateOptions
 from distspc.messages import did_you_mean, shorten
 
 log = logging.getLogger(__name__)
@@ -183,9 +183,9 @@ def _arrays(
 
 def _check_options(method: str, interval: str, n_bootstrap: int) -> None:
     if method not in METHODS:
-        raise InputError(f"method {method!r} is not known; it may be {' or '.join(METHODS)}")
-    if interval not in ("percentile", "bca"):
-        raise InputError(f"interval {interval!r} is not known; it may be percentile or bca")
+        raise InputError(f"method {method!r} is not one of {', '.join(METHODS)}")
+    if interval not in INTERVALS:
+        raise InputError(f"interval {interval!r} is not one of {', '.join(INTERVALS)}")
     if n_bootstrap < 1:
         raise InputError(f"n_bootstrap is {n_bootstrap}; it must be at least 1 (1000 in the paper)")
 

@@ -9,7 +9,14 @@ import pytest
 
 from distspc.deployment.profile import shape
 from distspc.deployment.profile.reading import load_profile
-from distspc.deployment.profile.shape import WorkerShape, gpu_ids, worker_environment, worker_shape, worker_threads
+from distspc.deployment.profile.shape import (
+    MIN_WORKER_NBYTES,
+    WorkerShape,
+    gpu_ids,
+    worker_environment,
+    worker_shape,
+    worker_threads,
+)
 from distspc.errors import InputError
 
 
@@ -39,17 +46,16 @@ def test_the_shape_of_jobs_is_what_the_profile_says_and_starts_no_program(monkey
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        ([], WorkerShape(4, 2, 4 * 2**30)),
-        (["workers=2"], WorkerShape(2, 4, 8 * 2**30)),
-        (["cores-per-worker=4"], WorkerShape(2, 4, 8 * 2**30)),
-        (["memory-per-worker=8 GiB"], WorkerShape(2, 4, 8 * 2**30)),
+        ([], WorkerShape(4, 2, 3 * 2**30)),
+        (["workers=2"], WorkerShape(2, 4, 6 * 2**30)),
+        (["cores-per-worker=4"], WorkerShape(2, 4, 6 * 2**30)),
+        (["memory-per-worker=6 GiB"], WorkerShape(2, 4, 6 * 2**30)),
         (["workers=3", "cores-per-worker=1", "memory-per-worker=1 GiB"], WorkerShape(3, 1, 2**30)),
     ],
 )
 def test_local_workers_divide_the_machine(monkeypatch, overrides, expected):
     monkeypatch.setattr("dask.system.CPU_COUNT", 8)
-    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 16 * 2**30)
-    monkeypatch.setattr(shape, "MIN_WORKER_NBYTES", 4 * 2**30)
+    monkeypatch.setattr("distributed.system.MEMORY_LIMIT", 4 * MIN_WORKER_NBYTES)
     assert worker_shape(load_profile("local", overrides)) == expected
 
 
