@@ -7,7 +7,7 @@ the chunk, however many images there are. `import_activations` takes activations
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,9 +17,10 @@ from dask.delayed import Delayed
 
 from distspc.errors import InputError
 from distspc.extraction.forward import extract_chunk
-from distspc.extraction.network import layer_shapes
+from distspc.extraction.network import layer_shapes, network_size
 from distspc.extraction.network_spec import NetworkSpec, resolve_network
 from distspc.extraction.options import STORAGE_DTYPES, ExtractionOptions, Precision, Preprocessing, StorageType
+from distspc.extraction.pooling import Pooling, refuse_unpooled
 from distspc.images.inventory import images_digest
 from distspc.store.activations import allocate_layers, missing_chunks, missing_layers, stored_shapes
 from distspc.store.notices import Notice, keep_notices
@@ -42,6 +43,8 @@ def extract_activations(
     dtype: StorageType = ExtractionOptions.dtype,
     seed: int = ExtractionOptions.seed,
     file: str | None = ExtractionOptions.file,
+    pooling: Pooling | Mapping[str, Pooling] = ExtractionOptions.pooling,
+    prefix_tokens: int | None = ExtractionOptions.prefix_tokens,
 ) -> list[Delayed]:
     """Build the tasks that extract the activations that are missing.
 
@@ -51,8 +54,8 @@ def extract_activations(
         Path of a store with an image table.
     layers
         Wanted layers.
-    weights, digest, preprocessing, precision, seed, file
-        The network (see `distspc.extraction.network_spec.resolve_network`).
+    weights, digest, preprocessing, precision, seed, file, pooling, prefix_tokens
+        The network, and what of its layers' outputs is kept (see `distspc.extraction.network_spec.resolve_network`).
     batch_size
         Images per forward pass; changes no value by more than rounding.
     dtype
@@ -68,10 +71,12 @@ def extract_activations(
     StoreMismatchError
         If the store holds these layers from other images, weights or settings.
     InputError
-        If a setting, a layer or the weights cannot be used.
+        If a setting, a layer or the weights cannot be used, or a layer's output are tokens and no pooling is chosen.
     """
     store = Store(store)
-    options = ExtractionOptions(weights, digest, preprocessing, batch_size, precision, dtype, seed, file)
+    options = ExtractionOptions(
+        weights, digest, preprocessing, batch_size, precision, dtype, seed, file, pooling, prefix_tokens
+    )
     if not missing(store, layers, options):
         return []
     prepare(store, layers, options)
@@ -100,17 +105,23 @@ def missing(store: Store, layers: Sequence[str], options: ExtractionOptions) -> 
     StoreMismatchError, InputError
         As `extract_activations`.
     """
-    network = _network(layers, options)
-    return missing_layers(store, layers, _recipe(store, network, options))
+    recipes = _recipes(store, _network(layers, options), options)
+    return [layer for layer in layers if missing_layers(store, [layer], recipes[layer])]
 
 
 def prepare(store: Store, layers: Sequence[str], options: ExtractionOptions) -> None:
     """Allocate layers; say and keep where the network gets another input than it was made for."""
     network = _network(layers, options)
-    recipe = _recipe(store, network, options)
-    shapes = stored_shapes(store, network.layers, recipe) or layer_shapes(network)
-    allocate_layers(store, shapes, recipe, options.dtype)
+    recipes = _recipes(store, network, options)
+    shapes = stored_shapes(store, recipes)
+    if shapes is None:
+        shapes = layer_shapes(network)
+        n_images, item_nbytes = store.images.sizes["image"], np.dtype(options.dtype).itemsize
+        refuse_unpooled(shapes, dict(network.pooling), n_images, item_nbytes)
+    for layer, shape in shapes.items():
+        allocate_layers(store, {layer: shape}, recipes[layer], options.dtype)
     _keep_doubts(store, network)
+    _keep_prefix(store, network)
 
 
 def _network(layers: Sequence[str], options: ExtractionOptions) -> NetworkSpec:
@@ -121,8 +132,17 @@ def _network(layers: Sequence[str], options: ExtractionOptions) -> NetworkSpec:
     return resolve_network(layers=layers, **options.network)
 
 
-def _recipe(store: Store, network: NetworkSpec, options: ExtractionOptions) -> dict[str, Any]:
-    return {**network.described(), "dtype": options.dtype, "images": images_digest(store)}
+def _recipes(store: Store, network: NetworkSpec, options: ExtractionOptions) -> dict[str, dict[str, Any]]:
+    """What makes the activations of each layer."""
+    common = {"dtype": options.dtype, "images": images_digest(store)}
+    return {layer: {**network.described(layer), **common} for layer in network.layers}
+
+
+def _keep_prefix(store: Store, network: NetworkSpec) -> None:
+    """Keep the number of prefix tokens with layers whose tokens are pooled; the network knows it, or its shapes do."""
+    for layer, word in network.pooling:
+        if word in ("mean", "max") and "prefix_tokens" not in store.layer(layer).attributes:
+            store.layer(layer).set_attributes(prefix_tokens=network_size(network).prefix_tokens[layer])
 
 
 def _keep_doubts(store: Store, recipe: NetworkSpec) -> None:

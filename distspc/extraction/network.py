@@ -7,6 +7,7 @@ import importlib
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 from distspc.extraction.backends.base import Backend, NetworkLayer, NetworkSize
 from distspc.extraction.network_spec import BackendName, NetworkSpec
+from distspc.extraction.pooling import Prefix, n_prefix_tokens, pool, pooled_shape
 from distspc.extraction.preprocessing import preprocess
 
 _CLASSES: dict[BackendName, str] = {"keras": "KerasNetwork", "onnx": "OnnxNetwork", "torch": "TimmNetwork"}
@@ -27,9 +29,19 @@ def _backend(spec: NetworkSpec) -> Any:
     return importlib.import_module(f"distspc.extraction.backends.{spec.backend}")
 
 
+def _prefix(spec: NetworkSpec) -> Prefix | None:
+    """Tokens before those of patches, as the study or else the network says; not asked where nothing is pooled."""
+    if spec.prefix_tokens is not None or not spec.pooling:
+        return spec.stated_prefix
+    found: Prefix | None = _backend(spec).prefix(spec)
+    return found
+
+
 @functools.lru_cache(maxsize=4)
 def network_size(spec: NetworkSpec) -> NetworkSize:
-    """Shapes of the requested layers and operations of a forward pass; loads the network, but for VGG-16.
+    """Shapes of what is kept of the requested layers and operations of a forward pass.
+
+    Loads the network, but for VGG-16.
 
     Parameters
     ----------
@@ -43,14 +55,21 @@ def network_size(spec: NetworkSpec) -> NetworkSize:
     Raises
     ------
     InputError
-        If the network has no such layer; lists those it has, and names near misses.
+        If the network has no such layer (lists those it has, and names near misses), or a layer not what its pooling
+        needs.
     """
     size: NetworkSize = _backend(spec).measure(spec)
-    return size
+    pooling, prefix, shapes = dict(spec.pooling), _prefix(spec), size.shapes
+    words = {layer: pooling.get(layer, "none") for layer in shapes}
+    return replace(
+        size,
+        shapes={layer: pooled_shape(shape, words[layer]) for layer, shape in shapes.items()},
+        prefix_tokens={layer: n_prefix_tokens(layer, shape, words[layer], prefix) for layer, shape in shapes.items()},
+    )
 
 
 def layer_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
-    """Shape of each requested layer's output for one image (see `network_size`).
+    """Shape of what is kept of each requested layer's output for one image (see `network_size`).
 
     Parameters
     ----------
@@ -60,7 +79,7 @@ def layer_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
     Returns
     -------
     dict
-        By layer, (row, column, channel), (token, channel) or (unit,).
+        By layer, (row, column, channel), (token, channel) or (unit,); (channel,) where it is pooled.
     """
     return dict(network_size(spec).shapes)
 
@@ -136,6 +155,7 @@ class Network:
             else functools.partial(preprocess, preprocessing=spec.preprocessing)
         )
         self.input_size = self._backend.input_size
+        self._pooling, self._prefix = dict(spec.pooling), _prefix(spec)
 
     def __reduce__(self) -> Any:
         raise TypeError("a Network is built where it runs; send its NetworkSpec instead")
@@ -151,11 +171,16 @@ class Network:
         Returns
         -------
         dict
-            By layer, (n, *shape of the layer), in the precision of the arithmetic; maps have their channels last.
+            By layer, (n, *shape of what is kept), in the precision of the arithmetic; maps have their channels last.
         """
         batch = self._prepare(images)
         with _DEVICE:
-            return dict(self._backend.run(batch))
+            outputs = dict(self._backend.run(batch))
+        return {layer: self._kept(layer, values) for layer, values in outputs.items()}
+
+    def _kept(self, layer: str, values: np.ndarray) -> np.ndarray:
+        word = self._pooling.get(layer, "none")
+        return pool(values, word, n_prefix_tokens(layer, values.shape[1:], word, self._prefix))
 
 
 @functools.lru_cache(maxsize=1)

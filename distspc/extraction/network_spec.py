@@ -21,6 +21,7 @@ from distspc.extraction.options import (
     Preprocessing,
     is_weights_path,
 )
+from distspc.extraction.pooling import POOLINGS, Pooling, Prefix
 from distspc.extraction.preprocessing import StatedPreprocessing, stated
 from distspc.extraction.safe_files import refuse_code, refuse_torch_code
 from distspc.images.resizing import PAPER, Resize
@@ -55,6 +56,10 @@ class NetworkSpec:
         Of random weights.
     n_classes : int
         Width of the last layer of VGG-16.
+    pooling : tuple
+        Layers of whose output not all is kept as it is, each with what is.
+    prefix_tokens : int or None
+        Tokens before those of patches, as the study states them.
     """
 
     architecture: str
@@ -65,6 +70,13 @@ class NetworkSpec:
     precision: str = "float32"
     seed: int = 0
     n_classes: int = 1365
+    pooling: tuple[tuple[str, Pooling], ...] = ()
+    prefix_tokens: int | None = None
+
+    @property
+    def stated_prefix(self) -> Prefix | None:
+        """Tokens before those of patches as the study states them, the class token the first of any."""
+        return None if self.prefix_tokens is None else Prefix(self.prefix_tokens, self.prefix_tokens > 0)
 
     @property
     def backend(self) -> BackendName:
@@ -83,14 +95,17 @@ class NetworkSpec:
         """How images become as large as the input."""
         return self.preprocessing.rule if isinstance(self.preprocessing, StatedPreprocessing) else PAPER
 
-    def described(self) -> dict[str, Any]:
+    def described(self, layer: str = "") -> dict[str, Any]:
         """Return what makes the activations of one layer what they are (no paths, no other layers)."""
-        steps = self.preprocessing
+        steps, pooling = self.preprocessing, dict(self.pooling).get(layer)
+        prefix = self.prefix_tokens if pooling in ("mean", "max", "cls") else None
         return {
             "architecture": self.architecture,
             "weights": self.digest,
             "preprocessing": steps if isinstance(steps, str) else steps.described(),
             "precision": self.precision,
+            **({"pooling": pooling} if pooling else {}),
+            **({"prefix_tokens": prefix} if prefix is not None else {}),
         }
 
     def doubts(self) -> list[str]:
@@ -117,7 +132,14 @@ class NetworkSpec:
         ]
 
 
-def resolve_network(weights: str, *, layers: Sequence[str], **settings: Any) -> NetworkSpec:
+def resolve_network(
+    weights: str,
+    *,
+    layers: Sequence[str],
+    pooling: Pooling | Mapping[str, Pooling] = ExtractionOptions.pooling,
+    prefix_tokens: int | None = ExtractionOptions.prefix_tokens,
+    **settings: Any,
+) -> NetworkSpec:
     """Settle which network is meant and what is wanted of it, fetching its weights if need be; loads no Keras.
 
     Parameters
@@ -126,6 +148,11 @@ def resolve_network(weights: str, *, layers: Sequence[str], **settings: Any) -> 
         As `choose_network`.
     layers
         Wanted layers.
+    pooling
+        What of a layer's output is kept, for all layers or by layer: ``none``, ``mean``, ``max``, ``cls`` or
+        ``flatten`` (see `distspc.extraction.pooling`).
+    prefix_tokens
+        Number of tokens before those of patches, where the network does not say or is to be overruled.
     **settings
         The other parameters of `choose_network`.
 
@@ -140,7 +167,12 @@ def resolve_network(weights: str, *, layers: Sequence[str], **settings: Any) -> 
     """
     if not layers:
         raise InputError("no layers are requested")
-    spec = replace(choose_network(weights, **settings), layers=tuple(layers))
+    words = {layer: pooling.get(layer, "none") if isinstance(pooling, Mapping) else pooling for layer in layers}
+    for layer, word in words.items():
+        _one_of(f"pooling of {layer}", word, POOLINGS)
+    pooled = tuple((layer, word) for layer, word in words.items() if word != "none")
+    network = choose_network(weights, **settings)
+    spec = replace(network, layers=tuple(layers), pooling=pooled, prefix_tokens=prefix_tokens)
     if spec.architecture == "vgg16":
         refuse_unknown(spec.layers, VGG16)
     return spec

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from distspc.extraction.pooling import Pooling
 from distspc.extraction.preprocessing import StatedPreprocessing
 
 PreprocessingWord = Literal["auto", "raw", "caffe"]
@@ -42,6 +43,10 @@ class ExtractionOptions:
         Images per forward pass.
     dtype
         Stored type.
+    pooling
+        What of a layer's output is kept (see `distspc.extraction.pooling`): for all layers, or by layer.
+    prefix_tokens
+        Tokens before those of patches, where the network does not say or is to be overruled.
     """
 
     weights: str = "hybrid1365"
@@ -52,11 +57,13 @@ class ExtractionOptions:
     dtype: StorageType = "float32"
     seed: int = 0
     file: str | None = None
+    pooling: Pooling | Mapping[str, Pooling] = "none"
+    prefix_tokens: int | None = None
 
     @property
     def network(self) -> dict[str, Any]:
         """The settings that say which network, as `resolve_network` takes them."""
-        names = ("weights", "file", "digest", "preprocessing", "precision", "seed")
+        names = ("weights", "file", "digest", "preprocessing", "precision", "seed", "pooling", "prefix_tokens")
         return {name: getattr(self, name) for name in names}
 
 

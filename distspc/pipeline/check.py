@@ -14,6 +14,7 @@ from distspc.io.columns import numeric_columns, read_table
 from distspc.messages import format_nbytes, shorten
 from distspc.pipeline.plan import GetResources, plan_whole
 from distspc.pipeline.stages.extract import store_nbytes
+from distspc.pipeline.stages.sizes import refuse_unpooled_tokens
 from distspc.study.comparison import refuse_other_results
 from distspc.study.images import StudyImages, check_sizes, match_study
 
@@ -146,6 +147,7 @@ class _Check:
             return
         network = resolve_network(layers=self.study.layers, **options.network)
         shapes = layer_shapes(network)
+        refuse_unpooled_tokens(self.study, sum(self.sources.counts))
         named = ", ".join(f"{layer} {' x '.join(map(str, shape))}" for layer, shape in shapes.items())
         yield Finding("network", f"{options.weights}, preprocessing {in_words(network.preprocessing)}; layers: {named}")
 

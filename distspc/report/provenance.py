@@ -70,7 +70,8 @@ def stages(store: Store, layers: Sequence[str]) -> list[Stage]:
     recipes = [_recipe(group) for group in activations]
     if recipes:
         common = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)}
-        made.append(Stage("Activations", common, written(activations)))
+        pooled = _pooling_by_layer(store, layers) if "pooling" not in common else {}
+        made.append(Stage("Activations", common | pooled, written(activations)))
     groups = (store.distances, "Distances"), (store.reconstruction, "Sparse coding"), (store.relations, "Relations")
     for group, name in groups:
         if group.exists():
@@ -78,6 +79,15 @@ def stages(store: Store, layers: Sequence[str]) -> list[Stage]:
             settings = {k: v for k, v in _recipe(group).items() if not k.startswith(("measures ", "layers"))}
             made.append(Stage(name, settings, written([group])))
     return made
+
+
+def _pooling_by_layer(store: Store, layers: Sequence[str]) -> dict[str, str]:
+    """What is kept of each layer's output, where some are pooled."""
+    groups = {layer: store.layer(layer) for layer in layers}
+    words = {name: _recipe(group).get("pooling", "none") for name, group in groups.items() if group.exists()}
+    if set(words.values()) <= {"none"}:
+        return {}
+    return {"pooling": ", ".join(f"{layer} {word}" for layer, word in words.items())}
 
 
 def written(groups: Iterable[Group]) -> str:

@@ -13,10 +13,10 @@ from distspc.store.store import Store
 _AXES = {3: ["row", "column", "channel"], 2: ["token", "channel"], 1: ["unit"]}
 
 
-def stored_shapes(store: Store, layers: Sequence[str], recipe: Mapping[str, Any]) -> dict[str, tuple[int, ...]] | None:
+def stored_shapes(store: Store, recipes: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[int, ...]] | None:
     """Shapes of layers that the store has, made the same way: a finished study need not load the network."""
     shapes = {}
-    for layer in layers:
+    for layer, recipe in recipes.items():
         group = store.layer(layer)
         if not group.exists():
             return None

@@ -191,10 +191,11 @@ ADDED_KEYS: dict[str, tuple[str, ...]] = {RECONSTRUCTION: ("step",)}
 either choice gives (a fit at the paper's step that ended is what the stable step gives where it is that step)."""
 
 ABSENT_KEYS: dict[str, dict[str, str]] = {
+    ACTIVATIONS: {"pooling": "none"},
     DISTANCES: {"scaling": "none"},
     RECONSTRUCTION: {"scaling": "none"},
 }
-"""Keys of recipes that older stores lack, with the value that their results have."""
+"""Keys of recipes that may be absent, as in older stores, with the value that this stands for."""
 
 
 def variables(group: str) -> dict[str, Variable]:

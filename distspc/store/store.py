@@ -77,7 +77,7 @@ class Store(os.PathLike[str]):
 
     def scaling(self, layer: str) -> Group:
         """Return the moments of a layer's features, by which they are standardised."""
-        return self[f"{schema.SCALING}/{layer}"]
+        return self[f"{schema.SCALING}/{folder_name(layer)}"]
 
     @property
     def distances(self) -> Group:

@@ -118,5 +118,5 @@ def _compare_activations(study: StudyFile, layer: str) -> None:
     except InputError as error:
         logger.warning("the network of %s cannot be compared with the study's: %s", group.name, error)
         return
-    made = {**network.described(), "dtype": options.dtype, "images": images_digest(study.stored)}
+    made = {**network.described(layer), "dtype": options.dtype, "images": images_digest(study.stored)}
     group.refuse_other_recipe(made)

@@ -33,6 +33,7 @@ from distspc.extraction.options import (
     StorageType,
     is_weights_path,
 )
+from distspc.extraction.pooling import POOLINGS, Pooling
 from distspc.extraction.preprocessing import STEPS, StatedPreprocessing, stated
 from distspc.io.yaml_files import Section, explain_errors, read_yaml
 from distspc.kernels.distance.products import Metric
@@ -198,6 +199,16 @@ class Activations(Section):
         }
 
 
+def _named_layer(layer: Any) -> tuple[Any, Any]:
+    """Name and pooling of a layer as `layers` gives it; no pooling where it gives none."""
+    if not isinstance(layer, Mapping):
+        return layer, None
+    if "name" not in layer or set(layer) - {"name", "pooling"}:
+        keys = ", ".join(map(str, layer))
+        raise ValueError(f"`layers` has a mapping with the keys {keys}; a layer is a name, or has `name` and `pooling`")
+    return layer["name"], layer.get("pooling")
+
+
 def _several(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else (value,)
 
@@ -224,6 +235,13 @@ def _word_or_steps(value: Any) -> Any:
     return value
 
 
+def _pooling_words(value: Any) -> Any:
+    words = value.values() if isinstance(value, Mapping) else [value]
+    if any(word not in POOLINGS for word in words):
+        raise ValueError(f"expected {', '.join(POOLINGS)}, for all layers or by layer")
+    return value
+
+
 class Model(_Settings[ExtractionOptions]):
     """The network: weights, preprocessing (a word or every step), precision, images per forward pass, storage type."""
 
@@ -232,6 +250,8 @@ class Model(_Settings[ExtractionOptions]):
     file: Annotated[str, AfterValidator(_text_beside_study)] | None = ExtractionOptions.file
     digest: str | None = Field(default=ExtractionOptions.digest, pattern=r"^(sha256:)?[0-9a-f]{64}$")
     preprocessing: Annotated[Preprocessing, BeforeValidator(_word_or_steps)] = ExtractionOptions.preprocessing
+    pooling: Annotated[Pooling | Mapping[str, Pooling], BeforeValidator(_pooling_words)] = ExtractionOptions.pooling
+    prefix_tokens: _count(1024, least=0) | None = ExtractionOptions.prefix_tokens  # type: ignore[valid-type]
     precision: Precision = ExtractionOptions.precision
     batch_size: _count(4096) = ExtractionOptions.batch_size  # type: ignore[valid-type]
     seed: _count(2**32 - 1, least=0) = ExtractionOptions.seed  # type: ignore[valid-type]
@@ -315,6 +335,21 @@ class StudyFile(Section):
     report: StudyPath = Field(default=Path("report.html"), validate_default=True)
     profiles: Mapping[StageName, Annotated[str, AfterValidator(_profile_beside_study)]] = {}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _pooling_by_layer(cls, content: Any) -> Any:
+        """Take layers that are given with their pooling, which goes to the settings of the network."""
+        layers = content.get("layers") if isinstance(content, Mapping) else None
+        if not isinstance(layers, list | tuple) or not any(isinstance(layer, Mapping) for layer in layers):
+            return content
+        rows = [_named_layer(layer) for layer in layers]
+        model = content.get("model") or {}
+        common = model.get("pooling", ExtractionOptions.pooling) if isinstance(model, Mapping) else model.pooling
+        words = {name: common.get(name, "none") if isinstance(common, Mapping) else common for name, _ in rows}
+        words |= {name: pooling for name, pooling in rows if pooling is not None}
+        settings = model if isinstance(model, Mapping) else model.model_dump()
+        return {**content, "layers": [name for name, _ in rows], "model": {**settings, "pooling": words}}
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         self._check_activations()
@@ -325,6 +360,7 @@ class StudyFile(Section):
         odd = [name for name in self.layers if not re.fullmatch(r"[\w/][\w.:+/-]{0,199}", name)]  # listed with commas
         if odd:
             raise ValueError(f"`layers` has {odd[0]!r}; a layer's name is letters, digits and /, then also . : + -")
+        self._check_pooling()
         if self.report.suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"`report` is {str(self.report)!r}; the name of the page ends in .html")
         unknown = [name for name in self.layers if name not in VGG16_LAYERS]
@@ -347,6 +383,14 @@ class StudyFile(Section):
         without = [layer for layer in self.layers if source.layers and layer not in source.layers]
         if without:
             raise ValueError(f"`layers` has {without[0]!r}, of which `activations` has no matrix")
+
+    def _check_pooling(self) -> None:
+        pooling = self.model.pooling
+        if self.activations is not None and pooling != "none":
+            raise ValueError("`pooling` goes with a network: `activations` are taken as they are")
+        others = [name for name in pooling if name not in self.layers] if isinstance(pooling, Mapping) else []
+        if others:
+            raise ValueError(f"`pooling` names {others[0]!r}, which is not among `layers`: {', '.join(self.layers)}")
 
     @property
     def stored(self) -> Store:

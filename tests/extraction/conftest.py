@@ -79,3 +79,17 @@ def small_model():
     x = keras.layers.ReLU(name="rectified")(x)
     outputs = keras.layers.Dense(5, name="top")(keras.layers.Flatten(name="flat")(x))
     return keras.Model(inputs, outputs)
+
+
+@pytest.fixture(scope="module")
+def token_model(tmp_path_factory):
+    """A network in a file whose layers are tokens, without and with one before those of patches, and a map."""
+    keras = backend.import_keras(2)
+    inputs = keras.Input((8, 8, 3))
+    edges = keras.layers.Conv2D(4, 3, padding="same", name="edges")(inputs)
+    patches = keras.layers.Reshape((64, 4), name="patches")(edges)
+    tokens = keras.layers.Dense(5, name="tokens")(keras.layers.ZeroPadding1D((1, 0), name="with_class")(patches))
+    top = keras.layers.Dense(3, name="top")(keras.layers.GlobalAveragePooling1D(name="mean")(tokens))
+    path = tmp_path_factory.mktemp("tokens") / "tokens.keras"
+    keras.Model(inputs, top).save(path)
+    return str(path)

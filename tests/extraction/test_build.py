@@ -311,3 +311,28 @@ def test_worker_processes_give_the_same_bytes(study, model):
     for layer in SMALL_LAYERS:
         found, wanted = (Store(study / name).layer(layer).read("activation") for name in ("s.zarr", "one.zarr"))
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_tokens_are_asked_for_and_another_pooling_is_refused(study, token_model):
+    scan(study)
+    with pytest.raises(
+        InputError, match=r"tokens has 65 tokens of 5 features .* cls, mean or max, 1\.4 KiB for 71 images"
+    ):
+        extract(study, token_model, layers=("edges", "tokens"))
+    store = Store(study / "s.zarr")
+    assert store.layers() == []
+    pooling = {"tokens": "mean", "patches": "flatten"}
+    layers = ("edges", "patches", "tokens")
+    run(extract(study, token_model, layers=layers, pooling=pooling))
+    attributes = {layer: store.layer(layer).attributes for layer in layers}
+    assert [attributes[layer]["shape"] for layer in layers] == [[8, 8, 4], [64, 4], [5]]
+    assert [attributes[layer]["recipe"].get("pooling") for layer in layers] == [None, "flatten", "mean"]
+    assert attributes["tokens"]["prefix_tokens"] == 1
+    assert extract(study, token_model, layers=layers, pooling=pooling) == []
+    for other, now in (({"tokens": "cls"}, "cls"), ({"tokens": "none"}, "none")):
+        with pytest.raises(StoreMismatchError, match=f'pooling was "mean", now "{now}".*--redo'):
+            extract(study, token_model, layers=("tokens",), pooling=other)
+    with pytest.raises(StoreMismatchError, match="prefix_tokens was null, now 5"):
+        extract(study, token_model, layers=("tokens",), pooling="mean", prefix_tokens=5)
+    with pytest.raises(StoreMismatchError, match='pooling was "none", now "max"'):
+        extract(study, token_model, layers=("edges",), pooling="max")

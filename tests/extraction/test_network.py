@@ -3,10 +3,13 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from distspc.deployment.session import deploy
+from distspc.errors import InputError
 from distspc.extraction import network
+from distspc.extraction.network_spec import resolve_network
 from distspc.pipeline.run import Study
 from distspc.store.store import Store
 
@@ -32,3 +35,49 @@ def test_the_network_leaves_the_workers_with_its_stage(study, model):
         (kept,) = client.run(network._cached_network.cache_info).values()
     assert (kept.misses, kept.currsize) == (0, 0)  # counted anew once it is let go
     assert Store(study / "s.zarr").layer("edges").done("activation").all()
+
+
+LAYERS = ("edges", "patches", "tokens", "top")
+
+
+def outputs(model, images, layers=LAYERS, **settings):
+    spec = resolve_network(model, layers=layers, **settings)
+    found = network.load_network(spec, 2).activations(images)
+    assert network.layer_shapes(spec) == {layer: values.shape[1:] for layer, values in found.items()}
+    return found
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
+
+
+def test_what_is_kept_of_an_output_is_what_its_pooling_says(token_model, images):
+    whole = outputs(token_model, images)
+    found = outputs(token_model, images, pooling="mean")
+    np.testing.assert_allclose(found["edges"], whole["edges"].mean(axis=(1, 2)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found["patches"], whole["patches"].mean(axis=1), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found["tokens"], whole["tokens"][:, 1:].mean(axis=1), rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(found["top"], whole["top"])
+    some = outputs(token_model, images, pooling={"tokens": "cls", "edges": "max", "patches": "flatten"})
+    np.testing.assert_array_equal(some["tokens"], whole["tokens"][:, 0])
+    np.testing.assert_array_equal(some["edges"], whole["edges"].max(axis=(1, 2)))
+    np.testing.assert_array_equal(some["patches"], whole["patches"])
+    np.testing.assert_array_equal(some["top"], whole["top"])
+
+
+def test_stated_prefix_tokens_overrule_what_is_taken(token_model, images):
+    whole = outputs(token_model, images, layers=("tokens",))["tokens"]
+    found = outputs(token_model, images, layers=("tokens",), pooling="max", prefix_tokens=0)["tokens"]
+    np.testing.assert_array_equal(found, whole.max(axis=1))
+    spec = resolve_network(token_model, layers=("tokens", "patches", "edges"), pooling="mean")
+    assert network.network_size(spec).prefix_tokens == {"tokens": 1, "patches": 0, "edges": 0}
+
+
+@pytest.mark.parametrize(
+    ("layer", "sentence"),
+    [("patches", "none among its tokens"), ("edges", "is no row of tokens"), ("top", "is no row of tokens")],
+)
+def test_a_class_token_must_be_there(token_model, layer, sentence):
+    with pytest.raises(InputError, match=f"{layer}: `pooling: cls`.*{sentence}"):
+        network.layer_shapes(resolve_network(token_model, layers=[layer], pooling="cls"))

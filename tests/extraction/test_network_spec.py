@@ -91,3 +91,14 @@ def test_damaged_descriptions_are_refused(tmp_path, text):
 
 # Keras with TensorFlow, reading its own variables
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+
+
+def test_pooling_belongs_to_the_layer_that_it_is_of():
+    spec = resolve_network("random", layers=["fc2", "block5_pool"], pooling={"block5_pool": "max"}, prefix_tokens=1)
+    assert spec.pooling == (("block5_pool", "max"),)
+    assert spec.described("block5_pool") == {**spec.described("fc2"), "pooling": "max", "prefix_tokens": 1}
+    assert spec.described("fc2") == resolve_network("random", layers=["fc2"]).described("fc2")
+    flat = resolve_network("random", layers=["fc2"], pooling="flatten", prefix_tokens=1)
+    assert flat.described("fc2") == {**spec.described("fc2"), "pooling": "flatten"}
+    with pytest.raises(InputError, match="pooling of fc2 'average' is not one of none, mean, max, cls, flatten"):
+        resolve_network("random", layers=["fc2"], pooling="average")

@@ -4,6 +4,7 @@ import pytest
 
 from distspc.report import provenance
 from distspc.store.store import Store
+from distspc.testing.stores import make_store
 
 
 def test_recipes_as_text():
@@ -23,3 +24,16 @@ def test_random_weights_are_those_of_the_stored_network(recipe, random, tmp_path
     store = Store(tmp_path / "study.zarr")
     store.layer("fc2").allocate(coords={"image": ["a"], "feature": 2}, chunks={}, recipe=recipe)
     assert provenance.has_random_weights(store) is random
+
+
+def test_what_is_kept_of_layers_is_told_by_layer_where_they_differ(tmp_path):
+    make_store(tmp_path / "s.zarr", n_targets=2, n_fillers=1, layers={"fc2": 4, "blocks.11": 3})
+    store = Store(tmp_path / "s.zarr")
+    (made,) = provenance.stages(store, ["fc2", "blocks.11"])
+    assert "pooling" not in made.settings
+    recipe = store.layer("blocks.11").attributes["recipe"]
+    store.layer("blocks.11").set_attributes(recipe={**recipe, "pooling": "cls"})
+    (made,) = provenance.stages(store, ["fc2", "blocks.11"])
+    assert made.settings["pooling"] == "fc2 none, blocks.11 cls"
+    (made,) = provenance.stages(store, ["blocks.11"])
+    assert made.settings["pooling"] == "cls"

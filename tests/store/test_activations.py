@@ -18,7 +18,7 @@ def store(tmp_path):
 
 
 def test_chunks_are_missing_until_they_are_written(store):
-    assert stored_shapes(store, ["fc2"], RECIPE) is None
+    assert stored_shapes(store, {"fc2": RECIPE}) is None
     allocate_layers(store, {"fc2": (6,), "block5_pool": (2, 2, 3)}, RECIPE, "float16")
     assert missing_chunks(store, ["fc2", "block5_pool"]) == {0: ("fc2", "block5_pool"), 1: ("fc2", "block5_pool")}
     where = images_of(store, "fc2", 1)
@@ -30,7 +30,7 @@ def test_chunks_are_missing_until_they_are_written(store):
 
 def test_shapes_are_known_for_the_same_recipe_alone(store):
     allocate_layers(store, {"fc2": (6,)}, RECIPE, "float32")
-    assert stored_shapes(store, ["fc2"], RECIPE) == {"fc2": (6,)}
-    assert stored_shapes(store, ["fc2"], {"weights": "sha256:cd"}) is None
+    assert stored_shapes(store, {"fc2": RECIPE}) == {"fc2": (6,)}
+    assert stored_shapes(store, {"fc2": {"weights": "sha256:cd"}}) is None
     with pytest.raises(StoreMismatchError, match='weights was "sha256:ab", now "sha256:cd"'):
         allocate_layers(store, {"fc2": (6,)}, {"weights": "sha256:cd"}, "float32")

@@ -221,3 +221,43 @@ def test_activations_are_a_folder_a_matrix_or_a_matrix_a_layer(tmp_path):
 def test_activations_that_cannot_be_are_named(tmp_path, text, sentence):
     with pytest.raises(InputError, match=sentence):
         read(tmp_path, text)
+
+
+IMAGES = "store: s.zarr\nimages: {targets: t}\n"
+
+
+def test_layers_take_their_pooling_along_and_stay_names(tmp_path):
+    text = IMAGES + "layers: [fc2, {name: block5_pool, pooling: max}, {name: fc1}]\nmodel: {seed: 3}\n"
+    study = read(tmp_path, text)
+    assert study.layers == ("fc2", "block5_pool", "fc1")
+    assert study.model.pooling == {"fc2": "none", "block5_pool": "max", "fc1": "none"}
+    assert study.model.options.pooling == study.model.pooling
+    assert study.model.seed == 3
+    assert StudyFile.from_dict(study.model_dump()) == study
+    common = read(tmp_path, IMAGES + "layers: [fc2, {name: block5_pool, pooling: max}]\nmodel: {pooling: mean}\n")
+    assert common.model.pooling == {"fc2": "mean", "block5_pool": "max"}
+    everywhere = read(tmp_path, IMAGES + "layers: [fc2]\nmodel: {pooling: mean, prefix-tokens: 5}\n")
+    assert (everywhere.model.options.pooling, everywhere.model.options.prefix_tokens) == ("mean", 5)
+    assert read(tmp_path, IMAGES).model.pooling == "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("layers: [{name: fc2, poling: max}]", "a mapping with the keys name, poling; a layer is a name, or has"),
+        ("layers: [{pooling: max}]", "a mapping with the keys pooling; a layer is a name"),
+        ("layers: [{name: fc2, pooling: average}]", "model.pooling: expected none, mean, max, cls, flatten"),
+        ("model: {pooling: average}", "model.pooling: invalid value 'average': expected none, mean, max, cls, flatten"),
+        ("model: {pooling: {fc9: max}}", "`pooling` names 'fc9', which is not among `layers`"),
+        ("layers: [{name: fc2, pooling: max}, fc2]", "names a layer twice"),
+        ("model: {prefix-tokens: -1}", "prefix-tokens: invalid value -1"),
+    ],
+)
+def test_a_pooling_that_cannot_be_is_refused(tmp_path, text, sentence):
+    with pytest.raises(InputError, match=sentence):
+        read(tmp_path, IMAGES + text + "\n")
+
+
+def test_activations_are_taken_over_as_they_are(tmp_path):
+    with pytest.raises(InputError, match="`pooling` goes with a network: `activations` are taken as they are"):
+        read(tmp_path, "store: s.zarr\nactivations: A\nlayers: [{name: fc2, pooling: mean}]\n")

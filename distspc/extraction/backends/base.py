@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -50,10 +50,13 @@ class NetworkSize:
         Shape of each requested layer's output for one image, by layer.
     flop : float
         Operations of a forward pass for one image: two for every multiplication and addition with weights.
+    prefix_tokens : mapping
+        Tokens before those of patches that the pooling of a layer leaves out, by layer; 0 where nothing is pooled.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     flop: float
+    prefix_tokens: Mapping[str, int] = field(default_factory=dict)
 
 
 class Backend(Protocol):

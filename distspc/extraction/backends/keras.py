@@ -88,6 +88,10 @@ def _flop(layer: Any) -> float:
     return sum(2.0 * math.prod(kernel) * math.prod(positions) for kernel in kernels)
 
 
+def prefix(spec: NetworkSpec) -> None:
+    """A model of Keras does not say which of its tokens are before those of patches."""
+
+
 def release() -> None:
     """Forget what Keras keeps of models that are gone."""
     if "keras" in sys.modules:

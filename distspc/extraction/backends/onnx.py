@@ -123,6 +123,10 @@ def _kernels(graph: Any) -> dict[str, int]:
     return found
 
 
+def prefix(spec: NetworkSpec) -> None:
+    """A graph does not say which of its tokens are before those of patches."""
+
+
 def release() -> None:
     """Nothing is kept beside the network itself."""
 

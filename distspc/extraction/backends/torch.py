@@ -16,6 +16,7 @@ from distspc.extraction import weights as weight_files
 from distspc.extraction.backends.base import NetworkLayer, NetworkSize, random_kernel, refuse_overflow, settled_size
 from distspc.extraction.network_spec import NetworkSpec, refuse_unknown
 from distspc.extraction.options import TIMM
+from distspc.extraction.pooling import Prefix
 from distspc.extraction.timm_models import import_timm
 
 
@@ -64,6 +65,13 @@ def measure(spec: NetworkSpec) -> NetworkSize:
     with counter:
         shapes = dict(zip(wanted, _empty_run(model, _input_size(spec, model), wanted), strict=True))
     return NetworkSize({layer: shapes[block] for layer, block in blocks.items()}, float(counter.get_total_flops()))
+
+
+def prefix(spec: NetworkSpec) -> Prefix | None:
+    """Tokens before those of patches, by timm's own count; None where it has none. Built without its weights."""
+    model = _created(import_timm(), spec.architecture.removeprefix(TIMM), pretrained=False)
+    n_tokens = getattr(model, "num_prefix_tokens", None)
+    return None if n_tokens is None else Prefix(int(n_tokens), getattr(model, "cls_token", None) is not None)
 
 
 def release() -> None:
@@ -133,12 +141,14 @@ def _read_state(path: str, torch: Any) -> Any:
 
 
 def _randomise(model: Any, torch: Any, seed: int) -> None:
-    """Draw all kernels anew; biases and normalisation keep the constants they are born with."""
+    """Draw all kernels anew, and set biases to 0; normalisation keeps the constants that it is born with."""
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.ndim >= 2:
                 drawn = random_kernel(tuple(weight.shape), math.prod(weight.shape[1:]), seed=seed, name=name)
                 weight.copy_(torch.from_numpy(drawn))
+            elif name.endswith("bias"):  # those of convolutions are born random
+                weight.zero_()
 
 
 # ---------------------------------------------------------------- its layers

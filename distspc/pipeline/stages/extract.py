@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from distspc.pipeline.compute import run_on_all_workers
 from distspc.pipeline.stages.base import Run, Seeds, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage
-from distspc.pipeline.stages.sizes import forward_flop, n_features
+from distspc.pipeline.stages.sizes import forward_flop, n_features, refuse_unpooled_tokens
 from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Setting
 from distspc.store import schema
 from distspc.store.chunks import FEATURES_PER_CHUNK, IMAGES_PER_CHUNK
@@ -189,6 +189,7 @@ class Extract(LayerStage):
         if study.activations is not None:
             taken = setting.load("extract", "", n_tasks * len(study.layers), int(buffers), 2 * moved, 0.0)
             return Loads(([taken, *moments],))
+        refuse_unpooled_tokens(study, n_images)
         flop = n_images * forward_flop(study)
         memory = MODEL_NBYTES + study.model.batch_size * FORWARD_NBYTES_PER_IMAGE + buffers
         passed = setting.load("extract", "", n_tasks, int(memory), moved, flop)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from distspc import layers as vgg16
 from distspc.extraction.network_spec import resolve_network
@@ -40,17 +44,32 @@ def n_features(study: StudyFile, layer: str) -> int:
     return math.prod(_network_size(study).shapes[layer])
 
 
+def refuse_unpooled_tokens(study: StudyFile, n_images: int) -> None:
+    """Ask what is to be kept of tokens where the study does not say.
+
+    Raises
+    ------
+    InputError
+        Names the first such layer, the choices and the bytes of each for so many images.
+    """
+    from distspc.extraction.pooling import refuse_unpooled
+
+    options, layers = study.model.options, study.layers
+    pooling = options.pooling if isinstance(options.pooling, Mapping) else dict.fromkeys(layers, options.pooling)
+    refuse_unpooled(_network_size(study).shapes, pooling, n_images, np.dtype(options.dtype).itemsize)
+
+
 def forward_flop(study: StudyFile) -> float:
     """Operations of a forward pass of a study's network for one image, up to its deepest layer."""
     return _network_size(study).flop
 
 
 def _network_size(study: StudyFile) -> NetworkSize:
-    from distspc.extraction.backends.base import NetworkSize
     from distspc.extraction.network import network_size
 
-    weights = study.model.weights
-    if weights in vgg16.N_CLASSES:  # its weights need not be there
-        shapes = {layer: vgg16.vgg16_shape(layer, vgg16.N_CLASSES[weights]) for layer in study.layers}
-        return NetworkSize(shapes, max(vgg16.forward_flop(layer) for layer in study.layers))
-    return network_size(resolve_network(layers=study.layers, **study.model.options.network))
+    settings = {"layers": study.layers, **study.model.options.network}
+    n_classes = vgg16.N_CLASSES.get(study.model.weights)
+    if n_classes is None:
+        return network_size(resolve_network(**settings))
+    spec = resolve_network(**{**settings, "weights": "random", "digest": None})  # its weights need not be there
+    return network_size(replace(spec, n_classes=n_classes))

@@ -5,8 +5,10 @@ import PIL.Image
 import pytest
 
 from distspc.errors import InputError
+from distspc.extraction.backends.torch import prefix
 from distspc.extraction.network import layer_shapes, list_layers, load_network
 from distspc.extraction.network_spec import resolve_network
+from distspc.extraction.pooling import Prefix
 from distspc.images.resizing import resize_image
 from distspc.pipeline.run import Study
 from distspc.results.tidy import tidy_table
@@ -77,6 +79,34 @@ def test_layers_are_listed():
         layer_shapes(resolve_network(f"timm:{VIT}:random", layers=["block.11"]))
 
 
+def test_tokens_are_pooled_as_timm_does():
+    from timm.models.vision_transformer import global_pool_nlc
+
+    images = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3)).astype(np.uint8)
+
+    def tokens(pooling):
+        spec = resolve_network(f"timm:{VIT}:random", layers=["blocks.2"], pooling=pooling)
+        return load_network(spec, 2).activations(images)["blocks.2"]
+
+    whole = torch.from_numpy(tokens("flatten").copy())
+    for pooling, name in (("cls", "token"), ("mean", "avg"), ("max", "max")):
+        expected = global_pool_nlc(whole, name, num_prefix_tokens=1).numpy()
+        np.testing.assert_allclose(tokens(pooling), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (VIT, Prefix(1, has_class_token=True)),
+        ("vit_small_patch14_reg4_dinov2", Prefix(5, has_class_token=True)),
+        ("vit_base_patch16_siglip_224", Prefix(0, has_class_token=False)),
+        (RESNET, None),
+    ],
+)
+def test_networks_say_what_stands_before_their_patches(name, expected):
+    assert prefix(resolve_network(f"timm:{name}:random", layers=["any"])) == expected
+
+
 def test_random_weights_depend_on_the_seed_alone():
     images = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3)).astype(np.uint8)
     found = [
@@ -115,7 +145,7 @@ def test_a_study_states_the_preprocessing_that_timm_has(tmp_path, pictures):
         "store": "s.zarr",
         "images": {"targets": "T"},
         "model": {"weights": f"timm:{VIT}", "file": path},
-        "layers": ["blocks.5"],
+        "layers": [{"name": "blocks.5", "pooling": "mean"}],
         "reconstruction": {"units": 20, "codewords": 5, "batches": 3, "batch-size": 4},
     }
     study = Study.from_dict(content, base=tmp_path)
@@ -124,4 +154,7 @@ def test_a_study_states_the_preprocessing_that_timm_has(tmp_path, pictures):
     assert recipe["architecture"] == f"timm:{VIT}"
     assert recipe["weights"].startswith("sha256:")
     assert recipe["preprocessing"]["crop_share"] == 0.9
+    assert recipe["pooling"] == "mean"
+    assert study.stored.layer("blocks.5").attributes["prefix_tokens"] == 1
+    assert study.stored.layer("blocks.5").sizes["feature"] == 192
     assert (tidy_table(study.store)["distinctiveness"] > 0).all()

@@ -53,3 +53,27 @@ def test_what_nothing_says_is_an_error(tmp_path):
     some = StudyFile.from_dict({"store": "s.zarr", "activations": "a", "layers": ["mine"]}, base=tmp_path)
     with pytest.raises(InputError, match="the cost of layer 'mine' is not known"):
         sizes.n_features(some, "mine")
+
+
+def test_sizes_are_those_of_what_is_kept(tmp_path):
+    layers = ["fc2", {"name": "block5_pool", "pooling": "mean"}]
+    some = study(tmp_path, layers=layers, model={"weights": "imagenet", "pooling": "max"})
+    assert [sizes.n_features(some, layer) for layer in some.layers] == [4096, 512]
+    sizes.refuse_unpooled_tokens(some, 100)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+def test_a_plan_asks_what_is_to_be_kept_of_tokens(tmp_path):
+    keras = pytest.importorskip("keras")
+    inputs = keras.Input((16, 16, 3))
+    tokens = keras.layers.Reshape((256, 3), name="tokens")(inputs)
+    keras.Model(inputs, keras.layers.Dense(2, name="mixed")(tokens)).save(tmp_path / "m.keras")
+    resources = {"n_targets": 100, "n_fillers": 0, "resources": Resources(1, 1, 8 * 2**30, 50.0)}
+    for layers, n_features in (["mixed"], None), ([{"name": "mixed", "pooling": "mean"}], 2):
+        some = study(tmp_path, model={"weights": "m.keras"}, layers=layers, reconstruction={"units": 2})
+        if n_features is None:
+            with pytest.raises(InputError, match=r"mixed has 256 tokens of 2 features .* for 100 images"):
+                plan_study(some, **resources)
+        else:
+            assert sizes.n_features(some, "mixed") == n_features
+            assert plan_study(some, **resources)
