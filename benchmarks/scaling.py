@@ -3,11 +3,17 @@
     python benchmarks/scaling.py stages     # 1 and 2 one-core local workers at every stage: minutes
     python benchmarks/scaling.py empty      # tasks that do nothing
     python benchmarks/scaling.py graph      # a million images on 1,000 workers: built and sized, not run
+    python benchmarks/scaling.py simulate   # Dask's scheduler with up to 256 workers whose tasks sleep: minutes
 
 `stages`: efficiency is t1 / (2 t2), medians of `--rounds` that alternate. Overhead is the share of the workers' time in
 which they did not compute a task, as the scheduler's task stream has it: handing out, opening, waiting for the last;
 beside it the seconds of an empty task over those of a task. Extraction is that of photographs with the network already
 loaded, distances and reconstruction those of synthetic activations. `relate` and `report` run in the driver.
+
+`simulate`: the real graph, on workers that are threads of this process, each task a sleep of its planned seconds over
+`--factor`, as a run submits them: extraction, then reconstruction and distances together. The makespan is given beside
+that of `distspc plan`, both in seconds of the study; the rest is the scheduler's own: what it adds, and its processor
+time for a task, that of 256 workers in the same process included. For the classic study, and for `--million` images.
 
 `graph`: the store of the study is allocated in full, with an empty file for every chunk of activations, since stages
 ask which are there. What goes to the scheduler is the pickled graph; a task is a pickled node of it, with the names of
@@ -24,20 +30,30 @@ import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import dask
 
 from distspc.deployment.session import deploy
-from distspc.distances.build import nearest_distances
+from distspc.distances.build import prepare as prepare_distances
+from distspc.distances.build import tasks as distance_tasks
+from distspc.distances.checks import check_distances
+from distspc.distances.cuts import plan_layers
+from distspc.distances.options import LayerOptions
 from distspc.extraction.build import extract_activations
 from distspc.images import inventory, listing
 from distspc.layers import LAYERS
 from distspc.messages import format_nbytes
-from distspc.pipeline.compute import MEMORY_SHARE, available_workers, compute
-from distspc.pipeline.cost import Resources, measure_gflops, plan_study
+from distspc.pipeline.compute import available_workers, compute, planned_workers
+from distspc.pipeline.cost import Resources, measure_gflops, plan_study, stage_loads
+from distspc.pipeline.plan import plan_whole
+from distspc.pipeline.stages.work import Rates, Setting
 from distspc.reconstruction.build import fit_sparse_code
+from distspc.schedule import Workers
 from distspc.store.store import Store
 from distspc.study.file import StudyFile
 from distspc.testing.stores import image_ids, make_store, write_image_table
@@ -57,9 +73,9 @@ N_EMPTY = 2000
 def main() -> None:
     """Do the part that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["stages", "empty", "graph"])
+    parser.add_argument("part", choices=["stages", "empty", "graph", "simulate"])
     parser.add_argument("--images", type=int, default=128, help="photographs of the extraction")
-    parser.add_argument("--rows", type=int, default=2048, help="images of synthetic activations, half of them targets")
+    parser.add_argument("--rows", type=int, default=8192, help="images of synthetic activations, half of them targets")
     parser.add_argument("--batches", type=int, default=40, help="of the reconstruction: 2 layers, 2 seeds")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory", default="6 GiB", help="of a worker")
@@ -69,10 +85,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1000)
     parser.add_argument("--cores", type=int, default=4, help="of each of these workers, which have 16 GiB")
     parser.add_argument("--empty-task-ms", type=float, default=1.0, help="as part `empty` shows")
+    parser.add_argument("--simulated", type=int, nargs="+", default=[16, 64, 256], help="workers that sleep")
+    parser.add_argument("--factor", type=float, default=10.0, help="planned seconds of a second of sleep")
+    parser.add_argument("--gflops", type=float, default=50.0, help="of a core, where tasks sleep")
     parser.add_argument("--directory", default=None, help="where the files go (default: the temporary folder)")
     settings = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="scaling-", dir=settings.directory) as folder:
-        {"stages": stages, "empty": empty, "graph": graph}[settings.part](settings, Path(folder))
+        {"stages": stages, "empty": empty, "graph": graph, "simulate": simulate}[settings.part](settings, Path(folder))
 
 
 @contextmanager
@@ -101,12 +120,15 @@ def stages(settings: argparse.Namespace, folder: Path) -> None:
         "| stage | tasks | one worker, s | two workers, s | efficiency | overhead of one | of two | empty task / task |"
     )
     print("|---|---|---|---|---|---|---|---|")
+    whole = [0.0, 0.0]
     for stage in builds:
         t1, o1, n_tasks = map(statistics.median, zip(*found[stage, 1], strict=True))
         t2, o2, _ = map(statistics.median, zip(*found[stage, 2], strict=True))
+        whole = [whole[0] + t1, whole[1] + t2]
         share = statistics.median(empty_s[1]) * n_tasks / t1
         times = f"{t1:.1f} | {t2:.1f} | **{t1 / (2 * t2):.2f}**"
         print(f"| {stage} | {n_tasks:.0f} | {times} | {o1:.1%} | {o2:.1%} | {share:.2%} |")
+    print(f"| in all | | {whole[0]:.1f} | {whole[1]:.1f} | **{whole[0] / (2 * whole[1]):.2f}** | | | |")
     for n, times in empty_s.items():
         print(f"{n} workers: {1e3 * statistics.median(times):.2f} ms an empty task ({N_EMPTY} of them)")
 
@@ -120,20 +142,14 @@ def prepare(settings: argparse.Namespace, folder: Path) -> dict[str, Build]:
     half = settings.rows // 2
     sizes = {layer: LAYERS[layer].n_features for layer in ("block5_pool", "fc1", "fc2")}
     make_store(store, n_targets=half, n_fillers=settings.rows - half, layers=sizes)
-    # The layers of a study are tasks side by side; block5_pool twice, as one task of each worker.
-    shutil.copytree(store, folder / "again.zarr")
 
     def extract(_: Client) -> list[Delayed]:
         Store(photographs)["activations"].remove()
         return extract_activations(photographs, layers=list(LAYERS), weights="random")
 
     def measure_distances(client: Client) -> list[Delayed]:
-        built, memory = [], available_workers(client).task_memory_nbytes
-        for path in (store, folder / "again.zarr"):
-            Store(path).distances.remove()
-            for layer in sizes:
-                built += nearest_distances(path, layer=layer, memory_nbytes=memory)
-        return built
+        Store(store).distances.remove()
+        return all_distances(Store(store), list(sizes), available_workers(client))
 
     def reconstruct(client: Client) -> list[Delayed]:
         Store(store).reconstruction.remove()
@@ -181,7 +197,7 @@ def graph(settings: argparse.Namespace, folder: Path) -> None:
     """Build the tasks of every stage of a large study and size them."""
     store, n = folder / "study.zarr", settings.million
     resources = Resources(settings.workers, settings.cores, 16 * 2**30, measure_gflops())
-    memory = int(MEMORY_SHARE * resources.memory_nbytes)
+    shared = planned_workers(resources.n_workers, resources.cores, resources.memory_nbytes)
     fillers = n - settings.targets
     ids = image_ids(settings.targets, fillers)
     print(f"{n:,} images, {settings.targets} targets, {settings.seeds} seeds; {settings.workers} workers", flush=True)
@@ -195,14 +211,11 @@ def graph(settings: argparse.Namespace, folder: Path) -> None:
     touched, n_chunks = timed(touch_chunks, store)
     asked = sum(timed(Store(store).layer(layer).done, "activation")[0] for layer in LAYERS)
 
-    def all_distances() -> list[Delayed]:
-        return [t for layer in LAYERS for t in nearest_distances(store, layer=layer, memory_nbytes=memory)]
-
     def all_reconstructions() -> list[Delayed]:
-        options = {"seeds": list(range(settings.seeds)), "memory_nbytes": memory}
+        options = {"seeds": list(range(settings.seeds)), "memory_nbytes": shared.task_memory_nbytes}
         return [t for layer in LAYERS for t in fit_sparse_code(store, layer=layer, **options)]
 
-    rows["distances"] = size(*timed(all_distances))
+    rows["distances"] = size(*timed(all_distances, Store(store), list(LAYERS), shared))
     rows["reconstruct"] = size(*timed(all_reconstructions))
     plans = plan_million(settings, fillers, resources)
     for stage, row in rows.items():
@@ -269,6 +282,124 @@ def on_paper(settings: argparse.Namespace, rows: dict, plans, resources: Resourc
             f"| {stage} | {flop / 1e15:.2f} PFLOP | {moved / 1e12:.1f} TB | {seconds / 60:.1f} min | {handed:.0f} s |"
         )
     print(f"{settings.workers} workers of {settings.cores} cores, {resources.gflops_per_core:.0f} GFLOP/s each")
+
+
+# ---------------------------------------------------------------- tasks that sleep
+
+
+def simulate(settings: argparse.Namespace, folder: Path) -> None:
+    """Hand out sleeping tasks of the classic study and of a large one."""
+    print("| images | workers | tasks | planned, s | on Dask, s | longer by | processor, ms a task |")
+    print("|---|---|---|---|---|---|---|")
+    for n_images in (10_264, settings.million):
+        extract = extraction_graph(folder / f"{n_images}.zarr", n_images, settings.targets)
+        touch_chunks(folder / f"{n_images}.zarr")
+        for n_workers in settings.simulated:
+            own = Resources(n_workers, settings.cores, 16 * 2**30, settings.gflops)
+            sleep_study(folder / f"{n_images}.zarr", extract, own, settings)
+
+
+def extraction_graph(store: Path, n_images: int, n_targets: int) -> list[Delayed]:
+    """The tasks of the extraction, for a store that has nothing yet."""
+    write_image_table(store, image_ids(n_targets, n_images - n_targets), n_targets)
+    return extract_activations(store, layers=list(LAYERS), weights="random")
+
+
+def sleep_study(store: Path, extract: list[Delayed], own: Resources, settings: argparse.Namespace) -> None:
+    """Run a study whose tasks sleep; print its makespan beside the planned one."""
+    from distributed import Client, LocalCluster
+
+    n_images = Store(store).layer("fc2").sizes["image"]
+    study = StudyFile.from_dict({"store": str(store), "images": {"targets": "t", "fillers": "f"}})
+    sizes = {"n_targets": settings.targets, "n_fillers": n_images - settings.targets}
+    planned = plan_whole(study, **sizes, resources=lambda _: own)
+    seconds = task_seconds(study, Setting(**sizes, resources=own, rates=Rates()))
+    later = later_graphs(study, planned_workers(own.n_workers, own.cores, own.memory_nbytes))
+    graphs = [[sleeping(some, seconds, settings.factor) for some in phase] for phase in ([extract], later)]
+    quiet = {"silence_logs": 50, "dashboard_address": ":0", "memory_limit": 0}
+    with (
+        dask.config.set({"distributed.scheduler.worker-saturation": 1.0}),  # as in every profile
+        LocalCluster(n_workers=own.n_workers, processes=False, threads_per_worker=1, **quiet) as cluster,
+        Client(cluster) as client,
+    ):
+        client.wait_for_workers(own.n_workers)
+        client.gather(client.map(abs, range(own.n_workers), pure=False))
+        used = time.process_time()
+        took = [timed(hand_out_all, client, phase)[0] for phase in graphs]
+        used = time.process_time() - used
+    n_tasks = sum(len(some[0].dask) for phase in graphs for some in phase)
+    total, aim = sum(took) * settings.factor, planned.makespan_s - Rates().start_s
+    print(f"| {n_images:,} | {own.n_workers} | {n_tasks:,} | {aim:.0f} | {total:.0f} | {total / aim - 1:.1%} | "
+          f"{1e3 * used / n_tasks:.2f} |", flush=True)  # fmt: skip
+
+
+def task_seconds(study: StudyFile, setting: Setting) -> dict[str, float]:
+    """Planned seconds of a task, by what stands before the first hyphen of its key's last part: stage and layer."""
+    loads = stage_loads(study, setting)
+    found = {"extract": loads["extract"].chains[0][0].seconds}
+    for gather, fit in loads["reconstruct"].chains:
+        found |= {f"units:{gather.layer}": gather.seconds, f"reconstruct:{fit.layer}": fit.seconds}
+    for tiles, *others in loads["distances"].chains:
+        settle, finish = others[-2:]
+        found |= {
+            f"distances-{name}:{tiles.layer}": load.seconds for name, load in (("settle", settle), ("finish", finish))
+        }
+        if len(others) == 2:
+            found[f"distances:{tiles.layer}"] = tiles.seconds
+        else:
+            names = zip(("distances-product", "distances-sum", "distances"), (tiles, *others[:2]), strict=True)
+            found |= {f"{name}:{tiles.layer}": load.seconds for name, load in names}
+    return found
+
+
+def later_graphs(study: StudyFile, workers: Workers) -> list[list[Delayed]]:
+    """Tasks of the reconstruction, and of the distances, as a run builds them."""
+    study.stored.distances.remove()
+    study.stored.reconstruction.remove()
+    fits: list[Delayed] = []
+    for layer in study.layers:
+        fits += fit_sparse_code(study.store, layer=layer, seeds=[0], memory_nbytes=workers.task_memory_nbytes)
+    return [fits, all_distances(study.stored, study.layers, workers)]
+
+
+def all_distances(store: Store, layers: Sequence[str], workers: Workers) -> list[Delayed]:
+    """Tasks of the distances of some layers, cut together."""
+    settings = [LayerOptions(store=store, layer=layer) for layer in layers]
+    plans = plan_layers([check_distances(one) for one in settings], workers)
+    tasks: list[Delayed] = []
+    for one in settings:
+        prepare_distances(one, plans[one.layer])
+        tasks += distance_tasks(one, plans[one.layer], memory_nbytes=workers.task_memory_nbytes)
+    return tasks
+
+
+def sleeping(tasks: list[Delayed], seconds: dict[str, float], factor: float) -> list[Delayed]:
+    """The same graph, of tasks that sleep."""
+    from dask.base import collections_to_expr
+    from dask.delayed import Delayed
+
+    nodes = collections_to_expr(tasks).optimize().__dask_graph__().items()
+    naps = {key: (nap, seconds[group_of(key)] / factor, sorted(node.dependencies)) for key, node in nodes}
+    return [Delayed(task.key, naps) for task in tasks]
+
+
+def group_of(key: str) -> str:
+    """Stage and layer in the name of a task."""
+    head, _, rest = key.partition(":")
+    return f"{head}:{rest.partition('-')[0]}" if rest else head.partition("-")[0]
+
+
+def nap(seconds: float, _: list[Any]) -> None:
+    """What a task of the simulation does."""
+    time.sleep(seconds)
+
+
+def hand_out_all(client: Client, phase: list[list[Delayed]]) -> None:
+    """Submit the stages of a phase together, the first before the others, and wait."""
+    from distributed import wait
+
+    futures = [client.compute(some, priority=-i) for i, some in enumerate(phase)]
+    wait([future for some in futures for future in some])
 
 
 if __name__ == "__main__":
