@@ -33,6 +33,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,14 +49,15 @@ from distspc.extraction.build import extract_activations
 from distspc.images import inventory, listing
 from distspc.layers import LAYERS
 from distspc.messages import format_nbytes
-from distspc.pipeline.compute import available_workers, compute, planned_workers
+from distspc.pipeline.compute import Part, available_workers, compute, compute_parts, planned_workers
 from distspc.pipeline.cost import Resources, measure_gflops, plan_study, stage_loads
 from distspc.pipeline.plan import plan_whole
+from distspc.pipeline.stages.registry import STAGES
 from distspc.pipeline.stages.work import Rates, Setting
 from distspc.reconstruction.build import fit_sparse_code
 from distspc.schedule import Workers
 from distspc.store.store import Store
-from distspc.study.file import StudyFile
+from distspc.study.file import StageName, StudyFile
 from distspc.testing.stores import image_ids, make_store, write_image_table
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -79,7 +81,9 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=40, help="of the reconstruction: 2 layers, 2 seeds")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory", default="6 GiB", help="of a worker")
-    parser.add_argument("--million", type=int, default=1_000_000, help="images of the graph")
+    parser.add_argument(
+        "--million", type=int, default=1_000_000, help="images of the graph, and of the large simulation (0: none)"
+    )
     parser.add_argument("--targets", type=int, default=2222, help="how many of them are targets")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1000)
@@ -291,7 +295,7 @@ def simulate(settings: argparse.Namespace, folder: Path) -> None:
     """Hand out sleeping tasks of the classic study and of a large one."""
     print("| images | workers | tasks | planned, s | on Dask, s | longer by | processor, ms a task |")
     print("|---|---|---|---|---|---|---|")
-    for n_images in (10_264, settings.million):
+    for n_images in filter(None, (10_264, settings.million)):
         extract = extraction_graph(folder / f"{n_images}.zarr", n_images, settings.targets)
         touch_chunks(folder / f"{n_images}.zarr")
         for n_workers in settings.simulated:
@@ -314,8 +318,11 @@ def sleep_study(store: Path, extract: list[Delayed], own: Resources, settings: a
     sizes = {"n_targets": settings.targets, "n_fillers": n_images - settings.targets}
     planned = plan_whole(study, **sizes, resources=lambda _: own)
     seconds = task_seconds(study, Setting(**sizes, resources=own, rates=Rates()))
-    later = later_graphs(study, planned_workers(own.n_workers, own.cores, own.memory_nbytes))
-    graphs = [[sleeping(some, seconds, settings.factor) for some in phase] for phase in ([extract], later)]
+    later = later_parts(study, planned_workers(own.n_workers, own.cores, own.memory_nbytes))
+    phases = [
+        [replace(part, tasks=sleeping(part.tasks, seconds, settings.factor)) for part in phase]
+        for phase in ([Part(("extract", ""), extract, "extract")], later)
+    ]
     quiet = {"silence_logs": 50, "dashboard_address": ":0", "memory_limit": 0}
     with (
         dask.config.set({"distributed.scheduler.worker-saturation": 1.0}),  # as in every profile
@@ -325,9 +332,9 @@ def sleep_study(store: Path, extract: list[Delayed], own: Resources, settings: a
         client.wait_for_workers(own.n_workers)
         client.gather(client.map(abs, range(own.n_workers), pure=False))
         used = time.process_time()
-        took = [timed(hand_out_all, client, phase)[0] for phase in graphs]
+        took = [timed(compute_parts, phase, client)[0] for phase in phases]
         used = time.process_time() - used
-    n_tasks = sum(len(some[0].dask) for phase in graphs for some in phase)
+    n_tasks = sum(len(part.tasks[0].dask) for phase in phases for part in phase)
     total, aim = sum(took) * settings.factor, planned.makespan_s - Rates().start_s
     print(f"| {n_images:,} | {own.n_workers} | {n_tasks:,} | {aim:.0f} | {total:.0f} | {total / aim - 1:.1%} | "
           f"{1e3 * used / n_tasks:.2f} |", flush=True)  # fmt: skip
@@ -352,28 +359,36 @@ def task_seconds(study: StudyFile, setting: Setting) -> dict[str, float]:
     return found
 
 
-def later_graphs(study: StudyFile, workers: Workers) -> list[list[Delayed]]:
-    """Tasks of the reconstruction, and of the distances, as a run builds them."""
+def later_parts(study: StudyFile, workers: Workers) -> list[Part[tuple[StageName, str]]]:
+    """Tasks of the reconstruction and of the distances by layer, as a run builds and urges them."""
     study.stored.distances.remove()
     study.stored.reconstruction.remove()
-    fits: list[Delayed] = []
+    tiles, memory = distances_by_layer(study.stored, study.layers, workers), workers.task_memory_nbytes
+    parts = []
     for layer in study.layers:
-        fits += fit_sparse_code(study.store, layer=layer, seeds=[0], memory_nbytes=workers.task_memory_nbytes)
-    return [fits, all_distances(study.stored, study.layers, workers)]
+        fits = fit_sparse_code(study.store, layer=layer, seeds=[0], memory_nbytes=memory)
+        for stage, tasks in (("reconstruct", fits), ("distances", tiles[layer])):
+            priority = STAGES[stage].urgency * 2**32 + LAYERS[layer].n_features
+            parts.append(Part((stage, layer), tasks, stage, priority))
+    return parts
+
+
+def distances_by_layer(store: Store, layers: Sequence[str], workers: Workers) -> dict[str, list[Delayed]]:
+    """Tasks of the distances of some layers, cut together."""
+    settings = {layer: LayerOptions(store=store, layer=layer) for layer in layers}
+    plans = plan_layers([check_distances(one) for one in settings.values()], workers)
+    for layer, one in settings.items():
+        prepare_distances(one, plans[layer])
+    memory = workers.task_memory_nbytes
+    return {layer: distance_tasks(one, plans[layer], memory_nbytes=memory) for layer, one in settings.items()}
 
 
 def all_distances(store: Store, layers: Sequence[str], workers: Workers) -> list[Delayed]:
-    """Tasks of the distances of some layers, cut together."""
-    settings = [LayerOptions(store=store, layer=layer) for layer in layers]
-    plans = plan_layers([check_distances(one) for one in settings], workers)
-    tasks: list[Delayed] = []
-    for one in settings:
-        prepare_distances(one, plans[one.layer])
-        tasks += distance_tasks(one, plans[one.layer], memory_nbytes=workers.task_memory_nbytes)
-    return tasks
+    """The same in one list."""
+    return [task for tasks in distances_by_layer(store, layers, workers).values() for task in tasks]
 
 
-def sleeping(tasks: list[Delayed], seconds: dict[str, float], factor: float) -> list[Delayed]:
+def sleeping(tasks: Sequence[Delayed], seconds: dict[str, float], factor: float) -> list[Delayed]:
     """The same graph, of tasks that sleep."""
     from dask.base import collections_to_expr
     from dask.delayed import Delayed
@@ -392,14 +407,6 @@ def group_of(key: str) -> str:
 def nap(seconds: float, _: list[Any]) -> None:
     """What a task of the simulation does."""
     time.sleep(seconds)
-
-
-def hand_out_all(client: Client, phase: list[list[Delayed]]) -> None:
-    """Submit the stages of a phase together, the first before the others, and wait."""
-    from distributed import wait
-
-    futures = [client.compute(some, priority=-i) for i, some in enumerate(phase)]
-    wait([future for some in futures for future in some])
 
 
 if __name__ == "__main__":
