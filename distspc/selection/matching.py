@@ -5,6 +5,7 @@ the means of cells by a fixed spread, their variances by second moments about a 
 factors by their mixed moment about fixed centres. Centre and spread are those of the last solution, first of the
 program's relaxation (images may be taken in part), which is fast and comes near. The solution is then checked in real
 terms; where one does not hold, centre and spread are taken again, its limit is tightened, and the program solved anew.
+Where the program finds no set in its share of the time, swaps of images look for one.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from distspc.selection.balance import correlations, smd, variance_ratio
 from distspc.selection.levels import Candidates
 from distspc.selection.options import Effort, Limits
 from distspc.selection.program import Program, Solution
+from distspc.selection.swaps import Swaps
 
 log = logging.getLogger(__name__)
 
 _RELAXED_ROUNDS, _ROUNDS = 4, 5
+_PROGRAM = 0.6  # of the time: the rest is for swaps, where the program finds no set
 _MARGIN = 0.98  # of a limit, at first
 _TIGHTER = 0.92  # of a limit that did not hold, in the next round
 _TIES = 1e-6  # of an image's separation: the seed breaks ties, and nothing else
@@ -285,21 +288,43 @@ def search(
     """
     clock = _Clock(effort)
     scale = scale or _relaxed_scale(candidates, limits, per_cell, clock)
+    found = _search_program(candidates, limits, per_cell, scale, clock)
+    if found.chosen is None and found.timed_out:
+        chosen = swapped_set(candidates, limits, per_cell, clock.left())
+        found = Found(chosen, False, float("nan"), clock.spent(), found.rounds, scale, timed_out=chosen is None)
+    return found
+
+
+def _search_program(candidates: Candidates, limits: Limits, per_cell: int, scale: Scale, clock: _Clock) -> Found:
+    """Solve the program until its set holds the limits in real terms."""
     found = Found(None, False, float("nan"), 0.0, 0, scale)
     for i in range(_ROUNDS):
         built = build(candidates, limits, scale, (per_cell, per_cell))
-        _ask_separation(built, candidates, per_cell, effort.seed)
-        solution = built.program.solve(clock.left())
+        _ask_separation(built, candidates, per_cell, clock.effort.seed)
+        solution = built.program.solve(clock.left(_PROGRAM))
         chosen = _chosen(built, solution)
         found = Found(None, solution.optimal, solution.gap, clock.spent(), i + 1, scale, _out_of_time(solution))
         if chosen is None:
-            break
+            return found
         broken = broken_limits(candidates, chosen, limits)
         if not broken:
             return replace(found, chosen=chosen)
         log.info("round %d: %d limits do not hold in real terms and are tightened", i + 1, len(broken))
         scale = scale_of(candidates, chosen.astype(float), scale.share).tighter(broken)
-    return found
+    return replace(found, timed_out=True)
+
+
+def swapped_set(candidates: Candidates, limits: Limits, per_cell: int, effort: Effort) -> np.ndarray | None:
+    """Return a set that swaps lead to, from the one that is furthest apart whatever the covariates; None without."""
+    clock, free = _Clock(effort), Limits(max_smd=1e6, max_correlation=1.0)
+    built = build(replace(candidates, covariates=()), free, first_scale(candidates), (per_cell, per_cell))
+    _ask_separation(built, candidates, per_cell, effort.seed)
+    start = _chosen(built, built.program.solve(clock.left()))
+    if start is None:
+        return None
+    swaps = Swaps(candidates, limits, start, _gain(candidates, per_cell, effort.seed))
+    held = swaps.run(np.random.default_rng(effort.seed), clock.left().time_limit)
+    return swaps.chosen if held and not broken_limits(candidates, swaps.chosen, limits) else None
 
 
 def _out_of_time(solution: Solution) -> bool:
@@ -325,7 +350,12 @@ def _chosen(built: Built, solution: Solution) -> np.ndarray | None:
 
 
 def _ask_separation(built: Built, candidates: Candidates, per_cell: int, seed: int) -> None:
-    """Let the program maximise the distance of the means at the ends of each factor; the seed breaks ties."""
+    """Let the program maximise the distance of the means at the ends of each factor."""
+    built.program.cost(built.images, -_gain(candidates, per_cell, seed))
+
+
+def _gain(candidates: Candidates, per_cell: int, seed: int) -> np.ndarray:
+    """What each image adds to the distance of the means at the ends of each factor; the seed breaks ties."""
     gain = np.zeros(len(candidates.cell))
     for i, name in enumerate(candidates.by):
         values, level = candidates.table[name].to_numpy(float), candidates.levels[candidates.cell, i]
@@ -334,7 +364,7 @@ def _ask_separation(built: Built, candidates: Candidates, per_cell: int, seed: i
             np.where(level == level.max(), 1, np.where(level == 0, -1, 0)) * (values - values.mean()) / values.std() / n
         )
     ties = np.random.default_rng(seed).standard_normal(len(gain)) * _TIES / per_cell
-    built.program.cost(built.images, -(gain + ties))
+    return gain + ties
 
 
 def broken_limits(candidates: Candidates, chosen: np.ndarray, limits: Limits) -> set[object]:
@@ -378,5 +408,6 @@ class _Clock:
     def spent(self) -> float:
         return time.monotonic() - self.start
 
-    def left(self) -> Effort:
-        return replace(self.effort, time_limit=max(self.effort.time_limit - self.spent(), 0.1))
+    def left(self, share: float = 1.0) -> Effort:
+        """What is left of a share of the time."""
+        return replace(self.effort, time_limit=max(share * self.effort.time_limit - self.spent(), 0.1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,11 +74,16 @@ def sentences(selection: Selection) -> list[str]:
         f"The means of {name} at its highest and lowest level are {d:.2f} SD of the candidates apart."
         for name, d in selection.separation.items()
     ]
+    return [*found, _quality(selection), *(f"{sentence[0].upper()}{sentence[1:]}." for sentence in selection.notices)]
+
+
+def _quality(selection: Selection) -> str:
+    """How good the set is proven to be."""
+    took = f"the search took {selection.seconds:.1f} s."
+    if math.isnan(selection.gap):
+        return f"The set holds all limits; how far it is from the best possible is not known; {took}"
     proven = "proven to be within" if selection.optimal else "within, when the time ended,"
-    found.append(
-        f"The set is {proven} {selection.gap:.1%} of the best possible; the search took {selection.seconds:.1f} s."
-    )
-    return [*found, *(f"{sentence[0].upper()}{sentence[1:]}." for sentence in selection.notices)]
+    return f"The set is {proven} {selection.gap:.1%} of the best possible; {took}"
 
 
 def _picture(figure: Any, caption: str) -> Picture:

@@ -201,9 +201,10 @@ def _search(candidates: Candidates, limits: Limits, per_cell: int, effort: Effor
 def _notices(found: Found, effort: Effort, floors: Mapping[str, float], distances: Distances | None) -> tuple[str, ...]:
     notices = []
     if not found.optimal:
+        bound = "how far from the best is not known" if np.isnan(found.gap) else f"within {found.gap:.1%} of the best"
         notices.append(
-            f"the time limit of {effort.time_limit:g} s ended the search: the set holds all limits and is within "
-            f"{found.gap:.1%} of the best, but another machine may find another; raise the limit to have it proven"
+            f"the time limit of {effort.time_limit:g} s ended the search: the set holds all limits, {bound}, "
+            "but another machine may find another; raise the limit to have it proven"
         )
     if distances is None and any(floor > 0 for floor in floors.values()):
         notices.append(

@@ -5,7 +5,15 @@ import pytest
 
 from distspc.selection.balance import separation
 from distspc.selection.levels import find_candidates
-from distspc.selection.matching import broken_limits, first_scale, groups_of, real_figures, scale_of, search
+from distspc.selection.matching import (
+    broken_limits,
+    first_scale,
+    groups_of,
+    real_figures,
+    scale_of,
+    search,
+    swapped_set,
+)
 from distspc.selection.options import Design, Effort, Limits
 from tests.selection.shared import BY, images
 
@@ -89,3 +97,16 @@ def test_factors_count_in_their_spread_over_all_candidates():
     means = [found.table[BY[0]].to_numpy()[found.cell == cell].mean() for cell in group.cells]
     worst, _ = real_figures(found, everything, group)
     assert worst == pytest.approx(abs(means[0] - means[1]) / found.table[BY[0]].std())
+
+
+def test_swaps_find_a_set_where_many_small_cells_leave_the_program_without_one():
+    found = candidates(match=["norm:fc2", "category"], per_cell=6, must=["image3"])
+    limits = Limits()
+    chosen = swapped_set(found, limits, 6, Effort())
+    assert not broken_limits(found, chosen, limits)
+    assert chosen[found.must].all()
+    counts = [
+        np.unique(found.table["category"].to_numpy()[chosen & (found.cell == c)], return_counts=True)[1].tolist()
+        for c in range(4)
+    ]
+    assert counts == [counts[0]] * 4
