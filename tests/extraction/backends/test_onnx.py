@@ -258,3 +258,19 @@ def test_a_whole_study_needs_no_tensorflow(tmp_path, weights):
     assert set(table["layer"]) == {"/pool", "node/fc"}
     assert table["distinctiveness"].gt(0).all()
     assert table["reconstruction_error"].gt(0).all()
+
+
+def test_a_gpu_is_used_where_the_runtime_has_one_with_float32_as_it_is(tmp_path, weights, monkeypatch):
+    import onnxruntime
+
+    from distspc.extraction.backends.onnx import _open_session
+    from distspc.extraction.onnx_files import read_model
+
+    path = write_vgg16(tmp_path / "m.onnx", weights, layers=LAYERS, input_shape=("n", 3, *SIDES))
+    asked = []
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, providers: asked.extend(providers))
+    _open_session(read_model(str(path)), str(path), 1)
+    assert asked == [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
