@@ -106,7 +106,10 @@ class _Phase:
 def profile_resources(
     study: StudyFile, profile: str | None, overrides: Sequence[str], default: str, gflops: float | None = None
 ) -> GetResources:
-    """Resources of each stage by the profile it would run on; the speed of a core measured once, unless it is named."""
+    """Resources of each stage by the profile it would run on, with the most workers it may have.
+
+    The speed of a core is `gflops` where it is named, or else measured once, here.
+    """
     from distspc.deployment.profile.reading import load_profile
     from distspc.deployment.profile.shape import worker_shape
 
@@ -117,8 +120,9 @@ def profile_resources(
         name = profile or study.profiles.get(stage, default)
         if name not in known:
             loaded = load_profile(name, overrides)
-            shape = worker_shape(loaded)
-            known[name] = Resources(shape.n_workers, shape.cores, shape.memory_nbytes, speed, loaded.name)
+            shape, adapt = worker_shape(loaded), loaded.settings.adapt
+            n_workers = adapt.maximum if adapt else shape.n_workers
+            known[name] = Resources(n_workers, shape.cores, shape.memory_nbytes, speed, loaded.name)
         return known[name]
 
     return resources

@@ -60,6 +60,11 @@ def test_a_plan_is_plain_numbers(study):
     assert sum(row["n_tasks"] for row in found["stages"] if row["stage"] == "extract") == 161
 
 
+def test_a_profile_that_follows_the_work_counts_with_all_its_workers(study):
+    resources = profile_resources(study, "slurm-cpu", ["adapt={minimum: 0, maximum: 20}"], "local", 50.0)
+    assert resources("distances") == Resources(20, 4, 16 * 2**30, 50.0, "slurm-cpu")
+
+
 def test_workers_too_small_for_any_cut_are_refused_by_layer_need_and_setting(study):
     resources = profile_resources(study, "slurm-cpu", ["memory=0.3 GiB"], "local", 50.0)
     message = r"block1_pool: the smallest distance task needs .* and may use 184.3 MiB; .*`memory` in the profile"
