@@ -70,8 +70,7 @@ def stages(store: Store, layers: Sequence[str]) -> list[Stage]:
     recipes = [_recipe(group) for group in activations]
     if recipes:
         common = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)}
-        pooled = _pooling_by_layer(store, layers) if "pooling" not in common else {}
-        made.append(Stage("Activations", common | pooled, written(activations)))
+        made.append(Stage("Activations", common | _pooling(store, layers), written(activations)))
     groups = (store.distances, "Distances"), (store.reconstruction, "Sparse coding"), (store.relations, "Relations")
     for group, name in groups:
         if group.exists():
@@ -81,13 +80,19 @@ def stages(store: Store, layers: Sequence[str]) -> list[Stage]:
     return made
 
 
-def _pooling_by_layer(store: Store, layers: Sequence[str]) -> dict[str, str]:
-    """What is kept of each layer's output, where some are pooled."""
+def _pooling(store: Store, layers: Sequence[str]) -> dict[str, str]:
+    """What is kept of the layers' outputs, by layer where it differs; empty where none is pooled."""
     groups = {layer: store.layer(layer) for layer in layers}
-    words = {name: _recipe(group).get("pooling", "none") for name, group in groups.items() if group.exists()}
-    if set(words.values()) <= {"none"}:
+    kept = {layer: _kept(group) for layer, group in groups.items() if group.exists()}
+    texts = set(kept.values())
+    if texts <= {"none"}:
         return {}
-    return {"pooling": ", ".join(f"{layer} {word}" for layer, word in words.items())}
+    return {"pooling": texts.pop() if len(texts) == 1 else ", ".join(f"{layer} {kept[layer]}" for layer in kept)}
+
+
+def _kept(group: Group) -> str:
+    word, n_prefix = _recipe(group).get("pooling", "none"), group.attributes.get("prefix_tokens", 0)
+    return f"{word} (without {n_prefix} prefix token{'s' if n_prefix > 1 else ''})" if n_prefix else word
 
 
 def written(groups: Iterable[Group]) -> str:

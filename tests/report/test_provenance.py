@@ -37,3 +37,6 @@ def test_what_is_kept_of_layers_is_told_by_layer_where_they_differ(tmp_path):
     assert made.settings["pooling"] == "fc2 none, blocks.11 cls"
     (made,) = provenance.stages(store, ["blocks.11"])
     assert made.settings["pooling"] == "cls"
+    store.layer("blocks.11").set_attributes(recipe={**recipe, "pooling": "mean"}, prefix_tokens=5)
+    (made,) = provenance.stages(store, ["fc2", "blocks.11"])
+    assert made.settings["pooling"] == "fc2 none, blocks.11 mean (without 5 prefix tokens)"
