@@ -7,10 +7,10 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
-from distspc.extraction.backend import import_keras
 
 from distspc.errors import InputError
 from distspc.extraction import safe_files
+from distspc.extraction.backends.keras_runtime import import_keras
 from distspc.extraction.network import load_network
 from distspc.extraction.network_spec import resolve_network
 
