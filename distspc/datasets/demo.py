@@ -12,6 +12,7 @@ import numpy as np
 from distspc.errors import InputError
 
 if TYPE_CHECKING:
+    from distspc.extraction.backends.base import NetworkLayer
     from distspc.extraction.network_spec import NetworkSpec
 
 PHOTOGRAPHS = (
@@ -95,8 +96,14 @@ def _with_weights(weights: str) -> str:
     content = yaml.safe_load(STUDY)
     named = str(Path(weights).absolute()) if is_weights_path(weights) else weights
     spec = choose_network(named)
-    layers = _vgg16_layers(spec.weights, content["layers"]) if spec.architecture == "vgg16" else _some_layers(spec)
-    content |= {"model": {"weights": named}, "layers": layers}
+    pooling = {}
+    if spec.architecture == "vgg16":
+        layers = _vgg16_layers(spec.weights, content["layers"])
+    else:
+        some = _some_layers(spec)
+        layers = [one.name for one in some]
+        pooling = {"pooling": "flatten"} if any(len(one.shape) == 2 for one in some) else {}  # all tokens
+    content |= {"model": {"weights": named, **pooling}, "layers": layers}
     head = "# A demonstration: patches of photographs that scikit-image and scikit-learn ship.\n"
     return head + yaml.safe_dump(content, sort_keys=False)
 
@@ -116,16 +123,16 @@ def _vgg16_layers(weights: str, layers: Sequence[str]) -> list[str]:
     return found
 
 
-def _some_layers(spec: NetworkSpec) -> list[str]:
+def _some_layers(spec: NetworkSpec) -> list[NetworkLayer]:
     """Up to five layers of any network, evenly over its depth: of its blocks' ends, where layers come in blocks."""
     from distspc.extraction.network import list_layers
 
-    names = [one.name for one in list_layers(spec) if one.n_features]
-    families: dict[str, list[str]] = {}
-    for name in names:  # names that differ by numbers alone; the last to end is that of the ends of blocks
-        families.setdefault(re.sub(r"\d+", "N", name), []).append(name)
+    layers = [one for one in list_layers(spec) if one.n_features]
+    families: dict[str, list[NetworkLayer]] = {}
+    for one in layers:  # names that differ by numbers alone; the last to end is that of the ends of blocks
+        families.setdefault(re.sub(r"\d+", "N", one.name), []).append(one)
     repeated = [family for family in families.values() if len(family) >= LEAST_BLOCKS]
-    chosen = max(repeated, key=lambda family: names.index(family[-1])) if repeated else names
+    chosen = max(repeated, key=lambda family: layers.index(family[-1])) if repeated else layers
     places = np.linspace(0, len(chosen) - 1, min(MOST_LAYERS, len(chosen))).round().astype(int)
     return [chosen[place] for place in places]
 

@@ -114,7 +114,7 @@ def test_a_transformer_in_an_onnx_file_finds_patches_of_the_same_photograph(vit_
     content = {
         "store": "s.zarr",
         "images": {"targets": "T"},
-        "model": {"weights": str(vit_file), "preprocessing": vit.PREPROCESSING},
+        "model": {"weights": str(vit_file), "preprocessing": vit.PREPROCESSING, "pooling": "flatten"},
         "layers": layers,
         "reconstruction": {"units": 300, "codewords": 100, "batches": 10},
     }

@@ -125,7 +125,7 @@ def test_a_file_with_code_in_it_runs_none(tmp_path):
             return open, (str(trace), "w")
 
     torch.save({"state_dict": Harm()}, tmp_path / "m.pth")
-    with pytest.raises(InputError, match=r"m\.pth' cannot be read"):
+    with pytest.raises(InputError, match=r"m\.pth' hold code"):
         load_network(resolve_network(f"timm:{RESNET}", file=str(tmp_path / "m.pth"), layers=["layer1"]), 1)
     assert not trace.exists()
 
