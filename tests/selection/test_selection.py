@@ -1,4 +1,8 @@
+import os
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from distspc.errors import InputError
@@ -82,3 +86,23 @@ def test_outer_terciles_leave_the_middle_out():
     low, high = table[BY[0]].quantile([1 / 3, 2 / 3])
     selection = select_stimuli(table, by=BY[0], per_cell=100, split="outer-terciles")
     assert not selection.stimuli[BY[0]].between(low, high, inclusive="right").any()
+
+
+REFERENCE = Path(os.environ.get("DISTSPC_REFERENCE_DATA", Path(__file__).parents[3] / "shared" / "data" / "isola"))
+
+
+@pytest.mark.skipif(
+    not REFERENCE.is_dir(), reason="the authors' files are not here; name their folder in DISTSPC_REFERENCE_DATA"
+)
+def test_4_x_48_images_of_the_published_measures():
+    by = ("distinctiveness:block5_pool", "reconstruction_error:fc2")
+    nearest = pd.read_csv(REFERENCE / "block5_pool_NN.csv", header=None, names=["image", "neighbour", by[0]])
+    table = nearest.set_index("image")[[by[0]]].sort_index()
+    table[by[1]] = np.load(REFERENCE / "fc2_spc_rec_quality.npy").ravel()
+    table["fa"] = pd.read_csv(REFERENCE / "target_info_IsolaEtAl.csv").set_index("im_ind")["fa"]
+    selection = select_stimuli(table, by=by, per_cell=48, match="fa")
+    assert selection.correlation_before[by] == pytest.approx(0.456, abs=0.001)
+    assert abs(selection.correlation_after[by]) <= 0.02
+    assert selection.stimuli["cell"].value_counts().tolist() == [48] * 4
+    assert min(selection.separation.values()) > 1.8
+    assert selection.balance["within_limits"].dropna().astype(bool).all()
