@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from distspc.selection.near_duplicates import Distances
     from distspc.selection.power import Assumptions
     from distspc.selection.selection import Selection
+    from distspc.selection.trials import TrialDesign
 
 commands = typer.Typer()
 
@@ -121,6 +122,7 @@ def select(
     """Choose images for a factorial experiment, matched in all else: of a study, or of tables (--measures)."""
     from distspc.selection.output import check_folder, write_selection
     from distspc.selection.selection import select_stimuli
+    from distspc.selection.trial_images import filler_images
 
     check_folder(output)
     design = _trial_design(trials, images_per_trial, durations, blocks, subjects)
@@ -147,11 +149,11 @@ def select(
         time_limit=time_limit,
         gap=gap,
     )
+    fillers = None if design is None else filler_images(chosen, shown[~shown.index.isin(excluded)], design, seed)
     stimuli = write_selection(chosen, output, images=images, title=f"Stimuli of {(study or measures or output).stem}")
     _say(chosen)
-    if design is not None:
-        shown = shown[~shown.index.isin(excluded)]
-        _write_trials(chosen, stimuli, shown, design, output, images, seed)
+    if design is not None and fillers is not None:
+        _write_trials(stimuli, fillers, design, output, images, seed)
     if power:
         _print_power(chosen, effects, trial_data, power_subjects, simulations, seed, profile, overrides)
     echo_text(f"written: {output}")
@@ -215,7 +217,7 @@ def _say(selection: Selection) -> None:
 
 def _trial_design(
     trials: str | None, images_per_trial: int, durations: list[int] | None, blocks: int, subjects: int
-) -> Any:
+) -> TrialDesign | None:
     from distspc.selection.trials import PARADIGMS, TrialDesign
 
     if trials is None:
@@ -226,21 +228,14 @@ def _trial_design(
 
 
 def _write_trials(
-    selection: Selection,
-    stimuli: pd.DataFrame,
-    fillers: pd.DataFrame,
-    design: Any,
-    output: Path,
-    images: ImageFiles,
-    seed: int,
+    stimuli: pd.DataFrame, fillers: pd.DataFrame, design: TrialDesign, output: Path, images: ImageFiles, seed: int
 ) -> None:
     from distspc.selection.trial_files import write_trials
-    from distspc.selection.trial_images import filler_images, trial_paths
+    from distspc.selection.trial_images import trial_paths
     from distspc.selection.trials import make_trials, trial_notices
 
-    chosen = filler_images(selection, fillers, design, seed)
-    paths = trial_paths(stimuli, chosen, output, images)
-    trials = make_trials(stimuli, list(chosen.index), design, seed)
+    paths = trial_paths(stimuli, fillers, output, images)
+    trials = make_trials(stimuli, list(fillers.index), design, seed)
     written = write_trials(trials, paths, output / "trials")
     for sentence in trial_notices(design, len(stimuli)):
         typer.echo(sentence, err=True)
