@@ -101,10 +101,10 @@ def _put(values: np.ndarray, buffer: _ChunkBuffer, images: slice, layer: str) ->
 
 
 def _write_layer(store: Store, layer: str, images: slice, buffer: _ChunkBuffer) -> None:
-    """Write a layer of a chunk of images, one chunk of the store at a time."""
-    group = store.layer(layer)
-    for features, part in buffer.parts():
-        group.write("activation", part[: images.stop - images.start], image=images, feature=features)
+    """Write a layer of a chunk of images, one chunk of the store at a time, in one file."""
+    n_images = images.stop - images.start
+    parts = (({"image": images, "feature": features}, part[:n_images]) for features, part in buffer.parts())
+    store.layer(layer).write_parts("activation", parts)
 
 
 def release() -> None:

@@ -35,6 +35,7 @@ def allocate_layers(store: Store, shapes: Mapping[str, tuple[int, ...]], recipe:
         store.layer(layer).allocate(
             coords={"image": ids, "feature": n_features},
             chunks=activation_chunks(len(ids), n_features),
+            shards={"feature": n_features},
             recipe=recipe,
             dtypes={"activation": dtype},
             attrs={"shape": list(shape), "axes": _AXES.get(len(shape), [f"axis_{i}" for i in range(len(shape))])},
@@ -69,7 +70,7 @@ def missing_chunks(store: Store, layers: Sequence[str]) -> dict[int, tuple[str, 
 
 
 def _complete_chunks(store: Store, layer: str) -> np.ndarray:
-    """For every chunk of images, whether all its chunks of features are there."""
+    """For every chunk of images, whether all its files are there: one, or in older stores one a chunk of features."""
     return np.asarray(store.layer(layer).done("activation").all(axis=1))
 
 

@@ -2,18 +2,19 @@
 
 Rules that make a study resumable without any bookkeeping beside the data:
 
-- arrays are allocated on the driver before any task starts; a task writes whole chunks only;
-- a chunk is one file that appears at once (Zarr's local store writes beside and renames), so
-  *the chunk's file is there* means *its work is done*; every chunk carries a checksum (CRC-32C);
+- arrays are allocated on the driver before any task starts; a task writes whole files only;
+- a chunk, or a shard of all chunks that a task writes, is one file that appears at once (written beside, renamed), so
+  *the file is there* means *its work is done*; every chunk carries a checksum (CRC-32C);
 - every group remembers the recipe that made it, and another recipe on the same group is refused.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,9 @@ from zarr.buffer.cpu import NDBuffer
 
 from distspc.errors import InputError, StoreMismatchError
 from distspc.store import schema
+from distspc.store import shards as sharding
 from distspc.store.layout import create_array
+from distspc.tasks import ranges
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -146,16 +149,24 @@ class Group:
         return known.index(label)
 
     def done(self, variable: str) -> np.ndarray:
-        """Which chunks of a variable are there: a bool array over the chunk grid."""
-        found = np.zeros(self._array(variable).cdata_shape, dtype=bool)
-        # One listing per folder, not one question per chunk: stores of a million images have millions of chunks.
-        root = self.path / variable / "c"
-        for folder, _, names in os.walk(root):
-            row = Path(folder).relative_to(root).parts
-            for name in names:
-                if name.isdigit() and len(row) + 1 == found.ndim:
-                    found[tuple(int(part) for part in (*row, name))] = True
+        """Which files of a variable are there, of a chunk or a shard each: a bool array over their grid."""
+        array = self._array(variable)
+        sizes = zip(array.shape, sharding.file_shape(array), strict=True)
+        found = np.zeros([-(-n // size) for n, size in sizes], dtype=bool)
+        _mark_files(self.path / variable / "c", found)
         return found
+
+    def files(self, variable: str) -> Iterator[tuple[Path, list[dict[str, slice]]]]:
+        """Every file of a variable that is there, and the position of each of its chunks, as `read` takes them."""
+        array, dims = self._array(variable), _dims(self._array(variable))
+        whole = sharding.file_shape(array)
+        for at in np.argwhere(self.done(variable)).tolist():
+            cuts = [
+                [slice(i * size + start, i * size + stop) for start, stop in ranges(min(size, n - i * size), chunk)]
+                for i, size, n, chunk in zip(at, whole, array.shape, array.chunks, strict=True)
+            ]
+            chunks = [dict(zip(dims, chunk, strict=True)) for chunk in itertools.product(*cuts)]
+            yield self.path.joinpath(variable, "c", *map(str, at)), chunks
 
     def complete(self, *dims: str) -> np.ndarray:
         """For every label along `dims`, whether all is there of the variables whose first dimensions these are."""
@@ -177,6 +188,7 @@ class Group:
         coords: Mapping[str, Sequence[Any] | np.ndarray | int],
         chunks: Mapping[str, int],
         recipe: Mapping[str, Any],
+        shards: Mapping[str, int] | None = None,
         variables: Sequence[str] | None = None,
         dtypes: Mapping[str, str] | None = None,
         attrs: Mapping[str, Any] | None = None,
@@ -191,6 +203,9 @@ class Group:
             Chunk length for the dimensions that are split; others are one chunk (`layer` and `seed`: 1).
         recipe
             What makes the data: anything JSON can hold. Kept in the group, compared on every later call.
+        shards
+            For dimensions along which a file holds several chunks, the length it holds at least; arrays that are there
+            keep their files as they are.
         variables
             Names from the schema; all whose dimensions are in `coords` by default.
         dtypes
@@ -218,7 +233,7 @@ class Group:
         lengths = {d: self._settle_coordinate(d, labels) for d, labels in coords.items()}
         for name in names:
             shape = tuple(lengths[d] for d in rows[name].dims)
-            self._settle_variable(name, shape, chunks, (dtypes or {}).get(name, rows[name].dtype))
+            self._settle_variable(name, shape, chunks, shards or {}, (dtypes or {}).get(name, rows[name].dtype))
 
     def refuse_other_recipe(self, recipe: Mapping[str, Any]) -> None:
         """Raise StoreMismatchError naming every key of the group's recipe that differs from `recipe`."""
@@ -273,11 +288,15 @@ class Group:
             if dim in dims and name != dim:
                 array.resize(tuple(length if d == dim else n for d, n in zip(dims, array.shape, strict=True)))
 
-    def _settle_variable(self, name: str, shape: tuple[int, ...], chunks: Mapping[str, int], dtype: str) -> None:
+    def _settle_variable(
+        self, name: str, shape: tuple[int, ...], chunks: Mapping[str, int], shards: Mapping[str, int], dtype: str
+    ) -> None:
         dims = self.schema[name].dims
         if not self.has(name):
-            sizes = (chunks.get(d, 1 if d in GROWING else n) for d, n in zip(dims, shape, strict=True))
-            create_array(self.store, self.name, name, shape, tuple(max(int(c), 1) for c in sizes), dtype)
+            lengths = zip(dims, shape, strict=True)
+            sizes = tuple(max(int(chunks.get(d, 1 if d in GROWING else n)), 1) for d, n in lengths)
+            files = tuple(-(-shards.get(d, size) // size) * size for d, size in zip(dims, sizes, strict=True))
+            create_array(self.store, self.name, name, shape, sizes, dtype, shards=files)
             return
         array = self._array(name, "r+")
         fixed = [i for i, d in enumerate(dims) if d not in GROWING]
@@ -292,7 +311,7 @@ class Group:
     # ---------------------------------------------------------------- read and write
 
     def write(self, variable: str, values: Any, **index: slice | int) -> None:
-        """Write whole chunks of a variable.
+        """Write whole files of a variable.
 
         Parameters
         ----------
@@ -306,10 +325,29 @@ class Group:
         Raises
         ------
         ValueError
-            If the region does not cover whole chunks: two writers could then lose each other's data.
+            If the region does not cover whole files: two writers could then lose each other's data.
+        """
+        self.write_parts(variable, [(index, values)])
+
+    def write_parts(self, variable: str, parts: Iterable[tuple[Mapping[str, slice | int], Any]]) -> None:
+        """Write whole files of a variable part by part, so that no more than a part is in memory.
+
+        Parameters
+        ----------
+        variable
+            Name of the variable.
+        parts
+            Position and values of each, as `write` takes them: whole chunks, which together cover whole files.
+
+        Raises
+        ------
+        ValueError
+            If they do not.
         """
         array = self._array(variable, "r+")
-        array[_selection(array, index, whole_chunks=True)] = _as_array(values)
+        with sharding.whole_files(array):
+            for index, values in parts:
+                array[_selection(array, index, f"{self.name}/{variable}", whole_chunks=True)] = _as_array(values)
 
     def write_column(self, dim: str, name: str, values: Sequence[str]) -> None:
         """Write a text column along `dim` that the schema does not know: what a user's own table brings along."""
@@ -339,7 +377,7 @@ class Group:
             If there is no such variable, or a chunk is damaged.
         """
         array = self._array(variable)
-        selection = _selection(array, index)
+        selection = _selection(array, index, f"{self.name}/{variable}")
         buffer = None if out is None else NDBuffer.from_numpy_array(out)
         try:
             return np.asarray(array.get_orthogonal_selection(selection, out=buffer))
@@ -393,7 +431,8 @@ class Group:
         if not where.exists():
             raise InputError(f"{self.store} holds no variable {variable!r} in {self.name!r}")
         try:
-            array = zarr.open_array(str(self.store), path=f"{self.name}/{variable}", mode=mode)
+            array = sharding.open_array(where.parent, mode)
+            array = array or zarr.open_array(str(self.store), path=f"{self.name}/{variable}", mode=mode)
         except (ValueError, KeyError, TypeError) as error:  # of JSON, of text, or of what the file says
             way_out = f"put it back from a copy, or delete {self.path} and run the study again"
             raise InputError(f"{where} is damaged ({error}): {way_out}") from error
@@ -424,15 +463,32 @@ def _as_array(values: Sequence[Any]) -> np.ndarray:
     return array.astype(np.dtypes.StringDType()) if array.dtype.kind in "UO" else array
 
 
-def _selection(array: zarr.Array, index: Mapping[str, Index], *, whole_chunks: bool = False) -> tuple[Index, ...]:
+def _mark_files(folder: Path, found: np.ndarray) -> None:
+    """Mark the files there are, named by position in a folder for every leading position."""
+    # One listing per folder, not one question per file: stores of a million images have millions of files.
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    positions = [int(name) for name in names if name.isdigit()]
+    if found.ndim == 1:
+        found[positions] = True
+        return
+    for i in positions:
+        _mark_files(folder / str(i), found[i])
+
+
+def _selection(
+    array: zarr.Array, index: Mapping[str, Index], name: str, *, whole_chunks: bool = False
+) -> tuple[Index, ...]:
     dims = _dims(array)
     unknown = set(index) - set(dims)
     if unknown:
-        raise ValueError(f"{array.path} has no dimension {', '.join(sorted(unknown))}; it has {', '.join(dims)}")
+        raise ValueError(f"{name} has no dimension {', '.join(sorted(unknown))}; it has {', '.join(dims)}")
     found = tuple(index.get(d, slice(None)) for d in dims)
     if whole_chunks:
         for part, dim, n, chunk in zip(found, dims, array.shape, array.chunks, strict=True):
             start, stop, _ = part.indices(n) if isinstance(part, slice) else (int(part), int(part) + 1, 1)
             if start % chunk or (stop % chunk and stop != n):
-                raise ValueError(f"{array.path}: {dim} {start}:{stop} does not cover whole chunks of {chunk}")
+                raise ValueError(f"{name}: {dim} {start}:{stop} does not cover whole chunks of {chunk}")
     return found

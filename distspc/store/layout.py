@@ -27,8 +27,10 @@ def create_array(
     chunks: tuple[int, ...],
     dtype: str,
     row: schema.Variable | None = None,
+    *,
+    shards: tuple[int, ...] | None = None,
 ) -> None:
-    """Make one array of a group."""
+    """Make one array of a group; with `shards`, several chunks to a file."""
     row = row or schema.variables(group)[name]
     kind = "T" if dtype == "str" else np.dtype(dtype).kind
     attributes: dict[str, Any] = {"long_name": row.long_name}
@@ -39,6 +41,7 @@ def create_array(
         name=f"{group}/{name}",
         shape=shape,
         chunks=chunks,
+        shards=None if shards == chunks else shards,
         dtype=str if dtype == "str" else dtype,
         compressors=_compressors(),
         fill_value=_FILL[kind],

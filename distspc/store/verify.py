@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import zarr
 
 from distspc.errors import InputError
+from distspc.store.group import Group
 from distspc.store.store import Store
 
 
@@ -31,16 +32,18 @@ def damaged_chunks(store: Store) -> Iterator[Path]:
     if not store.attributes and not store.groups():
         raise InputError(f"{store} is not a store yet: run the study first")
     for group in map(store.__getitem__, store.groups()):
-        for name, array in sorted(zarr.open_group(str(store), path=group.name, mode="r").arrays()):
-            yield from _damaged(group.path / name, array, group.done(name))
+        for name in sorted(zarr.open_group(str(store), path=group.name, mode="r").array_keys()):
+            for path, chunks in group.files(name):
+                if not all(_can_be_read(group, name, chunk) for chunk in chunks):
+                    yield path
 
 
-def _damaged(folder: Path, array: zarr.Array, there: np.ndarray) -> Iterator[Path]:
-    for chunk in np.argwhere(there).tolist():
-        try:
-            array[tuple(slice(i * c, (i + 1) * c) for i, c in zip(chunk, array.chunks, strict=True))]
-        except Exception:  # whatever a codec makes of damaged bytes
-            yield folder.joinpath("c", *map(str, chunk))
+def _can_be_read(group: Group, name: str, chunk: Mapping[str, Any]) -> bool:
+    try:
+        group.read(name, **chunk)
+    except InputError:
+        return False
+    return True
 
 
 def remove_damaged(store: Store) -> list[Path]:

@@ -117,6 +117,7 @@ def write_activations(
     group.allocate(
         coords={"image": ids, "feature": n_features},
         chunks=sizes,
+        shards={"feature": n_features},
         recipe=recipe,
         dtypes={"activation": values.dtype.name},
         attrs={"shape": [n_features]},
