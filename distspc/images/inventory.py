@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -148,7 +149,7 @@ def refuse_other_images(store: Store, sources: Sequence[ImageSource]) -> None:
     StoreMismatchError
         If the store holds results of other images; names the first that differ.
     """
-    known = _stored_records(store)
+    known = {} if _same_images(store, sources) else _stored_records(store)
     if known:
         files = [escape_undecodable(source.file) for source in sources if _unchanged(source, known)]
         _refuse_changes(store, known, *_good_and_bad(sources, {file: known[file] for file in files}))
@@ -256,11 +257,29 @@ def _describe(bad: ImageRecord) -> str:
     return f"image {bad.file!r}: {bad.reason}"
 
 
+def _table_is_whole(store: Store) -> bool:
+    images, names = store.images, ("image", *_IMAGES)
+    return images.exists() and images.has(_IMAGES[-1]) and all(images.done(name).all() for name in names)
+
+
+def _same_images(store: Store, sources: Sequence[ImageSource]) -> bool:
+    """Whether the table is of exactly these images, none of them changed: a million are compared without records."""
+    if not _table_is_whole(store):
+        return False
+    skipped = {}
+    if store.skipped.exists():
+        files, *signatures = (store.skipped.read(name).tolist() for name in ("file", "nbytes", "modified"))
+        skipped = dict(zip(files, zip(*signatures, strict=True), strict=True))
+    names = ("image", "file", "category", "nbytes", "modified")
+    stored = zip(*(store.images.read(name).tolist() for name in names), strict=True)
+    now = ((s.id, escape_undecodable(s.file), category_of(s), *file_signature(s.file)) for s in sources)
+    usable = (row for row in now if skipped.get(row[1]) != row[3:])
+    return all(old == new for old, new in itertools.zip_longest(stored, usable))
+
+
 def _stored_records(store: Store) -> dict[str, ImageRecord]:
     """What the store knows of files, good and bad, by path; nothing if the table was not finished."""
-    if not store.images.exists() or not store.images.has(_IMAGES[-1]):
-        return {}
-    if not all(store.images.done(name).all() for name in ("image", *_IMAGES)):
+    if not _table_is_whole(store):
         return {}
     good = _read_records(store.images, ("image", *_IMAGES), {})
     bad = _read_records(store.skipped, _SKIPPED, {"image": "", "category": ""}) if store.skipped.exists() else []

@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from distspc.errors import BadImageError, InputError
 from distspc.images.decoding import decode_picture, read_file
@@ -20,15 +22,16 @@ from distspc.io.files import digest_of, os_reason
 
 logger = logging.getLogger(__name__)
 
+_NUMBERED = re.compile(r"[0-9]+\.[A-Za-z]+").fullmatch
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Pictures that we do not read are named as skipped, so that nobody takes them for done.
 _OTHER_PICTURES = (".avif", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".pbm", ".pgm", ".ppm", ".psd", ".svg")
 ROLES = {"target": "targets", "filler": "fillers"}
+_READABLE = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _ROLE_NAMES = {name: role for role, plural in ROLES.items() for name in (role, plural)}
 
 
-@dataclass(frozen=True)
-class ImageSource:
+class ImageSource(NamedTuple):
     """One image as the user named it; nothing of it has been read.
 
     Attributes
@@ -51,7 +54,7 @@ class ImageSource:
     role: str
     number: int
     file: str
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = {}
     problem: str | None = None
 
 
@@ -122,7 +125,7 @@ def list_images(folder: str | os.PathLike[str], role: str = "target") -> list[Im
         kinds = ", ".join(e[1:] for e in EXTENSIONS)
         held = "".join(f"; it holds {text}" for text, _ in beside_images(folder))
         raise InputError(f"folder of {ROLES[role]} {str(folder)!r} holds no image (read are: {kinds}){held}")
-    return _sources([folder / name for name in names], [{}] * len(names), role)
+    return _sources([os.path.join(folder, name) for name in names], [{}] * len(names), role)
 
 
 def beside_images(folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
@@ -218,7 +221,7 @@ def read_image_table(table: str | os.PathLike[str]) -> list[ImageSource]:
     """
     table = Path(os.path.abspath(table))
     where = f"image table {table}"
-    by_role: dict[str, list[tuple[Path, dict[str, str]]]] = {role: [] for role in ROLES}
+    by_role: dict[str, list[tuple[str, dict[str, str]]]] = {role: [] for role in ROLES}
     seen: dict[str, int] = {}
     for line, row in _table_rows(table, where):
         path, role = row.pop("path").replace("\\", "/"), row.pop("role", "").lower() or "target"
@@ -230,7 +233,7 @@ def read_image_table(table: str | os.PathLike[str]) -> list[ImageSource]:
         if file in seen:
             raise InputError(f"{where}, line {line}: {file!r} is also on line {seen[file]}")
         seen[file] = line
-        by_role[_ROLE_NAMES[role]].append((Path(file), row))
+        by_role[_ROLE_NAMES[role]].append((file, row))
     return [s for role, pairs in by_role.items() for s in _sources([p for p, _ in pairs], [r for _, r in pairs], role)]
 
 
@@ -303,7 +306,8 @@ def file_signature(file: str) -> tuple[int, int]:
     """
     try:
         status = os.stat(file)
-        return (status.st_size, status.st_mtime_ns) if os.access(file, os.R_OK) else (-1, -1)
+        readable = status.st_mode & _READABLE == _READABLE or os.access(file, os.R_OK)
+        return (status.st_size, status.st_mtime_ns) if readable else (-1, -1)
     except (OSError, ValueError):
         return (-1, -1)
 
@@ -311,26 +315,37 @@ def file_signature(file: str) -> tuple[int, int]:
 def _natural_order(names: Iterable[str]) -> list[str]:
     import natsort
 
+    names = list(names)
+    if all(map(_NUMBERED, names)):  # a million of them in a sixth of the time
+        return sorted(sorted(names), key=lambda name: (int(name[: name.index(".")]), name[name.index(".") :]))
     return list(natsort.natsorted(sorted(names)))  # sorted first: names that natsort holds equal (1, 01) stay put
 
 
-def _sources(files: Sequence[Path], columns: Sequence[Mapping[str, str]], role: str) -> list[ImageSource]:
-    """Give the files of one role their names and numbers."""
-    names = _unique_names(files)
-    numbers = _numbers([file.stem for file in files])
+def _sources(files: Sequence[str], columns: Sequence[Mapping[str, str]], role: str) -> list[ImageSource]:
+    """Give the files of one role, by absolute path, their names and numbers."""
+    stems = [_stem(os.path.basename(file)) for file in files]
+    names, numbers = _unique_names(files, stems), _numbers(stems)
     return [
-        ImageSource(f"{ROLES[role]}/{name}", role, number, str(file), row, _name_problem(file))
+        ImageSource(f"{ROLES[role]}/{name}", role, number, file, row, _name_problem(file))
         for file, name, number, row in zip(files, names, numbers, columns, strict=True)
     ]
 
 
-def _unique_names(files: Sequence[Path]) -> list[str]:
+def _stem(name: str) -> str:
+    """What `Path.stem` gives, in a tenth of its time: there may be a million names."""
+    at = name.rfind(".")
+    return name[:at] if 0 < at < len(name) - 1 else name
+
+
+def _unique_names(files: Sequence[str], stems: Sequence[str]) -> list[str]:
     """Stems; file names where stems collide; whole paths where that is not enough."""
-    count = Counter(file.stem for file in files)
-    names = [file.stem if count[file.stem] == 1 else file.name for file in files]
+    if len(set(stems)) == len(stems):
+        return list(stems)
+    count = Counter(stems)
+    names = [s if count[s] == 1 else os.path.basename(file) for s, file in zip(stems, files, strict=True)]
     if len(set(names)) < len(names):
-        names = [file.name for file in files]
-    return names if len(set(names)) == len(names) else [file.as_posix() for file in files]
+        names = [os.path.basename(file) for file in files]
+    return names if len(set(names)) == len(names) else [Path(file).as_posix() for file in files]
 
 
 def _numbers(stems: Sequence[str]) -> list[int]:
@@ -341,17 +356,14 @@ def _numbers(stems: Sequence[str]) -> list[int]:
     return list(range(1, len(stems) + 1))
 
 
-def _name_problem(file: Path) -> str | None:
-    if not file.name.lower().endswith(EXTENSIONS):
-        return f"{escape_undecodable(_kind(file))} files are not read; save it as png"
-    if escape_undecodable(str(file)) != str(file):
+def _name_problem(file: str) -> str | None:
+    if not file.lower().endswith(EXTENSIONS):
+        return (
+            f"{escape_undecodable(Path(file).suffix[1:].lower()) or 'extensionless'} files are not read; save it as png"
+        )
+    if escape_undecodable(file) != file:
         return "its name is not valid UTF-8; rename it"
     return None
-
-
-def _kind(file: Path) -> str:
-    """The ending in a sentence such as ``gif files are not read``."""
-    return file.suffix[1:].lower() or "extensionless"
 
 
 def escape_undecodable(name: str) -> str:
@@ -366,4 +378,4 @@ def escape_undecodable(name: str) -> str:
     -------
     str
     """
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from distspc.store.store import Store
 
 def remove_partial_chunks(store: Store) -> int:
     """Delete unfinished chunk files that a killed writer left behind; returns how many. Hold the store's lock."""
-    left = list(store.path.rglob("*.partial"))
+    left = [Path(at, name) for at, _, names in os.walk(store.path) for name in names if name.endswith(".partial")]
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)
