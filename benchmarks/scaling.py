@@ -208,7 +208,7 @@ def graph(settings: argparse.Namespace, folder: Path) -> None:
     print("| stage | tasks | built in | graph, pickled | a task | largest task | memory of a task, planned |")
     print("|---|---|---|---|---|---|---|")
     sources = [listing.ImageSource(i, i.split("/")[0][:-1], k, f"/images/{i}.jpg") for k, i in enumerate(ids, start=1)]
-    rows = {"scan images": size(*timed(inventory.scan_images, store, sources))}
+    rows = {"scan images": size(*timed(inventory.scan_images, Store(store), sources))}
     del sources
     seconds, _ = timed(write_image_table, store, ids, settings.targets)
     rows["extract"] = size(*timed(extract_activations, store, layers=list(LAYERS), weights="random"))

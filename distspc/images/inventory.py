@@ -27,6 +27,7 @@ from distspc.images.listing import (
     inspect_image,
 )
 from distspc.images.pixels import REMARKS
+from distspc.images.stored_listing import Listing, StoredListing
 from distspc.io.csv_tables import LONGEST_NAME, safe_names
 from distspc.io.files import digest_of
 from distspc.store.chunks import ROWS_PER_CHUNK
@@ -75,9 +76,9 @@ def scan_images(store: Store, sources: Sequence[ImageSource], *, strict: bool = 
         if strict and source.problem is not None:
             raise InputError(_describe(inspect_image(source)))
     token = tokenize(str(store), [(s.id, s.file, file_signature(s.file)) for s in waiting], strict)
-    # The sources go inside the function: Dask would take arguments apart, a millisecond an image.
+    listing = Listing(store, waiting)
     return [
-        task(partial(_scan_batch, waiting[start:stop], strict), traverse=False)(
+        task(partial(_scan_batch, listing, start, stop, strict), traverse=False)(
             dask_key_name=task_key("scan", "", token, i)
         )
         for i, (start, stop) in enumerate(ranges(len(waiting), FILES_PER_TASK))
@@ -129,6 +130,8 @@ def write_images(
         _write_skipped(store, bad)
     if not known or good != old_good:
         _write_table(store, good, new=not known)
+    if scanned:
+        store.listing.remove()
     usable = {record.image for record in good}
     for name, values in extra_columns([source for source in sources if source.id in usable]).items():
         store.images.write_column("image", name, values)
@@ -242,10 +245,10 @@ def images_digest(store: Store) -> str:
 # ---------------------------------------------------------------- looking
 
 
-def _scan_batch(sources: Sequence[ImageSource], strict: bool) -> list[ImageRecord]:
+def _scan_batch(listing: Listing | StoredListing, start: int, stop: int, strict: bool) -> list[ImageRecord]:
     """Task: records of some images."""
     records = []
-    for source in sources:
+    for source in listing.part(start, stop):
         record = inspect_image(source)
         if strict and record.reason is not None:
             raise InputError(_describe(record))

@@ -321,8 +321,9 @@ def _natural_order(names: Iterable[str]) -> list[str]:
     return list(natsort.natsorted(sorted(names)))  # sorted first: names that natsort holds equal (1, 01) stay put
 
 
-def _sources(files: Sequence[str], columns: Sequence[Mapping[str, str]], role: str) -> list[ImageSource]:
+def _sources(paths: Sequence[str | Path], columns: Sequence[Mapping[str, str]], role: str) -> list[ImageSource]:
     """Give the files of one role, by absolute path, their names and numbers."""
+    files = [os.fspath(path) for path in paths]
     stems = [_stem(os.path.basename(file)) for file in files]
     names, numbers = _unique_names(files, stems), _numbers(stems)
     return [

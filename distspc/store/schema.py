@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 StorePath = str | os.PathLike[str]
 
-IMAGES, SKIPPED, ACTIVATIONS, SCALING = "images", "skipped", "activations", "scaling"
-DISTANCES, RECONSTRUCTION = "distances", "reconstruction"
+IMAGES, SKIPPED, LISTING, ACTIVATIONS = "images", "skipped", "listing", "activations"
+SCALING, DISTANCES, RECONSTRUCTION = "scaling", "distances", "reconstruction"
 SCORES, RELATIONS, MODELS, COMPARISONS = "scores", "relations", "models", "comparisons"
 """Names of the groups; a layer's activations are in a group of ``activations``, its moments in one of ``scaling``."""
 
@@ -54,6 +54,12 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "number": Variable(("skipped",), "int64", "number that the image has among its role's files, from 1"),
         "nbytes": Variable(("skipped",), "int64", "size of the file, -1 where it cannot be told", "byte"),
         "modified": Variable(("skipped",), "int64", "modification time of the file since the epoch, or -1", "ns"),
+    },
+    LISTING: {
+        "image": Variable(("listed",), "str", "id of an image that is to be looked at"),
+        "role": Variable(("listed",), "str", "target or filler"),
+        "number": Variable(("listed",), "int64", "number of the image among its role's files, from 1"),
+        "file": Variable(("listed",), "str", "path of the image file"),
     },
     ACTIVATIONS: {
         "image": _IMAGE,

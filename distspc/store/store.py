@@ -71,6 +71,11 @@ class Store(os.PathLike[str]):
         """The images that cannot be used, and why."""
         return self[schema.SKIPPED]
 
+    @property
+    def listing(self) -> Group:
+        """The images that workers are looking at; gone once they have."""
+        return self[schema.LISTING]
+
     def layer(self, name: str) -> Group:
         """Return the activations of a layer."""
         return self[f"{schema.ACTIVATIONS}/{folder_name(name)}"]

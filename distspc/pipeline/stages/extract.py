@@ -33,7 +33,7 @@ class Extract(LayerStage):
     """Activations of all layers, in one pass over the images."""
 
     name = "extract"
-    makes = (schema.IMAGES, schema.SKIPPED, schema.ACTIVATIONS, schema.SCALING)
+    makes = (schema.IMAGES, schema.SKIPPED, schema.LISTING, schema.ACTIVATIONS, schema.SCALING)
     rests_on = ("extract",)
     urgency = 2
 
