@@ -313,11 +313,11 @@ def file_signature(file: str) -> tuple[int, int]:
 
 
 def _natural_order(names: Iterable[str]) -> list[str]:
-    import natsort
-
     names = list(names)
     if all(map(_NUMBERED, names)):  # a million of them in a sixth of the time
         return sorted(sorted(names), key=lambda name: (int(name[: name.index(".")]), name[name.index(".") :]))
+    import natsort
+
     return list(natsort.natsorted(sorted(names)))  # sorted first: names that natsort holds equal (1, 01) stay put
 
 

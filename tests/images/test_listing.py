@@ -6,6 +6,7 @@ import os
 import pickle
 from pathlib import Path
 
+import natsort
 import numpy as np
 import PIL.Image
 import pytest
@@ -258,3 +259,8 @@ def test_a_record_is_frozen_and_compares_what_the_store_keeps(tmp_path, photogra
     with pytest.raises(dataclasses.FrozenInstanceError):
         record.reason = "changed"
     assert pickle.loads(pickle.dumps(record)) == record
+
+
+@given(st.lists(st.from_regex(r"[0-9]{1,4}\.(jpg|PNG|tif)", fullmatch=True), unique=True))
+def test_numbered_names_are_in_the_order_of_natsort(names):
+    assert listing._natural_order(names) == natsort.natsorted(sorted(names))
