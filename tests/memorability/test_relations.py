@@ -90,7 +90,7 @@ def test_bca_and_spearman_on_request():
         ({"m1": 3.0}, {"measures": ["m1", "m2"]}, "m1 is 3 for all, 60 images"),
         ({"m1": np.nan}, {"measures": ["m1"]}, "only 0 of 60 images have all values"),
         ({}, {"measures": ["m1"], "method": "kendall"}, "method 'kendall' is not one of pearson, spearman"),
-        ({}, {"measures": ["m1"], "interval": "t"}, "interval 't' is not known"),
+        ({}, {"measures": ["m1"], "interval": "t"}, "interval 't' is not one of percentile, bca"),
         ({}, {"measures": ["m1"], "n_bootstrap": 0}, "n_bootstrap is 0"),
         ({}, {"measures": []}, "at least one measure"),
         ({}, {"measures": ["m1", "m1"]}, "the measures name m1 more than once"),
