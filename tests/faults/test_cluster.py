@@ -28,7 +28,7 @@ def start_cluster(tmp_path):
         for arguments in (scheduler, worker):
             command = [sys.executable, "-m", "dask", *map(str, arguments)]
             started.append(subprocess.Popen(command, cwd=tmp_path, env=one, start_new_session=True, **QUIET))
-            wait_until(file.exists)
+            wait_until(lambda: written(file))
         return started[-2], file
 
     yield start
@@ -40,6 +40,13 @@ def with_children(process, number):
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
     process.wait(timeout=WAIT_S)
+
+
+def written(file):
+    """Whether a scheduler has written its file to the end."""
+    with contextlib.suppress(OSError, json.JSONDecodeError):
+        return "address" in json.loads(file.read_text())
+    return False
 
 
 def wait_until(condition):
