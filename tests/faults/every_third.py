@@ -1,4 +1,4 @@
-"""Preload of a worker: every third call of a task fails, and a line of the file `FAILED_CALLS` says so."""
+"""Preload of a worker: every third call of each task fails, and a line of the file `FAILED_CALLS` says so."""
 
 import functools
 import importlib
@@ -14,13 +14,14 @@ TASKS = {
     "distspc.reconstruction.gather": ["gather_units"],
     "distspc.reconstruction.fit": ["fit_seed"],
 }
-CALLS = itertools.count(1)
 
 
 def faulty(function):
+    calls = itertools.count(1)
+
     @functools.wraps(function)
     def call(*arguments, **named):
-        if next(CALLS) % 3 == 0:
+        if next(calls) % 3 == 0:
             with Path(os.environ["FAILED_CALLS"]).open("a") as file:
                 file.write(f"{function.__name__}\n")
             raise RuntimeError("every third call fails")
