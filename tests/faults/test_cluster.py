@@ -85,7 +85,6 @@ def test_every_third_call_of_a_task_fails(study, reference, tmp_path, monkeypatc
     ended = study.run_on_a_process()
     assert ended.code == 0, ended.err
     failed = log.read_text().split()
-    assert len(failed) > 3
     assert {"_import", "fit_seed"} <= set(failed)
     assert study.digests() == reference
     assert study.left_over() == []
