@@ -159,12 +159,12 @@ def measured_distances(store: StorePath) -> Distances:
     store = Store(store)
     at = {str(name): i for i, name in enumerate(store.images.labels("image"))}
     recipe = store.distances.attributes.get("recipe", {}) if store.distances.exists() else {}
-    known = {name: recipe[name] for name in ("metric", "scaling") if name in recipe}
+    settings = {name: recipe[name] for name in ("metric", "scaling") if name in recipe}
 
     def measure(layer: str, images: Sequence[str]) -> np.ndarray:
         from scipy.spatial.distance import pdist, squareform
 
-        options = LayerOptions(store=store, layer=layer, **known)
+        options = LayerOptions(store=store, layer=layer, **settings)
         read = Reader(options, (0, store.layer(layer).sizes["feature"]))
         rows = read(np.array([at[name] for name in images])).astype(np.float64)
         return np.asarray(squareform(pdist(rows, options.metric)))

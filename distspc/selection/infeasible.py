@@ -114,11 +114,16 @@ def nearest(candidates: Candidates, limits: Limits, per_cell: int, scale: Scale,
         if solution.values is None:
             return best
         best = Nearest(solution.values[built.images] > 0.5, scale)
-        broken = broken_limits(candidates, best.chosen, limits)
-        if not broken and not _uneven(candidates, best.chosen):
+        if holds(candidates, best.chosen, limits):
             break
+        broken = broken_limits(candidates, best.chosen, limits)
         scale = scale_of(candidates, best.chosen.astype(float), scale.share).tighter(broken)
     return best
+
+
+def holds(candidates: Candidates, chosen: np.ndarray, limits: Limits) -> bool:
+    """Whether a set holds all limits, in real terms, and has categories in equal counts."""
+    return not broken_limits(candidates, chosen, limits) and not _uneven(candidates, chosen)
 
 
 def diagnose(
@@ -141,25 +146,25 @@ def diagnose(
 
 def _reasons(candidates: Candidates, chosen: np.ndarray, limits: Limits) -> tuple[tuple[str, ...], list[str]]:
     """What the nearest set exceeds, in words, and the names of the covariates and categories among it."""
-    told, culprits = [], []
+    reasons, culprits = [], []
     broken = broken_limits(candidates, chosen, limits)
     for group in groups_of(candidates):
         worst, ratio = real_figures(candidates, chosen, group)
         if group in broken:
-            told.append(f"{_subject(group)} cannot be matched: {_apart(candidates, chosen, group)}, "
+            reasons.append(f"{_subject(group)} cannot be matched: {_apart(candidates, chosen, group)}, "
                         f"standardised difference {worst:.2f}, allowed {limits.max_smd:g}")  # fmt: skip
         if group.covariate and group.name in broken:
-            told.append(
+            reasons.append(
                 f"{group.name} cannot be matched: its variances differ {ratio:.2f}-fold, allowed {limits.ratio:.3g}"
             )
         culprits += [group.name] if group.covariate and {group, group.name} & broken else []
     for (a, b), r in correlations(candidates.table[chosen], candidates.by).items():
         if (a, b) in broken:
-            told.append(f"{a} and {b} stay correlated: r = {r:.2f}, allowed {limits.max_correlation:g}")
+            reasons.append(f"{a} and {b} stay correlated: r = {r:.2f}, allowed {limits.max_correlation:g}")
     for name, label, counts in _uneven(candidates, chosen):
-        told.append(f"category {name} {label!r} cannot be in equal counts: {counts}")
+        reasons.append(f"category {name} {label!r} cannot be in equal counts: {counts}")
         culprits.append(name)
-    return tuple(told), list(dict.fromkeys(culprits))
+    return tuple(reasons), list(dict.fromkeys(culprits))
 
 
 def _subject(group: Group) -> str:

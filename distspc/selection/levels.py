@@ -144,7 +144,7 @@ def _check_columns(table: pd.DataFrame, by: Sequence[str], match: Sequence[str])
     names = [str(name) for name in table.columns]
     for name in (*by, *match):
         if name not in names:
-            numbers = [known for known in names if _is_numeric(table[known])]
+            numbers = [column for column in names if _is_numeric(table[column])]
             raise InputError(
                 f"there is no measure {name!r}; {did_you_mean(name, names)}there are {shorten(numbers, most=20)}"
             )

@@ -12,9 +12,9 @@ import pandas as pd
 from distspc.errors import InputError
 from distspc.selection.balance import balance_table, correlations, separation
 from distspc.selection.image_table import as_image_table
-from distspc.selection.infeasible import check_counts, diagnose, nearest
+from distspc.selection.infeasible import check_counts, diagnose, holds, nearest
 from distspc.selection.levels import LEVEL, Candidates, find_candidates, level_names
-from distspc.selection.matching import Found, broken_limits, search
+from distspc.selection.matching import Found, search
 from distspc.selection.near_duplicates import Distances, cliques, identical_pairs, near_pairs, too_near
 from distspc.selection.options import Design, Effort, Limits, Split
 
@@ -191,20 +191,25 @@ def _search(candidates: Candidates, limits: Limits, per_cell: int, effort: Effor
             "raise --time-limit, or match fewer covariates"
         )
     close = nearest(candidates, limits, per_cell, found.scale, effort)
-    if close is not None and not broken_limits(candidates, close.chosen, limits):
+    if close is not None and holds(candidates, close.chosen, limits):  # what is linear was too strict for it
         again = search(candidates, limits, per_cell, effort, scale=close.scale)
-        if again.chosen is not None:
-            return again
+        return (
+            again if again.chosen is not None else replace(again, chosen=close.chosen, optimal=False, gap=float("nan"))
+        )
     raise diagnose(candidates, limits, per_cell, close, effort)
 
 
 def _notices(found: Found, effort: Effort, floors: Mapping[str, float], distances: Distances | None) -> tuple[str, ...]:
     notices = []
-    if not found.optimal:
-        bound = "how far from the best is not known" if np.isnan(found.gap) else f"within {found.gap:.1%} of the best"
+    if not found.optimal and np.isnan(found.gap):
         notices.append(
-            f"the time limit of {effort.time_limit:g} s ended the search: the set holds all limits, {bound}, "
-            "but another machine may find another; raise the limit to have it proven"
+            "the set holds all limits, but how far it is from the best is not known, and another machine may find "
+            "another: raise --time-limit, or match fewer covariates, to have it proven"
+        )
+    elif not found.optimal:
+        notices.append(
+            f"the time limit of {effort.time_limit:g} s ended the search: the set holds all limits and is within "
+            f"{found.gap:.1%} of the best, but another machine may find another; raise the limit to have it proven"
         )
     if distances is None and any(floor > 0 for floor in floors.values()):
         notices.append(
