@@ -12,8 +12,8 @@ from .errors import StoreBusyError as StoreBusyError
 from .errors import StoreMismatchError as StoreMismatchError
 from .errors import WorkerError as WorkerError
 from .extraction.build import extract_activations as extract_activations
+from .extraction.imported.npy_import import import_activations as import_activations
 from .extraction.moments import compute_moments as compute_moments
-from .extraction.npy_import import import_activations as import_activations
 from .layers import LAYERS as LAYERS
 from .memorability.correlation import compare_correlations as compare_correlations
 from .memorability.correlation import correlate as correlate

@@ -110,7 +110,7 @@ def _with_weights(weights: str) -> str:
 
 def _vgg16_layers(weights: str, layers: Sequence[str]) -> list[str]:
     """Those of some layers of VGG-16 for which a file has the weights."""
-    from distspc.extraction.weights import layers_with_weights
+    from distspc.extraction.files.weights import layers_with_weights
     from distspc.layers import VGG16, vgg16_weight_shapes
 
     if weights == "random":

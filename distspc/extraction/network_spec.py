@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from distspc.errors import InputError
-from distspc.extraction import onnx_files, timm_models
-from distspc.extraction import weights as weight_files
+from distspc.extraction.files import onnx_files, timm_models
+from distspc.extraction.files import weights as weight_files
+from distspc.extraction.files.safe_files import refuse_code, refuse_torch_code
 from distspc.extraction.options import (
     PRECISIONS,
     PREPROCESSING,
@@ -23,7 +24,6 @@ from distspc.extraction.options import (
 )
 from distspc.extraction.pooling import POOLINGS, Pooling, Prefix
 from distspc.extraction.preprocessing import StatedPreprocessing, stated
-from distspc.extraction.safe_files import refuse_code, refuse_torch_code
 from distspc.images.resizing import PAPER, Resize
 from distspc.layers import N_CLASSES, VGG16
 from distspc.messages import did_you_mean, shorten

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from functools import partial
 
 from distspc.errors import InputError, StoreMismatchError
-from distspc.extraction.imported_images import listed_digest
+from distspc.extraction.files.weights import DOWNLOADS, is_fetched
+from distspc.extraction.imported.image_table import listed_digest
 from distspc.extraction.network_spec import resolve_network
-from distspc.extraction.weights import DOWNLOADS, is_fetched
 from distspc.images.inventory import images_digest, refuse_other_images
 from distspc.study.file import STAGES, StageName, StudyFile
 from distspc.study.images import StudyImages

@@ -23,7 +23,7 @@ from pydantic import (
 
 from distspc.distances.options import DistanceOptions, Protocol
 from distspc.errors import InputError
-from distspc.extraction.matrices import MATRIX_FILES, MatrixSource
+from distspc.extraction.imported.matrices import MATRIX_FILES, MatrixSource
 from distspc.extraction.options import (
     BUILTIN_WEIGHTS,
     PREPROCESSING,

@@ -236,7 +236,7 @@ def test_bad_names_of_weights_are_refused(study, refused, case):
 
 
 def test_downloaded_weights_that_are_damaged_are_named(study, refused, monkeypatch):
-    from distspc.extraction.weights import DOWNLOADS
+    from distspc.extraction.files.weights import DOWNLOADS
 
     folder = study("hybrid1365")
     file = folder / "cache" / DOWNLOADS["hybrid1365"][0].rsplit("/", 1)[1]

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 TASKS = {
-    "distspc.extraction.npy_import": ["_import"],
+    "distspc.extraction.imported.npy_import": ["_import"],
     "distspc.distances.whole_rows": ["search_rows"],
     "distspc.distances.feature_tiles": ["search_products", "multiply_features", "add_partials"],
     "distspc.distances.finish": ["finish_layer"],

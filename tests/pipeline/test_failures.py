@@ -15,7 +15,7 @@ from distspc.deployment.session import deploy
 from distspc.distances import build as distances
 from distspc.distances import finish, whole_rows
 from distspc.errors import InputError, StoreMismatchError
-from distspc.extraction import npy_import
+from distspc.extraction.imported import npy_import
 from distspc.pipeline.compute import Part, compute, compute_parts
 from distspc.pipeline.run import Study, run_stages
 from distspc.reconstruction import build as reconstruct

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from distspc.errors import InputError
-from distspc.extraction import weights as weight_files
 from distspc.extraction.backends.base import (
     NetworkLayer,
     NetworkSize,
@@ -27,9 +26,10 @@ from distspc.extraction.backends.base import (
 )
 from distspc.extraction.backends.keras_runtime import import_keras
 from distspc.extraction.backends.keras_vgg16 import build_vgg16
+from distspc.extraction.files import weights as weight_files
+from distspc.extraction.files.safe_files import refuse_code
 from distspc.extraction.network_spec import NetworkSpec, refuse_unknown
 from distspc.extraction.options import WEIGHTS_WORDS
-from distspc.extraction.safe_files import refuse_code
 from distspc.layers import VGG16, forward_flop, vgg16_shape
 
 logger = logging.getLogger(__name__)

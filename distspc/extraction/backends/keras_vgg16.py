@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from distspc.extraction import weights as weight_files
 from distspc.extraction.backends.base import random_kernel
+from distspc.extraction.files import weights as weight_files
 from distspc.extraction.network_spec import NetworkSpec
 from distspc.layers import VGG16, vgg16_weight_shapes
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distspc.errors import InputError
-from distspc.extraction import weights as weight_files
 from distspc.extraction.backends.base import NetworkLayer, NetworkSize, fixed_shape, settled_size
+from distspc.extraction.files import weights as weight_files
+from distspc.extraction.files.onnx_files import import_onnx, model_digest, read_model
 from distspc.extraction.network_spec import NetworkSpec, refuse_unknown
-from distspc.extraction.onnx_files import import_onnx, model_digest, read_model
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from distspc.errors import InputError
-from distspc.extraction import weights as weight_files
 from distspc.extraction.backends.base import NetworkLayer, NetworkSize, random_kernel, refuse_overflow, settled_size
+from distspc.extraction.files import weights as weight_files
+from distspc.extraction.files.timm_models import import_timm
 from distspc.extraction.network_spec import NetworkSpec, refuse_unknown
 from distspc.extraction.options import TIMM
 from distspc.extraction.pooling import Prefix
-from distspc.extraction.timm_models import import_timm
 
 
 class TimmNetwork:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from distspc.errors import InputError
-from distspc.extraction.weights import file_digest
+from distspc.extraction.files.weights import file_digest
 
 
 def import_onnx() -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from distspc.errors import InputError
-from distspc.extraction.safe_files import is_archive, model_config, open_hdf5, parts
+from distspc.extraction.files.safe_files import is_archive, model_config, open_hdf5, parts
 from distspc.io.downloads import download
 from distspc.io.files import digest_of, irregularity
 

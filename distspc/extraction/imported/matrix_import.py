@@ -14,9 +14,9 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 
 from distspc.errors import InputError
-from distspc.extraction.imported_images import is_written, listed_digest, write_listed
-from distspc.extraction.matrices import Matrix, MatrixSource, open_matrix
-from distspc.extraction.row_names import match_rows
+from distspc.extraction.imported.image_table import is_written, listed_digest, write_listed
+from distspc.extraction.imported.matrices import Matrix, MatrixSource, open_matrix
+from distspc.extraction.imported.row_names import match_rows
 from distspc.images.listing import ImageSource
 from distspc.io.files import digest_of
 from distspc.store.activations import allocate_layers, images_of, missing_chunks, missing_layers

@@ -16,7 +16,7 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 
 from distspc.errors import InputError
-from distspc.extraction.imported_images import is_written, write_listed
+from distspc.extraction.imported.image_table import is_written, write_listed
 from distspc.images.inventory import images_digest
 from distspc.images.listing import ImageSource
 from distspc.io.files import irregularity

@@ -40,8 +40,8 @@ class Extract(LayerStage):
     def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
         """Look for the activations, or for the images and the weights."""
         if study.activations is not None:
-            from distspc.extraction import matrix_import
-            from distspc.extraction.npy_import import count_activations
+            from distspc.extraction.imported import matrix_import
+            from distspc.extraction.imported.npy_import import count_activations
 
             if study.activations.folder is not None:
                 count_activations(study.activations.folder, study.layers)
@@ -208,7 +208,7 @@ def _moments_load(study: StudyFile, setting: Setting) -> Load:
 
 def _importer(run: Run) -> tuple[Any, Any]:
     """The module that takes a study's activations over, and what its functions take between store and layers."""
-    from distspc.extraction import matrix_import, npy_import
+    from distspc.extraction.imported import matrix_import, npy_import
 
     source = run.study.activations
     assert source is not None

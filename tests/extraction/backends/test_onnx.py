@@ -99,7 +99,7 @@ def test_a_layer_may_be_called_as_its_node_and_the_graph_is_cut_behind_the_deepe
 
 def test_the_cut_graph_holds_no_weights_that_it_does_not_need(tmp_path, weights):
     from distspc.extraction.backends import onnx as backend
-    from distspc.extraction.onnx_files import read_model
+    from distspc.extraction.files.onnx_files import read_model
 
     path = write_vgg16(tmp_path / "m.onnx", weights, layers=LAYERS, input_shape=("n", 3, *SIDES))
     cut = backend._cut(read_model(str(path)), "image", ["/conv2"])
@@ -264,7 +264,7 @@ def test_a_gpu_is_used_where_the_runtime_has_one_with_float32_as_it_is(tmp_path,
     import onnxruntime
 
     from distspc.extraction.backends.onnx import _open_session
-    from distspc.extraction.onnx_files import read_model
+    from distspc.extraction.files.onnx_files import read_model
 
     path = write_vgg16(tmp_path / "m.onnx", weights, layers=LAYERS, input_shape=("n", 3, *SIDES))
     asked = []

@@ -1,4 +1,4 @@
-"""Tests of `distspc.extraction.onnx_files`."""
+"""Tests of `distspc.extraction.files.onnx_files`."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from distspc.errors import InputError
-from distspc.extraction import onnx_files
+from distspc.extraction.files import onnx_files
 from distspc.extraction.network import load_network
 from distspc.extraction.network_spec import resolve_network
 from distspc.testing.onnx_vgg16 import write_vgg16

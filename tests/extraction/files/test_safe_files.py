@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from distspc.errors import InputError
-from distspc.extraction import safe_files
 from distspc.extraction.backends.keras_runtime import import_keras
+from distspc.extraction.files import safe_files
 from distspc.extraction.network import load_network
 from distspc.extraction.network_spec import resolve_network
 

@@ -1,9 +1,9 @@
-"""Tests of `distspc.extraction.timm_models`."""
+"""Tests of `distspc.extraction.files.timm_models`."""
 
 import pytest
 
 from distspc.errors import InputError
-from distspc.extraction import timm_models
+from distspc.extraction.files import timm_models
 
 
 def test_files_of_other_kinds_are_refused(tmp_path):

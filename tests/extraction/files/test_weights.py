@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from distspc.errors import InputError
-from distspc.extraction import weights
+from distspc.extraction.files import weights
 from distspc.extraction.network_spec import resolve_network
 from tests.extraction.shared import write_legacy
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from distspc.extraction.imported_images import is_written, listed_digest, write_listed
+from distspc.extraction.imported.image_table import is_written, listed_digest, write_listed
 from distspc.images.listing import ImageSource
 from distspc.store.store import Store
 

@@ -7,7 +7,7 @@ import pytest
 import zarr
 
 from distspc.errors import InputError
-from distspc.extraction.matrices import MatrixSource, open_matrix
+from distspc.extraction.imported.matrices import MatrixSource, open_matrix
 
 NAMES = ("cat/1.jpg", "cat/2.jpg", "dog/1.jpg")
 VALUES = np.arange(12, dtype=np.float32).reshape(3, 4) / 7

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from distspc.errors import InputError, StoreMismatchError
-from distspc.extraction.matrices import MatrixSource
-from distspc.extraction.matrix_import import import_matrices
+from distspc.extraction.imported.matrices import MatrixSource
+from distspc.extraction.imported.matrix_import import import_matrices
 from distspc.images.listing import ImageSource
 from distspc.pipeline.run import Study
 from distspc.store.store import Store

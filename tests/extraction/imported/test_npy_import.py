@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from distspc.errors import InputError, StoreMismatchError
-from distspc.extraction import npy_import
+from distspc.extraction.imported import npy_import
 from distspc.store.store import Store
 from tests.extraction.shared import run
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from distspc.errors import InputError
-from distspc.extraction.row_names import match_rows
+from distspc.extraction.imported.row_names import match_rows
 from distspc.images.listing import ImageSource
 
 

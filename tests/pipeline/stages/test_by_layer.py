@@ -10,7 +10,7 @@ from distspc.deployment.session import deploy
 from distspc.distances import build as distances
 from distspc.distances import reading, whole_rows
 from distspc.errors import InputError
-from distspc.extraction import npy_import
+from distspc.extraction.imported import npy_import
 from distspc.pipeline.run import Study, run_stages
 from distspc.reconstruction import build as reconstruction
 from distspc.reconstruction import fit, gather
