@@ -1,7 +1,5 @@
 """Tests of: the image table of activations that somebody already has."""
 
-from dataclasses import replace
-
 from distspc.extraction.imported.image_table import is_written, listed_digest, write_listed
 from distspc.images.listing import ImageSource
 from distspc.store.store import Store
@@ -29,7 +27,7 @@ def test_the_table_holds_what_is_listed_and_nothing_of_the_files(tmp_path):
 
 
 def test_other_ids_and_categories_have_another_digest_other_folders_the_same():
-    moved = [replace(image, file="/elsewhere" + image.file) for image in IMAGES]
+    moved = [image._replace(file="/elsewhere" + image.file) for image in IMAGES]
     assert listed_digest(moved) == listed_digest(IMAGES)
     assert listed_digest(IMAGES[:1]) != listed_digest(IMAGES)
-    assert listed_digest([replace(image, columns={}) for image in IMAGES]) != listed_digest(IMAGES)
+    assert listed_digest([image._replace(columns={}) for image in IMAGES]) != listed_digest(IMAGES)
