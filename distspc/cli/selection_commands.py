@@ -16,10 +16,10 @@ from distspc.selection.options import SPLITS, Design, ImageFiles, Limits, Split
 if TYPE_CHECKING:
     import pandas as pd
 
-    from distspc.selection.near_duplicates import Distances
+    from distspc.selection.matching.near_duplicates import Distances
     from distspc.selection.power import Assumptions
     from distspc.selection.selection import Selection
-    from distspc.selection.trials import TrialDesign
+    from distspc.selection.trials.lists import TrialDesign
 
 commands = typer.Typer()
 
@@ -122,7 +122,7 @@ def select(
     """Choose images for a factorial experiment, matched in all else: of a study, or of tables (--measures)."""
     from distspc.selection.output import check_folder, write_selection
     from distspc.selection.selection import select_stimuli
-    from distspc.selection.trial_images import filler_images
+    from distspc.selection.trials.images import filler_images
 
     check_folder(output)
     design = _trial_design(trials, images_per_trial, durations, blocks, subjects)
@@ -218,7 +218,7 @@ def _say(selection: Selection) -> None:
 def _trial_design(
     trials: str | None, images_per_trial: int, durations: list[int] | None, blocks: int, subjects: int
 ) -> TrialDesign | None:
-    from distspc.selection.trials import PARADIGMS, TrialDesign
+    from distspc.selection.trials.lists import PARADIGMS, TrialDesign
 
     if trials is None:
         return None
@@ -230,9 +230,9 @@ def _trial_design(
 def _write_trials(
     stimuli: pd.DataFrame, fillers: pd.DataFrame, design: TrialDesign, output: Path, images: ImageFiles, seed: int
 ) -> None:
-    from distspc.selection.trial_files import write_trials
-    from distspc.selection.trial_images import trial_paths
-    from distspc.selection.trials import make_trials, trial_notices
+    from distspc.selection.trials.files import write_trials
+    from distspc.selection.trials.images import trial_paths
+    from distspc.selection.trials.lists import make_trials, trial_notices
 
     paths = trial_paths(stimuli, fillers, output, images)
     trials = make_trials(stimuli, list(fillers.index), design, seed)

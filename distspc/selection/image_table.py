@@ -16,7 +16,7 @@ from distspc.layers import layer_order
 from distspc.messages import did_you_mean, shorten
 from distspc.results.measures import OWN_COLUMNS, flat_table, wide_table
 from distspc.results.tidy import image_table, tidy_table
-from distspc.selection.near_duplicates import Distances
+from distspc.selection.matching.near_duplicates import Distances
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
 

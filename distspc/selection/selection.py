@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from distspc.errors import InputError
-from distspc.selection.balance import balance_table, correlations, separation
 from distspc.selection.image_table import as_image_table
-from distspc.selection.infeasible import check_counts, diagnose, holds, nearest
-from distspc.selection.levels import LEVEL, Candidates, find_candidates, level_names
-from distspc.selection.matching import Found, search
-from distspc.selection.near_duplicates import Distances, cliques, identical_pairs, near_pairs, too_near
+from distspc.selection.matching.balance import balance_table, correlations, separation
+from distspc.selection.matching.infeasible import check_counts, diagnose, holds, nearest
+from distspc.selection.matching.levels import LEVEL, Candidates, find_candidates, level_names
+from distspc.selection.matching.near_duplicates import Distances, cliques, identical_pairs, near_pairs, too_near
+from distspc.selection.matching.search import Found, search
 from distspc.selection.options import Design, Effort, Limits, Split
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Selection:
         A row per selected image, by name, in the order of the cells: ``file`` where the table has one, ``cell``,
         ``level:`` and value of each factor, covariates, categories.
     balance
-        Every two cells compared, see `distspc.selection.balance.balance_table`.
+        Every two cells compared, see `distspc.selection.matching.balance.balance_table`.
     candidates
         What was selected from.
     correlation_before, correlation_after

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from distspc.selection.levels import Candidates
+from distspc.selection.matching.levels import Candidates
 from distspc.selection.options import Limits
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from distspc.errors import InputError
 from distspc.messages import shorten
-from distspc.selection.balance import correlations
-from distspc.selection.levels import Candidates
-from distspc.selection.matching import (
+from distspc.selection.matching.balance import correlations
+from distspc.selection.matching.levels import Candidates
+from distspc.selection.matching.search import (
     Built,
     Group,
     Scale,

@@ -18,11 +18,11 @@ from itertools import combinations
 
 import numpy as np
 
-from distspc.selection.balance import correlations, smd, variance_ratio
-from distspc.selection.levels import Candidates
+from distspc.selection.matching.balance import correlations, smd, variance_ratio
+from distspc.selection.matching.levels import Candidates
+from distspc.selection.matching.program import Program, Solution
+from distspc.selection.matching.swaps import Swaps
 from distspc.selection.options import Effort, Limits
-from distspc.selection.program import Program, Solution
-from distspc.selection.swaps import Swaps
 
 log = logging.getLogger(__name__)
 

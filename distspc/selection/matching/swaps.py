@@ -13,7 +13,7 @@ from itertools import combinations
 
 import numpy as np
 
-from distspc.selection.levels import Candidates
+from distspc.selection.matching.levels import Candidates
 from distspc.selection.options import Limits
 
 _WITHIN = 0.999  # of each limit, against rounding

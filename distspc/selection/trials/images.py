@@ -9,7 +9,7 @@ import pandas as pd
 from distspc.selection.options import ImageFiles
 from distspc.selection.output import FILLERS, place_images
 from distspc.selection.selection import Selection
-from distspc.selection.trials import TrialDesign, choose_fillers
+from distspc.selection.trials.lists import TrialDesign, choose_fillers
 
 
 def filler_images(selection: Selection, images: pd.DataFrame, design: TrialDesign, seed: int) -> pd.DataFrame:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from distspc.errors import InputError
-from distspc.selection.levels import LEVEL
+from distspc.selection.matching.levels import LEVEL
 
 Paradigm = Literal["rsvp"]
 PARADIGMS: tuple[Paradigm, ...] = get_args(Paradigm)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from distspc.selection.balance import balance_table, correlations, separation, smd, variance_ratio
-from distspc.selection.levels import find_candidates
+from distspc.selection.matching.balance import balance_table, correlations, separation, smd, variance_ratio
+from distspc.selection.matching.levels import find_candidates
 from distspc.selection.options import Design, Limits
 from tests.selection.shared import BY, images
 

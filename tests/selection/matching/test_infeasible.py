@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from distspc.errors import InputError
-from distspc.selection.infeasible import NoSelectionError
+from distspc.selection.matching.infeasible import NoSelectionError
 from distspc.selection.selection import select_stimuli
 from tests.selection.shared import BY, images
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from distspc.errors import InputError
-from distspc.selection.levels import find_candidates, level_of
+from distspc.selection.matching.levels import find_candidates, level_of
 from distspc.selection.options import Design
 from tests.selection.shared import BY, images
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from distspc.errors import InputError
-from distspc.selection.near_duplicates import cliques, identical_pairs, near_pairs, too_near
+from distspc.selection.matching.near_duplicates import cliques, identical_pairs, near_pairs, too_near
 
 
 def table() -> pd.DataFrame:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from distspc.selection.matching.program import Program
 from distspc.selection.options import Effort
-from distspc.selection.program import Program
 
 
 def knapsack() -> tuple[Program, np.ndarray]:

@@ -3,9 +3,9 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from distspc.selection.balance import separation
-from distspc.selection.levels import find_candidates
-from distspc.selection.matching import (
+from distspc.selection.matching.balance import separation
+from distspc.selection.matching.levels import find_candidates
+from distspc.selection.matching.search import (
     broken_limits,
     first_scale,
     groups_of,

@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from distspc.selection.balance import separation
-from distspc.selection.levels import Candidates, find_candidates
-from distspc.selection.matching import broken_limits
+from distspc.selection.matching.balance import separation
+from distspc.selection.matching.levels import Candidates, find_candidates
+from distspc.selection.matching.search import broken_limits
+from distspc.selection.matching.swaps import Swaps
 from distspc.selection.options import Design, Limits
-from distspc.selection.swaps import Swaps
 from tests.selection.shared import BY, images
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from distspc.errors import InputError
 from distspc.selection.output import write_selection
-from distspc.selection.trial_images import filler_images, trial_paths
-from distspc.selection.trials import TrialDesign
+from distspc.selection.trials.images import filler_images, trial_paths
+from distspc.selection.trials.lists import TrialDesign
 
 DESIGN = TrialDesign(images_per_trial=3, durations=(34,), blocks=1, subjects=2)
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from distspc.errors import InputError
-from distspc.selection.trials import TrialDesign, choose_fillers, make_trials, n_fillers_needed, trial_notices
+from distspc.selection.trials.lists import TrialDesign, choose_fillers, make_trials, n_fillers_needed, trial_notices
 
 DESIGN = TrialDesign(images_per_trial=6, durations=(34, 84, 167), blocks=12, subjects=12)
 

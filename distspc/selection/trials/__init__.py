@@ -1,0 +1,1 @@
+"""Trial lists of a selection: counterbalanced, as files of experiment programs, with their images."""
