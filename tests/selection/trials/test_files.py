@@ -2,10 +2,10 @@ import json
 
 import pandas as pd
 import pytest
-from tests.selection.trials.test_lists import stimuli, streams
 
 from distspc.selection.trials.files import jspsych_timeline, psychopy_conditions, write_trials
 from distspc.selection.trials.lists import TrialDesign, choose_fillers, make_trials
+from tests.selection.trials.test_lists import stimuli, streams
 
 DESIGN = TrialDesign(images_per_trial=3, durations=(34, 84), blocks=2, subjects=4)
 
