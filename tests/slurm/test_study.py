@@ -201,6 +201,29 @@ def test_workers_lost_in_the_middle_of_each_stage_change_no_number(queue, images
 
 
 @pytest.mark.faults
+def test_a_third_of_the_jobs_lost_side_by_side_changes_no_number_and_repeats_nothing_stored(
+    queue, images, activations, alone, tmp_path
+):
+    study = Study.from_file(write_short_study(images, tmp_path / "third", activations))
+    stored: dict[Path, int] = {}
+
+    def progress(label, n_done, n_tasks):
+        if label == "reconstruct" and n_done == 1 and not stored:
+            files = (
+                path for group in ("distances", "reconstruction") for path in (study.store / group).rglob("c/**/*")
+            )
+            stored.update((path, path.stat().st_mtime_ns) for path in files if path.is_file())
+            worker_process(queue()[0]).kill()
+
+    with deploy("testbed", overrides=["workers=3"], log_directory=tmp_path / "logs") as client:
+        client.wait_for_workers(3, timeout=RUN_S)
+        study.run(client, stages=STAGES, progress=progress)
+    assert stored, "nothing was killed"
+    assert {path: path.stat().st_mtime_ns for path in stored} == stored
+    assert_same(study.store, alone)
+
+
+@pytest.mark.faults
 def test_workers_at_the_end_of_their_life_change_no_number(queue, images, activations, alone, tmp_path, until):
     study = Study.from_file(write_short_study(images, tmp_path / "short", activations))
     waited = []
