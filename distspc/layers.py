@@ -137,13 +137,41 @@ def n_features(layer: str) -> int:
     return LAYERS[layer].n_features
 
 
+OF_MODEL = "@"
+"""Stands between a layer's name, which cannot hold it, and its model's, in studies of several networks."""
+
+
+def layer_label(layer: str, model: str) -> str:
+    """What a layer goes by in a study: its name, and of several networks that of its model too.
+
+    >>> layer_label("fc2", "vgg"), layer_label("fc2", "")
+    ('fc2@vgg', 'fc2')
+    """
+    return f"{layer}{OF_MODEL}{model}" if model else layer
+
+
+def split_layer(label: str) -> tuple[str, str]:
+    """Layer and model of a label; the model is empty in a study of one network.
+
+    >>> split_layer("/encoder/layer.0@clip"), split_layer("fc2")
+    (('/encoder/layer.0', 'clip'), ('fc2', ''))
+    """
+    layer, _, model = label.partition(OF_MODEL)
+    return layer, model
+
+
+def models_of(labels: Sequence[str]) -> list[str]:
+    """Models of some layers, each once, in their order; none in a study of one network."""
+    return [model for model in dict.fromkeys(split_layer(label)[1] for label in labels) if model]
+
+
 def folder_name(layer: str) -> str:
     """Name of a layer as a single folder: as it is but for what folders cannot be called, written %XX.
 
     >>> folder_name("block5_pool"), folder_name("/encoder/layer.0/Add_1_output_0"), folder_name("..")
     ('block5_pool', '%2Fencoder%2Flayer.0%2FAdd_1_output_0', '%2E.')
     """
-    escaped = re.sub(r"[^\w.:+-]", lambda found: quote(found[0], safe=""), layer)
+    escaped = re.sub(r"[^\w.:+@-]", lambda found: quote(found[0], safe=""), layer)
     return escaped if re.match(r"[\w%]", escaped) else f"%{ord(escaped[0]):02X}{escaped[1:]}"
 
 
@@ -157,6 +185,12 @@ def layer_of_folder(folder: str) -> str:
 
 
 def layer_order(layers: Sequence[str]) -> list[str]:
-    """Layers from the image upward; names that are not of VGG-16 come last, as found."""
+    """Layers from the image upward, network by network; names that are not of VGG-16 come last, as found."""
     rank = {name: i for i, name in enumerate(VGG16_LAYERS)}
-    return sorted(dict.fromkeys(layers), key=lambda name: rank.get(name, len(rank)))
+    models = list(dict.fromkeys(split_layer(label)[1] for label in layers))
+
+    def place(label: str) -> tuple[int, int]:
+        layer, model = split_layer(label)
+        return models.index(model), rank.get(layer, len(rank))
+
+    return sorted(dict.fromkeys(layers), key=place)

@@ -7,9 +7,14 @@ from distspc.layers import (
     LAYERS,
     VGG16,
     VGG16_LAYERS,
+    folder_name,
     forward_flop,
+    layer_label,
+    layer_of_folder,
     layer_order,
+    models_of,
     n_features,
+    split_layer,
     vgg16_shape,
     vgg16_weight_shapes,
 )
@@ -52,3 +57,21 @@ def test_layers_go_from_the_image_upward():
 def test_the_cost_of_other_layers_is_not_known():
     with pytest.raises(InputError, match=r"layer 'blocks\.11' is not known; a plan covers block1_pool, "):
         n_features("blocks.11")
+
+
+def test_a_label_says_layer_and_model():
+    labels = ["fc2@vgg", "/encoder/layer.0@clip", "outer/conv1:0@vgg"]
+    assert [layer_label(*split_layer(label)) for label in labels] == labels
+    assert split_layer("outer/inner") == ("outer/inner", "")
+    assert models_of(labels) == ["vgg", "clip"]
+    assert models_of(["fc2", "outer/inner"]) == []
+
+
+def test_layers_of_several_networks_go_network_by_network():
+    found = layer_order(["fc2@b", "fc2@a", "block1_pool@b", "mine@a", "block1_pool@a"])
+    assert found == ["block1_pool@b", "fc2@b", "block1_pool@a", "fc2@a", "mine@a"]
+
+
+def test_the_folder_of_a_layer_can_be_read_and_gives_its_label_back():
+    assert folder_name("fc2@vgg") == "fc2@vgg"
+    assert layer_of_folder(folder_name("/encoder/layer.0@clip")) == "/encoder/layer.0@clip"

@@ -89,7 +89,7 @@ def tasks(store: Store, layers: Sequence[str], options: ExtractionOptions) -> li
     wanted = missing_chunks(store, layers)
     used = {layer for names in wanted.values() for layer in names}
     network = replace(network, layers=tuple(layer for layer in layers if layer in used))
-    token = tokenize(str(store), network, dtype)
+    token = tokenize(store, network, dtype)
     extract = task(extract_chunk)
     return [
         extract(store, network, names, i, options.batch_size, dtype, dask_key_name=task_key("extract", "", token, i))

@@ -38,8 +38,14 @@ def allocate_layers(store: Store, shapes: Mapping[str, tuple[int, ...]], recipe:
             shards={"feature": n_features},
             recipe=recipe,
             dtypes={"activation": dtype},
-            attrs={"shape": list(shape), "axes": _AXES.get(len(shape), [f"axis_{i}" for i in range(len(shape))])},
+            attrs=_named(store, layer)
+            | {"shape": list(shape), "axes": _AXES.get(len(shape), [f"axis_{i}" for i in range(len(shape))])},
         )
+
+
+def _named(store: Store, layer: str) -> dict[str, Any]:
+    """Model and own name of a layer of several networks."""
+    return {"model": store.model, "layer": layer} if store.model else {}
 
 
 def missing_layers(store: Store, layers: Sequence[str], made_by: Mapping[str, Any]) -> list[str]:

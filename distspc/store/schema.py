@@ -19,6 +19,9 @@ SCORES, RELATIONS, MODELS, COMPARISONS = "scores", "relations", "models", "compa
 BY_LAYER = (ACTIVATIONS, SCALING)
 """Groups that have a group for every layer."""
 
+WITH_LAYERS = (DISTANCES, RECONSTRUCTION, RELATIONS, COMPARISONS)
+"""Groups whose variables or rows are of layers."""
+
 
 @dataclass(frozen=True)
 class Variable:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import zarr
 
 from distspc.errors import InputError
-from distspc.layers import folder_name, layer_of_folder
+from distspc.layers import folder_name, layer_label, layer_of_folder, models_of, split_layer
 from distspc.store import schema
 from distspc.store.group import Group
 
@@ -36,6 +36,7 @@ class Store(os.PathLike[str]):
     """
 
     __slots__ = ("path",)
+    model = ""
 
     def __init__(self, path: schema.StorePath) -> None:
         self.path = Path(path)
@@ -83,6 +84,10 @@ class Store(os.PathLike[str]):
     def scaling(self, layer: str) -> Group:
         """Return the moments of a layer's features, by which they are standardised."""
         return self[f"{schema.SCALING}/{folder_name(layer)}"]
+
+    def of_model(self, model: str) -> Store:
+        """The store as one network of several has it, whose layers go by their own names; itself without a name."""
+        return _ModelStore(self, model) if model else self
 
     @property
     def distances(self) -> Group:
@@ -142,6 +147,8 @@ class Store(os.PathLike[str]):
     def open(self) -> xr.DataTree:
         """Open the whole store as an xarray DataTree, lazily (Dask arrays).
 
+        Where layers are of several networks, ``model`` stands beside ``layer``.
+
         Raises
         ------
         InputError
@@ -151,4 +158,45 @@ class Store(os.PathLike[str]):
 
         if not self.exists():
             raise InputError(f"{self} is not a store yet: run the study first")
-        return xr.open_datatree(str(self), engine="zarr", chunks={}, consolidated=False)
+        tree = xr.open_datatree(str(self), engine="zarr", chunks={}, consolidated=False)
+        for name in schema.WITH_LAYERS:
+            if name in tree.children:
+                tree[name].dataset = _with_models(tree[name].to_dataset())
+        return tree
+
+
+def _with_models(results: xr.Dataset) -> xr.Dataset:
+    """Results with the model of each layer beside it, where layers are of several networks."""
+    if "layer" not in results.variables:
+        return results
+    labels = [str(label) for label in results["layer"].to_numpy()]
+    models = [split_layer(label)[1] for label in labels]
+    return results.assign_coords(model=(results["layer"].dims, models)) if models_of(labels) else results
+
+
+class _ModelStore(Store):
+    """A store whose layers are those of one network of several."""
+
+    __slots__ = ("model",)
+
+    def __init__(self, path: schema.StorePath, model: str) -> None:
+        super().__init__(path)
+        self.model = model
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()}.of_model({self.model!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ModelStore) and (self.path, self.model) == (other.path, other.model)
+
+    def __hash__(self) -> int:
+        return hash((self.path, self.model))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _ModelStore, (str(self.path), self.model)
+
+    def layer(self, name: str) -> Group:
+        return super().layer(layer_label(name, self.model))
+
+    def scaling(self, layer: str) -> Group:
+        return super().scaling(layer_label(layer, self.model))
