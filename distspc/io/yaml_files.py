@@ -139,8 +139,8 @@ def _section_at(section: type[Section], loc: Sequence[str]) -> type[Section]:
     parts = iter(loc)
     for part in parts:
         annotation = _field(section, part).annotation
-        if get_origin(annotation) is Mapping:
-            next(parts, None)  # a key that the user chose
+        if get_origin(annotation) in (Mapping, tuple):
+            next(parts, None)  # a key that the user chose, or a place in a list
         section = next(t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, Section))
     return section
 

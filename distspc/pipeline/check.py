@@ -20,6 +20,7 @@ from distspc.study.images import StudyImages, check_sizes, match_study
 
 if TYPE_CHECKING:
     from distspc.study.file import StudyFile
+    from distspc.study.networks import StudyNetwork
 
 
 class Finding(NamedTuple):
@@ -57,10 +58,11 @@ def as_table(findings: Sequence[Finding]) -> pd.DataFrame:
 
 
 def brief(study: StudyFile, images: StudyImages | None = None) -> list[str]:
-    """Return what can be known at once, in five lines; what is wrong is left to the stages, which refuse it."""
+    """Return what can be known at once, in a few lines; what is wrong is left to the stages, which refuse it."""
     check = _Check(study, images)
     parts = (check.images, check.pairs, check.network, check.disk, check.store)
-    return [f"{found[0].subject}: {found[0].text}" for part in parts if (found := list(_guarded(part)))]
+    found = [finding for part in parts for i, finding in enumerate(_guarded(part)) if i == 0 or part == check.network]
+    return [f"{finding.subject}: {finding.text}" for finding in found]
 
 
 def _guarded(part: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -70,6 +72,19 @@ def _guarded(part: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
         yield from part()
     except InputError as error:
         yield Finding(name, str(error), True)
+
+
+def _network_finding(network: StudyNetwork, n_images: int) -> Finding:
+    from distspc.extraction.network import layer_shapes
+    from distspc.extraction.preprocessing import in_words
+
+    spec = network.resolved()
+    with network.named_errors():
+        shapes = layer_shapes(spec)
+    refuse_unpooled_tokens(network, n_images)
+    named = ", ".join(f"{layer} {' x '.join(map(str, shape))}" for layer, shape in shapes.items())
+    text = f"{network.options.weights}, preprocessing {in_words(spec.preprocessing)}; layers: {named}"
+    return Finding(network.titled("network"), text)
 
 
 class _Check:
@@ -137,19 +152,11 @@ class _Check:
         yield Finding("columns", text)
 
     def network(self) -> Iterator[Finding]:
-        from distspc.extraction.network import layer_shapes
-        from distspc.extraction.network_spec import resolve_network
-        from distspc.extraction.preprocessing import in_words
-
-        options = self.study.model.options
         if self.study.activations is not None:
             yield Finding("network", "none: the activations are there")
             return
-        network = resolve_network(layers=self.study.layers, **options.network)
-        shapes = layer_shapes(network)
-        refuse_unpooled_tokens(self.study, sum(self.sources.counts))
-        named = ", ".join(f"{layer} {' x '.join(map(str, shape))}" for layer, shape in shapes.items())
-        yield Finding("network", f"{options.weights}, preprocessing {in_words(network.preprocessing)}; layers: {named}")
+        for network in self.study.networks:
+            yield _network_finding(network, sum(self.sources.counts))
 
     def sizes(self) -> Iterator[Finding]:
         check_sizes(self.study, *self.sources.counts)

@@ -10,7 +10,6 @@ from functools import partial
 from distspc.errors import InputError, StoreMismatchError
 from distspc.extraction.files.weights import DOWNLOADS, is_fetched
 from distspc.extraction.imported.image_table import listed_digest
-from distspc.extraction.network_spec import resolve_network
 from distspc.images.inventory import images_digest, refuse_other_images
 from distspc.study.file import STAGES, StageName, StudyFile
 from distspc.study.images import StudyImages
@@ -99,7 +98,7 @@ def _compare_images(study: StudyFile, images: StudyImages) -> None:
 
 def _compare_activations(study: StudyFile, layer: str) -> None:
     """Compare the settings of a layer's activations; weights that are not on this machine cannot be."""
-    options, group = study.model.options, study.stored.layer(layer)
+    network, group = study.network_of(layer), study.stored.layer(layer)
     known = group.attributes.get("recipe", {})
     architecture = known.get("architecture")
     imported = architecture == "imported"
@@ -111,12 +110,12 @@ def _compare_activations(study: StudyFile, layer: str) -> None:
             was, now = source if imported else source[::-1]
             raise StoreMismatchError.of_settings(study.store, group.name, f"made from {was}, now from {now}")
         return
-    if options.weights in DOWNLOADS and not is_fetched(options.weights):
+    if network.options.weights in DOWNLOADS and not is_fetched(network.options.weights):
         return
     try:
-        network = resolve_network(layers=[layer], **options.network)
+        spec = network.resolved(network.own_names([layer]))
     except InputError as error:
         logger.warning("the network of %s cannot be compared with the study's: %s", group.name, error)
         return
-    made = {**network.described(layer), "dtype": options.dtype, "images": images_digest(study.stored)}
+    made = {**spec.described(spec.layers[0]), "dtype": network.options.dtype, "images": images_digest(study.stored)}
     group.refuse_other_recipe(made)

@@ -38,11 +38,12 @@ from distspc.extraction.preprocessing import STEPS, StatedPreprocessing, stated
 from distspc.io.yaml_files import Section, explain_errors, read_yaml
 from distspc.kernels.distance.products import Metric
 from distspc.kernels.sparse_coding.training import Precision as FitPrecision
-from distspc.layers import LAYERS, VGG16_LAYERS
+from distspc.layers import LAYERS, VGG16_LAYERS, layer_label
 from distspc.memorability.options import Interval, RelateOptions
 from distspc.reconstruction.options import ReconstructionOptions, Solver, Step, TrainOn
 from distspc.store.scaling import Scaling
 from distspc.store.store import Store
+from distspc.study.networks import StudyNetwork
 
 StageName = Literal["extract", "distances", "reconstruct", "relate", "report"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
@@ -209,6 +210,18 @@ def _named_layer(layer: Any) -> tuple[Any, Any]:
     return layer["name"], layer.get("pooling")
 
 
+def _with_pooling(layers: Any, model: Any) -> tuple[list[Any], dict[str, Any]] | None:
+    """Names of layers and the settings of their network, where layers are given with their pooling; else None."""
+    if not isinstance(layers, list | tuple) or not any(isinstance(layer, Mapping) for layer in layers):
+        return None
+    rows = [_named_layer(layer) for layer in layers]
+    settings = dict(model or {}) if isinstance(model, Mapping | None) else model.model_dump()
+    common = settings.get("pooling", ExtractionOptions.pooling)
+    words = {name: common.get(name, "none") if isinstance(common, Mapping) else common for name, _ in rows}
+    words |= {name: pooling for name, pooling in rows if pooling is not None}
+    return [name for name, _ in rows], {**settings, "pooling": words}
+
+
 def _several(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else (value,)
 
@@ -262,6 +275,26 @@ class Model(_Settings[ExtractionOptions]):
         if is_weights_path(self.weights):
             object.__setattr__(self, "weights", _text_beside_study(self.weights, info))
         return self
+
+
+def _model_name(name: str) -> str:
+    if not re.fullmatch(r"\w[\w.-]{0,63}", name):
+        raise ValueError("expected a name of letters, digits, - _ and . that begins with a letter or digit")
+    return name
+
+
+class NamedModel(Model):
+    """One network of several: its name, its layers, and what `model` takes."""
+
+    name: Annotated[str, AfterValidator(_model_name)]
+    layers: tuple[str, ...] = Field(default=tuple(LAYERS), min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pooling_by_layer(cls, content: Any) -> Any:
+        """Take layers that are given with their pooling."""
+        found = _with_pooling(content.get("layers"), content) if isinstance(content, Mapping) else None
+        return {**found[1], "layers": found[0]} if found else content
 
 
 class Distinctiveness(_Settings[DistanceOptions]):
@@ -327,6 +360,7 @@ class StudyFile(Section):
     activations: Activations | None = None
     scores: Scores | None = None
     model: Model = Model()
+    models: tuple[NamedModel, ...] = Field(default=(), min_length=1)
     layers: tuple[str, ...] = Field(default=tuple(LAYERS), min_length=1)
     scaling: Scaling = "none"
     distinctiveness: Distinctiveness = Distinctiveness()
@@ -339,34 +373,53 @@ class StudyFile(Section):
     @classmethod
     def _pooling_by_layer(cls, content: Any) -> Any:
         """Take layers that are given with their pooling, which goes to the settings of the network."""
-        layers = content.get("layers") if isinstance(content, Mapping) else None
-        if not isinstance(layers, list | tuple) or not any(isinstance(layer, Mapping) for layer in layers):
-            return content
-        rows = [_named_layer(layer) for layer in layers]
-        model = content.get("model") or {}
-        common = model.get("pooling", ExtractionOptions.pooling) if isinstance(model, Mapping) else model.pooling
-        words = {name: common.get(name, "none") if isinstance(common, Mapping) else common for name, _ in rows}
-        words |= {name: pooling for name, pooling in rows if pooling is not None}
-        settings = model if isinstance(model, Mapping) else model.model_dump()
-        return {**content, "layers": [name for name, _ in rows], "model": {**settings, "pooling": words}}
+        found = _with_pooling(content.get("layers"), content.get("model")) if isinstance(content, Mapping) else None
+        return {**content, "layers": found[0], "model": found[1]} if found else content
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        self._check_models()
         self._check_activations()
-        if len(set(self.layers)) != len(self.layers):
-            raise ValueError(f"`layers` names a layer twice: {', '.join(self.layers)}")
+        for network in self.networks:
+            self._check_layers(network)
+            self._check_pooling(network)
         if len(set(self.reconstruction.seeds)) != len(self.reconstruction.seeds):
             raise ValueError(f"`seeds` names a seed twice: {', '.join(map(str, self.reconstruction.seeds))}")
-        odd = [name for name in self.layers if not re.fullmatch(r"[\w/][\w.:+/-]{0,199}", name)]  # listed with commas
-        if odd:
-            raise ValueError(f"`layers` has {odd[0]!r}; a layer's name is letters, digits and /, then also . : + -")
-        self._check_pooling()
         if self.report.suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"`report` is {str(self.report)!r}; the name of the page ends in .html")
-        unknown = [name for name in self.layers if name not in VGG16_LAYERS]
-        if unknown and self.activations is None and self.model.weights in BUILTIN_WEIGHTS:
-            raise ValueError(f"`layers` has {unknown[0]!r}, which VGG-16 does not; the seven are {', '.join(LAYERS)}")
         return self
+
+    def _check_models(self) -> None:
+        """See that there is one network or several with names; these give the study its layers."""
+        if not self.models:
+            return
+        if "model" in self.model_fields_set:
+            raise ValueError(
+                "give either `model` (one network) or `models` (several): move the settings of `model`, and its "
+                "`layers`, into `models`, with a `name`"
+            )
+        if self.activations is not None:
+            raise ValueError("`models` are networks for `images`; with `activations`, leave them out and name `layers`")
+        names = [one.name.casefold() for one in self.models]
+        twice = [one.name for one in self.models if names.count(one.name.casefold()) > 1]
+        if twice:
+            raise ValueError(f"`models` has a name twice: {', '.join(twice)}; capitals make no other name")
+        labels = tuple(layer_label(layer, one.name) for one in self.models for layer in one.layers)
+        if "layers" in self.model_fields_set and self.layers != labels:
+            raise ValueError("with `models`, each of them has its own `layers`: move `layers` there")
+        object.__setattr__(self, "layers", labels)
+
+    def _check_layers(self, network: StudyNetwork) -> None:
+        """See that each layer is named once, as a layer may be, and that VGG-16 has it."""
+        layers, where = network.layers, network.titled("`layers` of model" if network.model else "`layers`")
+        if len(set(layers)) != len(layers):
+            raise ValueError(f"{where} names a layer twice: {', '.join(layers)}")
+        odd = [name for name in layers if not re.fullmatch(r"[\w/][\w.:+/-]{0,199}", name)]  # listed with commas
+        if odd:
+            raise ValueError(f"{where} has {odd[0]!r}; a layer's name is letters, digits and /, then also . : + -")
+        unknown = [name for name in layers if name not in VGG16_LAYERS]
+        if unknown and self.activations is None and network.options.weights in BUILTIN_WEIGHTS:
+            raise ValueError(f"{where} has {unknown[0]!r}, which VGG-16 does not; the seven are {', '.join(LAYERS)}")
 
     def _check_activations(self) -> None:
         """See that images and activations go together; without `layers` they are those that have a matrix."""
@@ -384,13 +437,29 @@ class StudyFile(Section):
         if without:
             raise ValueError(f"`layers` has {without[0]!r}, of which `activations` has no matrix")
 
-    def _check_pooling(self) -> None:
-        pooling = self.model.pooling
+    def _check_pooling(self, network: StudyNetwork) -> None:
+        pooling = network.options.pooling
         if self.activations is not None and pooling != "none":
             raise ValueError("`pooling` goes with a network: `activations` are taken as they are")
-        others = [name for name in pooling if name not in self.layers] if isinstance(pooling, Mapping) else []
+        others = [name for name in pooling if name not in network.layers] if isinstance(pooling, Mapping) else []
         if others:
-            raise ValueError(f"`pooling` names {others[0]!r}, which is not among `layers`: {', '.join(self.layers)}")
+            where = network.titled("`pooling` of model" if network.model else "`pooling`")
+            raise ValueError(f"{where} names {others[0]!r}, which is not among `layers`: {', '.join(network.layers)}")
+
+    @property
+    def networks(self) -> tuple[StudyNetwork, ...]:
+        """The networks that images go through, in order, each with its layers."""
+        if not self.models:
+            return (StudyNetwork("", self.model.options, tuple(self.layers)),)
+        found = []
+        for one in self.models:
+            layers = tuple(layer for layer in one.layers if layer_label(layer, one.name) in self.layers)
+            found += [StudyNetwork(one.name, one.options, layers)] if layers else []
+        return tuple(found)
+
+    def network_of(self, layer: str) -> StudyNetwork:
+        """Return the network that a layer of the study is of."""
+        return next(network for network in self.networks if layer in network.labels)
 
     @property
     def stored(self) -> Store:

@@ -102,8 +102,9 @@ class Distances(LayerStage):
 
 def _layers_of_known_size(study: StudyFile) -> list[str]:
     """Layers of which no network need be loaded to know their size."""
-    listed = LAYERS if study.images is None or study.model.weights in N_CLASSES else {}
-    return [layer for layer in study.layers if layer in listed or study.stored.layer(layer).exists()]
+    known = [layer for layer in study.layers if study.images is None and layer in LAYERS]
+    known += [label for one in study.networks if one.options.weights in N_CLASSES for label in one.labels]
+    return [layer for layer in study.layers if layer in known or study.stored.layer(layer).exists()]
 
 
 def _planned_sizes(study: StudyFile, layers: Sequence[str], n_targets: int, n_fillers: int) -> Iterator[LayerSize]:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from distspc.layers import layer_label
 from distspc.pipeline.compute import run_on_all_workers
 from distspc.pipeline.stages.base import Run, Seeds, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage
@@ -20,9 +21,12 @@ from distspc.tasks import refusals_as_values
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed
+    from distributed import Client
 
+    from distspc.store.store import Store
     from distspc.study.file import StageName, StudyFile
     from distspc.study.images import StudyImages
+    from distspc.study.networks import StudyNetwork
 
 MODEL_NBYTES = 1400 * 2**20
 FORWARD_NBYTES_PER_IMAGE = 30 * 2**20
@@ -48,10 +52,9 @@ class Extract(LayerStage):
             else:
                 matrix_import.check(matrix_import.MatrixSet(images.listed, study.activations.matrices(study.layers)))
         else:
-            from distspc.extraction.network_spec import resolve_network
-
             _ = images.listed
-            resolve_network(layers=study.layers, **study.model.options.network)
+            for network in study.networks:
+                network.resolved()
 
     def layer_by_layer(self, study: StudyFile) -> bool:
         """Imported ones; images go through the network for all layers at once, and moments are of all layers."""
@@ -74,20 +77,17 @@ class Extract(LayerStage):
         return [None] if self._missing_layers(run, [layer] if layer else run.study.layers) else []
 
     def _missing_layers(self, run: Run, layers: Sequence[str]) -> Sequence[str]:
-        from distspc.extraction import build
-
         study = run.study
         if study.activations is not None:
             importer, source = _importer(run)
             return importer.missing(run.store, source, layers)
         if not run.store.images.exists():
             return layers
-        return build.missing(run.store, layers, study.model.options)
+        found = {layer for one in study.networks for layer in _missing_of(run.store, one, one.own_names(layers))}
+        return [layer for layer in layers if layer in found]
 
     def prepare(self, run: Run, layer: str, plan: Any = None) -> None:
         """Allocate activations; of imported ones, write the image table too."""
-        from distspc.extraction import build
-
         study, layers = run.study, [layer] if layer else run.study.layers
         for name in self._missing_layers(run, layers):
             run.store.scaling(name).remove()  # of activations that are to be made
@@ -95,17 +95,21 @@ class Extract(LayerStage):
             importer, source = _importer(run)
             importer.prepare(run.store, source, layers)
         else:
-            build.prepare(run.store, layers, study.model.options)
+            self._prepare_networks(run, layers)
 
-    def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | None, list[Delayed]]:
-        """Build the tasks of a layer ("": of all in one pass)."""
+    def _prepare_networks(self, run: Run, layers: Sequence[str]) -> None:
         from distspc.extraction import build
 
-        study, layers = run.study, [layer] if layer else run.study.layers
-        if study.activations is not None:
-            importer, source = _importer(run)
-            return {None: importer.tasks(run.store, source, layers)}
-        return {None: build.tasks(run.store, layers, study.model.options)}
+        for network in run.study.networks:
+            own = network.own_names(layers)
+            if own:
+                with network.named_errors():
+                    build.prepare(run.store.of_model(network.model), own, network.options)
+
+    def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | None, list[Delayed]]:
+        """Build the tasks that take a layer over."""
+        importer, source = _importer(run)
+        return {None: importer.tasks(run.store, source, [layer])}
 
     def run(self, run: Run) -> None:
         """Take activations over, layer by layer; or look at the images, then extract all layers in one pass."""
@@ -117,19 +121,27 @@ class Extract(LayerStage):
             self._compute_moments(run)
 
     def _extract(self, run: Run) -> None:
+        """Pass the images through one network after the other, all layers of it in one pass."""
         self._take_inventory(run)
         layers = self._missing_layers(run, run.study.layers)
         if not layers:
             return
-        from distspc.extraction import forward
-
         run.require_writable()
         client = run.connect(self.name)
         self.prepare(run, "")
-        with refusals_as_values():
-            tasks = self.tasks(run, "", [None], None)[None]
         run.written.update(self.groups(run.study, layers))
-        run.compute(tasks, client, "extract", resource="GPU", gather=False)
+        for network in run.study.networks:
+            if own := network.own_names(layers):
+                self._pass_through(run, network, own, client)
+
+    def _pass_through(self, run: Run, network: StudyNetwork, layers: Sequence[str], client: Client | None) -> None:
+        """Pass the images through one network, for layers of it by their own names."""
+        from distspc.extraction import build, forward
+
+        with refusals_as_values(), network.named_errors():
+            tasks = build.tasks(run.store.of_model(network.model), layers, network.options)
+        with network.named_errors():
+            run.compute(tasks, client, network.titled(self.name), resource="GPU", gather=False)
         run_on_all_workers(forward.release, client)
 
     def _compute_moments(self, run: Run) -> None:
@@ -182,18 +194,41 @@ class Extract(LayerStage):
 
     def loads(self, study: StudyFile, setting: Setting) -> Loads:
         """All layers in one task a chunk of images; moments of features where these are scaled."""
-        n_images = setting.n_images
-        n_tasks, moved = math.ceil(n_images / IMAGES_PER_CHUNK), store_nbytes(study, n_images)
-        buffers = 2 * moved / max(n_images, 1) * IMAGES_PER_CHUNK
         moments = [_moments_load(study, setting)] if study.scaling != "none" else []
         if study.activations is not None:
-            taken = setting.load("extract", "", n_tasks * len(study.layers), int(buffers), 2 * moved, 0.0)
+            n_tasks, moved = _n_chunks(setting) * len(study.layers), store_nbytes(study, setting.n_images)
+            taken = setting.load("extract", "", n_tasks, int(_buffer_nbytes(moved, setting)), 2 * moved, 0.0)
             return Loads(([taken, *moments],))
-        refuse_unpooled_tokens(study, n_images)
-        flop = n_images * forward_flop(study)
-        memory = MODEL_NBYTES + study.model.batch_size * FORWARD_NBYTES_PER_IMAGE + buffers
-        passed = setting.load("extract", "", n_tasks, int(memory), moved, flop)
-        return Loads(([passed, *moments],), start_s=setting.rates.start_s)
+        for network in study.networks:
+            refuse_unpooled_tokens(network, setting.n_images)
+        passes = [_pass_load(study, network, setting) for network in study.networks]
+        return Loads(([*passes, *moments],), start_s=setting.rates.start_s * len(passes))
+
+
+def _missing_of(store: Store, network: StudyNetwork, layers: Sequence[str]) -> list[str]:
+    """What those layers of a network go by in the study that are missing, whole or in part."""
+    from distspc.extraction import build
+
+    with network.named_errors():
+        missing = build.missing(store.of_model(network.model), layers, network.options) if layers else []
+    return [layer_label(layer, network.model) for layer in missing]
+
+
+def _pass_load(study: StudyFile, network: StudyNetwork, setting: Setting) -> Load:
+    """All layers of a network in one task a chunk of images."""
+    moved = _nbytes(study, network.labels, setting.n_images)
+    memory = MODEL_NBYTES + network.options.batch_size * FORWARD_NBYTES_PER_IMAGE + _buffer_nbytes(moved, setting)
+    flop = setting.n_images * forward_flop(network)
+    return setting.load("extract", "", _n_chunks(setting), int(memory), moved, flop)
+
+
+def _n_chunks(setting: Setting) -> int:
+    return math.ceil(setting.n_images / IMAGES_PER_CHUNK)
+
+
+def _buffer_nbytes(moved: int, setting: Setting) -> float:
+    """Bytes of a chunk of images in memory, twice, of so many bytes of activations."""
+    return 2 * moved / max(setting.n_images, 1) * IMAGES_PER_CHUNK
 
 
 def _moments_load(study: StudyFile, setting: Setting) -> Load:
@@ -219,5 +254,9 @@ def _importer(run: Run) -> tuple[Any, Any]:
 
 def store_nbytes(study: StudyFile, n_images: int) -> int:
     """Bytes of all activations before compression."""
-    item = 2 if study.model.dtype == "float16" else 4
-    return sum(n_features(study, layer) * n_images * item for layer in study.layers)
+    return _nbytes(study, study.layers, n_images)
+
+
+def _nbytes(study: StudyFile, layers: Sequence[str], n_images: int) -> int:
+    items = {"float16": 2, "float32": 4}
+    return sum(n_features(study, layer) * n_images * items[study.network_of(layer).options.dtype] for layer in layers)

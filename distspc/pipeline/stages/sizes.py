@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from distspc import layers as vgg16
-from distspc.extraction.network_spec import resolve_network
 
 if TYPE_CHECKING:
     from distspc.extraction.backends.base import NetworkSize
     from distspc.study.file import StudyFile
+    from distspc.study.networks import StudyNetwork
 
 
 def n_features(study: StudyFile, layer: str) -> int:
@@ -41,10 +41,11 @@ def n_features(study: StudyFile, layer: str) -> int:
         return int(stored.sizes["feature"])
     if study.images is None:
         return vgg16.n_features(layer)
-    return math.prod(_network_size(study).shapes[layer])
+    network = study.network_of(layer)
+    return math.prod(_network_size(network).shapes[network.own_names([layer])[0]])
 
 
-def refuse_unpooled_tokens(study: StudyFile, n_images: int) -> None:
+def refuse_unpooled_tokens(network: StudyNetwork, n_images: int) -> None:
     """Ask what is to be kept of tokens where the study does not say.
 
     Raises
@@ -54,22 +55,23 @@ def refuse_unpooled_tokens(study: StudyFile, n_images: int) -> None:
     """
     from distspc.extraction.pooling import refuse_unpooled
 
-    options, layers = study.model.options, study.layers
+    options, layers = network.options, network.layers
     pooling = options.pooling if isinstance(options.pooling, Mapping) else dict.fromkeys(layers, options.pooling)
-    refuse_unpooled(_network_size(study).shapes, pooling, n_images, np.dtype(options.dtype).itemsize)
+    with network.named_errors():
+        refuse_unpooled(_network_size(network).shapes, pooling, n_images, np.dtype(options.dtype).itemsize)
 
 
-def forward_flop(study: StudyFile) -> float:
-    """Operations of a forward pass of a study's network for one image, up to its deepest layer."""
-    return _network_size(study).flop
+def forward_flop(network: StudyNetwork) -> float:
+    """Operations of a forward pass of a network for one image, up to its deepest layer."""
+    return _network_size(network).flop
 
 
-def _network_size(study: StudyFile) -> NetworkSize:
+def _network_size(network: StudyNetwork) -> NetworkSize:
     from distspc.extraction.network import network_size
 
-    settings = {"layers": study.layers, **study.model.options.network}
-    n_classes = vgg16.N_CLASSES.get(study.model.weights)
-    if n_classes is None:
-        return network_size(resolve_network(**settings))
-    spec = resolve_network(**{**settings, "weights": "random", "digest": None})  # its weights need not be there
-    return network_size(replace(spec, n_classes=n_classes))
+    with network.named_errors():
+        n_classes = vgg16.N_CLASSES.get(network.options.weights)
+        if n_classes is None:
+            return network_size(network.resolved())
+        untrained = replace(network, options=replace(network.options, weights="random", digest=None))
+        return network_size(replace(untrained.resolved(), n_classes=n_classes))  # its weights need not be there

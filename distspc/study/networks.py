@@ -1,0 +1,72 @@
+"""The networks of a study: one whose layers go by their own names, or several that have names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from distspc.errors import InputError, StoreMismatchError
+from distspc.extraction.network_spec import NetworkSpec, resolve_network
+from distspc.extraction.options import ExtractionOptions
+from distspc.layers import layer_label, split_layer
+
+
+@dataclass(frozen=True)
+class StudyNetwork:
+    """A network that the images of a study go through.
+
+    Attributes
+    ----------
+    model : str
+        Its name in the study; empty where it is the only one.
+    options : ExtractionOptions
+        Its settings.
+    layers : tuple of str
+        Its layers, by their own names.
+    """
+
+    model: str
+    options: ExtractionOptions
+    layers: tuple[str, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What its layers go by in the study."""
+        return tuple(layer_label(layer, self.model) for layer in self.layers)
+
+    def own_names(self, labels: Sequence[str]) -> list[str]:
+        """Names of those of some layers of the study that are its own."""
+        return [split_layer(label)[0] for label in labels if label in self.labels]
+
+    def titled(self, text: str) -> str:
+        """Text with the name that the network has."""
+        return f"{text} {self.model}".rstrip()
+
+    def resolved(self, layers: Sequence[str] | None = None) -> NetworkSpec:
+        """Settle the network (see `distspc.extraction.network_spec.resolve_network`).
+
+        Parameters
+        ----------
+        layers
+            Layers, by their own names; all by default.
+
+        Raises
+        ------
+        InputError
+            If a setting, a layer or the weights cannot be used; says of which of several networks.
+        """
+        with self.named_errors():
+            return resolve_network(layers=self.layers if layers is None else layers, **self.options.network)
+
+    @contextmanager
+    def named_errors(self) -> Iterator[None]:
+        """Inside this block errors of the user's input say of which of several networks they are."""
+        try:
+            yield
+        except StoreMismatchError:
+            raise
+        except InputError as error:
+            if not self.model:
+                raise
+            raise InputError(f"model {self.model}: {error}") from error
