@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from distspc.cli.options import echo_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 commands = typer.Typer()
 
@@ -23,11 +26,28 @@ def layers(
 ) -> None:
     """List a network's layers as a study may name them: name, kind, shape of the output for one image, features."""
     from distspc.cli.output import table
+
+    echo_text(table(_study_table(model) if model.endswith((".yaml", ".yml")) else _table(weights=model, file=file)))
+
+
+def _table(**settings: Any) -> pd.DataFrame:
     from distspc.extraction.network import layer_table
     from distspc.extraction.network_spec import choose_network
+
+    return layer_table(choose_network(**settings))
+
+
+def _study_table(file: str) -> pd.DataFrame:
+    """Layers of the network of a study; of several, with the model of each."""
+    import pandas as pd
+
     from distspc.study.file import StudyFile
 
-    settings: dict[str, Any] = {"weights": model, "file": file}
-    if model.endswith((".yaml", ".yml")):
-        settings = StudyFile.from_file(model).model.options.network
-    echo_text(table(layer_table(choose_network(**settings))))
+    found = []
+    for network in StudyFile.from_file(file).networks:
+        with network.named_errors():
+            rows = _table(**network.options.choice)
+        if network.model:
+            rows.insert(0, "model", network.model)
+        found.append(rows)
+    return pd.concat(found, ignore_index=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from distspc.layers import models_of, split_layer
 from distspc.messages import format_duration, format_nbytes
 
 if TYPE_CHECKING:
@@ -50,15 +51,26 @@ def printable(text: str) -> str:
 
 def status_table(rows: Sequence[StageStatus]) -> str:
     """A line per stage and layer: done, how far, or to do."""
-    shown = Table("stage", "layer", "state", box=None, pad_edge=False)
+    models = models_of([row.layer for row in rows])
+    shown = Table("stage", *_layer_columns(models), "state", box=None, pad_edge=False)
     for row in rows:
         state = "done" if row.complete else f"{row.n_done} of {row.n_tasks}" if row.n_done else "to do"
         if row.failed:
             state = f"{state}, failed: {row.failed}" if row.n_done else f"failed: {row.failed}"
         if row.differs:
             state = f"{state} ({row.differs})"
-        shown.add_row(row.stage, row.layer, state)
+        shown.add_row(row.stage, *_layer_cells(row.layer, models), state)
     return _text(shown)
+
+
+def _layer_columns(models: Sequence[str]) -> list[str]:
+    return ["model", "layer"] if models else ["layer"]
+
+
+def _layer_cells(label: str, models: Sequence[str]) -> list[str]:
+    """A layer in a table: its model too where there are several."""
+    layer, model = split_layer(label)
+    return [model, layer] if models else [layer]
 
 
 def print_dashboard(client: Client) -> None:
@@ -102,26 +114,27 @@ def _left_out(study: Study, shown: Shown) -> list[str]:
 
 
 def _by_layer(study: Study, shown: Shown) -> pd.DataFrame:
-    from distspc.results.tidy import tidy_table
+    from distspc.results.measures import with_models
+    from distspc.results.tidy import labelled_table
 
-    frame = tidy_table(study.store, **shown)
+    frame = labelled_table(study.store, **shown)
     measures = ["distinctiveness", "reconstruction_error"]
     means = frame.groupby("layer", sort=False)[measures].mean()
     means.columns = [f"mean {name.replace('_', ' ')}" for name in measures]
     wanted = [name for name in study.layers if name in means.index]
-    return means.loc[wanted].reset_index()
+    return with_models(means.loc[wanted].reset_index())
 
 
 def _relations(study: Study) -> pd.DataFrame:
     from distspc.report.numbers import p_cell
-    from distspc.results.measures import zero_order_rows
+    from distspc.results.measures import with_models, zero_order_rows
     from distspc.results.stored_tables import read_table_of
 
     frame = read_table_of(study.stored.relations)
     rows = zero_order_rows(frame)
     main = rows[rows["measure"].isin(["distinctiveness", "reconstruction_error"])]
     p_cells = [p_cell(p, n_bootstrap=study.relate.n_bootstrap) for p in main["p"]]
-    return main.assign(p=p_cells)[["layer", "measure", "score", "n", "r", "ci_low", "ci_high", "p"]]
+    return with_models(main.assign(p=p_cells)[["layer", "measure", "score", "n", "r", "ci_low", "ci_high", "p"]])
 
 
 def plan_text(study: Study, plan: StudyPlan) -> str:
@@ -148,10 +161,18 @@ def plan_text(study: Study, plan: StudyPlan) -> str:
 
 
 def _plan_table(plans: Sequence[StagePlan]) -> str:
-    shown = Table("stage", "layer", box=None, pad_edge=False)
+    models = models_of([plan.layer for plan in plans])
+    shown = Table("stage", *_layer_columns(models), box=None, pad_edge=False)
     for name in ("tasks", "memory/task", "moved", "time"):
         shown.add_column(name, justify="right")
     for plan in plans:
         memory, moved = format_nbytes(plan.task_nbytes), format_nbytes(plan.moved_nbytes)
-        shown.add_row(plan.stage, plan.layer, f"{plan.n_tasks}", memory, moved, format_duration(plan.seconds))
+        shown.add_row(
+            plan.stage,
+            *_layer_cells(plan.layer, models),
+            f"{plan.n_tasks}",
+            memory,
+            moved,
+            format_duration(plan.seconds),
+        )
     return _text(shown)

@@ -61,10 +61,15 @@ class ExtractionOptions:
     prefix_tokens: int | None = None
 
     @property
-    def network(self) -> dict[str, Any]:
-        """The settings that say which network, as `resolve_network` takes them."""
-        names = ("weights", "file", "digest", "preprocessing", "precision", "seed", "pooling", "prefix_tokens")
+    def choice(self) -> dict[str, Any]:
+        """The settings that say which network, as `choose_network` takes them."""
+        names = ("weights", "file", "digest", "preprocessing", "precision", "seed")
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """The settings that say which network, and what of it is kept, as `resolve_network` takes them."""
+        return {**self.choice, "pooling": self.pooling, "prefix_tokens": self.prefix_tokens}
 
 
 def is_weights_path(weights: str) -> bool:

@@ -30,7 +30,7 @@ from distspc.memorability.scores import read_scores
 from distspc.messages import shorten
 from distspc.results.measures import MODEL_MEASURES, Pair, column_label, flat_table, pairs_of, wide_table
 from distspc.results.stored_tables import write_table
-from distspc.results.tidy import reconstruction_errors, target_table, tidy_table
+from distspc.results.tidy import labelled_table, reconstruction_errors, target_table
 from distspc.store.notices import RULES, Notice, keep_notices
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
@@ -114,7 +114,7 @@ def relate(
     notices = [*given_scores.attrs["notices"]]
     if not columns:
         scores = _varying(scores, notices)
-    wide = _varying(wide_table(tidy_table(store, layers=layers, seeds=seeds, with_scores=False)), notices)
+    wide = _varying(wide_table(labelled_table(store, layers=layers, seeds=seeds, with_scores=False)), notices)
     for sentence in notices:
         log.warning(sentence)
     if wide.empty:

@@ -18,7 +18,7 @@ from distspc.memorability.matching import UnmatchedError, common_rows
 from distspc.memorability.options import Interval, Method, Names, RelateOptions
 from distspc.memorability.scores import check_rates
 from distspc.messages import shorten
-from distspc.results.measures import Pair, column_label, flat_table, pairs_of
+from distspc.results.measures import Pair, column_label, flat_table, pairs_of, with_labels
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def _read(
     layered = what == "measures" and "layer" in table.columns and bool(table[by].duplicated().any())
     pairs: dict[str, Pair] = {}
     if layered:
-        wide = _pivot(_without_index(table, [by, *wanted], where, notices), by, where)
+        wide = _pivot(_without_index(with_labels(table), [by, *wanted], where, notices), by, where)
         pairs, table = {column_label(pair): pair for pair in pairs_of(wide)}, flat_table(wide).reset_index()
     names = [name for measure in wanted for name in _of_layers(measure, pairs)]
     need_columns(table, [*names, *given], where=where)

@@ -99,7 +99,7 @@ def write_report(
 
 
 def _read(store: Store, layers: Sequence[str] | None, seeds: Sequence[int] | None, *, with_scores: bool) -> ReportData:
-    table = tidy.tidy_table(store, layers=layers, seeds=seeds, with_scores=with_scores)
+    table = tidy.labelled_table(store, layers=layers, seeds=seeds, with_scores=with_scores)
     relations, models, comparisons = (
         stored_tables.read_table_of(group) for group in (store.relations, store.models, store.comparisons)
     )
@@ -156,7 +156,7 @@ def _write_tables(study: ReportData, directory: Path) -> list[tuple[str, str]]:
     written = []
     for name, (frame, text) in wanted.items():
         if len(frame):
-            frame.to_csv(directory / f"{name}.csv", index=False)
+            measures.with_models(frame).to_csv(directory / f"{name}.csv", index=False)
             written.append((f"{directory.name}/{name}.csv", text))
     return written
 

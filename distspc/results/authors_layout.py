@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from distspc.errors import InputError
-from distspc.layers import folder_name
+from distspc.layers import folder_name, split_layer
 from distspc.results.netcdf import to_netcdf
 from distspc.results.tidy import tidy_table
 from distspc.store.schema import StorePath
@@ -29,7 +29,8 @@ def export_results(
 
     ``Results/Dist/<layer>_NN.csv``: lines ``target, neighbour, distance`` without a header, a filler written
     ``<number>_filler``. ``Results/RE/<layer>/spc_rec_quality.npy``: float64 (n_targets, 1) of one seed.
-    ``results.csv``: one row per target and layer.
+    ``results.csv``: one row per target and layer. Of several networks, each has a folder of its name with such
+    ``Results``, and ``results.csv`` a column ``model`` beside ``layer``.
 
     Parameters
     ----------
@@ -64,9 +65,8 @@ def export_results(
     written = [*_export_distances(store, directory, layers), *_export_errors(store, directory, first, layers)]
     if not written:
         raise InputError(f"{store} holds neither distances nor reconstruction errors yet: run the study first")
-    tidy_table(store, layers=layers, seeds=seeds, with_scores=with_scores).to_csv(
-        directory / "results.csv", index=False
-    )
+    table = tidy_table(store, layers=layers, seeds=seeds, with_scores=with_scores)
+    table.to_csv(directory / "results.csv", index=False)
     written.append(directory / "results.csv")
     return [*written, to_netcdf(store, directory / "results.nc")] if netcdf else written
 
@@ -88,7 +88,8 @@ def _export_distances(store: Store, directory: Path, layers: Sequence[str] | Non
         first = group.load("distance", "neighbour_index", layer=layer).isel(neighbour=0)
         pairs = zip(first["neighbour_index"].values.tolist(), first["distance"].values.tolist(), strict=True)
         lines = [f"{names[t]}, {names[n] if n >= 0 else ''}, {float(d)!r}" for t, (n, d) in enumerate(pairs)]
-        path = directory / "Results" / "Dist" / f"{folder_name(layer)}_NN.csv"
+        own, model = split_layer(layer)
+        path = directory / model / "Results" / "Dist" / f"{folder_name(own)}_NN.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         written.append(path)
@@ -106,7 +107,8 @@ def _export_errors(store: Store, directory: Path, seed: int | None, layers: Sequ
         if not there.all() or (layers is not None and layer not in layers):
             continue
         error = group.load("error", layer=layer, seed=seed)["error"].to_numpy()
-        path = directory / "Results" / "RE" / folder_name(layer) / "spc_rec_quality.npy"
+        own, model = split_layer(layer)
+        path = directory / model / "Results" / "RE" / folder_name(own) / "spc_rec_quality.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, error[targets][:, None])
         written.append(path)

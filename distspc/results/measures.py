@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from distspc.layers import layer_order
+from distspc.layers import layer_label, layer_order, models_of, split_layer
 
 MEASURES: dict[str, str] = {
     "distinctiveness": "distinctiveness",
@@ -64,6 +64,36 @@ def split_label(label: str) -> Pair:
 def controls_of(relations: pd.DataFrame) -> list[list[Pair]]:
     """What each correlation controls for, as pairs of measure and layer; a store keeps their labels."""
     return [[split_label(label) for label in given.split(", ") if label] for given in relations["given"]]
+
+
+def with_models(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table as people read it: of several networks, column ``model`` beside the layers' own names.
+
+    Parameters
+    ----------
+    table
+        A table with a column ``layer`` of labels.
+
+    Returns
+    -------
+    DataFrame
+        The same rows; the table itself where its layers are of one network.
+    """
+    labels = [str(label) for label in table["layer"]]
+    if not models_of(labels):
+        return table
+    own, models = zip(*map(split_layer, labels), strict=True)
+    shown = table.rename(columns={"model": "score:model"}).assign(layer=own)
+    shown.insert(list(shown.columns).index("layer"), "model", models)
+    return shown
+
+
+def with_labels(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of `with_models` with the labels of its layers again, without column ``model``."""
+    if not {"model", "layer"} <= set(table.columns):
+        return table
+    pairs = zip(table["layer"].astype(str), table["model"].fillna("").astype(str), strict=True)
+    return table.assign(layer=[layer_label(*pair) for pair in pairs]).drop(columns="model")
 
 
 def wide_table(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from distspc.errors import InputError
 from distspc.io.columns import free_names
 from distspc.kernels.statistics.reliability import seed_reliability
 from distspc.layers import layer_order
-from distspc.results.measures import OWN_COLUMNS
+from distspc.results.measures import OWN_COLUMNS, with_models
 from distspc.store.failures import stored_failures
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
@@ -139,7 +139,8 @@ def tidy_table(
     Returns
     -------
     DataFrame
-        Columns ``image`` (id), ``file``, ``layer``, ``neighbour`` (id of the nearest neighbour),
+        Columns ``image`` (id), ``file``, ``model`` (only where layers are of several networks), ``layer``,
+        ``neighbour`` (id of the nearest neighbour),
         ``distinctiveness`` (distance to it, in units of activation), ``reconstruction_error`` (mean squared error of
         the sampled units, scaled by their 95th percentile, mean over seeds), ``reconstruction_error_sd`` (over
         seeds, where there are several), ``reconstruction_error_icc`` and ``reconstruction_error_reliability`` (of one
@@ -151,6 +152,28 @@ def tidy_table(
     ------
     InputError
         If the store has no images yet.
+    """
+    return with_models(labelled_table(store, layers=layers, seeds=seeds, with_scores=with_scores))
+
+
+def labelled_table(
+    store: StorePath,
+    *,
+    layers: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    with_scores: bool = True,
+) -> pd.DataFrame:
+    """Return what `tidy_table` returns, but for layers of several networks: these go by their labels, in one column.
+
+    Parameters
+    ----------
+    store, layers, seeds, with_scores
+        As `tidy_table`.
+
+    Raises
+    ------
+    InputError
+        As `tidy_table`.
     """
     store = Store(store)
     images, targets = image_table(store), target_table(store)

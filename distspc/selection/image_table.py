@@ -14,8 +14,8 @@ from distspc.errors import InputError
 from distspc.io.columns import need_columns, pick_columns, read_table, to_numbers
 from distspc.layers import layer_order
 from distspc.messages import did_you_mean, shorten
-from distspc.results.measures import OWN_COLUMNS, flat_table, wide_table
-from distspc.results.tidy import image_table, tidy_table
+from distspc.results.measures import OWN_COLUMNS, flat_table, wide_table, with_labels
+from distspc.results.tidy import image_table, labelled_table
 from distspc.selection.matching.near_duplicates import Distances
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
@@ -23,6 +23,8 @@ from distspc.store.store import Store
 
 def as_image_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table with a row per image, by its name; measures of layers are in columns ``measure:layer``.
+
+    Layers of several networks (column ``model`` beside ``layer``) are ``layer@model`` there.
 
     Raises
     ------
@@ -33,7 +35,7 @@ def as_image_table(table: pd.DataFrame) -> pd.DataFrame:
         table = flat_table(table)
     if "image" not in table.columns:
         return _unique(table.set_axis(table.index.map(str), axis=0))
-    table = table.assign(image=table["image"].map(str))
+    table = with_labels(table.assign(image=table["image"].map(str)))
     if "layer" not in table.columns:
         return _unique(table.set_index("image"))
     wide = flat_table(wide_table(table))
@@ -97,7 +99,7 @@ def _read(file: str | Path, what: str, image: str) -> pd.DataFrame:
 def study_table(store: StorePath) -> pd.DataFrame:
     """Return the targets of a store: measures by layer, nearest neighbours, scores, and what the image table says."""
     store = Store(store)
-    table, images = as_image_table(tidy_table(store)), image_table(store).set_index("image")
+    table, images = as_image_table(labelled_table(store)), image_table(store).set_index("image")
     if not len(table.columns):
         raise InputError(f"{store} has no measures yet: run `distspc distances` or `distspc reconstruct` first")
     return table.join(images[[name for name in images.columns if name not in table.columns]])

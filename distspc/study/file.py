@@ -389,6 +389,12 @@ class StudyFile(Section):
             raise ValueError(f"`report` is {str(self.report)!r}; the name of the page ends in .html")
         return self
 
+    @model_serializer(mode="wrap")
+    def _one_or_several(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what validation does not take beside the network, or the networks, that there are."""
+        absent = ("model", "layers") if self.models else ("models",)
+        return {name: value for name, value in handler(self).items() if name not in absent}
+
     def _check_models(self) -> None:
         """See that there is one network or several with names; these give the study its layers."""
         if not self.models:
@@ -405,7 +411,7 @@ class StudyFile(Section):
         if twice:
             raise ValueError(f"`models` has a name twice: {', '.join(twice)}; capitals make no other name")
         labels = tuple(layer_label(layer, one.name) for one in self.models for layer in one.layers)
-        if "layers" in self.model_fields_set and self.layers != labels:
+        if "layers" in self.model_fields_set:
             raise ValueError("with `models`, each of them has its own `layers`: move `layers` there")
         object.__setattr__(self, "layers", labels)
 

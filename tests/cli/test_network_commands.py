@@ -30,6 +30,11 @@ def test_the_layers_of_a_file_are_listed_and_those_of_a_study(capsys, tmp_path):
     assert rows[-1] == ["/backbone/conv", "Relu", *["6", "x", "6", "x", "2"], "72"]
     (tmp_path / "s.yaml").write_text("store: s.zarr\nimages: {targets: T}\nmodel: {weights: m.onnx}\nlayers: [a]\n")
     assert listed(capsys, str(tmp_path / "s.yaml")) == rows
+    models = "[{name: a, weights: m.onnx, layers: [x]}, {name: b, weights: random, layers: [fc2]}]"
+    (tmp_path / "s.yaml").write_text(f"store: s.zarr\nimages: {{targets: T}}\nmodels: {models}\n")
+    both = listed(capsys, str(tmp_path / "s.yaml"))
+    assert both[: len(rows)] == [["model", *rows[0]], *(["a", *row] for row in rows[1:])]
+    assert both[-1] == ["b", "predictions", "Dense", "1365", "1365"]
 
 
 def test_unknown_networks_end_with_exit_code_2(capsys):

@@ -7,7 +7,7 @@ import pytest
 from distspc.errors import InputError
 from distspc.results.authors_layout import export_results
 from distspc.store.store import Store
-from distspc.testing.stores import image_ids, make_store
+from distspc.testing.stores import image_ids, make_store, write_image_table, write_measures
 
 
 @pytest.fixture
@@ -67,3 +67,18 @@ def test_nothing_to_export_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file"):
         export_results(tmp_path / "s.zarr", tmp_path / "file")
+
+
+def test_each_of_several_networks_has_results_in_the_authors_layout(tmp_path):
+    path, ids = tmp_path / "s.zarr", image_ids(3, 2)
+    write_image_table(path, ids, 3)
+    write_measures(path, ids, 3, ["fc2@vgg", "/a/b@clip"])
+    export_results(path, tmp_path / "out")
+    found = {file.relative_to(tmp_path / "out").as_posix() for file in (tmp_path / "out").rglob("*") if file.is_file()}
+    assert found == {
+        "vgg/Results/Dist/fc2_NN.csv", "vgg/Results/RE/fc2/spc_rec_quality.npy", "results.csv",
+        "clip/Results/Dist/%2Fa%2Fb_NN.csv", "clip/Results/RE/%2Fa%2Fb/spc_rec_quality.npy",
+    }  # fmt: skip
+    table = pd.read_csv(tmp_path / "out/results.csv")
+    assert list(table.columns[:4]) == ["image", "file", "model", "layer"]
+    assert table[["model", "layer"]].drop_duplicates().to_numpy().tolist() == [["vgg", "fc2"], ["clip", "/a/b"]]

@@ -14,6 +14,8 @@ from distspc.results.measures import (
     partial_rows,
     split_label,
     wide_table,
+    with_labels,
+    with_models,
     zero_order_rows,
 )
 
@@ -57,3 +59,25 @@ def test_zero_order_and_partial_rows_are_told_apart_by_what_is_controlled_for():
     assert list(zero_order_rows(table, method=None).index) == [0, 2]
     assert list(partial_rows(table).index) == [1]
     assert list(partial_rows(table, method="spearman").index) == [3]
+
+
+def test_a_table_for_people_has_the_model_beside_the_layer():
+    several = TIDY.assign(layer=["fc2@vgg"] * 2 + ["/fc2@clip"] * 2, model=5)
+    shown = with_models(several)
+    assert list(shown.columns[:3]) == ["image", "model", "layer"]
+    assert list(shown["model"]) == ["vgg"] * 2 + ["clip"] * 2
+    assert list(shown["layer"]) == ["fc2"] * 2 + ["/fc2"] * 2
+    assert list(shown["score:model"]) == [5] * 4
+    back = with_labels(shown.drop(columns="score:model"))
+    pd.testing.assert_frame_equal(back, several.drop(columns="model"))
+
+
+def test_a_table_of_one_network_has_no_model():
+    assert with_models(TIDY) is TIDY
+    assert with_labels(TIDY) is TIDY
+
+
+def test_a_row_without_a_model_keeps_its_name():
+    models = pd.DataFrame({"layer": ["fc2@vgg", "all"]})
+    assert with_models(models)["model"].tolist() == ["vgg", ""]
+    assert with_labels(with_models(models))["layer"].tolist() == ["fc2@vgg", "all"]

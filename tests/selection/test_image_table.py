@@ -79,3 +79,10 @@ def test_distances_are_measured_on_the_activations_by_the_metric_of_the_store(tm
 def test_a_table_of_pairs_of_columns_is_taken_too():
     wide = wide_table(tidy())
     assert as_image_table(wide)["distinctiveness:fc1"].tolist() == [2.0, 3.0]
+
+
+def test_layers_of_several_networks_are_told_apart():
+    table = tidy().assign(model=["vgg"] * 2 + ["clip"] * 2)
+    expected = as_image_table(tidy().assign(layer=tidy()["layer"] + "@" + table["model"]))
+    pd.testing.assert_frame_equal(as_image_table(table), expected)
+    assert "model" not in expected.columns

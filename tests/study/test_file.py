@@ -261,3 +261,67 @@ def test_a_pooling_that_cannot_be_is_refused(tmp_path, text, sentence):
 def test_activations_are_taken_over_as_they_are(tmp_path):
     with pytest.raises(InputError, match="`pooling` goes with a network: `activations` are taken as they are"):
         read(tmp_path, "store: s.zarr\nactivations: A\nlayers: [{name: fc2, pooling: mean}]\n")
+
+
+SEVERAL = "store: s.zarr\nimages: {targets: T}\nmodels:\n"
+
+
+def test_several_networks_have_names_and_layers_of_their_own(tmp_path):
+    study = read(
+        tmp_path,
+        SEVERAL + "- {name: vgg, weights: random, layers: [fc2, block1_pool]}\n"
+        "- {name: ViT-S_1.0, weights: net.onnx, storage: float16, preprocessing: {scale: 1/255, size: 224},\n"
+        "   layers: [/b/0, {name: /b/1, pooling: cls}], pooling: mean}\n",
+    )
+    assert study.layers == ("fc2@vgg", "block1_pool@vgg", "/b/0@ViT-S_1.0", "/b/1@ViT-S_1.0")
+    vgg, vit = study.networks
+    assert (vgg.model, vgg.layers, vgg.options) == (
+        "vgg", ("fc2", "block1_pool"), ExtractionOptions(weights="random"),
+    )  # fmt: skip
+    assert vit.options.weights == str(tmp_path / "net.onnx")
+    assert vit.options.dtype == "float16"
+    assert vit.options.preprocessing.size == (224, 224)
+    assert vit.options.pooling == {"/b/0": "mean", "/b/1": "cls"}
+    assert study.network_of("/b/1@ViT-S_1.0") == vit
+    assert StudyFile.from_dict(study.model_dump()) == study
+    fewer = study.model_copy(update={"layers": ["/b/1@ViT-S_1.0"]})
+    assert [(one.model, one.layers) for one in fewer.networks] == [("ViT-S_1.0", ("/b/1",))]
+
+
+def test_layers_of_one_of_several_networks_are_the_seven_by_default(tmp_path):
+    study = read(tmp_path, SEVERAL + "- {name: a}\n- {name: b, seed: 1, weights: random}\n")
+    assert study.layers == tuple(f"{layer}@{name}" for name in "ab" for layer in LAYERS)
+
+
+def test_one_network_has_no_name(tmp_path):
+    (network,) = read(tmp_path, FULL).networks
+    assert (network.model, network.layers, network.labels) == ("", ("block5_pool", "fc2"), ("block5_pool", "fc2"))
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("- {name: a}\nmodel: {weights: random}\n", r"give either `model` \(one network\) or `models` \(several\)"),
+        ("- {name: a}\nlayers: [fc2]\n", "each of them has its own `layers`: move `layers` there"),
+        ("- {name: a}\n- {name: A}\n", "`models` has a name twice: a, A; capitals make no other name"),
+        ("- {name: a/b}\n", r"models\.0\.name: invalid value 'a/b': expected a name of letters, digits, - _ and \."),
+        ("- {name: ..}\n", r"models\.0\.name: invalid value '\.\.': expected a name"),
+        ("- {name: a b}\n", r"models\.0\.name: invalid value 'a b': expected a name"),
+        ("- {weights: random}\n", r"models\.0\.name: this key is missing"),
+        ("- {name: a, weight: random}\n", r"models\.0\.weight: .*did you mean.*weights"),
+        ("- {name: a, weights: random, layers: [fc9]}\n", "`layers` of model a has 'fc9', which VGG-16 does not"),
+        ("- {name: a, layers: [fc2, fc2]}\n", "`layers` of model a names a layer twice"),
+        ("- {name: a, layers: [fc2@b]}\n", "`layers` of model a has 'fc2@b'; a layer's name is letters"),
+        ("- {name: a, layers: [fc2], pooling: {fc1: mean}}\n", "`pooling` of model a names 'fc1'"),
+        ("  a: {weights: random}\n", "models: invalid value .*list"),
+        ("  []\n", "models: .*at least 1"),
+    ],
+)
+def test_what_several_networks_cannot_be_is_said(tmp_path, text, named):
+    with pytest.raises(InputError, match=named):
+        read(tmp_path, SEVERAL + text)
+
+
+def test_several_networks_are_for_images(tmp_path):
+    with pytest.raises(InputError, match="`models` are networks for `images`; with `activations`, leave them out"):
+        read(tmp_path, "store: s.zarr\nactivations: A\nmodels: [{name: a}]\n")

@@ -88,13 +88,13 @@ class Relate(Stage):
 def _controls(study: StudyFile) -> tuple[list[str] | None, list[str]]:
     """Controls that there are, None if there is no measure at all; and those that failed with their layer."""
     from distspc.results.measures import flat_table, split_label, wide_table
-    from distspc.results.tidy import tidy_table
+    from distspc.results.tidy import labelled_table
 
     failed = {one.layer for one in study_failures(study)}
     given = list(study.relate.given)
     if not failed:
         return given, []
-    table = tidy_table(study.store)
+    table = labelled_table(study.store)
     known = flat_table(wide_table(table[table["layer"].isin(study.layers)])).columns
     lost = [name for name in given if name not in known and split_label(name)[1] in failed]
     return ([name for name in given if name not in lost] if len(known) else None), lost

@@ -1,0 +1,34 @@
+"""The networks of a study: whose layers are whose, and whose errors."""
+
+import pytest
+
+from distspc.errors import InputError, StoreMismatchError
+from distspc.extraction.options import ExtractionOptions
+from distspc.study.networks import StudyNetwork
+
+CLIP = StudyNetwork("clip", ExtractionOptions(weights="random"), ("block1_pool", "fc2"))
+ONLY = StudyNetwork("", ExtractionOptions(weights="random"), ("fc2",))
+
+
+def test_layers_go_by_their_names_and_the_models():
+    assert CLIP.labels == ("block1_pool@clip", "fc2@clip")
+    assert CLIP.own_names(["fc2@vgg", "fc2@clip", "fc2"]) == ["fc2"]
+    assert CLIP.titled("extract") == "extract clip"
+    assert ONLY.labels == ("fc2",)
+    assert ONLY.own_names(["fc2"]) == ["fc2"]
+    assert ONLY.titled("extract") == "extract"
+
+
+def test_a_network_is_settled_with_its_layers_or_some():
+    assert CLIP.resolved().layers == ("block1_pool", "fc2")
+    assert CLIP.resolved(["fc2"]).layers == ("fc2",)
+
+
+def test_errors_say_of_which_of_several_networks_they_are():
+    other = StudyNetwork("clip", ExtractionOptions(weights="nowhere.onnx"), ("a",))
+    with pytest.raises(InputError, match=r"^model clip: weights '.*nowhere.onnx': there is no such file"):
+        other.resolved()
+    with pytest.raises(InputError, match=r"^broken$"), ONLY.named_errors():
+        raise InputError("broken")
+    with pytest.raises(StoreMismatchError), CLIP.named_errors():
+        raise StoreMismatchError.of_settings("s.zarr", "activations/fc2@clip", "dtype differs")
