@@ -19,7 +19,7 @@ def test_vgg16_needs_no_weights(tmp_path):
     some = study(tmp_path, layers=["block4_pool", "block5_conv1"])
     assert sizes.n_features(some, "block4_pool") == 100_352
     assert sizes.n_features(some, "block5_conv1") == 14 * 14 * 512
-    assert sizes.forward_flop(some) == forward_flop("block5_conv1")
+    assert sizes.forward_flop(some.networks[0]) == forward_flop("block5_conv1")
 
 
 @pytest.mark.parametrize("shape", [("n", 3, 6, 8), (1, 6, 8, 3)])
@@ -33,7 +33,7 @@ def test_other_networks_are_asked(tmp_path, shape):
     write_vgg16(tmp_path / "m.onnx", weights, layers=["conv", "pool", "flatten", "fc"], input_shape=shape)
     some = study(tmp_path, model={"weights": "m.onnx"}, layers=["/pool", "/fc"])
     assert [sizes.n_features(some, layer) for layer in some.layers] == [48, 5]
-    assert sizes.forward_flop(some) == 2 * 27 * 6 * 8 * 4 + 2 * 48 * 5
+    assert sizes.forward_flop(some.networks[0]) == 2 * 27 * 6 * 8 * 4 + 2 * 48 * 5
     plans = plan_study(some, n_targets=100, n_fillers=0, resources=Resources(1, 1, 8 * 2**30, 50.0))
     assert {plan.layer for plan in plans if plan.stage == "distances"} == {"/pool", "/fc"}
 
@@ -46,7 +46,7 @@ def test_keras_counts_the_same_operations(tmp_path):
     x = keras.layers.Flatten(name="flat")(keras.layers.MaxPooling2D(2)(x))
     keras.Model(inputs, keras.layers.Dense(5, name="fc")(x)).save(tmp_path / "m.keras")
     some = study(tmp_path, model={"weights": "m.keras"}, layers=["fc"])
-    assert sizes.forward_flop(some) == 2 * 27 * 6 * 8 * 4 + 2 * 48 * 5
+    assert sizes.forward_flop(some.networks[0]) == 2 * 27 * 6 * 8 * 4 + 2 * 48 * 5
 
 
 def test_what_nothing_says_is_an_error(tmp_path):
@@ -59,7 +59,7 @@ def test_sizes_are_those_of_what_is_kept(tmp_path):
     layers = ["fc2", {"name": "block5_pool", "pooling": "mean"}]
     some = study(tmp_path, layers=layers, model={"weights": "imagenet", "pooling": "max"})
     assert [sizes.n_features(some, layer) for layer in some.layers] == [4096, 512]
-    sizes.refuse_unpooled_tokens(some, 100)
+    sizes.refuse_unpooled_tokens(some.networks[0], 100)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
