@@ -99,12 +99,13 @@ def stated(content: Mapping[str, Any]) -> StatedPreprocessing:
     ValueError
         If a key is unknown or a value cannot be; names the key and what is expected.
     """
-    given = {str(key).replace("_", "-"): value for key, value in content.items() if value is not None}
+    given = {str(key).replace("_", "-"): value for key, value in content.items()}
     if "standard-deviation" in given:
         given["std"] = given.pop("standard-deviation")
     for key in given:
         if key not in STEPS:
             raise ValueError(unknown_key(key, STEPS))
+    given = {key: value for key, value in given.items() if value is not None}
     resize = _word("resize", given.get("resize", "stretch"), RULES)
     return StatedPreprocessing(
         mean=_three("mean", given.get("mean", 0)),
@@ -164,7 +165,7 @@ def _number(key: str, value: Any, *, positive: bool = False) -> float:
     """A number; a text such as ``1/255`` is one too."""
     try:
         number = float(Fraction(value)) if isinstance(value, str) else float(value)
-    except (TypeError, ValueError, ZeroDivisionError):
+    except (TypeError, ValueError, ArithmeticError):
         number = math.nan
     if isinstance(value, bool) or not math.isfinite(number) or (positive and number <= 0):
         wanted = "a number greater than 0, such as 0.5 or 1/255" if positive else "a number"

@@ -160,6 +160,10 @@ def _expected(item: Any) -> str:
         return str(item["ctx"]["error"])
     if item["type"] in ("model_type", "dict_type", "mapping_type"):
         return "expected a mapping of keys to values"
+    if item["type"] == "path_type":
+        return "expected a valid path"
+    if item["type"] == "too_short":
+        return f"expected at least {item['ctx']['min_length']} item"
     message = item["msg"].replace("Tuple", "List").replace("valid tuple", "valid list")
     message = re.sub(r"^Input should be (greater|less) than", r"expected a number \1 than", message)
     message = re.sub(r"^Input should (be )?", "expected ", message)

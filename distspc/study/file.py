@@ -206,7 +206,11 @@ def _named_layer(layer: Any) -> tuple[Any, Any]:
         return layer, None
     if "name" not in layer or set(layer) - {"name", "pooling"}:
         keys = ", ".join(map(str, layer))
-        raise ValueError(f"`layers` has a mapping with the keys {keys}; a layer is a name, or has `name` and `pooling`")
+        raise ValueError(
+            f"`layers` has a mapping with the keys {keys or '(none)'}; a layer is a name, or has `name` and `pooling`"
+        )
+    if not isinstance(layer["name"], str):
+        raise ValueError(f"`layers` has the name {layer['name']!r}; expected the name of a layer, as text")
     return layer["name"], layer.get("pooling")
 
 
@@ -249,9 +253,11 @@ def _word_or_steps(value: Any) -> Any:
 
 
 def _pooling_words(value: Any) -> Any:
-    words = value.values() if isinstance(value, Mapping) else [value]
-    if any(word not in POOLINGS for word in words):
-        raise ValueError(f"expected {', '.join(POOLINGS)}, for all layers or by layer")
+    words = value if isinstance(value, Mapping) else {"": value}
+    for layer, word in words.items():
+        if word not in POOLINGS:
+            where = f"{layer}: invalid value {word!r}: " if layer else ""
+            raise ValueError(f"{where}expected {', '.join(POOLINGS)}, for all layers or by layer")
     return value
 
 

@@ -246,7 +246,7 @@ def test_layers_take_their_pooling_along_and_stay_names(tmp_path):
     [
         ("layers: [{name: fc2, poling: max}]", "a mapping with the keys name, poling; a layer is a name, or has"),
         ("layers: [{pooling: max}]", "a mapping with the keys pooling; a layer is a name"),
-        ("layers: [{name: fc2, pooling: average}]", "model.pooling: expected none, mean, max, cls, flatten"),
+        ("layers: [{name: fc2, pooling: average}]", "model.pooling: fc2: invalid value 'average': expected none"),
         ("model: {pooling: average}", "model.pooling: invalid value 'average': expected none, mean, max, cls, flatten"),
         ("model: {pooling: {fc9: max}}", "`pooling` names 'fc9', which is not among `layers`"),
         ("layers: [{name: fc2, pooling: max}, fc2]", "names a layer twice"),
