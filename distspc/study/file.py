@@ -23,7 +23,7 @@ from pydantic import (
 
 from distspc.distances.options import DistanceOptions, Protocol
 from distspc.errors import InputError
-from distspc.extraction.imported.matrices import MATRIX_FILES, MatrixSource
+from distspc.extraction.imported.matrices import MATRIX_FILES, ONE_MATRIX_FILES, MatrixSource
 from distspc.extraction.options import (
     BUILTIN_WEIGHTS,
     PREPROCESSING,
@@ -194,8 +194,11 @@ class Activations(Section):
         if self.folder is not None:
             return {}
         given = self.layers or {layer: LayerMatrix(file=self.file) for layer in layers if self.file}
+        shared = not self.layers and len(layers) > 1  # then each layer has an array of its own name
         return {
-            layer: MatrixSource(str(given[layer].file), given[layer].array, given[layer].names or self.names)
+            layer: MatrixSource(
+                str(given[layer].file), layer if shared else given[layer].array, given[layer].names or self.names
+            )
             for layer in layers
         }
 
@@ -445,6 +448,11 @@ class StudyFile(Section):
             raise ValueError("give either `images` or `activations`")
         if source.layers and "layers" not in self.model_fields_set:
             object.__setattr__(self, "layers", tuple(source.layers))
+        if len(self.layers) > 1 and source.file and source.file.suffix.lower() in ONE_MATRIX_FILES:
+            raise ValueError(
+                f"`activations` has one matrix, {source.file.name!r}, for {len(self.layers)} layers: name the one "
+                "layer under `layers`, or give a matrix each, such as `activations: {layers: {fc2: fc2.csv}}`"
+            )
         without = [layer for layer in self.layers if source.layers and layer not in source.layers]
         if without:
             raise ValueError(f"`layers` has {without[0]!r}, of which `activations` has no matrix")

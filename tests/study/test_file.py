@@ -189,6 +189,7 @@ def test_activations_are_a_folder_a_matrix_or_a_matrix_a_layer(tmp_path):
     assert read(tmp_path, SHORT).activations.matrices(["fc2"]) == {}
     one = read(tmp_path, TABLE + "activations: all.npz\nlayers: [a, b]\n").activations.matrices(["a", "b"])
     assert {layer: source.file for layer, source in one.items()} == dict.fromkeys("ab", str(tmp_path / "all.npz"))
+    assert {layer: source.array for layer, source in one.items()} == {"a": "a", "b": "b"}  # not one array for both
     (tmp_path / "who.txt").write_text("1.jpg\n")
     text = "activations: {names: who.txt, layers: {conv5: c.npy, fc7: {file: f.h5, array: x/y, names: who}}}\n"
     study = read(tmp_path, TABLE + text)
@@ -210,6 +211,7 @@ def test_activations_are_a_folder_a_matrix_or_a_matrix_a_layer(tmp_path):
             TABLE + "activations: {layers: {a: b.npy}}\nlayers: [a, c]\n",
             "has 'c', of which `activations` has no",
         ),
+        (TABLE + "activations: a.csv\n", "has one matrix, 'a.csv', for 7 layers: name the one layer"),
         (TABLE + "activations: {layer: {a: b.npy}}\n", "activations.layer: unknown key; did you mean 'layers'"),
         (
             TABLE + "activations: {layers: {a: {files: b.npy}}}\n",

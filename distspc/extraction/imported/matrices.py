@@ -19,7 +19,7 @@ import numpy as np
 
 from distspc.errors import InputError
 from distspc.io.csv_tables import is_unnamed
-from distspc.io.files import os_reason
+from distspc.io.files import irregularity, os_reason
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,6 +102,9 @@ def open_matrix(source: MatrixSource, layer: str) -> Matrix:
         status = os.stat(source.file)
     except OSError as error:
         raise InputError(f"activations {source.file!r} {os_reason(error)}") from error
+    reason = irregularity(status)
+    if reason and Path(source.file).suffix.lower() in set(MATRIX_FILES) - {".zarr"}:
+        raise InputError(f"activations {source.file!r} {reason}: expected a file of features")
     return _open(source, layer, status.st_size, status.st_mtime_ns)
 
 
@@ -129,6 +132,8 @@ def _open_npy(source: MatrixSource, layer: str) -> Matrix:
 
 
 def _open_npz(source: MatrixSource, layer: str) -> Matrix:
+    if not zipfile.is_zipfile(source.file):  # NumPy would take it for a pickle, or for an .npy file
+        raise ValueError("it is no .npz file, or was cut off")
     archive = np.load(source.file, allow_pickle=False)
     name = _array_name(source, layer, archive.files)
     if name is None:
@@ -155,7 +160,7 @@ def _mapped(file: str, entry: str) -> np.ndarray:
 def _from_entries(archive: Any, source: MatrixSource, layer: str) -> Matrix:
     """A file with an array an image, by its name, each (feature,) or (1, feature), as Net2Brain writes a layer."""
     names = tuple(archive.files)
-    if not names or source.names is not None or source.array is not None:
+    if not names or source.names is not None or source.array is not None or set(names) & set(NAMES_WORDS):
         wanted = source.array or layer
         raise InputError(f"activations {source.file!r} has no array {wanted!r}; it has {_some(archive.files)}")
     first = archive[names[0]]
@@ -238,12 +243,12 @@ def _open_csv(source: MatrixSource, layer: str) -> Matrix:
     with open(source.file, encoding="utf-8-sig") as stream:
         header = stream.readline()
     delimiter = max("\t;,", key=header.count)
-    decimal = "," if delimiter == ";" else "."
-    text = [name for name in (source.names, *NAMES_WORDS) if name]
-    frame = pd.read_csv(
-        source.file, sep=delimiter, decimal=decimal, encoding="utf-8-sig", dtype=dict.fromkeys(text, str)
-    )
-    return _from_table(frame, source)
+    text = dict.fromkeys([name for name in (source.names, *NAMES_WORDS) if name], str)
+    frames = [
+        pd.read_csv(source.file, sep=delimiter, decimal=decimal, encoding="utf-8-sig", dtype=text)
+        for decimal in (",." if delimiter == ";" else ".")
+    ]
+    return _from_table(min(frames, key=lambda frame: len(_texts(dict(frame)))), source)
 
 
 def _open_parquet(source: MatrixSource, layer: str) -> Matrix:
@@ -270,9 +275,9 @@ def _from_table(frame: pd.DataFrame, source: MatrixSource) -> Matrix:
     names = _named_rows(source, columns.get)
     used = [source.names] if source.names else [name for name in NAMES_WORDS if name in columns][:1]
     features = {name: column for name, column in columns.items() if name not in used and not is_unnamed(name)}
-    odd = [name for name, column in features.items() if column.dtype.kind not in "iuf"]
+    odd = _texts(features)
     if odd or not features:
-        what = f"column {odd[0]!r}, which does not hold numbers" if odd else "no column of numbers"
+        what = f"column {odd[0]!r}, which does not hold numbers{_such_as(features[odd[0]])}" if odd else "no numbers"
         raise InputError(
             f"activations {source.file!r} has {what}: leave it out, or name the column of names as `names`"
         )
@@ -280,6 +285,18 @@ def _from_table(frame: pd.DataFrame, source: MatrixSource) -> Matrix:
         raise InputError(f"activations {source.file!r} has {len(frame)} rows, but there are {len(names)} names")
     values = np.column_stack([column.to_numpy(np.float32) for column in features.values()])
     return _checked(Matrix(names, values.shape[1:], values.dtype, lambda positions: values[positions]), source)
+
+
+def _texts(columns: Mapping[str, pd.Series]) -> list[str]:
+    """Names of the columns that hold something else than numbers."""
+    return [name for name, column in columns.items() if column.dtype.kind not in "iuf"]
+
+
+def _such_as(column: pd.Series) -> str:
+    import pandas as pd
+
+    entries = column[column.notna() & pd.to_numeric(column, errors="coerce").isna()]
+    return f" ({entries.iloc[0]!r})" if len(entries) else ""
 
 
 # ---------------------------------------------------------------- names
@@ -331,3 +348,5 @@ _OPENERS: dict[str, Callable[[MatrixSource, str], Matrix]] = {
     ".zarr": _open_zarr,
 }
 MATRIX_FILES = tuple(_OPENERS)
+ONE_MATRIX_FILES = (".npy", ".csv", ".tsv", ".parquet")
+"""Kinds of files that hold no more than one matrix."""

@@ -101,9 +101,10 @@ def _match_last_parts(rows: np.ndarray, names: Sequence[Parts], files: Sequence[
 def _refuse_missing(rows: np.ndarray, images: Sequence[ImageSource], names: Sequence[str], where: str) -> None:
     missing = [image.file for image, row in zip(images, rows, strict=True) if row < 0]
     if missing:
+        there = f"its rows are called {shorten(list(names), most=3)}" if names else "it has no rows"
         raise InputError(
-            f"{where}: {len(missing)} of {len(images)} images have no row: {shorten(missing, most=3)}; its rows are "
-            f"called {shorten(list(names), most=3)}. Add their rows, or take these images out of the study"
+            f"{where}: {len(missing)} of {len(images)} images have no row: {shorten(missing, most=3)}; {there}. "
+            "Add their rows, or take these images out of the study"
         )
 
 

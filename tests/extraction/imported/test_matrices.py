@@ -139,6 +139,14 @@ BAD = {
     ),
     "not what it says": (lambda p: MatrixSource(named(p / "m.h5", "x")), r"m\.h5' cannot be read as \.h5"),
     "a damaged archive": (lambda p: MatrixSource(named(p / "m.npz", "PK\3\4")), r"m\.npz' cannot be read as \.npz"),
+    "a folder": (lambda p: MatrixSource(folder(p / "m.npz")), r"m\.npz' is a folder: expected a file of features"),
+    "text called .npz": (lambda p: MatrixSource(named(p / "m.npz", "junk")), "it is no .npz file, or was cut off"),
+    "an array called .npz": (lambda p: MatrixSource(misnamed(p)), "it is no .npz file, or was cut off"),
+    "arrays of other layers": (lambda p: other_layers(p), "has no array 'fc2'; it has fc1, FC2, names"),
+    "a thousands separator": (
+        lambda p: MatrixSource(named(p / "m.csv", "image;a\n1.jpg;1.234,5\n")),
+        r"'a', which does not hold numbers \('1\.234,5'\)",
+    ),
     "no such array": (lambda p: replace(write_compressed(p), array="fc9"), "has no array 'fc9'; it has features, who"),
     "no array of the layer": (lambda p: two_arrays(p), "has no array 'fc2'; it has a, b"),
     "no names": (lambda p: without_names(p), "nothing names its rows: name as `names` a file with a name a line"),
@@ -149,6 +157,21 @@ BAD = {
     "objects": (lambda p: objects(p), r"cannot be read as \.npy|cannot be read as \.npz"),
     "complex numbers": (lambda p: complexes(p), "holds complex64, expected numbers"),
 }
+
+
+def folder(path):
+    path.mkdir()
+    return str(path)
+
+
+def misnamed(path):
+    np.save(path / "m.npy", VALUES)
+    return str((path / "m.npy").rename(path / "m.npz"))
+
+
+def other_layers(path):
+    np.savez(path / "m.npz", fc1=VALUES, FC2=VALUES, names=np.array(NAMES))
+    return MatrixSource(str(path / "m.npz"))
 
 
 def replace(source, **changes):
@@ -199,3 +222,9 @@ def test_what_cannot_be_read_is_named(tmp_path, case):
     make, said = BAD[case]
     with pytest.raises(InputError, match=said):
         open_matrix(make(tmp_path), "fc2")
+
+
+def test_semicolons_go_with_decimal_points_too(tmp_path):
+    pd.DataFrame(VALUES).assign(image=NAMES).to_csv(tmp_path / "m.csv", sep=";", index=False)
+    matrix = open_matrix(MatrixSource(str(tmp_path / "m.csv")), "fc2")
+    assert np.array_equal(matrix.rows(np.arange(3)), VALUES)
