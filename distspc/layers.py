@@ -165,6 +165,18 @@ def models_of(labels: Sequence[str]) -> list[str]:
     return [model for model in dict.fromkeys(split_layer(label)[1] for label in labels) if model]
 
 
+def by_model(labels: Sequence[str]) -> dict[str, list[str]]:
+    """Layers of each model, in their order; all under the empty name in a study of one network.
+
+    >>> by_model(["fc2@vgg", "a@clip", "fc1@vgg"])
+    {'vgg': ['fc2@vgg', 'fc1@vgg'], 'clip': ['a@clip']}
+    """
+    found: dict[str, list[str]] = {}
+    for label in labels:
+        found.setdefault(split_layer(label)[1], []).append(label)
+    return found
+
+
 def folder_name(layer: str) -> str:
     """Name of a layer as a single folder: as it is but for what folders cannot be called, written %XX.
 

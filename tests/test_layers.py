@@ -7,6 +7,7 @@ from distspc.layers import (
     LAYERS,
     VGG16,
     VGG16_LAYERS,
+    by_model,
     folder_name,
     forward_flop,
     layer_label,
@@ -65,6 +66,8 @@ def test_a_label_says_layer_and_model():
     assert split_layer("outer/inner") == ("outer/inner", "")
     assert models_of(labels) == ["vgg", "clip"]
     assert models_of(["fc2", "outer/inner"]) == []
+    assert by_model(labels) == {"vgg": [labels[0], labels[2]], "clip": [labels[1]]}
+    assert by_model(["fc2", "fc1"]) == {"": ["fc2", "fc1"]}
 
 
 def test_layers_of_several_networks_go_network_by_network():

@@ -15,7 +15,7 @@ from distspc.io.columns import free_names
 from distspc.io.files import hex_digest
 from distspc.kernels.statistics import reliability as kernel
 from distspc.kernels.statistics.reliability import seed_reliability
-from distspc.layers import layer_order
+from distspc.layers import by_model, layer_label, layer_order
 from distspc.memorability.correlation import (
     bootstrap_notices,
     compare_correlations,
@@ -217,8 +217,14 @@ def _controls(pairs: Sequence[Pair]) -> list[tuple[Pair, list[Pair]]]:
         for control in here
         if len(here) > 1
     ]
-    measure, control = PAPER_PARTIAL
-    return [*controls, (control, [measure])] if {measure, control} <= set(pairs) else controls
+    return controls + [(control, [measure]) for measure, control in _paper_partials(pairs)]
+
+
+def _paper_partials(pairs: Sequence[Pair]) -> list[tuple[Pair, Pair]]:
+    """The paper's measure and control, of each network that has both."""
+    models = by_model([layer for _, layer in pairs])
+    found = [[(name, layer_label(layer, model)) for name, layer in PAPER_PARTIAL] for model in models]
+    return [(measure, control) for measure, control in found if {measure, control} <= set(pairs)]
 
 
 def _ceilings(
@@ -244,9 +250,11 @@ def _reliability(store: Store, layer: str, seeds: Sequence[int] | None) -> float
 
 
 def _models(frame: pd.DataFrame, pairs: Sequence[Pair], scores: Sequence[str], options: RelateOptions) -> pd.DataFrame:
-    """Multiple regression of each score on the measures of each layer, and of all."""
+    """Multiple regression of each score on the measures of each layer, of each of several networks, and of all."""
     predictors = {layer: [*map(column_label, here)] for layer, here in _model_measures(pairs).items()}
-    predictors["all"] = [label for labels in predictors.values() for label in labels]
+    of_models = {layer_label("all", model): layers for model, layers in by_model(list(predictors)).items()}
+    joint = {name: [label for layer in layers for label in predictors[layer]] for name, layers in of_models.items()}
+    predictors |= joint | {"all": [label for labels in joint.values() for label in labels]}
     rows = [
         {"layer": layer, "score": score, "measures": ", ".join(labels)}
         | joint_model(frame, labels, score, random_state=options.random_state)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from distspc.layers import layer_order
+from distspc.layers import by_model, layer_order, models_of, split_layer
 from distspc.report.style import FAINT, INK, STYLES, UNITS, WIDTH, in_report_style, plain_number, short_layer
 from distspc.results.measures import MEASURES, MODEL_MEASURES, pairs_of, zero_order_rows
 
@@ -31,6 +31,46 @@ def _wrapped(text: str) -> str:
     """Text in lines that fit beside or above the axes; the middle of a very long one is left out."""
     text = text if len(text) <= _MOST_TEXT else f"{text[: _MOST_TEXT // 2]} … {text[-_MOST_TEXT // 2 :]}"
     return "\n".join(textwrap.wrap(text, _LINE)) if len(text) > _LINE else text
+
+
+_MOST_BESIDE = 3  # networks
+
+
+def _panels(figure: Figure, layers: Sequence[str]) -> list[tuple[Axes, list[str]]]:
+    """Axes of each network and its layers: of several side by side, with their names and a common vertical axis."""
+    networks = by_model(layers)
+    if len(networks) < 2:
+        return [(figure.subplots(), list(layers))]
+    n_rows, n_columns = -(-len(networks) // _MOST_BESIDE), min(len(networks), _MOST_BESIDE)
+    figure.set_figheight(figure.get_figheight() * n_rows + 0.6)
+    widths = [max(len(own), 2) for own in networks.values()] if n_rows == 1 else None
+    grid = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False, width_ratios=widths).ravel()
+    for axes in grid[len(networks) :]:
+        axes.axis("off")
+    for axes, model in zip(grid, networks, strict=False):
+        axes.set_title(_short(model), fontsize=9.5)
+    return list(zip(grid, networks.values(), strict=False))
+
+
+def _layer_ticks(axes: Axes, layers: Sequence[str]) -> None:
+    """Names of layers below the axes: of one of several networks upright, without the network's."""
+    if models_of(layers):
+        axes.set_xticks(range(len(layers)), [_short(split_layer(name)[0]) for name in layers], rotation=90, fontsize=8)
+    else:
+        axes.set_xticks(range(len(layers)), [short_layer(layer) for layer in layers], fontsize=9)
+
+
+def _short(name: str, most: int = 22) -> str:
+    """A name, the beginning of a long one left out: its end tells it from others."""
+    return name if len(name) <= most else f"…{name[-most:]}"
+
+
+def _title(figure: Figure, axes: Axes, panels: Sequence[Any], text: str) -> None:
+    """Put the title above the axes, or above those of all networks."""
+    if len(panels) > 1:
+        figure.suptitle(text, x=0.02, ha="left", fontsize=10.5)
+    else:
+        axes.set_title(text)
 
 
 @in_report_style
@@ -50,24 +90,35 @@ def correlation_by_layer(relations: pd.DataFrame, score: str, *, method: str = "
     rows = rows[rows["score"] == score]
     layers = layer_order(list(rows["layer"]))
     figure = Figure(figsize=(WIDTH, 3.5))
-    axes = figure.subplots()
-    axes.axhline(0, color=FAINT, linewidth=0.8)
+    panels = _panels(figure, layers)
     measures = [name for name in MODEL_MEASURES if name in set(rows["measure"])]
+    for axes, own in panels:
+        _draw_correlations(axes, rows, own, measures)
+    first = panels[0][0]
+    first.set_ylabel("Pearson r" if method == "pearson" else "Spearman ρ")
+    counts = sorted({int(n) for n in rows["n"]})
+    images = plain_number(counts[0]) if len(counts) < 2 else f"{plain_number(counts[0])} to {plain_number(counts[-1])}"
+    _title(figure, first, panels, _wrapped(f"correlation with {score}, 95 % CI, n = {images}"))
+    drawn = {label: line for axes, _ in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    columns = min(len(measures), 3) or 1
+    figure.legend(list(drawn.values()), list(drawn), loc="outside lower center", ncols=columns, fontsize=9)
+    return figure
+
+
+def _draw_correlations(axes: Axes, rows: pd.DataFrame, layers: Sequence[str], measures: Sequence[str]) -> None:
+    """Draw the correlations of each measure at some layers, with their intervals."""
+    axes.axhline(0, color=FAINT, linewidth=0.8)
     for i, measure in enumerate(measures):
-        look, part = STYLES[measure], rows[rows["measure"] == measure].set_index("layer")
+        look, part = STYLES[measure], rows[(rows["measure"] == measure) & rows["layer"].isin(layers)].set_index("layer")
+        if part.empty:
+            continue
         x = np.array([layers.index(layer) for layer in part.index]) + 0.16 * (i - (len(measures) - 1) / 2)
         spread = np.abs(np.stack([part["r"] - part["ci_low"], part["ci_high"] - part["r"]]))
         axes.errorbar(x, part["r"], spread, color=look.color, marker=look.marker, linestyle=look.dash, linewidth=1.2,
                       markersize=5, elinewidth=1.6, label=MEASURES[measure])  # fmt: skip
-    axes.set_xticks(range(len(layers)), [short_layer(layer) for layer in layers], fontsize=9)
+    _layer_ticks(axes, layers)
     axes.set_xlim(-0.5, len(layers) - 0.5)
-    axes.set_ylabel("Pearson r" if method == "pearson" else "Spearman ρ")
     axes.grid(axis="y")
-    counts = sorted({int(n) for n in rows["n"]})
-    images = plain_number(counts[0]) if len(counts) < 2 else f"{plain_number(counts[0])} to {plain_number(counts[-1])}"
-    axes.set_title(_wrapped(f"correlation with {score}, 95 % CI, n = {images}"))
-    figure.legend(loc="outside lower center", ncols=min(len(measures), 3) or 1, fontsize=9)
-    return figure
 
 
 @in_report_style
@@ -139,7 +190,9 @@ def measure_matrix(wide: pd.DataFrame) -> Figure:
     for (row, column), r in np.ndenumerate(table.to_numpy()):
         color = "white" if abs(r) > 0.6 else INK  # on the dark ends of the scale
         axes.text(column + 0.5, row + 0.5, _two_digits(r), ha="center", va="center", fontsize=small, color=color)
-    names = [f"{_initial(pairs[i][0])} {pairs[i][1]}" for i in order]
+    several = len(by_model([layer for _, layer in pairs])) > 1
+    shown = [_short(layer, 26) if several else layer for _, layer in pairs]
+    names = [f"{_initial(pairs[i][0])} {shown[i]}" for i in order]
     ticks = np.arange(n) + 0.5
     axes.set_xticks(ticks, names, rotation=90, fontsize=min(small + 2, 9))
     axes.set_yticks(ticks, names, rotation=0, fontsize=min(small + 2, 9))
@@ -171,19 +224,28 @@ def reliability_over_seeds(pairs: Mapping[str, Sequence[float]], *, n_seeds: int
         Number of seeds and of images.
     """
     figure = Figure(figsize=(WIDTH, 3.1))
-    axes = figure.subplots()
-    look, layers = STYLES["reconstruction_error"], layer_order(list(pairs))
+    panels = _panels(figure, layer_order(list(pairs)))
+    low = min((min(values) for values in pairs.values()), default=0.0)
+    for axes, own in panels:
+        _draw_agreement(axes, pairs, own)
+        axes.set(xlim=(-0.5, len(own) - 0.2), ylim=(min(0.0, low - 0.05), 1.03))
+    first = panels[0][0]
+    first.set_ylabel("Pearson r between two seeds")
+    title = f"{n_seeds} seeds, n = {plain_number(n)} targets; bar: mean over pairs of seeds"
+    _title(figure, first, panels, title)
+    return figure
+
+
+def _draw_agreement(axes: Axes, pairs: Mapping[str, Sequence[float]], layers: Sequence[str]) -> None:
+    """Draw the correlations of every two seeds at some layers, and their means."""
+    look = STYLES["reconstruction_error"]
     for i, layer in enumerate(layers):
         values = np.asarray(pairs[layer])
         axes.plot(np.full(len(values), i), values, marker="o", markersize=5, alpha=0.5, color=look.color, linestyle="")
         axes.plot([i - 0.22, i + 0.22], [values.mean()] * 2, color=INK, linewidth=2)
         axes.annotate(f"{values.mean():.2f}", (i + 0.26, values.mean()), fontsize=8.5, va="center")
-    axes.set_xticks(range(len(layers)), [short_layer(layer) for layer in layers], fontsize=9)
-    low = min((min(values) for values in pairs.values()), default=0.0)
-    axes.set(xlim=(-0.5, len(layers) - 0.2), ylim=(min(0.0, low - 0.05), 1.03), ylabel="Pearson r between two seeds")
+    _layer_ticks(axes, layers)
     axes.grid(axis="y")
-    axes.set_title(f"{n_seeds} seeds, n = {plain_number(n)} targets; bar: mean over pairs of seeds")
-    return figure
 
 
 @in_report_style
@@ -196,24 +258,37 @@ def training_curves(curves: Mapping[str, np.ndarray]) -> Figure:
         Mean squared residual of each batch, array (seeds, batches), by layer.
     """
     figure = Figure(figsize=(WIDTH, 3.5))
-    axes = figure.subplots()
-    layers = layer_order(list(curves))
-    colors = mpl.colormaps["cividis"](np.linspace(0, 0.88, max(len(layers), 2)))
-    for i, layer in enumerate(layers):
-        values = np.atleast_2d(curves[layer])
-        for j, line in enumerate(values):
-            axes.plot(np.arange(1, len(line) + 1), line, color=colors[i], linewidth=1.1, alpha=0.95 if j == 0 else 0.35,
-                      linestyle=("-", "--", "-.", ":")[i % 4], label=layer if j == 0 else None)  # fmt: skip
+    panels = _panels(figure, layer_order(list(curves)))
+    for axes, own in panels:
+        _draw_training(axes, curves, own)
     finite = np.concatenate([np.ravel(values) for values in curves.values()]) if curves else np.ones(1)
-    if np.nanmin(finite) > 0:
+    for axes, _ in panels if np.nanmin(finite) > 0 else []:
         axes.set_yscale("log")
         _plain_log_ticks(axes)
-    axes.set(xlabel="batch", ylabel="training error of the batch")
-    axes.grid()
+    first = panels[0][0]
+    first.set_ylabel("training error of the batch")
     n_seeds = max((len(np.atleast_2d(values)) for values in curves.values()), default=1)
-    axes.set_title("training of the dictionaries" + (f", {n_seeds} seeds (the first is darker)" if n_seeds > 1 else ""))
-    figure.legend(loc="outside right center", fontsize=8.5)
+    title = "training of the dictionaries" + (f", {n_seeds} seeds (the first is darker)" if n_seeds > 1 else "")
+    _title(figure, first, panels, title)
+    if len(panels) > 1:
+        figure.set_figheight(figure.get_figheight() + 0.17 * max(len(own) for _, own in panels))  # for the names below
+        for axes, _ in panels:
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=8)
+    else:
+        figure.legend(loc="outside right center", fontsize=8.5)
     return figure
+
+
+def _draw_training(axes: Axes, curves: Mapping[str, np.ndarray], layers: Sequence[str]) -> None:
+    """Draw the training error at some layers, the first seed darker."""
+    colors = mpl.colormaps["cividis"](np.linspace(0, 0.88, max(len(layers), 2)))
+    for i, layer in enumerate(layers):
+        name = _short(split_layer(layer)[0]) if models_of(layers) else layer
+        for j, line in enumerate(np.atleast_2d(curves[layer])):
+            axes.plot(np.arange(1, len(line) + 1), line, color=colors[i], linewidth=1.1, alpha=0.95 if j == 0 else 0.35,
+                      linestyle=("-", "--", "-.", ":")[i % 4], label=name if j == 0 else None)  # fmt: skip
+    axes.set_xlabel("batch")
+    axes.grid()
 
 
 def _plain_log_ticks(axes: Axes) -> None:
@@ -249,7 +324,8 @@ def distributions(table: pd.DataFrame, measure: str) -> Figure:
         axes.tick_params(labelsize=8)
         axes.xaxis.set_major_locator(MaxNLocator(6))
         zeros = int((values == 0).sum())
-        text = f"{layer}" + (f"\n{zeros} at 0" if zeros else "")
+        name = "\n".join(map(_short, split_layer(layer))) if models_of([layer]) else layer
+        text = name + (f"\n{zeros} at 0" if zeros else "")
         axes.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=8.5)
     rows[-1].set_xlabel(UNITS.get(measure, measure))
     n = known["image"].nunique()

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from distspc.layers import models_of
 from distspc.report.numbers import format_quantity
-from distspc.report.sentences import headline_layer
+from distspc.report.sentences import headline_layers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,17 +70,22 @@ def find_extremes(table: pd.DataFrame, images: pd.DataFrame) -> list[Gallery]:
         Image table, for the files.
     """
     files = dict(zip(images["image"], images["file"], strict=True))
-    made = []
+    made: list[Gallery] = []
     for measure in (name for name in ENDS if name in table.columns and table[name].notna().any()):
         known = table.dropna(subset=[measure])
-        layer = headline_layer(measure, list(known["layer"]))
-        ordered = known[known["layer"] == layer].sort_values(measure, kind="stable")
-        n = min(N_EXTREMES, len(ordered) // 2)
-        for title, rows in zip(ENDS[measure], (ordered.iloc[::-1][:n], ordered[:n]), strict=True):
-            beside = measure == "distinctiveness" and "neighbour" in rows.columns
-            name = title.lower().replace(" ", "_")
-            made.append(Gallery(f"{title} ({layer})", list(_gallery_rows(rows, measure, files, beside)), name))
+        for layer in headline_layers(measure, list(dict.fromkeys(known["layer"]))):
+            made += _ends(known[known["layer"] == layer], measure, layer, files)
     return [gallery for gallery in made if gallery.rows]
+
+
+def _ends(table: pd.DataFrame, measure: str, layer: str, files: Mapping[str, str]) -> Iterator[Gallery]:
+    """Both ends of a measure at one layer."""
+    ordered = table.sort_values(measure, kind="stable")
+    n = min(N_EXTREMES, len(ordered) // 2)
+    for title, rows in zip(ENDS[measure], (ordered.iloc[::-1][:n], ordered[:n]), strict=True):
+        beside = measure == "distinctiveness" and "neighbour" in rows.columns
+        name = "_".join([title.lower().replace(" ", "_"), *models_of([layer])])
+        yield Gallery(f"{title} ({layer})", list(_gallery_rows(rows, measure, files, beside)), name)
 
 
 def _gallery_rows(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from distspc.io.files import written_whole
-from distspc.layers import layer_order
+from distspc.layers import layer_label, layer_order, models_of, split_layer
 from distspc.report import numbers, problems, provenance
 from distspc.report.sections import ReportData, compare_measures, make_galleries, make_headlines, make_sections
 from distspc.results import measures, stored_tables, tidy
@@ -107,7 +107,8 @@ def _read(store: Store, layers: Sequence[str] | None, seeds: Sequence[int] | Non
         relations, models, comparisons = (part.iloc[:0] for part in (relations, models, comparisons))
     if layers is not None:
         relations, comparisons = (part[part["layer"].isin(layers)] for part in (relations, comparisons))
-        models = models[models["layer"].isin([*layers, "all"])]
+        joint = ["all", *(layer_label("all", model) for model in models_of(layers))]
+        models = models[models["layer"].isin([*layers, *joint])]
     measured = layer_order(list(table["layer"]))
     scores = list(dict.fromkeys(relations["score"]))
     study = ReportData(store, table, tidy.image_table(store), relations, models, comparisons, scores, measured)
@@ -189,6 +190,12 @@ def _tint(r: float) -> str:
     return f"rgb({hue} / {0.5 * share:.2f})"
 
 
+def _layer_cells(label: str, several: bool) -> list[str]:
+    """A layer in a table: its model too where there are several."""
+    layer, model = split_layer(label)
+    return [model, layer] if several else [layer]
+
+
 _FILTERS: dict[str, Callable[..., Any]] = {
     "r": numbers.format_r,
     "p": _p,
@@ -196,6 +203,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "plain": _plain,
     "measure": _measure_name,
     "controls": _controls,
+    "layer_cells": _layer_cells,
     "tint": _tint,
     "zero_order": zero_order_rows,
     "partial_correlations": partial_rows,

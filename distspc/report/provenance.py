@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
 from distspc.extraction.preprocessing import IN_WORDS, in_words
+from distspc.layers import by_model, models_of
 from distspc.messages import format_duration
 from distspc.store.group import Group
 from distspc.store.store import Store
@@ -65,12 +66,9 @@ def has_random_weights(store: Store) -> bool:
 
 def stages(store: Store, layers: Sequence[str]) -> list[Stage]:
     """Return settings and times of every stage whose results are in the store."""
-    made = []
-    activations = [group for layer in layers if (group := store.layer(layer)).exists()]
-    recipes = [_recipe(group) for group in activations]
-    if recipes:
-        common = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)}
-        made.append(Stage("Activations", common | _pooling(store, layers), written(activations)))
+    made: list[Stage] = []
+    for model, own in by_model(layers).items():
+        made += _activations(store, own, f"Activations of {model}" if model else "Activations")
     groups = (store.distances, "Distances"), (store.reconstruction, "Sparse coding"), (store.relations, "Relations")
     for group, name in groups:
         if group.exists():
@@ -78,6 +76,14 @@ def stages(store: Store, layers: Sequence[str]) -> list[Stage]:
             settings = {k: v for k, v in _recipe(group).items() if not k.startswith(("measures ", "layers"))}
             made.append(Stage(name, settings, written([group])))
     return made
+
+
+def _activations(store: Store, layers: Sequence[str], name: str) -> list[Stage]:
+    """What the activations of the layers of a network have in common; nothing where there are none."""
+    groups = [group for layer in layers if (group := store.layer(layer)).exists()]
+    recipes = [_recipe(group) for group in groups]
+    common = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)} if recipes else {}
+    return [Stage(name, common | _pooling(store, layers), written(groups))] if groups else []
 
 
 def _pooling(store: Store, layers: Sequence[str]) -> dict[str, str]:
@@ -124,7 +130,9 @@ def facts(
     store: Store, n_targets: int, n_fillers: int, layers: Sequence[str], scores: Sequence[str]
 ) -> list[tuple[str, str]]:
     """Return the counts at the top of the page."""
-    counts = {"target": n_targets, "filler": n_fillers, "layer": len(layers)}
+    networks = models_of(layers)
+    counts = {"target": n_targets, "filler": n_fillers, **({"network": len(networks)} if networks else {})}
+    counts["layer"] = len(layers)
     if store.reconstruction.exists():
         counts["seed"] = len(store.reconstruction.labels("seed"))
     counts["score"] = len(scores)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from distspc.io.csv_tables import safe_names
+from distspc.layers import by_model, models_of
 from distspc.report import galleries, numbers, problems, sentences
 from distspc.report.galleries import data_uri
 from distspc.results import measures, tidy
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_MOST_IN_MATRIX = 32  # measures of several networks in one figure
 _SVG_NBYTES = 90_000  # beyond it a figure is embedded as pixels
 
 
@@ -61,6 +63,11 @@ class ReportData:
         return safe_names(self.scores)
 
     @property
+    def networks(self) -> list[str]:
+        """Names of the networks where there are several; empty for one."""
+        return models_of(self.layers)
+
+    @property
     def n_targets(self) -> int:
         """Number of target images."""
         return int((self.images["role"] == "target").sum())
@@ -87,7 +94,8 @@ def make_headlines(study: ReportData) -> list[str]:
             if text
         ]
     score = "corrected_hit" if "corrected_hit" in study.scores else study.scores[0]
-    texts = [sentences.correlation_sentence(study.relations, score, measure) for measure in sentences.HEADLINE]
+    says = (sentences.correlation_sentence, sentences.network_sentence)
+    texts = [say(study.relations, score, measure) for measure in sentences.HEADLINE for say in says]
     texts.append(sentences.partial_sentence(study.relations, score, "reconstruction_error", "distinctiveness"))
     texts += sentences.across_sentences(study.relations, score)[:1]
     texts += [sentences.model_sentence(study.models, score), sentences.contrast_sentence(study.relations)]
@@ -120,12 +128,19 @@ def _score_section(study: ReportData, score: str, directory: Path) -> Section:
 
 
 def _scatter(study: ReportData, score: str, measure: str, directory: Path) -> list[Plot]:
-    from distspc.report import figures
-
     rows = sentences.rows_by_layer(study.relations, score, measure)
     if rows.empty:
         return []
-    layer = sentences.headline_layer(measure, list(rows["layer"]))
+    layers = sentences.headline_layers(measure, list(rows["layer"]))
+    return [plot for layer in layers for plot in _scatter_at(study, score, measure, rows, layer, directory)]
+
+
+def _scatter_at(
+    study: ReportData, score: str, measure: str, rows: pd.DataFrame, layer: str, directory: Path
+) -> list[Plot]:
+    """Draw a measure at one layer against a score."""
+    from distspc.report import figures
+
     row = rows[rows["layer"] == layer].iloc[0]
     part = study.table[study.table["layer"] == layer]
     note = f"r = {numbers.format_r(row['r'])} [{numbers.format_r(row['ci_low'])}, {numbers.format_r(row['ci_high'])}]"
@@ -139,7 +154,8 @@ def _scatter(study: ReportData, score: str, measure: str, directory: Path) -> li
         f"{MEASURES[measure].capitalize()} at {layer} against {score}, a dot per image, with the regression line: "
         f"{numbers.interval_text(row)}, {numbers.p_text(row['p'], n_bootstrap=study.n_bootstrap)}."
     )
-    return _plots(directory, (f"scatter_{measure}_{study.file_names[score]}", caption, draw))
+    name = "_".join(["scatter", measure, study.file_names[score], *models_of([layer])])
+    return _plots(directory, (name, caption, draw))
 
 
 def _measure_section(study: ReportData, directory: Path) -> Section:
@@ -153,10 +169,20 @@ def _measure_section(study: ReportData, directory: Path) -> Section:
         wanted.append((f"distribution_{measure}", caption, draw))
     if study.wide.shape[1] > 1 and len(study.wide) > 2:
         caption = "Pearson correlations of the measures of all layers with each other."
-        wanted.append(("measures", caption, lambda: figures.measure_matrix(study.wide)))
+        wanted += [(name, caption, functools.partial(figures.measure_matrix, part)) for name, part in _matrices(study)]
     texts = [sentences.distance_sentence(study.table) if "distinctiveness" in present else ""]
     texts.append(sentences.agreement_sentence(study.wide))
     return Section("The measures", [text for text in texts if text], _plots(directory, *wanted))
+
+
+def _matrices(study: ReportData) -> list[tuple[str, pd.DataFrame]]:
+    """Measures that are correlated with each other in a figure: all, or those of each network where these are many."""
+    layers = list(study.wide.columns.get_level_values("layer"))
+    networks = by_model(layers)
+    if len(networks) < 2 or len(layers) <= _MOST_IN_MATRIX:
+        return [("measures", study.wide)]
+    parts = {model: study.wide.columns.isin(own, level="layer") for model, own in networks.items()}
+    return [(f"measures_{model}", study.wide.loc[:, own]) for model, own in parts.items()]
 
 
 def _training_section(study: ReportData, directory: Path) -> Section:

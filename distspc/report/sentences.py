@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from distspc.kernels.statistics.inference import holm
-from distspc.layers import layer_order
+from distspc.layers import by_model, layer_label, layer_order, split_layer
 from distspc.report.numbers import capitalise, format_quantity, format_r, interval_text, join_words, p_text, percent
 from distspc.results.measures import (
     MEASURES,
@@ -27,10 +27,11 @@ HEADLINE = {"distinctiveness": "block5_pool", "reconstruction_error": "fc2"}
 """The layers that the paper reports these measures at; used for scatter plots and galleries where a study has them."""
 
 
-def headline_layer(measure: str, layers: Sequence[str]) -> str:
-    """The layer shown for a measure: the paper's where the study has it, else the highest."""
+def headline_layers(measure: str, layers: Sequence[str]) -> list[str]:
+    """The layer of each network that is shown for a measure: the paper's where it has that, else the highest."""
     wanted = HEADLINE.get(measure, "fc2")
-    return wanted if wanted in layers else layer_order(layers)[-1]
+    labels = {layer_label(wanted, model): own for model, own in by_model(layers).items()}
+    return [label if label in own else layer_order(own)[-1] for label, own in labels.items()]
 
 
 def _largest(rows: pd.DataFrame, column: str) -> Any:
@@ -69,6 +70,17 @@ def correlation_sentence(relations: pd.DataFrame, score: str, measure: str) -> s
         f"{capitalise(name)} correlates with {score} {count} after {tests}{most}: {interval_text(best)}. "
         f"{_direction(holds, measure, score)}"
     )
+
+
+def network_sentence(relations: pd.DataFrame, score: str, measure: str) -> str:
+    """Say how large a measure's largest correlation with a score is in each of several networks."""
+    rows = rows_by_layer(relations, score, measure)
+    networks = by_model(list(rows["layer"]))
+    if len(networks) < 2:
+        return ""
+    best = [_largest(rows[rows["layer"].isin(own)], "r") for own in networks.values()]
+    parts = [f"{format_r(row['r'])} in {'{1} ({0})'.format(*split_layer(row['layer']))}" for row in best]
+    return f"By network, the largest correlation of {MEASURES[measure]} with {score} is {join_words(parts)}."
 
 
 def _where(some: Sequence[str], all_layers: Sequence[str]) -> str:
@@ -161,7 +173,7 @@ def comparison_sentence(comparisons: pd.DataFrame, score: str) -> str:
 def model_sentence(models: pd.DataFrame, score: str) -> str:
     """Say how much of a score's variance the measures explain together."""
     rows = models[(models["score"] == score) & models["r2_cv"].notna()] if len(models) else models
-    single = rows[rows["layer"] != "all"] if len(rows) else rows
+    single = rows[[split_layer(layer)[0] != "all" for layer in rows["layer"]]] if len(rows) else rows
     if not len(single):
         return ""
     best = single.iloc[int(np.argmax(single["r2_cv"]))]
@@ -186,7 +198,8 @@ def model_sentence(models: pd.DataFrame, score: str) -> str:
 def score_sentences(relations: pd.DataFrame, models: pd.DataFrame, comparisons: pd.DataFrame, score: str) -> list[str]:
     """All that is to be said about one score."""
     present = [name for name in MODEL_MEASURES if name in set(relations["measure"])]
-    texts = [correlation_sentence(relations, score, measure) for measure in present]
+    says = (correlation_sentence, network_sentence)
+    texts = [say(relations, score, measure) for measure in present for say in says]
     texts.append(partial_sentence(relations, score, "reconstruction_error", "distinctiveness"))
     texts.append(partial_sentence(relations, score, "distinctiveness", "reconstruction_error"))
     texts += across_sentences(relations, score)
@@ -313,8 +326,11 @@ def distance_sentence(table: pd.DataFrame) -> str:
     if "distinctiveness" not in table.columns or table["distinctiveness"].isna().all():
         return ""
     known = table.dropna(subset=["distinctiveness"])
-    layer = headline_layer("distinctiveness", list(known["layer"]))
-    values = known[known["layer"] == layer]["distinctiveness"]
+    layers = headline_layers("distinctiveness", list(dict.fromkeys(known["layer"])))
+    return " ".join(_nearest(layer, known[known["layer"] == layer]["distinctiveness"]) for layer in layers)
+
+
+def _nearest(layer: str, values: pd.Series) -> str:
     low, mid, high = values.quantile([0.05, 0.5, 0.95])
     text = (
         f"At {layer} the nearest neighbour is {format_quantity(mid)} away (median; 90 % of the targets: "

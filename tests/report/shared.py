@@ -6,7 +6,7 @@ from PIL import Image
 
 from distspc.memorability.relations import relate
 from distspc.report import figures
-from distspc.results.tidy import tidy_table
+from distspc.results.tidy import labelled_table
 from distspc.store.store import Store
 from distspc.testing import stores
 
@@ -19,15 +19,15 @@ N_TARGETS, N_FILLERS = 24, 6
 SPACE = "\N{NO-BREAK SPACE}"
 
 
-def make_study(folder, *, pictures=True, scores=True, weights="sha256:" + "ab" * 32):
+def make_study(folder, *, pictures=True, scores=True, weights="sha256:" + "ab" * 32, layers=LAYERS):
     """A finished study with random measures."""
     ids, path = stores.image_ids(N_TARGETS, N_FILLERS), folder / "study.zarr"
     stores.write_image_table(path, ids, N_TARGETS)
     Store(path).images.write("file", [str(folder / f"{name}.jpg") for name in ids])
-    stores.write_measures(path, ids, N_TARGETS, LAYERS, seeds=(0, 1))
+    stores.write_measures(path, ids, N_TARGETS, layers, seeds=(0, 1))
     recipe = {"architecture": "vgg16", "weights": weights, "preprocessing": "raw"}
     coords = {"image": ids, "feature": 2}
-    Store(path).layer("fc2").allocate(coords=coords, chunks={}, recipe=recipe)
+    Store(path).layer(layers[-1]).allocate(coords=coords, chunks={}, recipe=recipe)
     if pictures:
         rng = np.random.default_rng(0)
         for name in ids:
@@ -35,8 +35,8 @@ def make_study(folder, *, pictures=True, scores=True, weights="sha256:" + "ab" *
             Image.fromarray(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)).save(folder / f"{name}.jpg")
     if scores:
         table = pd.DataFrame({"im": range(1, N_TARGETS + 1)})
-        tidy = tidy_table(path)
-        strength = tidy.loc[tidy["layer"] == "fc2", "reconstruction_error"].rank(pct=True).to_numpy()
+        tidy = labelled_table(path)
+        strength = tidy.loc[tidy["layer"] == layers[-1], "reconstruction_error"].rank(pct=True).to_numpy()
         table["corrected_hit"] = 0.2 + strength / 2
         table["fa"] = np.random.default_rng(1).random(N_TARGETS) / 5
         table.to_csv(folder / "scores.csv", index=False)

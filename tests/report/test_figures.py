@@ -59,3 +59,36 @@ def test_importing_the_package_loads_no_matplotlib():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     code = "import sys, distspc.report.page; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+SEVERAL = {"block1_pool": "block1_pool@vgg", "block5_pool": "fc2@vgg", "fc2": "/a/b@clip"}
+
+
+def test_networks_are_side_by_side_and_their_layers_go_by_depth():
+    several = relations().replace({"layer": SEVERAL})
+    figure = figures.correlation_by_layer(several[::-1], "hit")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["clip", "vgg"]
+    ticks = [[text.get_text() for text in axes.get_xticklabels()] for axes in figure.axes]
+    assert ticks == [["/a/b"], ["block1_pool", "fc2"]]
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
+    assert "n = 2,220 to 2,222" in figure.get_suptitle()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "distinctiveness", "reconstruction error", "L2 norm",
+    ]  # fmt: skip
+
+
+def test_other_figures_tell_networks_apart_too():
+    pairs = {label: [0.9] for label in SEVERAL.values()}
+    agreement = figures.reliability_over_seeds(pairs, n_seeds=2, n=5)
+    assert [axes.get_title(loc="left") for axes in agreement.axes] == ["vgg", "clip"]
+    training = figures.training_curves({label: np.ones((1, 4)) for label in SEVERAL.values()})
+    assert [text.get_text() for text in training.axes[0].get_legend().get_texts()] == ["block1_pool", "fc2"]
+    spread = figures.distributions(tidy().replace({"layer": SEVERAL}), "distinctiveness")
+    assert [axes.get_ylabel() for axes in spread.axes] == ["block1_pool\nvgg", "fc2\nvgg", "/a/b\nclip"]
+
+
+def test_more_networks_than_fit_beside_one_another_go_into_rows():
+    pairs = {f"fc2@net{i}": [0.9] for i in range(4)}
+    figure = figures.reliability_over_seeds(pairs, n_seeds=2, n=5)
+    rows = [axes.get_subplotspec().rowspan.start for axes in figure.axes if axes.axison]
+    assert rows == [0, 0, 0, 1]
