@@ -139,7 +139,7 @@ def _relations(study: Study) -> pd.DataFrame:
 
 def plan_text(study: Study, plan: StudyPlan) -> str:
     """What a study will cost: images, store, and a line per stage and layer."""
-    from distspc.pipeline.stages.extract import store_nbytes
+    from distspc.pipeline.stages.extract import faster_engine, store_nbytes
     from distspc.study.images import count_images
 
     n_targets, n_fillers = count_images(study)
@@ -157,7 +157,7 @@ def plan_text(study: Study, plan: StudyPlan) -> str:
         f"estimate: {format_duration(plan.makespan_s)}, distances and reconstruction at the same time where they have "
         f"the same workers, if every core does {gflops:.0f} GFLOP/s of float32 products",
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *filter(None, [faster_engine(study, plan.resources["extract"])])])
 
 
 def _plan_table(plans: Sequence[StagePlan]) -> str:

@@ -122,7 +122,8 @@ def profile_resources(
             loaded = load_profile(name, overrides)
             shape, adapt = worker_shape(loaded), loaded.settings.adapt
             n_workers = adapt.maximum if adapt else shape.n_workers
-            known[name] = Resources(n_workers, shape.cores, shape.memory_nbytes, speed, loaded.name)
+            gpu = "GPU" in loaded.settings.resources
+            known[name] = Resources(n_workers, shape.cores, shape.memory_nbytes, speed, loaded.name, gpu)
         return known[name]
 
     return resources

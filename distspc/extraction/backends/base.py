@@ -41,6 +41,40 @@ class NetworkLayer:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """Bytes of a worker that runs a network, its imports counted.
+
+    Attributes
+    ----------
+    building : int
+        Most while the network is read and built.
+    built : int
+        With the network at rest.
+    image : int
+        What each image of a batch takes on its way.
+    """
+
+    building: int
+    built: int
+    image: int
+
+    @classmethod
+    def of(cls, imports: int, n_copies: int, n_parameters: int, n_largest: int) -> Memory:
+        """Memory by sizes, as measured with ResNet-50, MobileNetV2 and vision transformers (`benchmarks/README.md`).
+
+        Parameters
+        ----------
+        imports
+            Bytes of a worker with what this kind of networks imports.
+        n_copies
+            How often the weights are in memory while the network is built.
+        n_parameters, n_largest
+            Values of the weights, and of the largest activations of one image; float32.
+        """
+        return cls(imports + 4 * n_copies * n_parameters, imports + 8 * n_parameters, 16 * n_largest)
+
+
+@dataclass(frozen=True)
 class NetworkSize:
     """How large the requested part of a network is.
 
@@ -50,12 +84,15 @@ class NetworkSize:
         Shape of each requested layer's output for one image, by layer.
     flop : float
         Operations of a forward pass for one image: two for every multiplication and addition with weights.
+    memory : Memory
+        Of a worker that runs it.
     prefix_tokens : mapping
         Tokens before those of patches that the pooling of a layer leaves out, by layer; 0 where nothing is pooled.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     flop: float
+    memory: Memory
     prefix_tokens: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from distspc.errors import InputError
 from distspc.extraction.backends.base import (
+    Memory,
     NetworkLayer,
     NetworkSize,
     fixed_shape,
@@ -25,7 +26,7 @@ from distspc.extraction.backends.base import (
     settled_size,
 )
 from distspc.extraction.backends.keras_runtime import import_keras
-from distspc.extraction.backends.keras_vgg16 import build_vgg16
+from distspc.extraction.backends.keras_vgg16 import VGG16_MEMORY, build_vgg16
 from distspc.extraction.files import weights as weight_files
 from distspc.extraction.files.safe_files import refuse_code
 from distspc.extraction.network_spec import NetworkSpec, refuse_unknown
@@ -33,6 +34,9 @@ from distspc.extraction.options import WEIGHTS_WORDS
 from distspc.layers import VGG16, forward_flop, vgg16_shape
 
 logger = logging.getLogger(__name__)
+
+IMPORTS_NBYTES = 720 * 2**20
+"""Memory of a worker with Keras and TensorFlow."""
 
 
 class KerasNetwork:
@@ -71,11 +75,20 @@ def measure(spec: NetworkSpec) -> NetworkSize:
     """How large the requested part is; loads no Keras for VGG-16."""
     if spec.architecture == "vgg16":
         shapes = {layer: vgg16_shape(layer, spec.n_classes) for layer in spec.layers}
-        return NetworkSize(shapes, max(forward_flop(layer) for layer in spec.layers))
+        return NetworkSize(shapes, max(forward_flop(layer) for layer in spec.layers), VGG16_MEMORY)
     with _float32(import_keras(None)):
         model = _cut(_load_model(spec), spec.layers)
     shapes = {layer: fixed_shape(layer, model.output[layer].shape[1:]) for layer in spec.layers}
-    return NetworkSize(shapes, sum(_flop(layer) for layer in model.layers))
+    largest = max((_output_size(layer) for layer in model._flatten_layers(include_self=False)), default=0)
+    memory = Memory.of(IMPORTS_NBYTES, 2, model.count_params(), largest)
+    return NetworkSize(shapes, sum(_flop(layer) for layer in model.layers), memory)
+
+
+def _output_size(layer: Any) -> int:
+    """Values of a layer's output for one image; 0 where their number is not fixed, or there are several outputs."""
+    (output,) = _own_outputs(layer) or (None,)
+    shape = tuple(getattr(output, "shape", ())[1:])
+    return 0 if not shape or None in shape else math.prod(shape)
 
 
 def _flop(layer: Any) -> float:

@@ -11,12 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distspc.errors import InputError
-from distspc.extraction.backends.base import NetworkLayer, NetworkSize, fixed_shape, settled_size
+from distspc.extraction.backends.base import Memory, NetworkLayer, NetworkSize, fixed_shape, settled_size
 from distspc.extraction.files import weights as weight_files
 from distspc.extraction.files.onnx_files import import_onnx, model_digest, read_model
 from distspc.extraction.network_spec import NetworkSpec, refuse_unknown
 
 logger = logging.getLogger(__name__)
+
+IMPORTS_NBYTES = 140 * 2**20
+"""Memory of a worker with ONNX Runtime."""
+_COPIES = 5
+"""A graph's weights while it is built: as read, cut, written for the runtime, there, and in the runtime's own order."""
 
 GPU_PROVIDERS: dict[str, dict[str, str]] = {
     "CUDAExecutionProvider": {"use_tf32": "0"},
@@ -106,9 +111,12 @@ def measure(spec: NetworkSpec) -> NetworkSize:
     tensors = _requested(model.graph, spec.layers)
     cut = _cut(model, _image_input(model.graph).name, list(tensors.values()))
     kernels = _kernels(cut.graph)
-    shapes = _shapes(spec, {**{f"\0{name}": name for name in kernels}, **tensors})
-    flop = sum(2.0 * per_value * math.prod(shapes[f"\0{name}"]) for name, per_value in kernels.items())
-    return NetworkSize({layer: fixed_shape(layer, shapes[layer]) for layer in tensors}, flop)
+    shapes = _shapes(spec, {**{f"\0{node.output[0]}": node.output[0] for node in _useful(cut.graph)}, **tensors})
+    sizes = {name.removeprefix("\0"): math.prod(shape) for name, shape in shapes.items() if shape}
+    flop = sum(2.0 * per_value * sizes.get(name, 0) for name, per_value in kernels.items())
+    n_parameters = sum(math.prod(tensor.dims) for tensor in cut.graph.initializer)
+    memory = Memory.of(IMPORTS_NBYTES, _COPIES, n_parameters, max(sizes.values(), default=0))
+    return NetworkSize({layer: fixed_shape(layer, shapes[layer]) for layer in tensors}, flop, memory)
 
 
 def _kernels(graph: Any) -> dict[str, int]:

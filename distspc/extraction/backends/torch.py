@@ -6,18 +6,29 @@ import contextlib
 import importlib
 import inspect
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from distspc.errors import InputError
-from distspc.extraction.backends.base import NetworkLayer, NetworkSize, random_kernel, refuse_overflow, settled_size
+from distspc.extraction.backends.base import (
+    Memory,
+    NetworkLayer,
+    NetworkSize,
+    random_kernel,
+    refuse_overflow,
+    settled_size,
+)
 from distspc.extraction.files import weights as weight_files
 from distspc.extraction.files.timm_models import import_timm
 from distspc.extraction.network_spec import NetworkSpec, refuse_unknown
 from distspc.extraction.options import TIMM
 from distspc.extraction.pooling import Prefix
+
+IMPORTS_NBYTES = 770 * 2**20
+"""Memory of a worker with torch and timm."""
 
 
 class TimmNetwork:
@@ -62,9 +73,27 @@ def measure(spec: NetworkSpec) -> NetworkSize:
     blocks = _requested(model, spec.layers)
     wanted = sorted(set(blocks.values()))
     counter = importlib.import_module("torch.utils.flop_counter").FlopCounterMode(display=False)
-    with counter:
+    with counter, _output_sizes(model) as sizes:
         shapes = dict(zip(wanted, _empty_run(model, _input_size(spec, model), wanted), strict=True))
-    return NetworkSize({layer: shapes[block] for layer, block in blocks.items()}, float(counter.get_total_flops()))
+    n_parameters = sum(weight.numel() for weight in model.parameters())
+    memory = Memory.of(IMPORTS_NBYTES, 2, n_parameters, max(sizes, default=0))
+    return NetworkSize({layer: shapes[block] for layer, block in blocks.items()}, counter.get_total_flops(), memory)
+
+
+@contextlib.contextmanager
+def _output_sizes(model: Any) -> Iterator[list[int]]:
+    """Values of the outputs of all modules that run meanwhile, for one image."""
+    sizes: list[int] = []
+
+    def note(module: Any, inputs: Any, output: Any) -> None:
+        sizes.append(output.numel() if hasattr(output, "numel") else 0)
+
+    hooks = [module.register_forward_hook(note) for module in model.modules()]
+    try:
+        yield sizes
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def prefix(spec: NetworkSpec) -> Prefix | None:

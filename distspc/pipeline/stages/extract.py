@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from distspc.extraction.options import TIMM
 from distspc.layers import layer_label
 from distspc.pipeline.compute import run_on_all_workers
 from distspc.pipeline.stages.base import Run, Seeds, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage
-from distspc.pipeline.stages.sizes import forward_flop, n_features, refuse_unpooled_tokens
-from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Setting
+from distspc.pipeline.stages.sizes import forward_flop, forward_memory, n_features, refuse_unpooled_tokens
+from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Resources, Setting
 from distspc.store import schema
 from distspc.store.chunks import FEATURES_PER_CHUNK, IMAGES_PER_CHUNK
 from distspc.tasks import refusals_as_values
@@ -28,9 +30,8 @@ if TYPE_CHECKING:
     from distspc.study.images import StudyImages
     from distspc.study.networks import StudyNetwork
 
-MODEL_NBYTES = 1400 * 2**20
-FORWARD_NBYTES_PER_IMAGE = 30 * 2**20
-"""Memory of a worker with the network's imports and VGG-16, and of one image on its way."""
+FASTER_ENGINE = "ONNX Runtime computed VGG-16 1.4 times as fast as TensorFlow on one core: export the network to .onnx"
+"""As measured by `benchmarks/engines.py`."""
 
 
 class Extract(LayerStage):
@@ -52,9 +53,9 @@ class Extract(LayerStage):
             else:
                 matrix_import.check(matrix_import.MatrixSet(images.listed, study.activations.matrices(study.layers)))
         else:
-            _ = images.listed
+            n_images = len(images.listed)
             for network in study.networks:
-                network.resolved()
+                _check_network(study, network, n_images)
 
     def layer_by_layer(self, study: StudyFile) -> bool:
         """Imported ones; images go through the network for all layers at once, and moments are of all layers."""
@@ -205,6 +206,36 @@ class Extract(LayerStage):
         return Loads(([*passes, *moments],), start_s=setting.rates.start_s * len(passes))
 
 
+def faster_engine(study: StudyFile, resources: Resources) -> str:
+    """Name an engine that is here and would make the activations faster; empty where none is known.
+
+    Parameters
+    ----------
+    study
+        The study.
+    resources
+        What its extraction runs on.
+    """
+    if study.activations is not None or resources.gpu or not find_spec("onnxruntime"):
+        return ""
+    named = [network.options.weights for network in study.networks]
+    in_keras = [weights for weights in named if not weights.startswith(TIMM) and not weights.lower().endswith(".onnx")]
+    return FASTER_ENGINE if in_keras else ""
+
+
+def _check_network(study: StudyFile, network: StudyNetwork, n_images: int) -> None:
+    """Look whether a network has the layers, and whether it is said what is kept of tokens, before images are read.
+
+    A network whose layers the store holds already is not loaded.
+    """
+    spec, store = network.resolved(), study.stored.of_model(network.model)
+    own = {"architecture": spec.architecture, "weights": spec.digest}
+    groups = [store.layer(layer) for layer in network.layers]
+    recipes = [group.attributes.get("recipe", {}) if group.exists() else {} for group in groups]
+    if not all(own.items() <= recipe.items() for recipe in recipes):
+        refuse_unpooled_tokens(network, n_images)
+
+
 def _missing_of(store: Store, network: StudyNetwork, layers: Sequence[str]) -> list[str]:
     """What those layers of a network go by in the study that are missing, whole or in part."""
     from distspc.extraction import build
@@ -217,9 +248,10 @@ def _missing_of(store: Store, network: StudyNetwork, layers: Sequence[str]) -> l
 def _pass_load(study: StudyFile, network: StudyNetwork, setting: Setting) -> Load:
     """All layers of a network in one task a chunk of images."""
     moved = _nbytes(study, network.labels, setting.n_images)
-    memory = MODEL_NBYTES + network.options.batch_size * FORWARD_NBYTES_PER_IMAGE + _buffer_nbytes(moved, setting)
+    memory = forward_memory(network)
+    forward = memory.built + network.options.batch_size * memory.image + _buffer_nbytes(moved, setting)
     flop = setting.n_images * forward_flop(network)
-    return setting.load("extract", "", _n_chunks(setting), int(memory), moved, flop)
+    return setting.load("extract", "", _n_chunks(setting), int(max(memory.building, forward)), moved, flop)
 
 
 def _n_chunks(setting: Setting) -> int:

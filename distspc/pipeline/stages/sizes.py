@@ -12,7 +12,7 @@ import numpy as np
 from distspc import layers as vgg16
 
 if TYPE_CHECKING:
-    from distspc.extraction.backends.base import NetworkSize
+    from distspc.extraction.backends.base import Memory, NetworkSize
     from distspc.study.file import StudyFile
     from distspc.study.networks import StudyNetwork
 
@@ -64,6 +64,11 @@ def refuse_unpooled_tokens(network: StudyNetwork, n_images: int) -> None:
 def forward_flop(network: StudyNetwork) -> float:
     """Operations of a forward pass of a network for one image, up to its deepest layer."""
     return _network_size(network).flop
+
+
+def forward_memory(network: StudyNetwork) -> Memory:
+    """Memory of a worker that runs a network up to its deepest layer."""
+    return _network_size(network).memory
 
 
 def _network_size(network: StudyNetwork) -> NetworkSize:

@@ -61,6 +61,8 @@ class Resources:
         GFLOP/s of one core's float32 product.
     profile
         Name of the profile they come of.
+    gpu
+        Whether each worker has a GPU.
     """
 
     n_workers: int
@@ -68,6 +70,7 @@ class Resources:
     memory_nbytes: int
     gflops_per_core: float
     profile: str = ""
+    gpu: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,17 @@
 """The stage of the extraction: layers are missing until all their chunks are there."""
 
 import numpy as np
+import pytest
+from PIL import Image
 
+from distspc.errors import InputError
 from distspc.pipeline.cost import Resources
 from distspc.pipeline.run import Study
+from distspc.pipeline.stages import extract
 from distspc.pipeline.stages.extract import Extract, store_nbytes
 from distspc.pipeline.stages.work import Rates, Setting
 from distspc.study.file import StudyFile
+from distspc.testing.onnx_vgg16 import write_vgg16
 from tests.pipeline.stages.shared import run_of
 
 STAGE = Extract()
@@ -80,3 +85,63 @@ def test_a_plan_counts_the_two_passes_of_scaled_features(tmp_path):
     assert [first] == STAGE.loads(plain, setting).chains[0]
     assert second.moved_nbytes == 2 * store_nbytes(plain, 5000)
     assert second.n_tasks == (1 + 4) * (2 * 2 + 2)
+
+
+def test_a_faster_engine_is_named_where_it_is_there_and_keras_computes_without_a_gpu(tmp_path, monkeypatch):
+    content = {"store": "s.zarr", "images": {"targets": "I"}, "layers": ["fc2"]}
+    study = StudyFile.from_dict(content, base=tmp_path)
+    in_onnx = StudyFile.from_dict({**content, "model": {"weights": "Net.ONNX"}}, base=tmp_path)
+    cores = Resources(1, 4, 16 * 2**30, 50.0)
+    monkeypatch.setattr(extract, "find_spec", lambda name: name)
+    assert "ONNX Runtime computed VGG-16 1.4 times as fast" in extract.faster_engine(study, cores)
+    assert extract.faster_engine(in_onnx, cores) == ""
+    assert extract.faster_engine(imported(tmp_path), cores) == ""
+    assert extract.faster_engine(study, Resources(1, 4, 16 * 2**30, 50.0, gpu=True)) == ""
+    monkeypatch.setattr(extract, "find_spec", lambda name: None)
+    assert extract.faster_engine(study, cores) == ""
+
+
+def test_the_memory_of_vgg16_is_as_measured(tmp_path):
+    setting = Setting(100, 0, Resources(1, 4, 16 * 2**30, 50.0), Rates())
+    content = {"store": "s.zarr", "images": {"targets": "I"}, "layers": ["fc2"]}
+    (load,) = STAGE.loads(StudyFile.from_dict(content, base=tmp_path), setting).chains[0]
+    assert load.task_nbytes == (1400 + 16 * 30) * 2**20 + 2 * 64 * 4 * 4096
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Content of a study of a small network in an ONNX file."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "I").mkdir()
+    Image.new("RGB", (12, 12)).save(tmp_path / "I" / "1.png")
+    weights = {"conv": (np.ones((3, 3, 3, 4), "f4"), np.zeros(4, "f4"))}
+    write_vgg16(tmp_path / "m.onnx", weights, layers=["conv", "pool"], input_shape=("n", 3, 6, 8))
+    return {"store": "s.zarr", "images": {"targets": "I"}, "model": {"weights": "m.onnx"}}
+
+
+def test_a_small_network_takes_little_memory(tmp_path, small):
+    study = StudyFile.from_dict({**small, "layers": ["/pool"]}, base=tmp_path)
+    (load,) = STAGE.loads(study, Setting(100, 0, Resources(1, 4, 16 * 2**30, 50.0), Rates())).chains[0]
+    on_its_way = 16 * 16 * (6 * 8 * 4) + 2 * 64 * 4 * 48
+    assert load.task_nbytes == 140 * 2**20 + 8 * (27 * 4 + 4) + on_its_way
+
+
+def test_an_unknown_layer_is_refused_before_images_are_read(tmp_path, small):
+    study = Study.from_dict({**small, "layers": ["/pol"]}, base=tmp_path)
+    with pytest.raises(InputError, match=r"the network has no layer '/pol'; did you mean '/pool'\?"):
+        study.run(stages=["extract"])
+    assert not study.store.exists()
+
+
+def test_a_network_whose_layers_are_there_is_not_loaded_for_a_look(tmp_path, small, monkeypatch):
+    study = Study.from_dict({**small, "layers": ["/pool"]}, base=tmp_path)
+    study.run(stages=["extract"])
+
+    def no_network(*_):
+        raise AssertionError("the network was loaded")
+
+    monkeypatch.setattr(extract, "refuse_unpooled_tokens", no_network)
+    study.run(stages=["extract"])
+    with pytest.raises(AssertionError, match="the network was loaded"):
+        Study.from_dict({**small, "layers": ["/pol"]}, base=tmp_path).run(stages=["extract"])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from distspc.errors import InputError
+from distspc.extraction.backends.base import Memory
 from distspc.layers import forward_flop
 from distspc.pipeline.cost import Resources, plan_study
 from distspc.pipeline.stages import sizes
@@ -47,6 +48,8 @@ def test_keras_counts_the_same_operations(tmp_path):
     keras.Model(inputs, keras.layers.Dense(5, name="fc")(x)).save(tmp_path / "m.keras")
     some = study(tmp_path, model={"weights": "m.keras"}, layers=["fc"])
     assert sizes.forward_flop(some.networks[0]) == 2 * 27 * 6 * 8 * 4 + 2 * 48 * 5
+    n_parameters, largest = 27 * 4 + 4 + 48 * 5 + 5, 6 * 8 * 4
+    assert sizes.forward_memory(some.networks[0]) == Memory.of(720 * 2**20, 2, n_parameters, largest)
 
 
 def test_what_nothing_says_is_an_error(tmp_path):
