@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 from dask.base import tokenize
 from dask.delayed import Delayed
 
@@ -132,9 +133,67 @@ def write_images(
         _write_table(store, good, new=not known)
     if scanned:
         store.listing.remove()
-    usable = {record.image for record in good}
-    for name, values in extra_columns([source for source in sources if source.id in usable]).items():
-        store.images.write_column("image", name, values)
+    write_extra_columns(store, sources)
+
+
+def write_extra_columns(store: Store, sources: Sequence[ImageSource]) -> None:
+    """Keep, with the image table, the columns of the user's own table that have changed.
+
+    Parameters
+    ----------
+    store
+        The store, with its image table.
+    sources
+        All images of the study.
+    """
+    if extra_columns(sources[:1]):
+        usable = set(store.images.labels("image"))
+        for name, values in extra_columns([source for source in sources if source.id in usable]).items():
+            store.images.write_column("image", name, values)
+
+
+def same_images(store: Store, sources: Sequence[ImageSource]) -> bool:
+    """Whether the table is of exactly these images, none of them changed; a million are compared without records.
+
+    Parameters
+    ----------
+    store
+        The store.
+    sources
+        All images of the study.
+    """
+    if not table_is_whole(store):
+        return False
+    skipped = _skipped_rows(store)
+    usable = [s for s in sources if not _is_skipped(s, skipped)] if skipped else sources
+    if len(sources) - len(usable) != len(skipped) or len(usable) != store.images.sizes["image"]:
+        return False
+    columns = {
+        "image": [source.id for source in usable],
+        "role": [source.role for source in usable],
+        "number": [source.number for source in usable],
+        "file": [escape_undecodable(source.file) for source in usable],
+        "category": [category_of(source) for source in usable],
+    }
+    if any(store.images.read(name).tolist() != values for name, values in columns.items()):
+        return False
+    signatures = itertools.chain.from_iterable(file_signature(source.file) for source in usable)
+    nbytes, modified = np.fromiter(signatures, np.int64, 2 * len(usable)).reshape(-1, 2).T
+    known = (store.images.read(name) for name in ("nbytes", "modified"))
+    return all(map(np.array_equal, known, (nbytes, modified)))
+
+
+def _skipped_rows(store: Store) -> dict[str, list[Any]]:
+    """Role, number and signature of the files that could not be used, by path."""
+    if not store.skipped.exists():
+        return {}
+    names = ("file", "role", "number", "nbytes", "modified")
+    return {file: row for file, *row in zip(*(store.skipped.read(name).tolist() for name in names), strict=True)}
+
+
+def _is_skipped(source: ImageSource, skipped: Mapping[str, Sequence[Any]]) -> bool:
+    row = skipped.get(escape_undecodable(source.file))
+    return row is not None and row == [source.role, source.number, *file_signature(source.file)]
 
 
 def refuse_other_images(store: Store, sources: Sequence[ImageSource]) -> None:
@@ -152,7 +211,7 @@ def refuse_other_images(store: Store, sources: Sequence[ImageSource]) -> None:
     StoreMismatchError
         If the store holds results of other images; names the first that differ.
     """
-    known = {} if _same_images(store, sources) else _stored_records(store)
+    known = _stored_records(store)
     if known:
         files = [escape_undecodable(source.file) for source in sources if _unchanged(source, known)]
         _refuse_changes(store, known, *_good_and_bad(sources, {file: known[file] for file in files}))
@@ -260,29 +319,15 @@ def _describe(bad: ImageRecord) -> str:
     return f"image {bad.file!r}: {bad.reason}"
 
 
-def _table_is_whole(store: Store) -> bool:
+def table_is_whole(store: Store) -> bool:
+    """Whether there is an image table that was written to its end."""
     images, names = store.images, ("image", *_IMAGES)
     return images.exists() and images.has(_IMAGES[-1]) and all(images.done(name).all() for name in names)
 
 
-def _same_images(store: Store, sources: Sequence[ImageSource]) -> bool:
-    """Whether the table is of exactly these images, none of them changed: a million are compared without records."""
-    if not _table_is_whole(store):
-        return False
-    skipped = {}
-    if store.skipped.exists():
-        files, *signatures = (store.skipped.read(name).tolist() for name in ("file", "nbytes", "modified"))
-        skipped = dict(zip(files, zip(*signatures, strict=True), strict=True))
-    names = ("image", "file", "category", "nbytes", "modified")
-    stored = zip(*(store.images.read(name).tolist() for name in names), strict=True)
-    now = ((s.id, escape_undecodable(s.file), category_of(s), *file_signature(s.file)) for s in sources)
-    usable = (row for row in now if skipped.get(row[1]) != row[3:])
-    return all(old == new for old, new in itertools.zip_longest(stored, usable))
-
-
 def _stored_records(store: Store) -> dict[str, ImageRecord]:
     """What the store knows of files, good and bad, by path; nothing if the table was not finished."""
-    if not _table_is_whole(store):
+    if not table_is_whole(store):
         return {}
     good = _read_records(store.images, ("image", *_IMAGES), {})
     bad = _read_records(store.skipped, _SKIPPED, {"image": "", "category": ""}) if store.skipped.exists() else []

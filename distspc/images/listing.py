@@ -5,13 +5,16 @@ How a file becomes RGB and the network's input is told in `distspc.images.decodi
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,18 +117,43 @@ def list_images(folder: str | os.PathLike[str], role: str = "target") -> list[Im
     InputError
         If there is no such folder, or no image in it.
     """
-    folder = Path(os.path.abspath(folder))
+    folder = os.path.abspath(folder)
+    names = _natural_order(_picture_names(folder, role))
+    beginning = os.path.join(folder, "")
+    with _many_objects():
+        return _sources([beginning + name for name in names], [{}] * len(names), role)
+
+
+@contextmanager
+def _many_objects() -> Iterator[None]:
+    """Inside this block nobody looks for garbage: among a million tuples that takes longer than to make them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def count_images(folder: str | os.PathLike[str], role: str = "target") -> int:
+    """Count the images that `list_images` lists of a folder, which raises the same errors."""
+    return len(_picture_names(os.path.abspath(folder), role))
+
+
+def _picture_names(folder: str, role: str) -> list[str]:
+    """Names of the pictures of a folder, also of those that are not read."""
     try:
         names = os.listdir(folder)
     except OSError as error:
-        raise InputError(f"folder of {ROLES[role]} {str(folder)!r}: {os_reason(error)}") from error
+        raise InputError(f"folder of {ROLES[role]} {folder!r}: {os_reason(error)}") from error
     wanted = (*EXTENSIONS, *_OTHER_PICTURES)
-    names = _natural_order(n for n in names if n.lower().endswith(wanted) and not n.startswith("."))
+    names = [name for name in names if name.lower().endswith(wanted) and not name.startswith(".")]
     if not any(name.lower().endswith(EXTENSIONS) for name in names):
         kinds = ", ".join(e[1:] for e in EXTENSIONS)
         held = "".join(f"; it holds {text}" for text, _ in beside_images(folder))
-        raise InputError(f"folder of {ROLES[role]} {str(folder)!r} holds no image (read are: {kinds}){held}")
-    return _sources([os.path.join(folder, name) for name in names], [{}] * len(names), role)
+        raise InputError(f"folder of {ROLES[role]} {folder!r} holds no image (read are: {kinds}){held}")
+    return names
 
 
 def beside_images(folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
@@ -147,9 +175,11 @@ def beside_images(folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
     OSError
         If the folder cannot be read.
     """
+    listed = (*EXTENSIONS, *_OTHER_PICTURES)
     with os.scandir(folder) as found:
-        entries = [entry for entry in found if _is_shown(entry.name)]
-    inside = {entry.name: _count_images(entry.path) for entry in entries if os.path.isdir(entry.path)}
+        shown = (entry for entry in found if _is_shown(entry.name))
+        entries = [entry for entry in shown if _is_folder(entry) or not entry.name.lower().endswith(listed)]
+    inside = {entry.name: _count_images(entry.path) for entry in entries if _is_folder(entry)}
     subfolders = _natural_order(name for name, n in inside.items() if n)
     told = []
     if subfolders:
@@ -157,9 +187,14 @@ def beside_images(folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
         more = f" and {len(subfolders) - 3} more" if len(subfolders) > 3 else ""
         text = f"{_count(n, 'image')} in {_count(len(subfolders), 'subfolder')} ({names}{more})"
         told.append((text, "name the subfolder, or use a table of images"))
-    listed = (*EXTENSIONS, *_OTHER_PICTURES)
-    others = [e.name for e in entries if not e.name.lower().endswith(listed) and not os.path.isdir(e.path)]
-    return told + _other_kinds(others)
+    return told + _other_kinds([entry.name for entry in entries if not _is_folder(entry)])
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a circle of links
+        return False
 
 
 def _other_kinds(names: Sequence[str]) -> list[tuple[str, str]]:
@@ -314,8 +349,10 @@ def file_signature(file: str) -> tuple[int, int]:
 
 def _natural_order(names: Iterable[str]) -> list[str]:
     names = list(names)
-    if all(map(_NUMBERED, names)):  # a million of them in a sixth of the time
-        return sorted(sorted(names), key=lambda name: (int(name[: name.index(".")]), name[name.index(".") :]))
+    if all(map(_NUMBERED, names)):  # a million of them in a tenth of the time
+        for key in (str, lambda name: name[name.index(".") :], lambda name: int(name[: name.index(".")])):
+            names.sort(key=key)  # stable: the last key counts most
+        return names
     import natsort
 
     return list(natsort.natsorted(sorted(names)))  # sorted first: names that natsort holds equal (1, 01) stay put
@@ -324,12 +361,10 @@ def _natural_order(names: Iterable[str]) -> list[str]:
 def _sources(paths: Sequence[str | Path], columns: Sequence[Mapping[str, str]], role: str) -> list[ImageSource]:
     """Give the files of one role, by absolute path, their names and numbers."""
     files = [os.fspath(path) for path in paths]
-    stems = [_stem(os.path.basename(file)) for file in files]
-    names, numbers = _unique_names(files, stems), _numbers(stems)
-    return [
-        ImageSource(f"{ROLES[role]}/{name}", role, number, file, row, _name_problem(file))
-        for file, name, number, row in zip(files, names, numbers, columns, strict=True)
-    ]
+    stems = [_stem(file[file.rfind(os.sep) + 1 :]) for file in files]
+    ids = [f"{ROLES[role]}/{name}" for name in _unique_names(files, stems)]
+    rows = zip(ids, repeat(role), _numbers(stems), files, columns, map(_name_problem, files), strict=False)
+    return list(map(ImageSource._make, rows))
 
 
 def _stem(name: str) -> str:
@@ -350,7 +385,7 @@ def _unique_names(files: Sequence[str], stems: Sequence[str]) -> list[str]:
 
 
 def _numbers(stems: Sequence[str]) -> list[int]:
-    if all(re.fullmatch("[0-9]{1,18}", stem) for stem in stems):
+    if all(stem.isascii() and stem.isdigit() and len(stem) <= 18 for stem in stems):
         numbers = [int(stem) for stem in stems]
         if len(set(numbers)) == len(numbers):
             return numbers

@@ -153,7 +153,7 @@ class Group:
         array = self._array(variable)
         sizes = zip(array.shape, sharding.file_shape(array), strict=True)
         found = np.zeros([-(-n // size) for n, size in sizes], dtype=bool)
-        _mark_files(self.path / variable / "c", found)
+        _mark_files(str(self.path / variable / "c"), found)
         return found
 
     def files(self, variable: str) -> Iterator[tuple[Path, list[dict[str, slice]]]]:
@@ -463,9 +463,12 @@ def _as_array(values: Sequence[Any]) -> np.ndarray:
     return array.astype(np.dtypes.StringDType()) if array.dtype.kind in "UO" else array
 
 
-def _mark_files(folder: Path, found: np.ndarray) -> None:
+def _mark_files(folder: str, found: np.ndarray) -> None:
     """Mark the files there are, named by position in a folder for every leading position."""
     # One listing per folder, not one question per file: stores of a million images have millions of files.
+    if found.shape == (1,):  # of shards there is one to a folder
+        found[0] = os.path.exists(f"{folder}/0")
+        return
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
@@ -475,7 +478,7 @@ def _mark_files(folder: Path, found: np.ndarray) -> None:
         found[positions] = True
         return
     for i in positions:
-        _mark_files(folder / str(i), found[i])
+        _mark_files(f"{folder}/{i}", found[i])
 
 
 def _selection(

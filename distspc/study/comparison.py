@@ -88,7 +88,7 @@ def _compare_images(study: StudyFile, images: StudyImages) -> None:
             n_targets, n_fillers = images.counts
             if n_targets:
                 study.stored.images.refuse_other_recipe({"images": f"imported:{n_targets}:{n_fillers}"})
-        else:
+        elif not images.unchanged:
             refuse_other_images(study.stored, images.listed)
     except StoreMismatchError:
         raise

@@ -34,6 +34,13 @@ class StudyImages:
         return list_sources(self.study)
 
     @cached_property
+    def unchanged(self) -> bool:
+        """Whether the store's table, as it was when first asked, is of exactly these images and their files."""
+        from distspc.images.inventory import same_images
+
+        return same_images(self.study.stored, self.listed)
+
+    @cached_property
     def counts(self) -> tuple[int, int]:
         """Numbers of targets and fillers."""
         return count_images(self.study, None if self.study.images is None else self.listed)
@@ -101,6 +108,11 @@ def count_images(study: StudyFile, listed: Sequence[ImageSource] | None = None) 
     if study.activations is not None and study.activations.folder is not None:
         folder = study.activations.folder / study.layers[0]
         return len(list((folder / "Targets").glob("*.npy"))), len(list((folder / "Fillers").glob("*.npy")))
+    source = study.images
+    if listed is None and source is not None and source.table is None:
+        from distspc.images.listing import count_images as count
+
+        return count(source.targets or "", "target"), count(source.fillers, "filler") if source.fillers else 0
     roles = [source.role for source in (list_sources(study) if listed is None else listed)]
     return roles.count("target"), roles.count("filler")
 

@@ -165,9 +165,21 @@ class Extract(LayerStage):
 
     def _take_inventory(self, run: Run) -> None:
         """Look at the images that are new or have changed, and list them in the store."""
-        from distspc.images.inventory import note_folders, scan_images, skipped_images, write_images
+        from distspc.images.inventory import note_folders, skipped_images, table_is_whole, write_extra_columns
 
-        listed, images, rows = run.images.listed, run.study.images, []
+        images, strict = run.study.images, run.strict and run.store.skipped.exists()
+        if run.images.unchanged and table_is_whole(run.store) and not strict:
+            write_extra_columns(run.store, run.images.listed)
+        else:
+            self._look_at_images(run)
+        folders = [f for f in (images.targets, images.fillers) if f] if images and not images.table else []
+        note_folders(run.store, folders)
+        run.outcome.skipped = skipped_images(run.store)
+
+    def _look_at_images(self, run: Run) -> None:
+        from distspc.images.inventory import scan_images, write_images
+
+        listed, rows = run.images.listed, []
         with refusals_as_values():
             tasks = scan_images(run.store, listed, strict=run.strict)
         if tasks:
@@ -175,9 +187,6 @@ class Extract(LayerStage):
             client = run.connect(self.name)
             rows = run.compute(tasks, client, "scan images", resource="GPU", gather=True)
         write_images(run.store, listed, rows, strict=run.strict)
-        folders = [f for f in (images.targets, images.fillers) if f] if images and not images.table else []
-        note_folders(run.store, folders)
-        run.outcome.skipped = skipped_images(run.store)
 
     def status(self, study: StudyFile) -> Iterator[tuple[str, int, int]]:
         """Chunks done and chunks in all, layer by layer, moments counting as one; 0 of 1 where nothing has begun."""
