@@ -1,5 +1,7 @@
 """The image table: names that the store can hold, and a digest of the images."""
 
+import os
+
 import dask
 import numpy as np
 import PIL.Image
@@ -10,6 +12,7 @@ from distspc.images.inventory import (
     extra_columns,
     images_digest,
     refuse_other_images,
+    same_images,
     scan_images,
     skipped_images,
     write_images,
@@ -52,6 +55,24 @@ def test_other_images_differ_in_the_digest_and_are_refused(folder, tmp_path):
     (folder / "2.png").unlink()
     with pytest.raises(StoreMismatchError, match=r"2 \(.*2\.png\) no longer exists"):
         refuse_other_images(store, list_images(folder))
+
+
+def test_any_change_of_a_file_or_of_what_is_listed_is_noticed(folder, tmp_path):
+    store = Store(tmp_path / "s" / "s.zarr")
+    assert not same_images(store, list_images(folder))
+    write(store, folder)
+    listed = list_images(folder)
+    assert same_images(store, listed)
+    assert not same_images(store, listed[:-1])  # without the file that cannot be used
+    assert not same_images(store, [*listed, listed[0]._replace(id="targets/5", file=str(folder / "5.png"))])
+    for other in ({"id": "targets/x"}, {"role": "filler"}, {"number": 7}, {"columns": {"category": "sea"}}):
+        assert not same_images(store, [listed[0]._replace(**other), *listed[1:]])
+    for name in ("2.png", "4.png"):  # one that can be used, one that cannot
+        before = os.stat(folder / name)
+        os.utime(folder / name, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+        assert not same_images(store, listed)
+        os.utime(folder / name, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert same_images(store, listed)
 
 
 def test_strict_names_the_first_image_that_cannot_be_used(folder, tmp_path):

@@ -95,6 +95,27 @@ def test_natural_order_numbers_and_ids(tmp_path, photograph):
     assert [s.id for s in listing.list_images(tmp_path, "filler")] == ["fillers/1", "fillers/2", "fillers/10"]
 
 
+def test_what_is_listed_is_counted(tmp_path, photograph):
+    write_images(tmp_path, ["10.jpg", "2.JPG", ".3.png"], photograph)
+    (tmp_path / "4.gif").write_bytes(b"GIF89a")
+    (tmp_path / "notes.txt").write_text("x")
+    assert listing.count_images(tmp_path) == len(listing.list_images(tmp_path)) == 3
+    with pytest.raises(InputError, match="folder of fillers .*more.*: "):
+        listing.count_images(tmp_path / "more", "filler")
+
+
+@given(st.lists(st.from_regex(r"[0-9]{1,3}\.(jpg|png|JPG)", fullmatch=True), unique=True))
+def test_numbered_names_are_in_the_order_of_number_ending_and_zeros(names):
+    expected = sorted(names, key=lambda name: (int(name.split(".")[0]), "." + name.split(".")[1], name))
+    assert listing._natural_order(names) == expected
+
+
+def test_a_circle_of_links_is_no_folder(tmp_path, photograph):
+    write_images(tmp_path, ["1.jpg"], photograph)
+    (tmp_path / "link").symlink_to("link")
+    assert [text for text, _ in listing.beside_images(tmp_path)] == ["1 file that may be images (1 without ending)"]
+
+
 def test_numbers_are_positions_unless_all_stems_are_numbers(tmp_path, photograph):
     write_images(tmp_path, ["b10.jpg", "b9.jpg", "7.jpg"], photograph)
     assert [(s.id, s.number) for s in listing.list_images(tmp_path)] == [
