@@ -100,7 +100,7 @@ def test_what_is_listed_is_counted(tmp_path, photograph):
     (tmp_path / "4.gif").write_bytes(b"GIF89a")
     (tmp_path / "notes.txt").write_text("x")
     assert listing.count_images(tmp_path) == len(listing.list_images(tmp_path)) == 3
-    with pytest.raises(InputError, match="folder of fillers .*more.*: "):
+    with pytest.raises(InputError, match=r"folder of fillers .*more.*: "):
         listing.count_images(tmp_path / "more", "filler")
 
 

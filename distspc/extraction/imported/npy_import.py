@@ -84,7 +84,7 @@ def missing(store: Store, directory: str | os.PathLike[str], layers: Sequence[st
     """
     directory = Path(os.path.abspath(directory))
     images, recipe = store.images, {"images": _images_recipe(*count_activations(directory, layers))}
-    recipes = {layer: _recipe(recipe["images"], *_first_shape(directory, layer)) for layer in layers}
+    recipes = {layer: _recipe(recipe["images"], *first_shape(directory, layer)) for layer in layers}
     if images.exists():
         images.refuse_other_recipe(recipe)
     if not is_written(store):
@@ -97,7 +97,7 @@ def prepare(store: Store, directory: str | os.PathLike[str], layers: Sequence[st
     directory = Path(os.path.abspath(directory))
     _write_imported_table(store, directory, layers[0], *count_activations(directory, layers))
     for layer in layers:
-        shape, dtype = _first_shape(directory, layer)
+        shape, dtype = first_shape(directory, layer)
         if layer in LAYERS and math.prod(shape) != math.prod(LAYERS[layer].shape):
             # Another network may well have a layer of this name; files that differ among themselves are refused later.
             file, known = _imported_file(directory, layer, "targets/1"), LAYERS[layer].shape
@@ -176,8 +176,14 @@ def _imported_file(directory: Path, layer: str, image: str) -> str:
     return str(directory / layer / role.capitalize() / f"{number}.npy")
 
 
-def _first_shape(directory: Path, layer: str) -> tuple[tuple[int, ...], str]:
-    """Shape of a layer for one image, and type, as the first target's file says."""
+def first_shape(directory: Path, layer: str) -> tuple[tuple[int, ...], str]:
+    """Shape of a layer for one image, and type, as the first target's file says.
+
+    Raises
+    ------
+    InputError
+        If that is no whole .npy file of numbers.
+    """
     file = _imported_file(directory, layer, "targets/1")
     values = _load_npy(file)
     shape = values.shape[1:] if values.ndim > 1 and values.shape[0] == 1 else values.shape

@@ -159,7 +159,11 @@ class _StageWork:
                     self.complete.add(layer)
 
     def build(self, workers: Workers) -> list[Part[PartName]]:
-        """Build the tasks of what was found missing."""
+        """Build the tasks of what was found missing.
+
+        Layers found missing together are planned together, to share the workers. Imported activations follow one
+        another, so each of their layers is cut as if it were alone.
+        """
         parts: list[Part[PartName]] = []
         plans = self.stage.plans(self.run, list(self.missing), workers) if self.missing else {}
         for layer, missing in self.missing.items():

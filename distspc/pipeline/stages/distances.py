@@ -10,7 +10,7 @@ from distspc.distances.cost import Speeds, steps
 from distspc.distances.cuts import plan_layers, require_memory
 from distspc.distances.plan import DistancePlan, LayerSize
 from distspc.errors import InputError
-from distspc.layers import LAYERS, N_CLASSES
+from distspc.layers import N_CLASSES
 from distspc.pipeline.compute import planned_workers
 from distspc.pipeline.stages.base import Run, Seeds, complete_results, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
@@ -102,8 +102,9 @@ class Distances(LayerStage):
 
 def _layers_of_known_size(study: StudyFile) -> list[str]:
     """Layers of which no network need be loaded to know their size."""
-    known = [layer for layer in study.layers if study.images is None and layer in LAYERS]
-    known += [label for one in study.networks if one.options.weights in N_CLASSES for label in one.labels]
+    if study.activations is not None:
+        return list(study.layers)
+    known = [label for one in study.networks if one.options.weights in N_CLASSES for label in one.labels]
     return [layer for layer in study.layers if layer in known or study.stored.layer(layer).exists()]
 
 

@@ -1,9 +1,9 @@
-"""How large the layers of a study are, before anything is computed: from VGG-16's table, the store or the network."""
+"""How large the layers of a study are, before anything is computed: from the store, the network or what others made."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from distspc import layers as vgg16
 
 if TYPE_CHECKING:
     from distspc.extraction.backends.base import Memory, NetworkSize
-    from distspc.study.file import StudyFile
+    from distspc.study.file import Activations, StudyFile
     from distspc.study.networks import StudyNetwork
 
 
@@ -34,15 +34,25 @@ def n_features(study: StudyFile, layer: str) -> int:
     Raises
     ------
     InputError
-        If the network cannot be loaded or has no such layer; or if activations are taken over whose size nothing says.
+        If the network cannot be loaded or has no such layer; or if imported activations cannot be read.
     """
     stored = study.stored.layer(layer)
     if stored.exists():
         return int(stored.sizes["feature"])
-    if study.images is None:
-        return vgg16.n_features(layer)
+    if study.activations is not None:
+        return math.prod(_imported_shape(study.activations, study.layers, layer))
     network = study.network_of(layer)
     return math.prod(_network_size(network).shapes[network.own_names([layer])[0]])
+
+
+def _imported_shape(source: Activations, layers: Sequence[str], layer: str) -> tuple[int, ...]:
+    """Shape of a layer for one image, as the header of its matrix or of its first file says."""
+    from distspc.extraction.imported.matrices import open_matrix
+    from distspc.extraction.imported.npy_import import first_shape
+
+    if source.folder is not None:
+        return first_shape(source.folder, layer)[0]
+    return open_matrix(source.matrices(layers)[layer], layer).shape
 
 
 def refuse_unpooled_tokens(network: StudyNetwork, n_images: int) -> None:

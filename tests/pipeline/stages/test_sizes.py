@@ -52,10 +52,32 @@ def test_keras_counts_the_same_operations(tmp_path):
     assert sizes.forward_memory(some.networks[0]) == Memory.of(720 * 2**20, 2, n_parameters, largest)
 
 
-def test_what_nothing_says_is_an_error(tmp_path):
-    some = StudyFile.from_dict({"store": "s.zarr", "activations": "a", "layers": ["mine"]}, base=tmp_path)
-    with pytest.raises(InputError, match="the cost of layer 'mine' is not known"):
+def imported(tmp_path, layers, **content):
+    return StudyFile.from_dict({"store": "s.zarr", "layers": layers, **content}, base=tmp_path)
+
+
+def test_activations_that_cannot_be_read_are_an_error(tmp_path):
+    some = imported(tmp_path, ["mine"], activations="a")
+    with pytest.raises(InputError, match=r"activation '.*mine.Targets.1\.npy' is not a whole .npy file"):
         sizes.n_features(some, "mine")
+
+
+def test_files_of_activations_say_their_size(tmp_path):
+    for layer, shape in (("mine", (1, 2, 3, 4)), ("fc2", (7,))):
+        (tmp_path / "a" / layer / "Targets").mkdir(parents=True)
+        np.save(tmp_path / "a" / layer / "Targets/1.npy", np.zeros(shape, "f4"))
+    some = imported(tmp_path, ["mine", "fc2"], activations="a")
+    assert [sizes.n_features(some, layer) for layer in some.layers] == [24, 7]
+    plans = plan_study(some, n_targets=100, n_fillers=0, resources=Resources(1, 1, 8 * 2**30, 50.0))
+    assert {plan.layer for plan in plans if plan.stage == "distances"} == {"mine", "fc2"}
+
+
+def test_matrices_say_their_size(tmp_path):
+    np.savez(tmp_path / "a.npz", mine=np.zeros((3, 5), "f4"), other=np.zeros((3, 2), "f4"))
+    (tmp_path / "names.txt").write_text("1.png\n2.png\n3.png\n")
+    source = {"file": "a.npz", "names": "names.txt"}
+    some = imported(tmp_path, ["mine", "other"], activations=source, images={"targets": "t"})
+    assert [sizes.n_features(some, layer) for layer in some.layers] == [5, 2]
 
 
 def test_sizes_are_those_of_what_is_kept(tmp_path):
