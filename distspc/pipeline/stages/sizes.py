@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from distspc import layers as vgg16
+from distspc.errors import InputError
 
 if TYPE_CHECKING:
     from distspc.extraction.backends.base import Memory, NetworkSize
@@ -34,25 +35,31 @@ def n_features(study: StudyFile, layer: str) -> int:
     Raises
     ------
     InputError
-        If the network cannot be loaded or has no such layer; or if imported activations cannot be read.
+        If the network cannot be loaded or has no such layer; or if imported activations of a layer that VGG-16 has not
+        cannot be read.
     """
     stored = study.stored.layer(layer)
     if stored.exists():
         return int(stored.sizes["feature"])
     if study.activations is not None:
-        return math.prod(_imported_shape(study.activations, study.layers, layer))
+        return _n_imported(study.activations, study.layers, layer)
     network = study.network_of(layer)
     return math.prod(_network_size(network).shapes[network.own_names([layer])[0]])
 
 
-def _imported_shape(source: Activations, layers: Sequence[str], layer: str) -> tuple[int, ...]:
-    """Shape of a layer for one image, as the header of its matrix or of its first file says."""
+def _n_imported(source: Activations, layers: Sequence[str], layer: str) -> int:
+    """Features of a layer as its matrix or first file says; where that is not there, VGG-16's."""
     from distspc.extraction.imported.matrices import open_matrix
     from distspc.extraction.imported.npy_import import first_shape
 
-    if source.folder is not None:
-        return first_shape(source.folder, layer)[0]
-    return open_matrix(source.matrices(layers)[layer], layer).shape
+    try:
+        if source.folder is not None:
+            return math.prod(first_shape(source.folder, layer)[0])
+        return math.prod(open_matrix(source.matrices(layers)[layer], layer).shape)
+    except InputError:
+        if layer in vgg16.LAYERS:
+            return vgg16.n_features(layer)
+        raise
 
 
 def refuse_unpooled_tokens(network: StudyNetwork, n_images: int) -> None:

@@ -60,6 +60,7 @@ def test_activations_that_cannot_be_read_are_an_error(tmp_path):
     some = imported(tmp_path, ["mine"], activations="a")
     with pytest.raises(InputError, match=r"activation '.*mine.Targets.1\.npy' is not a whole .npy file"):
         sizes.n_features(some, "mine")
+    assert sizes.n_features(imported(tmp_path, ["fc2"], activations="a"), "fc2") == 4096
 
 
 def test_files_of_activations_say_their_size(tmp_path):
