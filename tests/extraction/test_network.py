@@ -1,5 +1,6 @@
 """Tests of `distspc.extraction.network`."""
 
+import importlib
 import subprocess
 import sys
 
@@ -81,3 +82,9 @@ def test_stated_prefix_tokens_overrule_what_is_taken(token_model, images):
 def test_a_class_token_must_be_there(token_model, layer, sentence):
     with pytest.raises(InputError, match=f"{layer}: `pooling: cls`.*{sentence}"):
         network.layer_shapes(resolve_network(token_model, layers=[layer], pooling="cls"))
+
+
+def test_networks_are_released_where_a_backend_is_known_and_its_packages_are_not_there(monkeypatch):
+    importlib.import_module("distspc.extraction.backends.torch")
+    monkeypatch.setitem(sys.modules, "torch", None)  # as where it is not installed
+    network.release_network()

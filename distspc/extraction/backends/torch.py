@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import inspect
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,8 +106,8 @@ def prefix(spec: NetworkSpec) -> Prefix | None:
 
 def release() -> None:
     """Give the memory of a network that is gone back to the GPU."""
-    torch = importlib.import_module("torch")
-    if torch.cuda.is_available():
+    torch = sys.modules.get("torch")  # not there: no network has run
+    if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
