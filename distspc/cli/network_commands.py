@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from distspc.cli.options import echo_text
+from distspc.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,12 @@ def layers(
     """List a network's layers as a study may name them: name, kind, shape of the output for one image, features."""
     from distspc.cli.output import table
 
-    echo_text(table(_study_table(model) if model.endswith((".yaml", ".yml")) else _table(weights=model, file=file)))
+    if not model.endswith((".yaml", ".yml")):
+        echo_text(table(_table(weights=model, file=file)))
+    elif file is not None:
+        raise InputError(f"--file {file!r} goes with a MODEL timm:NAME; a study names it as `file` under `model`")
+    else:
+        echo_text(table(_study_table(model)))
 
 
 def _table(**settings: Any) -> pd.DataFrame:
@@ -43,8 +49,10 @@ def _study_table(file: str) -> pd.DataFrame:
 
     from distspc.study.file import StudyFile
 
-    found = []
-    for network in StudyFile.from_file(file).networks:
+    found, study = [], StudyFile.from_file(file)
+    if study.activations is not None:
+        raise InputError(f"{file} takes `activations` and has no network; its layers are {', '.join(study.layers)}")
+    for network in study.networks:
         with network.named_errors():
             rows = _table(**network.options.choice)
         if network.model:

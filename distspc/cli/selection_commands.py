@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -87,7 +88,8 @@ def select(
     ] = None,
     max_smd: Annotated[float, typer.Option("--max-smd", help="Largest standardised mean difference.")] = Limits.max_smd,
     variance_ratio: Annotated[
-        tuple[float, float], typer.Option("--variance-ratio", help="Smallest and largest ratio of variances.")
+        tuple[float, float],
+        typer.Option("--variance-ratio", metavar="LOW HIGH", help="Smallest and largest ratio of variances."),
     ] = Limits.variance_ratio,
     max_correlation: Annotated[
         float, typer.Option("--max-correlation", help="Largest correlation of two factors.")
@@ -126,7 +128,7 @@ def select(
 
     check_folder(output)
     design = _trial_design(trials, images_per_trial, durations, blocks, subjects)
-    _check_power(power, effect, trial_data)
+    _check_power(power, effect, trial_data, power_subjects, simulations)
     effects = _effects(effect or (), by)
     table, distances, shown = _source(study, measures, scores, image)
     excluded = _listed(exclude, table, "--exclude")
@@ -143,7 +145,7 @@ def select(
         max_smd=max_smd,
         variance_ratio=variance_ratio,
         max_correlation=max_correlation,
-        min_distance={name: _numbers(text, "--min-distance")[0] for name, text in map(_pair, min_distance or ())},
+        min_distance={name: _distance(text) for name, text in map(_pair, min_distance or ())},
         distances=distances,
         seed=seed,
         time_limit=time_limit,
@@ -194,9 +196,26 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split(","))
+        numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"{option}: {text!r} is no number, nor numbers with commas between them") from None
+    if not all(map(math.isfinite, numbers)):
+        raise InputError(f"{option}: expected finite numbers, got {text!r}")
+    return numbers
+
+
+def _number(text: str, option: str) -> float:
+    numbers = _numbers(text, option)
+    if len(numbers) > 1:
+        raise InputError(f"{option}: expected one number, got {text!r}")
+    return numbers[0]
+
+
+def _distance(text: str) -> float:
+    distance = _number(text, "--min-distance")
+    if distance <= 0:
+        raise InputError(f"--min-distance: expected a distance above 0, got {text!r}")
+    return distance
 
 
 def _listed(file: Path | None, table: pd.DataFrame, option: str) -> list[str]:
@@ -243,19 +262,31 @@ def _write_trials(
 
 
 def _effects(texts: Sequence[str], by: Sequence[str]) -> dict[str, float]:
-    """Assumed effects: one number for every factor, or NAME=NUMBER."""
+    """Assumed effects: one number for every factor, or NAME=NUMBER, refused before the search if there is no NAME."""
+    from distspc.selection.power import effect_names, refuse_unknown_effects
+
     found: dict[str, float] = {}
     for text in texts:
         name, _, value = text.rpartition("=")
-        found |= dict.fromkeys([name] if name else by, _numbers(value, "--effect")[0])
+        found |= dict.fromkeys([name] if name else by, _number(value, "--effect"))
+    refuse_unknown_effects(found, effect_names(by))
     return found
 
 
-def _check_power(power: bool, effect: list[str] | None, trial_data: Path | None) -> None:
+def _check_power(
+    power: bool, effect: list[str] | None, trial_data: Path | None, subjects: list[int] | None, simulations: int
+) -> None:
+    """Refuse, before the search, what the simulation could not take after it."""
     if power and (effect is None) == (trial_data is None):
         raise InputError("--power needs an assumed --effect in log odds, or --trial-data CSV to estimate it from")
     if not power and (effect or trial_data):
         raise InputError("--effect and --trial-data belong to --power: add it, or leave them out")
+    if trial_data is not None and not trial_data.is_file():
+        raise InputError(f"--trial-data {trial_data}: there is no such file")
+    if min(subjects or [2]) < 2:
+        raise InputError(f"--power-subjects: expected at least 2, got {min(subjects or [])}")
+    if simulations < 1:
+        raise InputError(f"--simulations: expected at least 1, got {simulations}")
 
 
 def _assumed(effects: dict[str, float], trial_data: Path | None, selection: Selection) -> Assumptions:

@@ -286,6 +286,8 @@ def _choose_timm(weights: str, digest: str | None, seed: int, file: str | None) 
 
 
 def _choose_file(path: str, digest: str | None) -> dict[str, Any]:
+    if os.path.isdir(path):
+        raise InputError(f"weights {path!r} is a folder: expected a file")
     if not os.path.isfile(path):
         raise InputError(f"weights {path!r}: there is no such file")
     if path.lower().endswith(".onnx"):

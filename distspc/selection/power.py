@@ -11,7 +11,7 @@ take seconds where a mixed logistic regression of each would take hours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -140,14 +140,29 @@ def simulated_power(
     return _table(design, assumed, subjects, [part[0] for part in parts], p, alpha)
 
 
-def _check(design: Factorial, assumed: Assumptions, subjects: Sequence[int], n_simulations: int) -> None:
-    names = [design.name(effect) for effect in design.effects]
-    unknown = [name for name in assumed.effects if name not in names]
+def effect_names(by: Sequence[str]) -> list[str]:
+    """Name the effects of factors: main effects, then interactions."""
+    return [CROSS.join(names) for n in range(1, len(by) + 1) for names in combinations(by, n)]
+
+
+def refuse_unknown_effects(effects: Iterable[str], names: Sequence[str]) -> None:
+    """Refuse effects that a design does not have.
+
+    Raises
+    ------
+    InputError
+        Names the first, near misses, and those that there are.
+    """
+    unknown = [name for name in effects if name not in names]
     if unknown:
         raise InputError(
             f"--effect: there is no effect {unknown[0]!r}; {did_you_mean(unknown[0], names)}"
             f"there are {shorten(names, most=7)}"
         )
+
+
+def _check(design: Factorial, assumed: Assumptions, subjects: Sequence[int], n_simulations: int) -> None:
+    refuse_unknown_effects(assumed.effects, effect_names(design.by))
     if not subjects or min(subjects) < 2 or n_simulations < 1:
         raise InputError("power: expected at least 2 subjects and 1 simulation")
 

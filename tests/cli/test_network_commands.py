@@ -37,8 +37,21 @@ def test_the_layers_of_a_file_are_listed_and_those_of_a_study(capsys, tmp_path):
     assert both[-1] == ["b", "predictions", "Dense", "1365", "1365"]
 
 
-def test_unknown_networks_end_with_exit_code_2(capsys):
+def refused(capsys, *arguments):
     with pytest.raises(SystemExit) as stopped:
-        main(["layers", "nowhere/net.onnx"])
+        main(["layers", *arguments])
     assert stopped.value.code == 2
-    assert "there is no such file" in capsys.readouterr().err
+    return capsys.readouterr().err
+
+
+def test_a_study_names_its_own_network(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yaml").write_text("store: s.zarr\nactivations: A\nlayers: [fc2, mine]\n")
+    assert "s.yaml takes `activations` and has no network; its layers are fc2, mine" in refused(capsys, "s.yaml")
+    assert "--file 'x.pth' goes with a MODEL timm:NAME" in refused(capsys, "s.yaml", "--file", "x.pth")
+
+
+def test_unknown_networks_end_with_exit_code_2(capsys, tmp_path):
+    assert "there is no such file" in refused(capsys, "nowhere/net.onnx")
+    (tmp_path / "net.onnx").mkdir()
+    assert "net.onnx' is a folder: expected a file" in refused(capsys, str(tmp_path / "net.onnx"))

@@ -36,9 +36,10 @@ _KEPT_MAPS = frozenset(
 )  # fmt: skip
 """Operations whose outputs are (image, channel, row, column) by ONNX's own definition."""
 _BY_ELEMENT = frozenset(
-    ("Add", "Cast", "Ceil", "Clip", "Concat", "Div", "Dropout", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish",
-     "Identity", "LeakyRelu", "Max", "Min", "Mish", "Mul", "Neg", "PRelu", "Pad", "Pow", "Relu", "Selu", "Sigmoid",
-     "Softplus", "Sqrt", "Sub", "Sum", "Swish", "Tanh", "ThresholdedRelu")
+    ("Abs", "Add", "Cast", "Ceil", "Celu", "Clip", "Concat", "Cos", "Div", "Dropout", "Elu", "Erf", "Exp", "Floor",
+     "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Log", "LogSoftmax", "Max", "Min", "Mish", "Mod",
+     "Mul", "Neg", "PRelu", "Pad", "Pow", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin",
+     "Softmax", "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Swish", "Tan", "Tanh", "ThresholdedRelu", "Where")
 )  # fmt: skip
 """Operations that leave the order of axes as it is."""
 
@@ -198,7 +199,8 @@ def _image_input(graph: Any) -> _Input:
     stored = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in stored]
     if len(inputs) != 1:
-        raise InputError(f"the model has {len(inputs)} inputs, expected one image")
+        names = ", ".join(value.name for value in inputs)
+        raise InputError(f"the model has {len(inputs)} inputs ({names}): export it with the image as its only input")
     kind = inputs[0].type.tensor_type
     shape = [dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim]
     if len(shape) != 4 or 3 not in (shape[1], shape[3]):

@@ -156,10 +156,16 @@ def test_attention_maps_and_tokens_keep_their_order(tmp_path):
     assert found["y"].shape == (2, 1, 20, 3)
 
 
+@pytest.mark.parametrize("operation", ["Abs", "Floor", "LogSoftmax", "Reciprocal"])
+def test_operations_by_element_keep_maps_with_their_channels_last(tmp_path, operation):
+    path = graph(tmp_path, [helper.make_node(operation, ["x"], ["y"])], [image("n", 3, 4, 5)])
+    assert layer_shapes(resolve_network(str(path), layers=["y"]))["y"] == (4, 5, 3)
+
+
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
-        ([image("n", 3, 4, 5), image("n", 3, 4, 5, name="z")], "has 2 inputs, expected one image"),
+        ([image("n", 3, 4, 5), image("n", 3, 4, 5, name="z")], r"has 2 inputs \(x, z\): export it"),
         ([image("n", 1, 4, 5)], r"takes inputs of shape \(any, 1, 4, 5\), expected three channels second or last"),
         ([image("n", 3)], r"takes inputs of shape \(any, 3\)"),
         ([image("n", 3, 4, 5, kind=onnx.TensorProto.INT64)], "takes int64 inputs, expected float32"),
