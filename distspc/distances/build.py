@@ -151,7 +151,7 @@ def missing(settings: LayerOptions) -> bool:
         return True
     group.refuse_other_recipe(settings.recipe)
     known = group.intact_labels("layer")
-    lengths = [len(group.intact_labels(dim)) for dim in ("target", "image")]
+    lengths = [group.n_intact(dim) for dim in ("target", "image")]
     same = lengths == [size.n_targets, size.pool[1]]
     return not same or settings.layer not in known or not bool(group.complete("layer")[known.index(settings.layer)])
 

@@ -159,7 +159,7 @@ def missing(store: Store, layer: str, seeds: Sequence[int], settings: Reconstruc
     if not group.exists():
         return list(seeds)
     group.refuse_other_recipe(asdict(settings))
-    same = len(group.intact_labels("image")) == sizes["image"]
+    same = group.n_intact("image") == sizes["image"]
     return missing_seeds(store, layer, seeds) if same else list(seeds)
 
 

@@ -41,7 +41,10 @@ def target_table(store: Store) -> pd.DataFrame:
     InputError
         If the store has no images yet.
     """
-    images = image_table(store)
+    return _targets(store, image_table(store))
+
+
+def _targets(store: Store, images: pd.DataFrame) -> pd.DataFrame:
     if images.empty:
         raise InputError(f"{store} holds no images yet: run `distspc extract` first")
     return images[images["role"] == "target"].reset_index(drop=True)
@@ -176,10 +179,10 @@ def labelled_table(
         As `tidy_table`.
     """
     store = Store(store)
-    images, targets = image_table(store), target_table(store)
-    parts = []
+    images = image_table(store)
+    targets, ids, parts = _targets(store, images), images["image"].tolist(), []
     for layer in (name for name in measured_layers(store) if layers is None or name in layers):
-        columns = {**_distances(store, layer, list(images["image"])), **_reconstruction(store, layer, seeds)}
+        columns = {**_distances(store, layer, ids), **_reconstruction(store, layer, seeds)}
         part = pd.DataFrame({"image": targets["image"], "file": targets["file"], "layer": layer})
         part = part.assign(**_empty_columns(store, layer))
         for name, values in columns.items():

@@ -134,6 +134,12 @@ class Group:
         there, labels = self.done(dim), self.labels(dim)
         return labels if there.all() else labels[: int(there.argmin()) * self._array(dim).chunks[0]]
 
+    def n_intact(self, dim: str) -> int:
+        """Number of `intact_labels`, which are not read where none is lost."""
+        if self.has(dim) and self.done(dim).all():
+            return int(self._array(dim).shape[0])
+        return len(self.intact_labels(dim))
+
     def position(self, dim: str, label: Any) -> int:
         """Index of a coordinate label.
 

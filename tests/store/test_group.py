@@ -36,6 +36,16 @@ def test_grows_along_layer_and_seed_and_keeps_what_is_there(tmp_path):
     assert np.isnan(Store(path).reconstruction.read("error", layer=1, seed=1)).all()
 
 
+def test_labels_are_counted_up_to_the_first_that_is_lost(tmp_path):
+    make_store(tmp_path / "s.zarr", n_targets=3, n_fillers=2, layers={"fc2": 4}, chunks={"image": 2})
+    group = Store(tmp_path / "s.zarr").layer("fc2")
+    assert group.n_intact("image") == len(group.intact_labels("image"))
+    assert group.n_intact("feature") == 0
+    for chunk in (group.path / "image/c").iterdir():
+        chunk.unlink()
+    assert group.n_intact("image") == len(group.intact_labels("image")) == 0
+
+
 def test_other_recipe_is_refused_with_what_differs(tmp_path):
     allocate(tmp_path / "s.zarr")
     with pytest.raises(StoreMismatchError, match=r"units was 10, now 20.*--redo"):
