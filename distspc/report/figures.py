@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from distspc.layers import by_model, layer_order, models_of, split_layer
-from distspc.report.style import FAINT, INK, STYLES, UNITS, WIDTH, in_report_style, plain_number, short_layer
+from distspc.report.style import FAINT, INK, STYLES, WIDTH, axis_label, in_report_style, plain_number, short_layer
 from distspc.results.measures import MEASURES, MODEL_MEASURES, pairs_of, zero_order_rows
 
 if TYPE_CHECKING:
@@ -123,7 +123,14 @@ def _draw_correlations(axes: Axes, rows: pd.DataFrame, layers: Sequence[str], me
 
 @in_report_style
 def scatter(
-    table: pd.DataFrame, measure: str, score: str, *, layer: str = "", note: str = "", label: str | None = None
+    table: pd.DataFrame,
+    measure: str,
+    score: str,
+    *,
+    layer: str = "",
+    note: str = "",
+    label: str | None = None,
+    scaled: bool = False,
 ) -> Figure:
     """Draw a measure against a score, a dot per image, with histograms at the margins and the regression line.
 
@@ -139,6 +146,8 @@ def scatter(
         Further text of the title, such as the correlation.
     label
         Name of the score, if it is not its column's.
+    scaled
+        Whether features were standardised before the measure was taken.
     """
     rows, look = table[[measure, score]].dropna(), STYLES.get(measure, STYLES["norm"])
     figure = Figure(figsize=(WIDTH, 4.6))
@@ -151,7 +160,7 @@ def scatter(
         slope, intercept = np.polyfit(x - x.mean(), y, 1)
         ends = np.array([x.min(), x.max()])
         axes.plot(ends, intercept + slope * (ends - x.mean()), color=INK, linewidth=1.4)
-    axes.set_xlabel(UNITS.get(measure, measure))
+    axes.set_xlabel(axis_label(measure, scaled=scaled))
     axes.set_ylabel(_wrapped(score if label is None else label))
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.grid()
@@ -301,7 +310,7 @@ def _plain_log_ticks(axes: Axes) -> None:
 
 
 @in_report_style
-def distributions(table: pd.DataFrame, measure: str) -> Figure:
+def distributions(table: pd.DataFrame, measure: str, *, scaled: bool = False) -> Figure:
     """Draw the distribution of a measure over the targets, a row per layer, each with its own axis.
 
     Parameters
@@ -310,6 +319,8 @@ def distributions(table: pd.DataFrame, measure: str) -> Figure:
         Tidy table: one row per target and layer.
     measure
         Column.
+    scaled
+        Whether features were standardised before the measure was taken.
     """
     known = table.dropna(subset=[measure])
     layers = layer_order(list(known["layer"]))
@@ -327,7 +338,7 @@ def distributions(table: pd.DataFrame, measure: str) -> Figure:
         name = "\n".join(map(_short, split_layer(layer))) if models_of([layer]) else layer
         text = name + (f"\n{zeros} at 0" if zeros else "")
         axes.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=8.5)
-    rows[-1].set_xlabel(UNITS.get(measure, measure))
+    rows[-1].set_xlabel(axis_label(measure, scaled=scaled))
     n = known["image"].nunique()
     figure.suptitle(
         f"{MEASURES[measure]} by layer, n = {plain_number(n)}; line: median", x=0.02, ha="left", fontsize=10.5

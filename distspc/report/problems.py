@@ -111,13 +111,14 @@ def left_out(store: Store, layers: Sequence[str], *, with_scores: bool = True) -
         n_all = n + store.images.sizes["image"]
         found.append(Notice(f"{n} of {n_all} image files could not be used and were skipped.", 10 * n > n_all))
     groups = [store.images, *map(store.layer, layers), store.distances, store.reconstruction]
-    if any(_is_scaled(group) for group in groups[-2:]):
+    if any(is_scaled(group) for group in groups[-2:]):
         groups += map(store.scaling, layers)
     found += stored_notices([*groups, *((store.scores, store.relations) if with_scores else ())])
     return found + (_unmatched(store) if with_scores and store.scores.exists() else [])
 
 
-def _is_scaled(measures: Group) -> bool:
+def is_scaled(measures: Group) -> bool:
+    """Whether measures are of standardised features."""
     return measures.exists() and measures.attributes.get("recipe", {}).get("scaling", "none") != "none"
 
 

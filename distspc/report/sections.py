@@ -15,6 +15,7 @@ from distspc.io.csv_tables import safe_names
 from distspc.layers import by_model, models_of
 from distspc.report import galleries, numbers, problems, sentences
 from distspc.report.galleries import data_uri
+from distspc.report.problems import is_scaled
 from distspc.results import measures, tidy
 from distspc.results.measures import MEASURES, zero_order_rows
 from distspc.store.notices import RULES, stored_notices
@@ -61,6 +62,11 @@ class ReportData:
     def file_names(self) -> dict[str, str]:
         """What the scores are called in the names of files."""
         return safe_names(self.scores)
+
+    @property
+    def scaled(self) -> bool:
+        """Whether distances are of standardised features."""
+        return is_scaled(self.store.distances)
 
     @property
     def networks(self) -> list[str]:
@@ -147,7 +153,13 @@ def _scatter_at(
 
     def draw() -> Figure:
         return figures.scatter(
-            part, measure, tidy.score_columns(study.scores)[score], layer=layer, note=note, label=score
+            part,
+            measure,
+            tidy.score_columns(study.scores)[score],
+            layer=layer,
+            note=note,
+            label=score,
+            scaled=study.scaled,
         )
 
     caption = (
@@ -165,7 +177,7 @@ def _measure_section(study: ReportData, directory: Path) -> Section:
     wanted: list[tuple[str, str, Callable[[], Figure]]] = []
     for measure in present:
         caption = f"Distribution of {MEASURES[measure]} over the targets; the line is the median. Axes differ by layer."
-        draw = functools.partial(figures.distributions, study.table, measure)
+        draw = functools.partial(figures.distributions, study.table, measure, scaled=study.scaled)
         wanted.append((f"distribution_{measure}", caption, draw))
     if study.wide.shape[1] > 1 and len(study.wide) > 2:
         caption = "Pearson correlations of the measures of all layers with each other."

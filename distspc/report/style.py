@@ -24,6 +24,20 @@ UNITS = {
 }
 
 
+def axis_label(measure: str, *, scaled: bool = False) -> str:
+    """Name a measure and its unit.
+
+    Parameters
+    ----------
+    measure
+        Column.
+    scaled
+        Whether features were standardised: distances are then in standard deviations.
+    """
+    label = UNITS.get(measure, measure)
+    return label.replace("(activation)", "(standard deviations of the features)") if scaled else label
+
+
 class MeasureStyle(NamedTuple):
     """How a measure is drawn."""
 

@@ -144,12 +144,12 @@ def tidy_table(
     DataFrame
         Columns ``image`` (id), ``file``, ``model`` (only where layers are of several networks), ``layer``,
         ``neighbour`` (id of the nearest neighbour),
-        ``distinctiveness`` (distance to it, in units of activation), ``reconstruction_error`` (mean squared error of
-        the sampled units, scaled by their 95th percentile, mean over seeds), ``reconstruction_error_sd`` (over
-        seeds, where there are several), ``reconstruction_error_icc`` and ``reconstruction_error_reliability`` (of one
-        seed and of the mean over seeds, the same for all rows of a layer), ``norm`` and further distances where they
-        were asked for, then the scores, one called as a column of the table as ``score:norm``. What is not computed
-        yet is missing.
+        ``distinctiveness`` (distance to it, in units of activation, or in standard deviations of the features where
+        these were scaled), ``reconstruction_error`` (mean squared error of the sampled units, scaled by their 95th
+        percentile, mean over seeds), ``reconstruction_error_sd`` (over seeds, where there are several),
+        ``reconstruction_error_icc`` and ``reconstruction_error_reliability`` (of one seed and of the mean over seeds,
+        the same for all rows of a layer), ``norm`` and further distances where they were asked for, then the scores,
+        one called as a column of the table as ``score:norm``. What is not computed yet is missing.
 
     Raises
     ------

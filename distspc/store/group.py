@@ -302,7 +302,8 @@ class Group:
             lengths = zip(dims, shape, strict=True)
             sizes = tuple(max(int(chunks.get(d, 1 if d in GROWING else n)), 1) for d, n in lengths)
             files = tuple(-(-shards.get(d, size) // size) * size for d, size in zip(dims, sizes, strict=True))
-            create_array(self.store, self.name, name, shape, sizes, dtype, shards=files)
+            row = schema.scaled(self.schema[name], self.attributes.get("recipe", {}))
+            create_array(self.store, self.name, name, shape, sizes, dtype, row, shards=files)
             return
         array = self._array(name, "r+")
         fixed = [i for i, d in enumerate(dims) if d not in GROWING]

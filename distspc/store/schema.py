@@ -7,7 +7,9 @@ Dimensions are singular. `image` runs over all good images in pool order (target
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 StorePath = str | os.PathLike[str]
 
@@ -33,6 +35,12 @@ class Variable:
     units: str = "1"
     added: bool = False
     """Whether stores have been written without it: these are complete as they are."""
+
+
+def scaled(variable: Variable, recipe: Mapping[str, Any]) -> Variable:
+    """Give a variable in units of activation its unit where the recipe of its group has features standardised."""
+    standardised = recipe.get("scaling") == "z-score" and variable.units == "activation"
+    return replace(variable, units="standard deviation") if standardised else variable
 
 
 _IMAGE = Variable(("image",), "str", "image id: the role's folder name and the file stem")

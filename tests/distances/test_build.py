@@ -187,6 +187,7 @@ def test_z_scored_distances_are_exact_on_the_standardised_features(scaled, limit
 def test_distances_of_another_scaling_are_refused(scaled):
     raw, standardised, _ = scaled
     run(raw, scaling="z-score")
+    assert Store(raw).open()["distances"]["distance"].attrs["units"] == "standard deviation"
     with pytest.raises(StoreMismatchError, match='scaling was "z-score", now "none"'):
         nearest_distances(raw, layer="fc2")
     run(raw)

@@ -7,8 +7,8 @@ import pytest
 from matplotlib import colors
 from PIL import Image
 
-from distspc.report import style
-from tests.report.shared import DRAW
+from distspc.report import figures, style
+from tests.report.shared import DRAW, tidy
 
 
 @pytest.mark.parametrize("name", DRAW)
@@ -31,3 +31,12 @@ def test_measures_differ_by_more_than_colour():
     looks = list(style.STYLES.values())
     assert len({look.marker for look in looks}) == len({str(look.dash) for look in looks}) == len(looks)
     assert len({colors.to_hex(look.color) for look in looks}) == len(looks)
+
+
+def test_distances_of_standardised_features_are_in_standard_deviations():
+    assert style.axis_label("distinctiveness") == "distance to the nearest neighbour (activation)"
+    scaled = style.axis_label("distinctiveness", scaled=True)
+    assert scaled == "distance to the nearest neighbour (standard deviations of the features)"
+    assert style.axis_label("mine", scaled=True) == "mine"
+    figure = figures.distributions(tidy(), "distinctiveness", scaled=True)
+    assert figure.axes[-1].get_xlabel() == scaled

@@ -17,3 +17,10 @@ def test_groups_are_those_of_the_schema(tmp_path):
         assert getattr(store, name).schema == schema.variables(name)
     with pytest.raises(ValueError, match="a store has no group 'distance'; it has images, "):
         store["distance"]
+
+
+def test_units_of_activation_are_standard_deviations_where_features_were_standardised():
+    norm, index = (schema.variables(schema.DISTANCES)[name] for name in ("norm", "neighbour_index"))
+    assert schema.scaled(norm, {"scaling": "z-score"}).units == "standard deviation"
+    assert schema.scaled(norm, {"scaling": "none"}) == schema.scaled(norm, {}) == norm
+    assert schema.scaled(index, {"scaling": "z-score"}) == index
