@@ -174,8 +174,8 @@ def _source(
         return table, None, table[["file"]] if "file" in table.columns else table[[]]
     if scores is not None:
         raise InputError("--scores belongs to --measures, not to a study: set `scores:` in the study file")
+    from distspc.pipeline.comparison import refuse_other_results
     from distspc.pipeline.run import Study
-    from distspc.study.comparison import refuse_other_results
 
     assert study is not None
     loaded = Study.from_file(study)

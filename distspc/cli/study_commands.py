@@ -269,10 +269,10 @@ def export(
     ] = None,
 ) -> None:
     """Write the results as files: the authors' layout and a tidy table (results.csv)."""
+    from distspc.pipeline.comparison import refuse_other_results
     from distspc.pipeline.run import Study
     from distspc.pipeline.stages.report import shown_results
     from distspc.results.authors_layout import export_results
-    from distspc.study.comparison import refuse_other_results
 
     loaded = Study.from_file(study)
     refuse_other_results(loaded)

@@ -12,10 +12,10 @@ import pandas as pd
 from distspc.errors import InputError
 from distspc.io.columns import numeric_columns, read_table
 from distspc.messages import format_nbytes, shorten
+from distspc.pipeline.comparison import refuse_other_results
 from distspc.pipeline.plan import GetResources, plan_whole
 from distspc.pipeline.stages.extract import store_nbytes
 from distspc.pipeline.stages.sizes import refuse_unpooled_tokens
-from distspc.study.comparison import refuse_other_results
 from distspc.study.images import StudyImages, check_sizes, match_study
 
 if TYPE_CHECKING:

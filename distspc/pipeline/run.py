@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from distspc.pipeline.comparison import refuse_other_results
 from distspc.pipeline.compute import Progress, no_progress
 from distspc.pipeline.connections import DEFAULT_PROFILE, Clusters
 from distspc.pipeline.stages.base import Connect, Outcome, Run, Stage, study_failures
@@ -17,7 +18,6 @@ from distspc.pipeline.status import StageStatus, study_status
 from distspc.store.access import check_store_path, explain_disk_errors, lock
 from distspc.store.failures import forget_failures
 from distspc.store.verify import remove_partial_chunks
-from distspc.study.comparison import refuse_other_results
 from distspc.study.file import StageName, StudyFile
 from distspc.study.images import StudyImages
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from distspc.pipeline.comparison import other_results
 from distspc.pipeline.stages.base import study_failures
 from distspc.pipeline.stages.registry import STAGES as REGISTRY
-from distspc.study.comparison import other_results
 from distspc.study.file import StageName, StudyFile
 
 
