@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 
 Connect = Callable[["StageName"], "Client | None"]
+Comparison = Callable[[], None]
+"""Compares, and raises StoreMismatchError where a store holds something else."""
 Seeds = Sequence[int | None]
 """Seeds of a layer; None stands for work that has no seeds."""
 
@@ -130,6 +132,10 @@ class Stage(ABC):
         InputError
             If that is missing, or cannot be used.
         """
+
+    def comparisons(self, study: StudyFile, images: StudyImages) -> Iterable[tuple[str, Comparison]]:
+        """Comparisons of what the store holds of the stage with the study, by layer ("": all); nothing is computed."""
+        return ()
 
     @abstractmethod
     def missing(self, run: Run, layer: str) -> Seeds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from distspc.distances.cost import Speeds, steps
@@ -12,7 +13,7 @@ from distspc.distances.plan import DistancePlan, LayerSize
 from distspc.errors import InputError
 from distspc.layers import N_CLASSES
 from distspc.pipeline.compute import planned_workers
-from distspc.pipeline.stages.base import Run, Seeds, complete_results, usable_layers
+from distspc.pipeline.stages.base import Comparison, Run, Seeds, complete_results, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
 from distspc.pipeline.stages.sizes import n_features
 from distspc.pipeline.stages.work import Load, Loads, Setting
@@ -41,6 +42,12 @@ class Distances(LayerStage):
         """Look whether there will be neighbours enough, before the activations are extracted."""
         if "extract" in stages:
             check_sizes(study, *images.counts)
+
+    def comparisons(self, study: StudyFile, images: StudyImages) -> Iterator[tuple[str, Comparison]]:
+        """Compare the settings."""
+        group = study.stored.distances
+        if group.exists():
+            yield "", partial(group.refuse_other_recipe, asdict(study.distance_options))
 
     def check_stored(self, study: StudyFile) -> None:
         """Look whether the activations can be used with these settings."""

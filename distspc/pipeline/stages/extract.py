@@ -5,15 +5,21 @@ Where the study scales features, their moments over the images are computed as s
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from distspc.errors import InputError, StoreMismatchError
+from distspc.extraction.files.weights import DOWNLOADS, is_fetched
+from distspc.extraction.imported.image_table import listed_digest
 from distspc.extraction.options import TIMM
+from distspc.images.inventory import images_digest, refuse_other_images
 from distspc.layers import layer_label
 from distspc.pipeline.compute import run_on_all_workers
-from distspc.pipeline.stages.base import Run, Seeds, usable_layers
+from distspc.pipeline.stages.base import Comparison, Run, Seeds, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage
 from distspc.pipeline.stages.sizes import forward_flop, forward_memory, n_features, refuse_unpooled_tokens
 from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Resources, Setting
@@ -29,6 +35,8 @@ if TYPE_CHECKING:
     from distspc.study.file import StageName, StudyFile
     from distspc.study.images import StudyImages
     from distspc.study.networks import StudyNetwork
+
+logger = logging.getLogger(__name__)
 
 FASTER_ENGINE = "ONNX Runtime computed VGG-16 1.4 times as fast as TensorFlow on one core: export the network to .onnx"
 """As measured by `benchmarks/engines.py`."""
@@ -56,6 +64,15 @@ class Extract(LayerStage):
             n_images = len(images.listed)
             for network in study.networks:
                 _check_network(study, network, n_images)
+
+    def comparisons(self, study: StudyFile, images: StudyImages) -> Iterator[tuple[str, Comparison]]:
+        """Compare the images, and each layer's network and settings."""
+        store = study.stored
+        if store.images.exists():
+            yield "", partial(_compare_images, study, images)
+        for layer in study.layers:
+            if store.layer(layer).exists():
+                yield layer, partial(_compare_activations, study, layer)
 
     def layer_by_layer(self, study: StudyFile) -> bool:
         """Imported ones; images go through the network for all layers at once, and moments are of all layers."""
@@ -301,3 +318,45 @@ def store_nbytes(study: StudyFile, n_images: int) -> int:
 def _nbytes(study: StudyFile, layers: Sequence[str], n_images: int) -> int:
     items = {"float16": 2, "float32": 4}
     return sum(n_features(study, layer) * n_images * items[study.network_of(layer).options.dtype] for layer in layers)
+
+
+def _compare_images(study: StudyFile, images: StudyImages) -> None:
+    """Compare the images; those that are not on disk any more cannot be, and results outlive them."""
+    try:
+        if study.activations is not None and study.images is not None:
+            study.stored.images.refuse_other_recipe({"images": listed_digest(images.listed)})
+        elif study.activations is not None:
+            n_targets, n_fillers = images.counts
+            if n_targets:
+                study.stored.images.refuse_other_recipe({"images": f"imported:{n_targets}:{n_fillers}"})
+        elif not images.unchanged:
+            refuse_other_images(study.stored, images.listed)
+    except StoreMismatchError:
+        raise
+    except InputError as error:
+        logger.warning("the images in %s cannot be compared with the study's: %s", study.store, error)
+
+
+def _compare_activations(study: StudyFile, layer: str) -> None:
+    """Compare the settings of a layer's activations; weights that are not on this machine cannot be."""
+    network, group = study.network_of(layer), study.stored.layer(layer)
+    known = group.attributes.get("recipe", {})
+    architecture = known.get("architecture")
+    imported = architecture == "imported"
+    if architecture is None and study.activations is not None:
+        return  # nothing says where these came from; with images, a network's settings are due
+    if imported or study.activations is not None:
+        source = ("activations that were imported", "images")
+        if imported != (study.activations is not None):
+            was, now = source if imported else source[::-1]
+            raise StoreMismatchError.of_settings(study.store, group.name, f"made from {was}, now from {now}")
+        return
+    if network.options.weights in DOWNLOADS and not is_fetched(network.options.weights):
+        return
+    try:
+        spec = network.resolved(network.own_names([layer]))
+    except InputError as error:
+        logger.warning("the network of %s cannot be compared with the study's: %s", group.name, error)
+        return
+    made = {**spec.described(spec.layers[0]), "dtype": network.options.dtype, "images": images_digest(study.stored)}
+    group.refuse_other_recipe(made)

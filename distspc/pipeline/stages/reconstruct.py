@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from distspc.kernels.sparse_coding.iteration import PAPER
 from distspc.kernels.sparse_coding.stability import largest_stable_norm
 from distspc.pipeline.compute import MEMORY_SHARE
-from distspc.pipeline.stages.base import Run, Seeds, complete_results, usable_layers
+from distspc.pipeline.stages.base import Comparison, Run, Seeds, complete_results, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
 from distspc.pipeline.stages.sizes import n_features
 from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Loads, Setting
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
 
     from distspc.study.file import StudyFile
+    from distspc.study.images import StudyImages
 
 
 class Reconstruct(LayerStage):
@@ -29,6 +32,12 @@ class Reconstruct(LayerStage):
     makes = (schema.RECONSTRUCTION,)
     rests_on = ("extract", "reconstruct")
     urgency = 1
+
+    def comparisons(self, study: StudyFile, images: StudyImages) -> Iterator[tuple[str, Comparison]]:
+        """Compare the settings."""
+        group = study.stored.reconstruction
+        if group.exists():
+            yield "", partial(group.refuse_other_recipe, asdict(study.reconstruction_options))
 
     def check_stored(self, study: StudyFile) -> None:
         """Look whether the activations are there."""
