@@ -147,7 +147,8 @@ def _keep_prefix(store: Store, network: NetworkSpec) -> None:
 
 def _keep_doubts(store: Store, recipe: NetworkSpec) -> None:
     """Say and keep where the network gets another input than it was made for."""
-    doubts = [Notice(text, warning=True) for text in recipe.doubts()]
+    of_model = f"model {store.model}: " if store.model else ""
+    doubts = [Notice(of_model + text, warning=True) for text in recipe.doubts()]
     for doubt in doubts:
         logger.warning("%s", doubt.text)
     for layer in recipe.layers:

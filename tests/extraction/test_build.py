@@ -14,8 +14,10 @@ from distspc.extraction import build as activations
 from distspc.extraction import network, network_spec
 from distspc.images import inventory, listing
 from distspc.pipeline.run import Study
+from distspc.store.activations import allocate_layers
+from distspc.store.notices import stored_notices
 from distspc.store.store import Store
-from distspc.testing.stores import no_compute
+from distspc.testing.stores import image_ids, no_compute, write_image_table
 from tests.extraction.shared import N_FILLERS, N_TARGETS, SMALL_LAYERS, by_hand, expected, extract, run, scan
 
 # Keras with TensorFlow, reading its own variables
@@ -336,3 +338,16 @@ def test_tokens_are_asked_for_and_another_pooling_is_refused(study, token_model)
         extract(study, token_model, layers=("tokens",), pooling="mean", prefix_tokens=5)
     with pytest.raises(StoreMismatchError, match='pooling was "none", now "max"'):
         extract(study, token_model, layers=("edges",), pooling="max")
+
+
+def test_a_doubt_says_of_which_of_several_networks_it_is(tmp_path):
+    store = Store(tmp_path / "s.zarr")
+    write_image_table(store.path, image_ids(2, 1), 2)
+    spec = network_spec.NetworkSpec("onnx", "net.onnx", "sha256:0", ("/a",))
+    for model in ("", "clip"):
+        of_model = store.of_model(model)
+        allocate_layers(of_model, {"/a": (3,)}, {}, "float32")
+        activations._keep_doubts(of_model, spec)
+    alone, several = (stored_notices([store.layer(label)])[0].text for label in ("/a", "/a@clip"))
+    assert alone.startswith("an ONNX file does not say")
+    assert several == f"model clip: {alone}"
