@@ -146,9 +146,9 @@ def test_results_do_not_depend_on_what_runs_beside_them(study, client, on_client
 
 @pytest.mark.parametrize("on_client", [False, True])
 def test_a_bad_import_stops_its_layer_alone_and_progress_ends(study, client, on_client):
-    bad = study.activations / "fc2/Fillers/3.npy"
+    bad = study.activations.folder / "fc2/Fillers/3.npy"
     np.save(bad, np.full((1, WIDTHS["fc2"]), np.nan, np.float32))
-    np.save(study.activations / "fc2/Fillers/2.npy", np.zeros((1, 7), np.float32))
+    np.save(study.activations.folder / "fc2/Fillers/2.npy", np.zeros((1, 7), np.float32))
     reports = []
     outcome = run_stages(
         study, lambda _: client if on_client else None, stages=STAGES, progress=lambda *report: reports.append(report)
@@ -160,7 +160,7 @@ def test_a_bad_import_stops_its_layer_alone_and_progress_ends(study, client, on_
     assert last["reconstruct"] == (2, 2)
     assert all(n_done <= n_tasks for _, n_done, n_tasks in reports)
     np.save(bad, relu_activations(1, WIDTHS["fc2"]))
-    np.save(study.activations / "fc2/Fillers/2.npy", relu_activations(1, WIDTHS["fc2"], seed=9))
+    np.save(study.activations.folder / "fc2/Fillers/2.npy", relu_activations(1, WIDTHS["fc2"], seed=9))
     again = run_stages(study, lambda _: client if on_client else None, stages=STAGES)
     assert again.failures == []
     assert stored_failures(Store(study.store)) == []
