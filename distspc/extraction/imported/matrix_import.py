@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 
 from distspc.errors import InputError
+from distspc.extraction.files.weights import file_digest
 from distspc.extraction.imported.image_table import is_written, listed_digest, write_listed
 from distspc.extraction.imported.matrices import Matrix, MatrixSource, open_matrix
 from distspc.extraction.imported.row_names import match_rows
@@ -101,7 +103,7 @@ def missing(store: Store, matrices: MatrixSet, layers: Sequence[str]) -> list[st
         As `import_matrices`.
     """
     digest = listed_digest(matrices.images)
-    recipes = {layer: _recipe(digest, *_matched(matrices, layer)) for layer in layers}
+    recipes = {layer: _recipe(digest, *_matched(matrices, layer), _content(store, matrices, layer)) for layer in layers}
     if store.images.exists():
         store.images.refuse_other_recipe({"images": digest})
     if not is_written(store):
@@ -114,8 +116,9 @@ def prepare(store: Store, matrices: MatrixSet, layers: Sequence[str]) -> None:
     digest = listed_digest(matrices.images)
     write_listed(store, matrices.images, digest)
     for layer in layers:
-        matrix, rows = _matched(matrices, layer)
-        allocate_layers(store, {layer: matrix.shape}, _recipe(digest, matrix, rows), matrix.storage)
+        (matrix, rows), content = _matched(matrices, layer), _content(store, matrices, layer)
+        allocate_layers(store, {layer: matrix.shape}, _recipe(digest, matrix, rows, content), matrix.storage)
+        store.layer(layer).set_attributes(source=content)
 
 
 def tasks(store: Store, matrices: MatrixSet, layers: Sequence[str]) -> list[Delayed]:
@@ -136,8 +139,20 @@ def _matched(matrices: MatrixSet, layer: str) -> tuple[Matrix, np.ndarray]:
     return matrix, match_rows(matrix.names, matrices.images, where=f"activations {source.file!r}")
 
 
-def _recipe(images: str, matrix: Matrix, rows: np.ndarray) -> dict[str, Any]:
-    """What makes a layer: the images, and of the matrix its type, shape and three rows, so that another is noticed."""
+def _content(store: Store, matrices: MatrixSet, layer: str) -> dict[str, Any]:
+    """Size, time of change and digest of a layer's file, read again only where these differ; {} of a folder (Zarr)."""
+    file, kept = matrices.by_layer[layer].file, {}
+    if os.path.isdir(file):
+        return {}
+    if store.layer(layer).exists():
+        kept = store.layer(layer).attributes.get("source", {})
+    status = os.stat(file)
+    signature = [status.st_size, status.st_mtime_ns]
+    return kept if kept.get("signature") == signature else {"signature": signature, "digest": file_digest(file)}
+
+
+def _recipe(images: str, matrix: Matrix, rows: np.ndarray, content: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a layer: the images, the matrix's type, shape and three rows, and the digest of a file."""
     some = matrix.rows(rows[[0, len(rows) // 2, len(rows) - 1]])
     return {
         "architecture": "imported",
@@ -145,6 +160,7 @@ def _recipe(images: str, matrix: Matrix, rows: np.ndarray) -> dict[str, Any]:
         "dtype": matrix.storage,
         "shape": list(matrix.shape),
         "rows": digest_of(some.tobytes()),
+        **({"file": content["digest"]} if content else {}),
     }
 
 

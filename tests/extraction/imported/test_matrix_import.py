@@ -64,6 +64,20 @@ def test_rows_go_to_their_images_once(tmp_path, features, order):
     assert run(tmp_path, matrices) == ()
 
 
+def test_any_change_of_a_file_is_refused_and_a_touched_one_read_again(tmp_path, features, order):
+    matrices = write(tmp_path, features, order)
+    run(tmp_path, matrices)
+    (tmp_path / "features.npy").touch()
+    assert run(tmp_path, matrices) == ()
+    for row in range(len(FILES)):
+        if row % 13 == 5:
+            changed = features.copy()
+            changed[row, 3] += 1
+            write(tmp_path, changed, order)
+            with pytest.raises(StoreMismatchError, match="file was"):
+                run(tmp_path, matrices)
+
+
 def test_a_lost_chunk_alone_is_made_again(tmp_path, features, order):
     matrices = write(tmp_path, features, order)
     whole = run(tmp_path, matrices)
