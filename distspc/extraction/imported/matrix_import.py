@@ -21,7 +21,9 @@ from distspc.extraction.imported.matrices import Matrix, MatrixSource, open_matr
 from distspc.extraction.imported.row_names import match_rows
 from distspc.images.listing import ImageSource
 from distspc.io.files import digest_of
+from distspc.messages import shorten
 from distspc.store.activations import allocate_layers, images_of, missing_chunks, missing_layers
+from distspc.store.notices import Notice, keep_notices
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
 from distspc.tasks import task, task_key
@@ -119,6 +121,7 @@ def prepare(store: Store, matrices: MatrixSet, layers: Sequence[str]) -> None:
         (matrix, rows), content = _matched(matrices, layer), _content(store, matrices, layer)
         allocate_layers(store, {layer: matrix.shape}, _recipe(digest, matrix, rows, content), matrix.storage)
         store.layer(layer).set_attributes(source=content)
+        keep_notices(store.layer(layer), "rows", _unmatched(matrices.by_layer[layer], layer, matrix, rows))
 
 
 def tasks(store: Store, matrices: MatrixSet, layers: Sequence[str]) -> list[Delayed]:
@@ -137,6 +140,16 @@ def _matched(matrices: MatrixSet, layer: str) -> tuple[Matrix, np.ndarray]:
     source = matrices.by_layer[layer]
     matrix = open_matrix(source, layer)
     return matrix, match_rows(matrix.names, matrices.images, where=f"activations {source.file!r}")
+
+
+def _unmatched(source: MatrixSource, layer: str, matrix: Matrix, rows: np.ndarray) -> list[Notice]:
+    """What is said of rows that are no image's."""
+    others = np.delete(np.asarray(matrix.names, dtype=object), rows)
+    if not others.size:
+        return []
+    names = shorten([str(name) for name in others], most=3)
+    text = f"{len(others)} of {len(matrix.names)} rows of {os.path.basename(source.file)} ({layer}) are of no image"
+    return [Notice(f"{text} of the study, and not used: {names}.")]
 
 
 def _content(store: Store, matrices: MatrixSet, layer: str) -> dict[str, Any]:

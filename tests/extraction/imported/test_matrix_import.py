@@ -13,6 +13,7 @@ from distspc.extraction.imported.matrices import MatrixSource
 from distspc.extraction.imported.matrix_import import import_matrices
 from distspc.images.listing import ImageSource
 from distspc.pipeline.run import Study
+from distspc.store.notices import stored_notices
 from distspc.store.store import Store
 from distspc.testing.stores import relu_activations
 
@@ -62,6 +63,9 @@ def test_rows_go_to_their_images_once(tmp_path, features, order):
     assert store.layer("fc2").attributes["shape"] == [N_FEATURES]
     assert store.images.read("file").tolist() == [f"/nowhere/{file}" for file in FILES]
     assert run(tmp_path, matrices) == ()
+    (notice,) = stored_notices([store.layer("fc2")])
+    assert "2 of 81 rows of features.npy (fc2) are of no image of the study" in notice.text
+    assert "set/x.jpg" in notice.text
 
 
 def test_any_change_of_a_file_is_refused_and_a_touched_one_read_again(tmp_path, features, order):
