@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from distspc.layers import by_model, layer_order, models_of, split_layer
-from distspc.report.style import FAINT, INK, STYLES, WIDTH, axis_label, in_report_style, plain_number, short_layer
+from distspc.report.style import FAINT, INK, STYLES, WIDTH, axis_label, in_report_style, plain_number, short_layers
 from distspc.results.measures import MEASURES, MODEL_MEASURES, pairs_of, zero_order_rows
 
 if TYPE_CHECKING:
@@ -55,9 +55,14 @@ def _panels(figure: Figure, layers: Sequence[str]) -> list[tuple[Axes, list[str]
 def _layer_ticks(axes: Axes, layers: Sequence[str]) -> None:
     """Names of layers below the axes: of one of several networks upright, without the network's."""
     if models_of(layers):
-        axes.set_xticks(range(len(layers)), [_short(split_layer(name)[0]) for name in layers], rotation=90, fontsize=8)
+        axes.set_xticks(
+            range(len(layers)),
+            [_short(name) for name in short_layers([split_layer(layer)[0] for layer in layers])],
+            rotation=90,
+            fontsize=8,
+        )
     else:
-        axes.set_xticks(range(len(layers)), [short_layer(layer) for layer in layers], fontsize=9)
+        axes.set_xticks(range(len(layers)), [name.replace("_", "\n") for name in short_layers(layers)], fontsize=9)
 
 
 def _short(name: str, most: int = 22) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec
 
@@ -108,9 +108,24 @@ def save_figure(figure: Figure, directory: str | Path, name: str) -> tuple[Path,
     return png, svg
 
 
-def short_layer(layer: str) -> str:
-    """Layer name on two lines, for a tick."""
-    return layer.replace("_", "\n")
+def short_layers(layers: Sequence[str], most: int = 14) -> list[str]:
+    """Layer names for ticks: of paths that are long, without the folders that all have in common.
+
+    >>> short_layers(["/encoder/layer.0/Add_1_output_0", "/encoder/layer.11/Add_1_output_0"])
+    ['layer.0', 'layer.11']
+    """
+    if len(layers) < 2 or max(map(len, layers)) <= most:
+        return list(layers)
+    parts = [layer.split("/") for layer in layers]
+    n_first = _n_alike(parts)
+    n_last = _n_alike([some[:n_first:-1] for some in parts])
+    return ["/".join(some[n_first : len(some) - n_last]) or layer for layer, some in zip(layers, parts, strict=True)]
+
+
+def _n_alike(rows: Sequence[Sequence[str]]) -> int:
+    """How many first entries all rows have in common."""
+    different = (i for i, column in enumerate(zip(*rows, strict=False)) if len(set(column)) > 1)
+    return next(different, min(map(len, rows)))
 
 
 def plain_number(n: int) -> str:

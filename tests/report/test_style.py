@@ -40,3 +40,15 @@ def test_distances_of_standardised_features_are_in_standard_deviations():
     assert style.axis_label("mine", scaled=True) == "mine"
     figure = figures.distributions(tidy(), "distinctiveness", scaled=True)
     assert figure.axes[-1].get_xlabel() == scaled
+
+
+def test_ticks_leave_out_what_all_names_of_layers_have_in_common():
+    blocks = [f"/backbone/encoder/layer.{i}/Add_1_output_0" for i in (0, 5, 11)]
+    assert style.short_layers(blocks) == ["layer.0", "layer.5", "layer.11"]
+    assert style.short_layers(["/encoder/layer.0/Add_1_output_0", "/encoder/layer.0/Mul_1_output_0"]) == [
+        "Add_1_output_0",
+        "Mul_1_output_0",
+    ]
+    assert style.short_layers(["block5_pool", "fc2"]) == ["block5_pool", "fc2"]
+    assert style.short_layers(["/one/and/only/Add_1"]) == ["/one/and/only/Add_1"]
+    assert len(set(style.short_layers(["a_long_layer/x", "a_long_layer/x/y"]))) == 2
