@@ -28,6 +28,13 @@ _SEVERAL = ("--durations", "--power-subjects")
 """Options that take several numbers, one after the other."""
 
 
+_OPTIONS_OF = {
+    "trials": ("images_per_trial", "durations", "blocks", "subjects"),
+    "power": ("effect", "trial_data", "power_subjects", "simulations"),
+}
+"""Options by the one without which they do nothing."""
+
+
 class _SeveralNumbers(TyperCommand):
     """A command that reads ``--durations 34 84 167`` as ``--durations 34 --durations 84 --durations 167``."""
 
@@ -54,6 +61,7 @@ def spread_numbers(arguments: Sequence[str]) -> list[str]:
 
 @commands.command(cls=_SeveralNumbers)
 def select(
+    context: typer.Context,
     by: Annotated[
         list[str], typer.Option("--by", metavar="MEASURE:LAYER", help="Factor, or any column of numbers; one to three.")
     ],
@@ -127,6 +135,7 @@ def select(
     from distspc.selection.trials.images import filler_images
 
     check_folder(output)
+    _refuse_idle_options(context)
     design = _trial_design(trials, images_per_trial, durations, blocks, subjects)
     _check_power(power, effect, trial_data, power_subjects, simulations)
     effects = _effects(effect or (), by)
@@ -159,6 +168,20 @@ def select(
     if power:
         _print_power(chosen, effects, trial_data, power_subjects, simulations, seed, profile, overrides)
     echo_text(f"written: {output}")
+
+
+def _refuse_idle_options(context: typer.Context) -> None:
+    """Refuse options of trials and of power where neither is asked for."""
+    for needed, options in _OPTIONS_OF.items():
+        idle = [name for name in options if _is_stated(context, name)]
+        if idle and not context.params[needed]:
+            names = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+            raise InputError(f"{names} has no effect without --{needed}: add it, or leave {names} out")
+
+
+def _is_stated(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _source(
@@ -279,8 +302,6 @@ def _check_power(
     """Refuse, before the search, what the simulation could not take after it."""
     if power and (effect is None) == (trial_data is None):
         raise InputError("--power needs an assumed --effect in log odds, or --trial-data CSV to estimate it from")
-    if not power and (effect or trial_data):
-        raise InputError("--effect and --trial-data belong to --power: add it, or leave them out")
     if trial_data is not None and not trial_data.is_file():
         raise InputError(f"--trial-data {trial_data}: there is no such file")
     if min(subjects or [2]) < 2:
