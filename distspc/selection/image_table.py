@@ -12,6 +12,7 @@ from distspc.distances.options import LayerOptions
 from distspc.distances.reading import Reader
 from distspc.errors import InputError
 from distspc.io.columns import need_columns, pick_columns, read_table, to_numbers
+from distspc.io.files import irregularity, os_reason
 from distspc.layers import layer_order
 from distspc.messages import did_you_mean, shorten
 from distspc.results.measures import OWN_COLUMNS, flat_table, wide_table, with_labels
@@ -117,13 +118,9 @@ def listed_images(file: str | Path, table: pd.DataFrame, option: str) -> list[st
     Raises
     ------
     InputError
-        If there is no such file, or a line names no image, or more than one.
+        If the file cannot be read, or a line names no image, or more than one.
     """
-    path = Path(file)
-    if not path.is_file():
-        raise InputError(f"{option} {file}: there is no such file; write the names of images into it, a line each")
-    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    names = _names_of(table)
+    lines, names = [line.strip() for line in _text_of(Path(file), option).splitlines()], _names_of(table)
     found: list[str] = []
     for line in (line for line in lines if line):
         images = names.get(line, set())
@@ -133,6 +130,20 @@ def listed_images(file: str | Path, table: pd.DataFrame, option: str) -> list[st
                              f"{shorten(table.index, most=3)}")  # fmt: skip
         found += images
     return list(dict.fromkeys(found))
+
+
+def _text_of(path: Path, option: str) -> str:
+    try:
+        reason = irregularity(path.stat())
+        if not reason:
+            return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        reason = "there is no such file"
+    except OSError as error:
+        reason = os_reason(error)
+    except UnicodeDecodeError:
+        reason = "is not text in UTF-8"
+    raise InputError(f"{option} {path}: {reason}; name a text file with the names of images, a line each")
 
 
 def _names_of(table: pd.DataFrame) -> dict[str, set[str]]:

@@ -115,6 +115,8 @@ def test_cut_points_set_the_levels(measures, tmp_path):
         (["--cut", "norm:fc2"], "expected a name and a value, NAME=VALUE"),
         (["--cut", "norm:fc2=a"], "--cut: 'a' is no number"),
         (["--must", "nowhere.txt"], "--must nowhere.txt: there is no such file"),
+        (["--must", "/"], "--must /: is a folder; name a text file"),
+        (["--exclude", __file__.replace(".py", ".pyc")], "there is no such file"),
         (["--trials", "rsvp", "--images-per-trial", "60"], "lower --images-per-trial or --per-cell"),
         (["--per-cell", "300"], "no set of 4 x 300 images: cell"),
     ],
