@@ -102,10 +102,10 @@ def _check_categories(settings: LayerOptions, size: LayerSize) -> None:
     few = {n: others.get(n, 0) for n in np.unique(column[:n_targets]).tolist()}
     few = {n: c for n, c in few.items() if c < settings.n_neighbours}
     if few:
-        told = ", ".join(f"{n} has {c}" for n, c in few.items())
+        sizes = ", ".join(f"{n} has {c}" for n, c in few.items())
         raise InputError(
             f"{settings.layer}: {settings.n_neighbours} neighbours within the same {settings.category} asked for, but "
-            f"{told} in the pool; ask for fewer, or look for neighbours in all categories"
+            f"{sizes} in the pool; ask for fewer, or look for neighbours in all categories"
         )
 
 

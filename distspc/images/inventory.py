@@ -249,10 +249,10 @@ def overlooked(folder: str | os.PathLike[str]) -> list[Notice]:
         found = beside_images(folder)
     except OSError:  # gone since it was listed
         return []
-    told = [(text + (f"; to take them, {way_out}" if way_out else ""), bool(way_out)) for text, way_out in found]
+    sentences = [(text + (f"; to take them, {way_out}" if way_out else ""), bool(way_out)) for text, way_out in found]
     return [
         Notice(f"Folder {escape_undecodable(os.fspath(folder))!r}: not taken: {text}.", warning)
-        for text, warning in told
+        for text, warning in sentences
     ]
 
 
@@ -368,18 +368,19 @@ def _refuse_changes(store: Store, known: _Records, good: Sequence[ImageRecord], 
     new = {record.image: record for record in good}
     reasons = {record.file: record.reason for record in bad}
     both = [image for image in new if image in old]
-    told = [
+    differences = [
         *(f"{i} ({r.file}) {reasons.get(r.file, 'no longer exists')}" for i, r in old.items() if i not in new),
         *(f"{i} ({r.file}) is new" for i, r in new.items() if i not in old),
         *(f"{i} ({new[i].file}) has changed" for i in both if old[i].digest != new[i].digest),
         *(f"{i} has another category" for i in both if old[i].category != new[i].category),
     ]
-    if told:
-        more = f" and {len(told) - 5} more" if len(told) > 5 else ""
+    if differences:
+        more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
         raise StoreMismatchError(
-            f"{store} was made from other images: {'; '.join(told[:5])}{more}. "
+            f"{store} was made from other images: {'; '.join(differences[:5])}{more}. "
             "Put the images back, name another `store:`, or run the stage with --redo to replace it",
-            f"made from other images: {told[0]}" + (f" and {len(told) - 1} more" if told[1:] else ""),
+            f"made from other images: {differences[0]}"
+            + (f" and {len(differences) - 1} more" if differences[1:] else ""),
         )
 
 

@@ -181,13 +181,13 @@ def beside_images(folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
         entries = [entry for entry in shown if _is_folder(entry) or not entry.name.lower().endswith(listed)]
     inside = {entry.name: _count_images(entry.path) for entry in entries if _is_folder(entry)}
     subfolders = _natural_order(name for name, n in inside.items() if n)
-    told = []
+    remarks = []
     if subfolders:
         n, names = sum(inside.values()), ", ".join(map(escape_undecodable, subfolders[:3]))
         more = f" and {len(subfolders) - 3} more" if len(subfolders) > 3 else ""
         text = f"{_count(n, 'image')} in {_count(len(subfolders), 'subfolder')} ({names}{more})"
-        told.append((text, "name the subfolder, or use a table of images"))
-    return told + _other_kinds([entry.name for entry in entries if not _is_folder(entry)])
+        remarks.append((text, "name the subfolder, or use a table of images"))
+    return remarks + _other_kinds([entry.name for entry in entries if not _is_folder(entry)])
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -203,7 +203,7 @@ def _other_kinds(names: Sequence[str]) -> list[tuple[str, str]]:
 
     pictures = {"", *(PIL.Image.registered_extensions() if names else ())}
     endings = [os.path.splitext(name)[1].lower() for name in names]
-    told = []
+    remarks = []
     for kind, may_be in (("that may be images", True), ("of other kinds", False)):
         counts = Counter(ending for ending in endings if (ending in pictures) is may_be)
         if counts:
@@ -211,8 +211,8 @@ def _other_kinds(names: Sequence[str]) -> list[tuple[str, str]]:
                 f"{n} {escape_undecodable(ending) or 'without ending'}" for ending, n in sorted(counts.items())
             )
             way_out = "give them an ending that is read (" + ", ".join(e[1:] for e in EXTENSIONS) + ")"
-            told.append((f"{_count(counts.total(), 'file')} {kind} ({each})", way_out if may_be else ""))
-    return told
+            remarks.append((f"{_count(counts.total(), 'file')} {kind} ({each})", way_out if may_be else ""))
+    return remarks
 
 
 def _count_images(folder: str) -> int:

@@ -328,10 +328,10 @@ def run_on_all_workers(function: Callable[[], Any], client: Client | None) -> No
 
 
 def _why_dropped(error: BaseException) -> str:
-    said = " ".join(str(error).split())
-    if "connection-lost" in said:
+    text = " ".join(str(error).split())
+    if "connection-lost" in text:
         return "the connection to the scheduler is lost (it died, or the network did)"
-    return f"the scheduler dropped the work ({said})"
+    return f"the scheduler dropped the work ({text})"
 
 
 def _offered(client: Client, resource: str) -> bool:

@@ -38,17 +38,17 @@ def study_status(study: StudyFile) -> Iterator[StageStatus]:
 
     def differs(stage: StageName, layer: str) -> str:
         of_stage = [(stage, layer), (stage, ""), ("extract", layer), ("extract", "")]
-        told = [others[key] for key in of_stage if key in others]
-        return (told or (list(others.values()) if stage in ("relate", "report") else []) or [""])[0]
+        reasons = [others[key] for key in of_stage if key in others]
+        return (reasons or (list(others.values()) if stage in ("relate", "report") else []) or [""])[0]
 
     def row(stage: StageName, layer: str, n_done: int, n_tasks: int) -> StageStatus:
         if differs(stage, layer):
             return StageStatus(stage, layer, 0, n_tasks, differs=differs(stage, layer))
         failed = [one for one in failures if (one.stage, one.layer) == (stage, layer)]
-        told = [one.reason if one.seed is None else f"seed {one.seed}: {one.reason}" for one in failed]
+        reasons = [one.reason if one.seed is None else f"seed {one.seed}: {one.reason}" for one in failed]
         if layer in no_activations and stage != "extract":
-            told = ["it has no activations"]
-        return StageStatus(stage, layer, n_done, n_tasks, "; ".join(told) if n_done < n_tasks else "")
+            reasons = ["it has no activations"]
+        return StageStatus(stage, layer, n_done, n_tasks, "; ".join(reasons) if n_done < n_tasks else "")
 
     for stage in REGISTRY.values():
         for layer, n_done, n_tasks in stage.status(study):

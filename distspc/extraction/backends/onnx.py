@@ -204,8 +204,8 @@ def _image_input(graph: Any) -> _Input:
     kind = inputs[0].type.tensor_type
     shape = [dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim]
     if len(shape) != 4 or 3 not in (shape[1], shape[3]):
-        told = ", ".join("any" if n is None else str(n) for n in shape)
-        raise InputError(f"the model takes inputs of shape ({told}), expected three channels second or last")
+        sizes = ", ".join("any" if n is None else str(n) for n in shape)
+        raise InputError(f"the model takes inputs of shape ({sizes}), expected three channels second or last")
     first = shape[1] == 3
     dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
     if dtype.name not in ("float32", "float16", "uint8"):
