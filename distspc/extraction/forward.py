@@ -19,7 +19,7 @@ from distspc.images.decoding import network_input
 from distspc.images.resizing import Resize
 from distspc.store.activations import images_of
 from distspc.store.store import Store
-from distspc.tasks import ranges
+from distspc.tasks import SpareMemory, ranges
 
 # ---------------------------------------------------------------- extract
 
@@ -36,7 +36,7 @@ def extract_chunk(
     _run(network, files, digests, buffers, batch_size)
     for layer, buffer in buffers.items():
         _write_layer(store, layer, images, buffer)
-    _buffer_pool.append(buffers)
+    _spare.keep(buffers)
     return len(files)
 
 
@@ -53,13 +53,13 @@ class _ChunkBuffer:
             yield slice(start, stop), block[:, : stop - start]
 
 
-_buffer_pool: list[dict[str, _ChunkBuffer]] = []
-"""Buffers of the last task, for the next one: new ones are memory that the system clears first, 6 MB an image."""
+_spare: SpareMemory[dict[str, _ChunkBuffer]] = SpareMemory()
+"""Buffers of the last task: 6 MB an image."""
 
 
 def _acquire_buffers(store: Store, layers: Sequence[str], dtype: str) -> dict[str, _ChunkBuffer]:
     """Buffers of all layers, those of the last task where they fit."""
-    spare = _buffer_pool.pop() if _buffer_pool else {}
+    spare = _spare.take() or {}
     buffers = {}
     for layer in layers:
         group = store.layer(layer)
@@ -109,7 +109,7 @@ def _write_layer(store: Store, layer: str, images: slice, buffer: _ChunkBuffer) 
 
 def release() -> None:
     """Give back what extraction keeps in this process between tasks: the network and the memory of a chunk."""
-    _buffer_pool.clear()
+    _spare.clear()
     release_network()
 
 
