@@ -80,7 +80,7 @@ def write_vgg16(
         stored += _stored(name, weights.get(name))
     kind = onnx.TensorProto.FLOAT
     given = onnx.helper.make_tensor_value_info("image", kind, list(input_shape))
-    output = onnx.ValueInfoProto(name=at)
+    output = onnx.helper.make_tensor_value_info(at, kind, None)
     graph = onnx.helper.make_graph(nodes, "vgg", [given], [output], initializer=stored)
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), str(path))
     return Path(path)

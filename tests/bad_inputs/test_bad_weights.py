@@ -98,7 +98,7 @@ WEIGHTS = {
     "not there": (nothing, r"weights '.*w\.h5': there is no such file"),
     "nothing in it": (text(""), r"weights '.*w\.h5' are not a whole HDF5 or \.keras file"),
     "a web page": (text("<!DOCTYPE html><title>404</title>"), r"'.*w\.h5' are not a whole HDF5 or \.keras file"),
-    "a folder": (lambda path: path.mkdir(), r"weights '.*w\.h5': there is no such file"),
+    "a folder": (lambda path: path.mkdir(), r"weights '.*w\.h5' is a folder"),
     "a device": (lambda path: path.symlink_to("/dev/zero"), r"weights '.*w\.h5': there is no such file"),
     "truncated at a tenth": (cut(0.1), r"'.*w\.h5' are not a whole HDF5 or \.keras file"),
     "truncated at the end": (cut(0.95), r"'.*w\.h5' are not a whole HDF5 or \.keras file"),

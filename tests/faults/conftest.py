@@ -170,7 +170,7 @@ def command(monkeypatch, capsys):
     monkeypatch.setattr("distspc.pipeline.connections.Clusters.__call__", lambda self, stage: None)
     monkeypatch.setattr(
         "distspc.report.page.write_report",  # figures take seconds; the mark is what a study knows its page by
-        lambda store, path, *, mark, **_: path.write_text(f'content="{mark}"'),
+        lambda store, path, *, fingerprint, **_: path.write_text(f'content="{fingerprint}"'),
     )
 
     def run(*arguments):
