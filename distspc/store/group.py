@@ -114,7 +114,7 @@ class Group:
     def sizes(self) -> dict[str, int]:
         """Length of every dimension."""
         found: dict[str, int] = {}
-        for _, array in sorted(self._zarr().arrays()):
+        for _, array in self._arrays_there():
             found.update(zip(_dims(array), array.shape, strict=True))
         return found
 
@@ -177,11 +177,13 @@ class Group:
     def complete(self, *dims: str) -> np.ndarray:
         """For every label along `dims`, whether all is there of the variables whose first dimensions these are."""
         found: list[np.ndarray] = []
-        for name, array in self._zarr().arrays():
+        for name, array in self._arrays_there():
             added = name in self.schema and self.schema[name].added
             if _dims(array)[: len(dims)] == dims and name not in dims and not added:
                 there = self.done(name)
                 found.append(np.asarray(there.all(axis=tuple(range(len(dims), there.ndim)))))
+        if dims and not found:  # the disk was full before there was any
+            return np.zeros([self.sizes.get(dim, 0) for dim in dims], dtype=bool)
         # A stop while the group grew leaves some variables longer than others, which is no label's room yet.
         common = tuple(slice(min(lengths)) for lengths in zip(*(there.shape for there in found), strict=True))
         return np.asarray(np.logical_and.reduce([there[common] for there in found]) if found else True)
@@ -288,8 +290,14 @@ class Group:
         self._arrays.clear()
         self._array(dim, "r+")[:] = _as_array(merged)
 
+    def _arrays_there(self, mode: str = "r") -> list[tuple[str, zarr.Array]]:
+        """Arrays by name; folders of those that a full disk kept from being made are left aside."""
+        self._zarr(mode)  # it is there
+        names = sorted(path.name for path in self.path.iterdir())
+        return [(name, self._open_array(name, mode)) for name in names if self.has(name)]
+
     def _resize(self, dim: str, length: int) -> None:
-        for name, array in self._zarr("r+").arrays():
+        for name, array in self._arrays_there("r+"):
             dims = _dims(array)
             if dim in dims and name != dim:
                 array.resize(tuple(length if d == dim else n for d, n in zip(dims, array.shape, strict=True)))

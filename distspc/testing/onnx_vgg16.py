@@ -80,9 +80,10 @@ def write_vgg16(
         stored += _stored(name, weights.get(name))
     kind = onnx.TensorProto.FLOAT
     given = onnx.helper.make_tensor_value_info("image", kind, list(input_shape))
-    output = onnx.helper.make_tensor_value_info(at, kind, None)
+    output = onnx.ValueInfoProto(name=at)  # what it is follows from the graph
     graph = onnx.helper.make_graph(nodes, "vgg", [given], [output], initializer=stored)
-    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), str(path))
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(onnx.shape_inference.infer_shapes(model), str(path))
     return Path(path)
 
 

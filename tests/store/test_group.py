@@ -157,3 +157,16 @@ def test_groups_and_times_of_a_store_do_not_depend_on_the_number_of_chunks(tmp_p
         monkeypatch.undo()
         seen.append(len(looked))
     assert seen[0] == seen[1]
+
+
+def test_a_group_that_a_full_disk_kept_from_its_variables_has_nothing_complete(tmp_path):
+    path = tmp_path / "s.zarr"
+    make_store(path, n_targets=2, n_fillers=1, layers={"fc2": 4, "fc1": 4})
+    group = Store(path).distances
+    coords = {"layer": ["fc2", "fc1"], "target": ["targets/1", "targets/2"], "image": list("abc"), "neighbour": 1}
+    group.allocate(coords=coords, chunks={}, recipe={})
+    assert group.complete("layer").tolist() == [False, False]
+    for name in set(os.listdir(group.path)) - {*coords, "zarr.json"}:
+        (group.path / name / "zarr.json").unlink()  # the folder is made first
+    assert group.complete("layer").tolist() == [False, False]
+    assert group.sizes["layer"] == 2
