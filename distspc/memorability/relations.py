@@ -30,7 +30,7 @@ from distspc.memorability.scores import read_scores
 from distspc.messages import shorten
 from distspc.results.measures import MODEL_MEASURES, Pair, column_label, flat_table, pairs_of, wide_table
 from distspc.results.stored_tables import write_table
-from distspc.results.tidy import labelled_table, reconstruction_errors, target_table
+from distspc.results.tidy import labelled_table, target_errors, target_table
 from distspc.store.notices import RULES, Notice, keep_notices
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
@@ -244,8 +244,7 @@ def _ceilings(
 
 def _reliability(store: Store, layer: str, seeds: Sequence[int] | None) -> float:
     """Reliability of the mean reconstruction error over the seeds that are done, among the targets."""
-    errors = reconstruction_errors(store, layer, seeds)
-    errors = errors.reindex(target_table(store)["image"]).dropna(axis=1, how="all")
+    errors = target_errors(store, layer, seeds)
     return seed_reliability(errors.to_numpy().T).mean_icc if min(errors.shape) > 1 else float("nan")
 
 

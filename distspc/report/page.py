@@ -77,7 +77,7 @@ def write_report(
         title=title or _title(store),
         study=study,
         random_weights=provenance.has_random_weights(store),
-        facts=provenance.facts(store, study.n_targets, len(study.images) - study.n_targets, study.layers, study.scores),
+        facts=provenance.facts(store, study.n_targets, study.n_images - study.n_targets, study.layers, study.scores),
         headlines=make_headlines(study),
         sections=make_sections(study, path.parent / "figures"),
         galleries=make_galleries(study, path.parent / "figures"),
@@ -111,7 +111,7 @@ def _read(store: Store, layers: Sequence[str] | None, seeds: Sequence[int] | Non
         models = models[models["layer"].isin([*layers, *joint])]
     measured = layer_order(list(table["layer"]))
     scores = list(dict.fromkeys(relations["score"]))
-    study = ReportData(store, table, tidy.image_table(store), relations, models, comparisons, scores, measured)
+    study = ReportData(store, table, relations, models, comparisons, scores, measured)
     study.seeds = seeds
     if store.relations.exists():
         study.n_bootstrap = int(store.relations.attributes.get("n_bootstrap", 0))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from distspc.messages import shorten
 from distspc.results.measures import MEASURES
-from distspc.results.tidy import reconstruction_errors, target_table
+from distspc.results.tidy import target_errors
 from distspc.store.failures import Failure, stored_failures
 from distspc.store.group import Group
 from distspc.store.notices import Notice, stored_notices
@@ -58,9 +58,9 @@ def seed_pairs(
     store: Store, layers: Sequence[str], seeds: Sequence[int] | None = None
 ) -> tuple[dict[str, list[float]], int]:
     """Correlations of the reconstruction errors of targets between every two seeds, by layer; number of seeds."""
-    targets, pairs, most = list(target_table(store)["image"]), {}, 0
+    pairs, most = {}, 0
     for layer in _layers_of(store.reconstruction, layers):
-        errors = reconstruction_errors(store, layer, seeds).reindex(targets).dropna(axis=1, how="all")
+        errors = target_errors(store, layer, seeds)
         n, most = errors.shape[1], max(most, errors.shape[1])
         if n > 1 and (errors.std() > 0).all():
             table = errors.corr().to_numpy()

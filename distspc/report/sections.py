@@ -45,7 +45,6 @@ class ReportData:
 
     store: Store
     table: pd.DataFrame
-    images: pd.DataFrame
     relations: pd.DataFrame
     models: pd.DataFrame
     comparisons: pd.DataFrame
@@ -73,10 +72,20 @@ class ReportData:
         """Names of the networks where there are several; empty for one."""
         return models_of(self.layers)
 
-    @property
+    @functools.cached_property
     def n_targets(self) -> int:
         """Number of target images."""
-        return int((self.images["role"] == "target").sum())
+        return len(tidy.target_positions(self.store))
+
+    @property
+    def n_images(self) -> int:
+        """Number of all images."""
+        return self.store.images.sizes["image"]
+
+    @property
+    def shown_images(self) -> pd.DataFrame:
+        """The image table of the targets and their neighbours: of a million others nothing is shown."""
+        return tidy.image_table(self.store, {*self.table["image"], *self.table.get("neighbour", ())})
 
 
 # ---------------------------------------------------------------------------------------------- findings and figures
@@ -222,7 +231,7 @@ def make_galleries(study: ReportData, directory: Path) -> list[galleries.Gallery
     """Galleries of the study; those with pictures are also written as figures."""
     from distspc.report.style import save_figure
 
-    found = galleries.find_extremes(study.table, study.images)
+    found = galleries.find_extremes(study.table, study.shown_images)
     for gallery in found:
         if gallery.has_pictures:
             files = save_figure(galleries.draw(gallery), directory, gallery.name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from distspc.kernels.statistics.reliability import seed_reliability
 from distspc.layers import layer_order
 from distspc.results.measures import OWN_COLUMNS, with_models
 from distspc.store.failures import stored_failures
+from distspc.store.group import Group
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
 
@@ -21,33 +23,59 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def image_table(store: Store) -> pd.DataFrame:
+def image_table(store: Store, named: Collection[str] | None = None) -> pd.DataFrame:
     """Return the images of a store in pool order: targets, then fillers.
+
+    Parameters
+    ----------
+    store
+        The store.
+    named
+        Ids of those that are wanted; all by default.
 
     Returns
     -------
     DataFrame
         Columns as in the schema of group `images`, the id in ``image``.
     """
-    images = store.images
-    return pd.DataFrame({name: images.read(name).tolist() for name in images.schema if images.has(name)})
+    if named is None:
+        return _image_rows(store.images, slice(None))
+    ids = store.images.labels("image")
+    return _image_rows(store.images, np.array([i for i, image in enumerate(ids) if image in named], dtype=int))
+
+
+def _image_rows(images: Group, positions: slice | np.ndarray) -> pd.DataFrame:
+    names = [name for name in images.schema if images.has(name)]
+    return pd.DataFrame({name: images.read(name, image=positions).tolist() for name in names})
 
 
 def target_table(store: Store) -> pd.DataFrame:
-    """Return the targets of a store, numbered from 0.
+    """Return the targets of a store, numbered from 0; of a million other images no more than the role is read.
+
+    Returns
+    -------
+    DataFrame
+        Columns as those of `image_table`.
 
     Raises
     ------
     InputError
         If the store has no images yet.
     """
-    return _targets(store, image_table(store))
+    return _image_rows(store.images, target_positions(store))
 
 
-def _targets(store: Store, images: pd.DataFrame) -> pd.DataFrame:
-    if images.empty:
+def target_positions(store: Store) -> np.ndarray:
+    """Positions of the targets among the images of a store.
+
+    Raises
+    ------
+    InputError
+        If the store has no images yet.
+    """
+    if not store.images.has("role"):
         raise InputError(f"{store} holds no images yet: run `distspc extract` first")
-    return images[images["role"] == "target"].reset_index(drop=True)
+    return np.flatnonzero(store.images.read("role") == "target")
 
 
 def read_scores_of(store: Store) -> pd.DataFrame:
@@ -63,43 +91,82 @@ def _frame(values: xr.DataArray, rows: str, columns: str) -> pd.DataFrame:
     return pd.DataFrame(values.transpose(rows, columns).to_numpy(), *labels)
 
 
-def _distances(store: Store, layer: str, images: Sequence[str]) -> dict[str, pd.Series]:
-    """Columns of one layer from group `distances`, by image."""
+@dataclass(frozen=True)
+class _Targets:
+    """The targets: their table, their positions among the images, and the ids of all of these."""
+
+    table: pd.DataFrame
+    positions: np.ndarray
+    image_ids: np.ndarray
+
+    @classmethod
+    def of(cls, store: Store) -> _Targets:
+        return cls(target_table(store), target_positions(store), store.images.read("image"))
+
+    def series(self, values: np.ndarray) -> pd.Series:
+        """Values of the targets, of those of all images."""
+        return pd.Series(values[self.positions], index=self.table["image"])
+
+
+def _distances(store: Store, layer: str, targets: _Targets) -> dict[str, pd.Series]:
+    """Columns of one layer from group `distances`, by target."""
     group = store.distances
     if not group.exists() or layer not in group.labels("layer"):
         return {}
     several = ("mean_distance",) if group.sizes.get("neighbour", 1) > 1 else ()
-    others = [name for name in (*several, "pool_distance", "norm") if group.has(name)]
+    others = [name for name in (*several, "pool_distance") if group.has(name)]
     found = group.load("distance", "neighbour_index", *others, layer=layer)
-    if "image" not in found.coords and "image" in found.dims:  # a store from before they were kept here too
-        found = found.assign_coords(image=list(images))
     nearest = found.isel(neighbour=0)
-    names = np.append(np.asarray(images, dtype=object), "")  # -1, no neighbour, is the last
-    neighbour = pd.Series(names[nearest["neighbour_index"]], index=nearest.indexes["target"], dtype="str")
-    columns = {"neighbour": neighbour, "distinctiveness": nearest["distance"].to_series()}
-    return columns | {name: found[name].to_series() for name in others}
+    index = nearest["neighbour_index"].to_numpy()
+    names = [name if i >= 0 else "" for i, name in zip(index, targets.image_ids[index].tolist(), strict=True)]
+    columns = {
+        "neighbour": pd.Series(names, index=nearest.indexes["target"], dtype="str"),
+        "distinctiveness": nearest["distance"].to_series(),
+    }
+    columns |= {name: found[name].to_series() for name in others}
+    if group.has("norm"):
+        columns["norm"] = targets.series(group.read("norm", layer=group.position("layer", layer)))
+    return columns
 
 
 def reconstruction_errors(store: Store, layer: str, seeds: Sequence[int] | None = None) -> pd.DataFrame:
     """Reconstruction error of every image (rows) and seed (columns; some or all) at a layer; NaN if not done yet."""
+    errors, known = _seed_errors(store, layer, seeds)
+    return pd.DataFrame(errors, store.reconstruction.labels("image"), known) if known else pd.DataFrame()
+
+
+def target_errors(store: Store, layer: str, seeds: Sequence[int] | None = None) -> pd.DataFrame:
+    """Reconstruction error of every target (rows) at a layer, for those seeds (columns) that are done."""
+    errors, known = _seed_errors(store, layer, seeds)
+    if not known:
+        return pd.DataFrame()
+    of_targets = pd.DataFrame(errors[target_positions(store)], target_table(store)["image"].tolist(), known)
+    return of_targets.dropna(axis=1, how="all")
+
+
+def _seed_errors(store: Store, layer: str, seeds: Sequence[int] | None) -> tuple[np.ndarray, list[int]]:
+    """Reconstruction errors (image, seed) at a layer, NaN where not done yet, and the seeds; empty where none are."""
     group = store.reconstruction
     if not group.exists() or layer not in group.labels("layer"):
-        return pd.DataFrame()
-    errors = _frame(group.load("error", layer=layer)["error"], "image", "seed")
-    return errors[[seed for seed in errors.columns if seeds is None or seed in seeds]]
+        return np.empty((0, 0)), []
+    errors, known = group.read("error", layer=group.position("layer", layer)), group.labels("seed")
+    wanted = [i for i, seed in enumerate(known) if seeds is None or seed in seeds]
+    return errors[wanted].T, [known[i] for i in wanted]
 
 
-def _reconstruction(store: Store, layer: str, seeds: Sequence[int] | None) -> dict[str, Any]:
-    errors = reconstruction_errors(store, layer, seeds)
-    if errors.empty:
+def _reconstruction(store: Store, layer: str, seeds: Sequence[int] | None, targets: _Targets) -> dict[str, pd.Series]:
+    """Columns of one layer from group `reconstruction`, by target."""
+    errors, known = _seed_errors(store, layer, seeds)
+    if not known:
         return {}
-    columns = {"reconstruction_error": errors.mean(axis=1)}
-    errors = errors.dropna(axis=1, how="all")
-    if errors.shape[1] > 1 and len(errors) > 1:
-        columns["reconstruction_error_sd"] = errors.std(axis=1, ddof=1)
-        reliability = seed_reliability(errors.to_numpy().T)
-        columns["reconstruction_error_icc"] = pd.Series(reliability.icc, index=errors.index)
-        columns["reconstruction_error_reliability"] = pd.Series(reliability.mean_icc, index=errors.index)
+    of_targets = pd.DataFrame(errors[targets.positions], targets.table["image"], known)
+    columns = {"reconstruction_error": of_targets.mean(axis=1)}
+    done = ~np.isnan(errors).all(axis=0)
+    if done.sum() > 1 and len(errors) > 1:
+        columns["reconstruction_error_sd"] = of_targets.loc[:, done].std(axis=1, ddof=1)
+        reliability = seed_reliability(errors[:, done].T)
+        columns["reconstruction_error_icc"] = pd.Series(reliability.icc, of_targets.index)
+        columns["reconstruction_error_reliability"] = pd.Series(reliability.mean_icc, of_targets.index)
     return columns
 
 
@@ -179,17 +246,15 @@ def labelled_table(
         As `tidy_table`.
     """
     store = Store(store)
-    images = image_table(store)
-    targets, ids, parts = _targets(store, images), images["image"].tolist(), []
+    targets, parts = _Targets.of(store), []
     for layer in (name for name in measured_layers(store) if layers is None or name in layers):
-        columns = {**_distances(store, layer, ids), **_reconstruction(store, layer, seeds)}
-        part = pd.DataFrame({"image": targets["image"], "file": targets["file"], "layer": layer})
-        part = part.assign(**_empty_columns(store, layer))
+        columns = {**_distances(store, layer, targets), **_reconstruction(store, layer, seeds, targets)}
+        part = targets.table[["image", "file"]].assign(layer=layer, **_empty_columns(store, layer))
         for name, values in columns.items():
-            part[name] = values.reindex(targets["image"]).to_numpy()
+            part[name] = values.reindex(targets.table["image"]).to_numpy()
         parts.append(part)
     if not parts:
-        return targets[["image", "file"]].assign(layer="").iloc[:0]
+        return targets.table[["image", "file"]].assign(layer="").iloc[:0]
     table = pd.concat(parts, ignore_index=True)
     first = ["image", "file", "layer", "neighbour", "distinctiveness", "reconstruction_error"]
     last = [name for name in table.columns if name not in first and table[name].notna().any()]
