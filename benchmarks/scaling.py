@@ -13,7 +13,8 @@ loaded, distances and reconstruction those of synthetic activations. `relate` an
 `simulate`: the real graph, on workers that are threads of this process, each task a sleep of its planned seconds over
 `--factor`, as a run submits them: extraction, then reconstruction and distances together. The makespan is given beside
 that of `distspc plan`, both in seconds of the study; the rest is the scheduler's own: what it adds, and its processor
-time for a task, that of 256 workers in the same process included. For the classic study, and for `--million` images.
+time for a task, that of 256 workers in the same process included, but for the profiles that each takes of its threads.
+For the classic study, and for `--million` images.
 
 `graph`: the store of the study is allocated in full, with an empty file for every chunk of activations, since stages
 ask which are there. What goes to the scheduler is the pickled graph; a task is a pickled node of it, with the names of
@@ -325,7 +326,7 @@ def sleep_study(store: Path, extract: list[Delayed], own: Resources, settings: a
     ]
     quiet = {"silence_logs": 50, "dashboard_address": ":0", "memory_limit": 0}
     with (
-        dask.config.set({"distributed.scheduler.worker-saturation": 1.0}),  # as in every profile
+        dask.config.set({"distributed.scheduler.worker-saturation": 1.0, "distributed.worker.profile.enabled": False}),
         LocalCluster(n_workers=own.n_workers, processes=False, threads_per_worker=1, **quiet) as cluster,
         Client(cluster) as client,
     ):

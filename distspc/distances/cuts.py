@@ -1,6 +1,6 @@
 """Plans for the workers there are: of all ways to cut all layers, those with which the last task ends soonest.
 
-Workers are shared, so that layers are cut together: tasks of at most so many seconds, about three for each worker, of
+Workers are shared, so that layers are cut together: tasks of at most so many seconds, at least one for each worker, of
 every layer the cut with the least work in all whose tasks are no longer (`distspc.distances.cost`), and of all such
 lengths the one whose tasks, handed out longest way to the end first, are done soonest.
 """
@@ -30,7 +30,6 @@ from distspc.schedule import Workers, makespan, work
 
 SHORTEST_S, LONGEST_S = 5.0, 60.0
 """Seconds of a task: shorter ones are not worth cutting for, of longer ones too much is lost with a worker."""
-TASKS_PER_WORKER = 3
 SETTLED_S = 2.5
 """Seconds of a task that settles neighbours: many can only begin once nothing else of a layer is left."""
 _GROWTH = 4 / 3
@@ -84,7 +83,7 @@ def _soonest(sizes: tuple[LayerSize, ...], workers: Workers, limits: TileLimits)
     speeds = nominal_speeds(workers.n_threads)
     ways = [_worthwhile(size, workers, limits, speeds) for size in sizes]
     least = sum(min(seconds for _, seconds, _ in some) for some in ways)
-    longest = min(LONGEST_S, max(SHORTEST_S, least / (TASKS_PER_WORKER * workers.n)))
+    longest = min(LONGEST_S, max(SHORTEST_S, least / workers.n))
     best: float = float("inf")
     found: tuple[DistancePlan, ...] = ()
     for length in _lengths(longest):
