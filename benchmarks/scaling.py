@@ -335,7 +335,7 @@ def sleep_study(store: Path, extract: list[Delayed], own: Resources, settings: a
         used = time.process_time()
         took = [timed(compute_parts, phase, client)[0] for phase in phases]
         used = time.process_time() - used
-    n_tasks = sum(len(part.tasks[0].dask) for phase in phases for part in phase)
+    n_tasks = sum(len({key for task in part.tasks for key in task.dask}) for phase in phases for part in phase)
     total, aim = sum(took) * settings.factor, planned.makespan_s - Rates().start_s
     print(f"| {n_images:,} | {own.n_workers} | {n_tasks:,} | {aim:.0f} | {total:.0f} | {total / aim - 1:.1%} | "
           f"{1e3 * used / n_tasks:.2f} |", flush=True)  # fmt: skip
@@ -396,7 +396,18 @@ def sleeping(tasks: Sequence[Delayed], seconds: dict[str, float], factor: float)
 
     nodes = collections_to_expr(tasks).optimize().__dask_graph__().items()
     naps = {key: (nap, seconds[group_of(key)] / factor, sorted(node.dependencies)) for key, node in nodes}
-    return [Delayed(task.key, naps) for task in tasks]
+    return [Delayed(task.key, with_needed(naps, task.key)) for task in tasks]
+
+
+def with_needed(naps: dict[str, Any], key: str) -> dict[str, Any]:
+    """A task of the graph and all that it needs: a graph of all tasks for each of many would be sent many times."""
+    found, waiting = {}, [key]
+    while waiting:
+        key = waiting.pop()
+        if key not in found:
+            found[key] = naps[key]
+            waiting += naps[key][2]
+    return found
 
 
 def group_of(key: str) -> str:
