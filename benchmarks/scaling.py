@@ -36,7 +36,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dask
 
@@ -53,6 +53,7 @@ from distspc.messages import format_nbytes
 from distspc.pipeline.compute import Part, available_workers, compute, compute_parts, planned_workers
 from distspc.pipeline.cost import Resources, measure_gflops, plan_study, stage_loads
 from distspc.pipeline.plan import plan_whole
+from distspc.pipeline.stages.by_layer import LayerStage
 from distspc.pipeline.stages.registry import STAGES
 from distspc.pipeline.stages.work import Rates, Setting
 from distspc.reconstruction.build import fit_sparse_code
@@ -369,8 +370,9 @@ def later_parts(study: StudyFile, workers: Workers) -> list[Part[tuple[StageName
     for layer in study.layers:
         fits = fit_sparse_code(study.store, layer=layer, seeds=[0], memory_nbytes=memory)
         for stage, tasks in (("reconstruct", fits), ("distances", tiles[layer])):
-            priority = STAGES[stage].urgency * 2**32 + LAYERS[layer].n_features
-            parts.append(Part((stage, layer), tasks, stage, priority))
+            asked = cast(LayerStage, STAGES[stage])
+            priority = asked.urgency * 2**32 + LAYERS[layer].n_features
+            parts.append(Part((stage, layer), tasks, stage, priority, asked.opens))
     return parts
 
 
@@ -393,9 +395,13 @@ def sleeping(tasks: Sequence[Delayed], seconds: dict[str, float], factor: float)
     """The same graph, of tasks that sleep."""
     from dask.base import collections_to_expr
     from dask.delayed import Delayed
+    from dask.task_spec import Task, TaskRef
 
     nodes = collections_to_expr(tasks).optimize().__dask_graph__().items()
-    naps = {key: (nap, seconds[group_of(key)] / factor, sorted(node.dependencies)) for key, node in nodes}
+    naps = {
+        key: Task(key, nap, seconds[group_of(key)] / factor, *map(TaskRef, sorted(node.dependencies)))
+        for key, node in nodes
+    }
     return [Delayed(task.key, with_needed(naps, task.key)) for task in tasks]
 
 
@@ -406,7 +412,7 @@ def with_needed(naps: dict[str, Any], key: str) -> dict[str, Any]:
         key = waiting.pop()
         if key not in found:
             found[key] = naps[key]
-            waiting += naps[key][2]
+            waiting += naps[key].dependencies
     return found
 
 
@@ -416,7 +422,7 @@ def group_of(key: str) -> str:
     return f"{head}:{rest.partition('-')[0]}" if rest else head.partition("-")[0]
 
 
-def nap(seconds: float, _: list[Any]) -> None:
+def nap(seconds: float, *_: Any) -> None:
     """What a task of the simulation does."""
     time.sleep(seconds)
 

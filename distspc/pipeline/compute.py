@@ -130,12 +130,16 @@ class Part(Generic[PartT]):
         Name of the work in progress reports; parts may share it.
     priority
         Of all tasks that could begin, those of higher priority do.
+    opens
+        Whether its first tasks, which need no others, are done before parts without this begin. A worker ends a task
+        that it has begun, so that short tasks sent beside long ones can wait for these, and what rests on them too.
     """
 
     name: PartT
     tasks: Sequence[Delayed]
     label: str
     priority: int = 0
+    opens: bool = False
 
 
 class Then(Protocol[PartT]):
@@ -205,13 +209,16 @@ class _Work(Generic[PartT]):
         self._waiting = list(parts)
         self._progress, self._then, self._n_to_come = progress, then, n_to_come
         self._left: dict[PartT, set[Hashable]] = {}
+        self._first: set[Hashable] = set()
         self._parts: dict[Hashable, Part[PartT]] = {}
         self._n_done: Counter[str] = Counter()
         self._n_tasks: Counter[str] = Counter()
 
     def start(self) -> list[Part[PartT]]:
-        """Take the parts that wait."""
-        parts, self._waiting = self._waiting, []
+        """Take the parts that wait: those that open first, and no others before what they open with is done."""
+        waiting, opening = self._waiting, [part for part in self._waiting if part.opens]
+        held = [part for part in waiting if not part.opens] if opening or self._first else []
+        parts, self._waiting = opening if held else waiting, held
         for part in parts:
             self._left[part.name] = {task.key for task in part.tasks}
             self._parts |= dict.fromkeys(self._left[part.name], part)
@@ -220,6 +227,14 @@ class _Work(Generic[PartT]):
             logger.info("%s: %d tasks", label, self._n_tasks[label])
             self._report(label)
         return parts
+
+    def open_with(self, keys: Iterable[Hashable]) -> None:
+        """Hold back parts until some tasks are done."""
+        self._first.update(keys)
+
+    def opened(self, keys: Iterable[Hashable]) -> None:
+        """Take note that these are done, however they ended."""
+        self._first.difference_update(keys)
 
     def part_of(self, key: Hashable) -> Part[PartT]:
         """The part of a task."""
@@ -273,6 +288,11 @@ def _results(
     try:
         _submit(work, client, futures, completed, resources)
         for future in completed:
+            if future.key not in work:
+                work.opened([future.key])
+                future.release()
+                _submit(work, client, futures, completed, resources)
+                continue
             part = work.part_of(future.key)
             label = part.label
             if part.name not in work.refused:
@@ -281,7 +301,7 @@ def _results(
                     raise result.error
                 work.settle(future.key, result)
                 if isinstance(result, Refusal):
-                    _cancel(client, (other for other in futures if work.part_of(other.key) is part))
+                    _cancel(client, (f for f in futures if f.key in work and work.part_of(f.key) is part))
                 yield future.key, result
             work.count(future.key)
             if not gather:
@@ -302,11 +322,30 @@ def _submit(
 ) -> None:
     """Send the parts that wait; those of one priority in one graph, whose tasks may rest on the same others."""
     parts = sorted(work.start(), key=lambda part: -part.priority)
-    for priority, some in groupby(parts, key=lambda part: part.priority):
+    for priority, group in groupby(parts, key=lambda part: part.priority):
+        some = list(group)
         tasks = [task for part in some for task in part.tasks]
-        sent = client.compute(tasks, retries=RETRIES, resources=resources, priority=priority)
+        first = first_tasks(task for part in some for task in part.tasks if part.opens)
+        work.open_with(task.key for task in first)
+        sent = client.compute([*tasks, *first], retries=RETRIES, resources=resources, priority=priority)
         futures += sent
         completed.update(sent)
+
+
+def first_tasks(tasks: Iterable[Delayed]) -> list[Delayed]:
+    """Of all that some tasks need, the tasks that need nothing themselves; none of the tasks given.
+
+    >>> from dask import delayed
+    >>> [one.key for one in first_tasks([delayed(abs)(delayed(abs)(-1, dask_key_name="a"), dask_key_name="b")])]
+    ['a']
+    """
+    from dask.base import collections_to_expr
+    from dask.delayed import Delayed
+
+    tasks = list(tasks)
+    graph = collections_to_expr(tasks).optimize().__dask_graph__() if tasks else {}
+    own = {task.key for task in tasks}
+    return [Delayed(key, {key: node}) for key, node in graph.items() if not node.dependencies and key not in own]
 
 
 def _result(future: Future, gather: bool) -> Any:

@@ -1,9 +1,11 @@
 """Tasks in this process: results in order, progress, and refusals that stop their part alone."""
 
+import time
 from types import SimpleNamespace
 
 import dask
 import pytest
+from distributed import Client
 
 from distspc.errors import InputError
 from distspc.kernels.threads import allowed_threads
@@ -47,6 +49,40 @@ def test_a_refusal_is_raised_where_there_are_no_parts():
         tasks = [task(double)(1), task(refuse)(7)]
     with pytest.raises(InputError, match="7 cannot be used"):
         compute(tasks, None, label="all", gather=True)
+
+
+def note(log, name, _=None, *, slow=False, refuses=False):
+    """A task that says that it has begun."""
+    time.sleep(0.05 * slow)
+    with open(log, "a") as file:
+        file.write(f"{name}\n")
+    if refuses:
+        raise InputError("of no use")
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_parts_that_open_have_their_first_tasks_done_before_others_begin(tmp_path, refuses):
+    def run(log, client):
+        with refusals_as_values():
+            first = {name: task(note)(str(log), name, slow=True, refuses=refuses) for name in ("a", "b")}
+            fits = [
+                Part(f"fit {name}", [task(note)(str(log), f"fit {name}", one)], "fit", 1, True)
+                for name, one in first.items()
+            ]
+            chain = task(note)(str(log), "long", task(note)(str(log), "longer"))
+            refused = compute_parts([Part("long", [chain], "long", 2), *fits], client)
+        return refused, log.read_text().split("\n")[:-1]
+
+    fits = {"fit a", "fit b"}
+    with Client(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as client:
+        refused, done = run(tmp_path / "cluster", client)
+    assert {"a", "b"} <= set(done[: done.index("longer")])
+    assert (set(refused), set(done)) == (
+        (fits if refuses else set()),
+        {"a", "b", "longer", "long"} | (set() if refuses else fits),
+    )
+    refused, done = run(tmp_path / "here", None)
+    assert (set(refused), done[-1]) == (fits if refuses else set(), "long")
 
 
 def test_without_a_client_this_process_is_the_worker():

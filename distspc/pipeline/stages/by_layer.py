@@ -30,10 +30,13 @@ class LayerStage(Stage):
     ----------
     urgency
         Of the stages that run together, tasks of higher urgency begin first: the longest chains.
+    opens
+        Whether long tasks wait for its short first ones, which are done before those of other stages begin.
     """
 
     on_cluster = True
     urgency = 0
+    opens = False
 
     def layer_by_layer(self, study: StudyFile) -> bool:
         """Each layer on its own."""
@@ -186,7 +189,9 @@ class _StageWork:
         width = self.run.store.layer(layer).sizes["feature"]
         priority = self.stage.urgency * 2**32 + width  # the widest layers take longest
         return [
-            Part((self.stage.name, layer, seed), some, self.label, priority) for seed, some in tasks.items() if some
+            Part((self.stage.name, layer, seed), some, self.label, priority, self.stage.opens)
+            for seed, some in tasks.items()
+            if some
         ]
 
     def settle(self, layer: str, seed: int | None, error: InputError | None) -> None:

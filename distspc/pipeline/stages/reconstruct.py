@@ -32,6 +32,7 @@ class Reconstruct(LayerStage):
     makes = (schema.RECONSTRUCTION,)
     rests_on = ("extract", "reconstruct")
     urgency = 1
+    opens = True
 
     def comparisons(self, study: StudyFile, images: StudyImages) -> Iterator[tuple[str, Comparison]]:
         """Compare the settings."""
