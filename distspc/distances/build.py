@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -20,11 +19,12 @@ from dask.base import tokenize
 
 from distspc.distances.checks import check_distances, check_positive
 from distspc.distances.cuts import plan_layers
-from distspc.distances.feature_tiles import add_partials, multiply_features, search_products
+from distspc.distances.feature_tiles import search_products
 from distspc.distances.finish import finish_layer, settle_neighbours
 from distspc.distances.options import DistanceOptions, LayerOptions, Protocol
-from distspc.distances.plan import DEFAULT_NBYTES, TREE_FAN_IN, DistancePlan, Range
+from distspc.distances.plan import DEFAULT_NBYTES, DistancePlan
 from distspc.distances.tile import DistanceTask
+from distspc.distances.tree import product_tree
 from distspc.distances.whole_rows import search_rows
 from distspc.kernels.distance.products import Metric
 from distspc.kernels.threads import allowed_threads
@@ -182,7 +182,7 @@ def _tile_tasks(settings: LayerOptions, plan: DistancePlan, token: str) -> list[
         if plan.whole_rows:
             tasks.append(task(search_rows)(whole, dask_key_name=key))
         else:
-            products = _product_tree(whole, plan.features, (t, i), token)
+            products = product_tree(whole, plan.features, "distances", (t, i), token)
             tasks.append(task(search_products)(whole, products, plan.features, dask_key_name=key))
     return tasks
 
@@ -197,22 +197,3 @@ def _settle_tasks(
         key = task_key("distances-settle", settings.layer, token, s)
         tasks.append(task(settle_neighbours)(settings, targets, some, plan.size, memory_nbytes, dask_key_name=key))
     return tasks
-
-
-def _product_tree(whole: DistanceTask, features: Sequence[Range], index: tuple[int, int], token: str) -> Delayed:
-    multiply, add, layer = task(multiply_features), task(add_partials), whole.options.layer
-    parts = [
-        multiply(replace(whole, features=part), dask_key_name=task_key("distances-product", layer, token, *index, f))
-        for f, part in enumerate(features)
-    ]
-    level = 0
-    while len(parts) > 1:
-        parts = [
-            add(
-                parts[f : f + TREE_FAN_IN],
-                dask_key_name=task_key("distances-sum", layer, token, *index, level, f),
-            )
-            for f in range(0, len(parts), TREE_FAN_IN)
-        ]
-        level += 1
-    return parts[0]

@@ -25,13 +25,20 @@ def check_distances(settings: LayerOptions) -> LayerSize:
         by are missing.
     """
     _check_settings(settings)
-    size = _layer_size(settings)
+    size = layer_size(settings)
     _check_pool(settings, size)
     require_scaling(settings.store, settings.layer, settings.scaling)
     return size
 
 
-def _layer_size(settings: LayerOptions) -> LayerSize:
+def layer_size(settings: LayerOptions) -> LayerSize:
+    """Sizes of a layer and the range of its pool.
+
+    Raises
+    ------
+    InputError
+        If activations are missing, or of other images than those of the table.
+    """
     store, layer = settings.store, settings.layer
     group = store.layer(layer)
     sizes, chunks, role = group.sizes, group.chunks("activation"), store.images.read("role")

@@ -96,7 +96,7 @@ def _soonest(sizes: tuple[LayerSize, ...], workers: Workers, limits: TileLimits)
 
 def require_memory(size: LayerSize, workers: Workers, limits: TileLimits = DEFAULT_LIMITS) -> None:
     """Raise InputError if the smallest task of a layer does not fit, naming what it needs and the setting to change."""
-    needed, memory = task_nbytes(smallest_plan(size, limits)), _memory(workers)
+    needed, memory = task_nbytes(smallest_plan(size, limits)), memory_of(workers)
     if needed > memory:
         raise InputError(
             f"{size.layer}: the smallest distance task needs {format_nbytes(needed)} of memory and may use "
@@ -105,7 +105,8 @@ def require_memory(size: LayerSize, workers: Workers, limits: TileLimits = DEFAU
         )
 
 
-def _memory(workers: Workers) -> int:
+def memory_of(workers: Workers) -> int:
+    """Bytes that a task may hold."""
     return DEFAULT_NBYTES if workers.task_memory_nbytes is None else workers.task_memory_nbytes
 
 
@@ -133,7 +134,7 @@ def _no_longer(ways: Sequence[_Way], seconds: float) -> DistancePlan:
 def _worthwhile(size: LayerSize, workers: Workers, limits: TileLimits, speeds: Speeds) -> list[_Way]:
     """Ways to cut a layer, those with the shortest tasks first, and the longer the tasks the less the work."""
     ways = []
-    for plan in _plans(size, _memory(workers), limits, speeds):
+    for plan in _plans(size, memory_of(workers), limits, speeds):
         chain = steps(plan, speeds)
         ways.append(_Way(plan, work([chain]), max(step.seconds for step in chain)))
     ways.sort(key=lambda way: (way.longest, way.work))
@@ -143,7 +144,7 @@ def _worthwhile(size: LayerSize, workers: Workers, limits: TileLimits, speeds: S
 
 def _plans(size: LayerSize, memory: int, limits: TileLimits, speeds: Speeds) -> Iterator[DistancePlan]:
     """Every plan whose tasks fit, with tiles as tall as fit."""
-    for n_features in _feature_counts(size, limits):
+    for n_features in feature_counts(size, limits):
         tallest = limits.tile_rows if n_features >= size.n_features else limits.feature_tile_rows
         heights = _halvings(tallest, size.chunk_rows)
         for n_targets in _shares(size.n_targets, 1):
@@ -155,7 +156,7 @@ def _plans(size: LayerSize, memory: int, limits: TileLimits, speeds: Speeds) -> 
                     yield replace(plan, n_settled=settled_at_once(plan, speeds, SETTLED_S))
 
 
-def _feature_counts(size: LayerSize, limits: TileLimits) -> list[int]:
+def feature_counts(size: LayerSize, limits: TileLimits) -> list[int]:
     """Features of a task: all of them, or whole chunks."""
     if size.chunks_of_features == 1 or limits.feature_tiles is False:
         return [size.n_features]

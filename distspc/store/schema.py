@@ -16,12 +16,13 @@ StorePath = str | os.PathLike[str]
 IMAGES, SKIPPED, LISTING, ACTIVATIONS = "images", "skipped", "listing", "activations"
 SCALING, DISTANCES, RECONSTRUCTION = "scaling", "distances", "reconstruction"
 SCORES, RELATIONS, MODELS, COMPARISONS = "scores", "relations", "models", "comparisons"
+GRAM, PREDICTED, READOUT = "gram", "predicted", "readout"
 """Names of the groups; a layer's activations are in a group of ``activations``, its moments in one of ``scaling``."""
 
 BY_LAYER = (ACTIVATIONS, SCALING)
 """Groups that have a group for every layer."""
 
-WITH_LAYERS = (DISTANCES, RECONSTRUCTION, RELATIONS, COMPARISONS)
+WITH_LAYERS = (DISTANCES, RECONSTRUCTION, RELATIONS, COMPARISONS, GRAM, PREDICTED, READOUT)
 """Groups whose variables or rows are of layers."""
 
 
@@ -39,8 +40,12 @@ class Variable:
 
 def scaled(variable: Variable, recipe: Mapping[str, Any]) -> Variable:
     """Give a variable in units of activation its unit where the recipe of its group has features standardised."""
-    standardised = recipe.get("scaling") == "z-score" and variable.units == "activation"
-    return replace(variable, units="standard deviation") if standardised else variable
+    standardised = recipe.get("scaling") == "z-score" and variable.units.startswith("activation")
+    return (
+        replace(variable, units=variable.units.replace("activation", "standard deviation"))
+        if standardised
+        else variable
+    )
 
 
 _IMAGE = Variable(("image",), "str", "image id: the role's folder name and the file stem")
@@ -139,6 +144,52 @@ GROUPS: dict[str, dict[str, Variable]] = {
         ),
         "smallest_step": Variable(("layer", "seed"), "float64", "shortest step size of the batches", added=True),
         "encode_step": Variable(("layer", "seed"), "float64", "step size of the code of all images", added=True),
+    },
+    GRAM: {
+        "layer": Variable(("layer",), "str", "network layer"),
+        "target": Variable(("target",), "str", "image id of the target"),
+        "other_target": Variable(("other_target",), "str", "image id of a target"),
+        "gram": Variable(
+            ("layer", "target", "other_target"), "float64", "inner product of two targets' activations", "activation^2"
+        ),
+    },
+    PREDICTED: {
+        "layer": Variable(("layer",), "str", "network layer"),
+        "score": Variable(("score",), "str", "name of the score, as its column"),
+        "target": Variable(("target",), "str", "image id of the target"),
+        "prediction": Variable(
+            ("layer", "score", "target"), "float64", "score predicted by a linear readout of the images of other folds"
+        ),
+        "baseline": Variable(
+            ("layer", "score", "target"), "float64", "mean score of the images of other folds, which it was fitted to"
+        ),
+        "penalty": Variable(
+            ("layer", "score", "fold"),
+            "float64",
+            "ridge penalty chosen without the fold, over the mean squared distance of activations from their mean",
+        ),
+    },
+    READOUT: {
+        "kind": Variable(("readout",), "str", "what is read: activations, measures (all together) or prediction"),
+        "name": Variable(("readout",), "str", "the measures, comma-separated, or the column of predictions"),
+        "layer": Variable(("readout",), "str", "network layer, or all"),
+        "score": Variable(("readout",), "str", "score column"),
+        "n": Variable(("readout",), "int64", "number of images"),
+        "n_missing": Variable(("readout",), "int64", "number of images excluded for a missing value"),
+        "r": Variable(
+            ("readout",),
+            "float64",
+            "correlation of the score with its predictions, each less the mean of the images fitted to",
+        ),
+        "ci_low": Variable(("readout",), "float64", "lower limit of its 95 % bootstrap CI over images"),
+        "ci_high": Variable(("readout",), "float64", "upper limit of its 95 % bootstrap CI over images"),
+        "r2": Variable(("readout",), "float64", "cross-validated R^2"),
+        "penalty": Variable(
+            ("readout",),
+            "float64",
+            "median ridge penalty of the folds, over the mean squared distance of features from their mean",
+        ),
+        "n_folds": Variable(("readout",), "int64", "number of folds"),
     },
     SCORES: {
         "score": Variable(("score",), "str", "name of the score, as its column"),

@@ -100,6 +100,21 @@ class Store(os.PathLike[str]):
         return self[schema.RECONSTRUCTION]
 
     @property
+    def gram(self) -> Group:
+        """Inner products of the targets' activations, by layer."""
+        return self[schema.GRAM]
+
+    @property
+    def predicted(self) -> Group:
+        """What linear readouts of each layer predict of the scores of targets left out."""
+        return self[schema.PREDICTED]
+
+    @property
+    def readout(self) -> Group:
+        """How well scores are predicted: from activations, from all measures, and by what others predicted."""
+        return self[schema.READOUT]
+
+    @property
     def scores(self) -> Group:
         """Scores of the targets."""
         return self[schema.SCORES]
