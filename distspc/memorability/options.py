@@ -43,3 +43,22 @@ class RelateOptions:
     def sampling(self) -> Sampling:
         """What the correlation of columns takes of it, by keyword."""
         return {"n_bootstrap": self.n_bootstrap, "random_state": self.random_state, "interval": self.interval}
+
+
+@dataclass(frozen=True)
+class ReadoutOptions:
+    """How scores are read out of activations and measures.
+
+    Attributes
+    ----------
+    n_folds
+        Folds of the cross-validation.
+    penalties
+        Ridge penalties that are tried, over the mean squared distance of the features from their mean.
+    random_state
+        Seed of the folds.
+    """
+
+    n_folds: int = 10
+    penalties: tuple[float, ...] = tuple(10.0 ** (half / 2) for half in range(-6, 9))
+    random_state: int = 0
