@@ -134,6 +134,11 @@ def _parsed(column: pd.Series, missing: Collection[str]) -> tuple[pd.Series, pd.
     return text, numbers.mask(empty), empty
 
 
+def missing_entries(column: pd.Series, missing: Collection[str] = ()) -> pd.Series:
+    """Which entries of a column of text are missing: empty, NA, NaN and their like, and `missing`."""
+    return _parsed(column, missing)[2]
+
+
 def missing_notices(table: pd.DataFrame, names: Iterable[str], *, where: str, missing: Collection[str]) -> list[str]:
     """Say how many entries of some columns the markers of missing values took."""
     found = []

@@ -47,6 +47,8 @@ class Match:
         Entries of the image column that name no image.
     rows
         For every image the entry of the image column, empty without.
+    called
+        What the rows are called in messages.
     """
 
     key: str
@@ -54,6 +56,7 @@ class Match:
     without_score: tuple[str, ...] = field(default=())
     without_image: tuple[str, ...] = field(default=())
     rows: tuple[str, ...] = field(default=())
+    called: str = "rows of scores"
 
 
 def _parts(path: object) -> tuple[str, ...]:
@@ -155,7 +158,12 @@ def _way_out(images: pd.DataFrame, wanted: pd.Index) -> str:
 
 
 def find_match(
-    images: pd.DataFrame, scores: pd.DataFrame, *, where: str = "the scores", skipped: pd.DataFrame | None = None
+    images: pd.DataFrame,
+    scores: pd.DataFrame,
+    *,
+    where: str = "the scores",
+    skipped: pd.DataFrame | None = None,
+    called: str = "rows of scores",
 ) -> Match:
     """Put scores beside images by the rule of this module.
 
@@ -169,6 +177,8 @@ def find_match(
         Name of the scores in messages.
     skipped
         Columns number, file of images that cannot be used: they count for positions.
+    called
+        What the rows are called in messages.
 
     Raises
     ------
@@ -193,14 +203,20 @@ def find_match(
         without_score=tuple(images["image"][rows < 0].astype(str)),
         without_image=tuple(wanted[np.setdiff1d(np.arange(len(scores)), rows)].astype(str)),
         rows=tuple(str(wanted[row]) if row >= 0 else "" for row in rows),
+        called=called,
     )
 
 
 def match_scores(
-    images: pd.DataFrame, scores: pd.DataFrame, *, where: str = "the scores", skipped: pd.DataFrame | None = None
+    images: pd.DataFrame,
+    scores: pd.DataFrame,
+    *,
+    where: str = "the scores",
+    skipped: pd.DataFrame | None = None,
+    called: str = "rows of scores",
 ) -> Match:
     """Put scores beside images as `find_match` does, and log the rule, three pairs, and what has no partner."""
-    match = find_match(images, scores, where=where, skipped=skipped)
+    match = find_match(images, scores, where=where, skipped=skipped, called=called)
     rule, *lost = match_notices(match, images)
     log.info("%s: %s", where, rule.text)
     for notice in lost:
@@ -216,7 +232,7 @@ def match_notices(match: Match, images: pd.DataFrame) -> list[Notice]:
     n_rows = sum(map(bool, match.rows)) + len(match.without_image)
     for lost, n, words in (
         (match.without_score, len(images), "targets have no score"),
-        (match.without_image, n_rows, "rows of scores name no target"),
+        (match.without_image, n_rows, f"{match.called} name no target"),
     ):
         if lost:
             notices.append(Notice(f"{len(lost)} {words}: {shorten(lost)}.", warning=len(lost) * 10 > n))

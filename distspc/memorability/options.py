@@ -1,17 +1,26 @@
-"""Settings of a correlation, and the words that they may take."""
+"""Settings of a correlation and of its scores, and the words that they may take."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypedDict, get_args
 
 Method = Literal["pearson", "spearman"]
 Interval = Literal["percentile", "bca"]
+Duplicates = Literal["refuse", "first", "all"]
 Names = str | Sequence[str]
 
 METHODS: tuple[Method, ...] = get_args(Method)
 INTERVALS: tuple[Interval, ...] = get_args(Interval)
+
+RESPONSE_SCORES = ("hit", "fa", "corrected_hit", "dprime", "n_responses")
+"""Scores that responses of subjects give; all but the last are correlated unless others are named."""
+
+TRIAL_COLUMNS = ("subject", "old", "response")
+COUNT_COLUMNS = ("hits", "misses", "false_alarms", "correct_rejections")
+"""Columns of responses one by one, and of counts by image: fields of `TrialOptions`."""
 
 
 class Sampling(TypedDict):
@@ -62,3 +71,67 @@ class ReadoutOptions:
     n_folds: int = 10
     penalties: tuple[float, ...] = tuple(10.0 ** (half / 2) for half in range(-6, 9))
     random_state: int = 0
+
+
+@dataclass(frozen=True)
+class TrialOptions:
+    """Columns of a table of responses: one by one, or counts by image.
+
+    Attributes
+    ----------
+    subject, old, response
+        Columns of a table with a row per subject and image: who responded, whether the image was old, and whether the
+        response was "old"; 1 or 0, true or false, old or new.
+    hits, misses, false_alarms, correct_rejections
+        Columns of a table with a row per image: numbers of responses.
+    duplicates
+        What to do where a subject responds to an image again, old or new as before: ``refuse``, or count the ``first``
+        response, or ``all``.
+    counts
+        Whether the table holds counts; as its columns say by default.
+    """
+
+    subject: str = "subject"
+    old: str = "old"
+    response: str = "response"
+    hits: str = "hits"
+    misses: str = "misses"
+    false_alarms: str = "false_alarms"
+    correct_rejections: str = "correct_rejections"
+    duplicates: Duplicates = "refuse"
+    counts: bool | None = None
+
+
+@dataclass(frozen=True)
+class ScoreSource:
+    """Where scores come from: a table of scores, or of responses that they are made of.
+
+    Attributes
+    ----------
+    file
+        The table.
+    image
+        Column that names the image.
+    columns
+        Scores to correlate; all by default.
+    missing
+        Entries that mean a missing value, beside empty ones, NA and NaN.
+    trials
+        Columns of responses; None for a table of scores.
+    """
+
+    file: str | Path
+    image: str
+    columns: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    trials: TrialOptions | None = None
+
+    @property
+    def where(self) -> str:
+        """What the table is called in messages."""
+        return f"{'scores' if self.trials is None else 'responses'} {self.file}"
+
+    @property
+    def called(self) -> str:
+        """What its entries of images are called in messages."""
+        return "rows of scores" if self.trials is None else "images with responses"

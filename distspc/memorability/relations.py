@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,15 @@ from distspc.memorability.correlation import (
     with_holm,
 )
 from distspc.memorability.matching import Match, match_notices, match_scores, skipped_targets
-from distspc.memorability.options import METHODS, Interval, Method, RelateOptions
-from distspc.memorability.scores import read_scores
+from distspc.memorability.options import METHODS, Interval, Method, RelateOptions, ScoreSource, TrialOptions
+from distspc.memorability.score_source import SourceScores, read_source
+from distspc.memorability.trials import related_scores, reliability_table
 from distspc.messages import shorten
 from distspc.results.measures import MODEL_MEASURES, Pair, column_label, flat_table, pairs_of, wide_table
 from distspc.results.stored_tables import write_table
 from distspc.results.tidy import labelled_table, target_errors, target_table
-from distspc.store.notices import RULES, Notice, keep_notices
+from distspc.store import schema
+from distspc.store.notices import RULES, Notice, keep_notices, stored_notices
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
 
@@ -53,6 +56,7 @@ def relate(
     missing: Collection[str] = (),
     layers: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
+    trials: TrialOptions | None = None,
     given: Sequence[str] = (),
     methods: Sequence[Method] = METHODS,
     n_bootstrap: int = RelateOptions.n_bootstrap,
@@ -83,6 +87,10 @@ def relate(
         Layers; all that have a measure by default.
     seeds
         Seeds of the reconstruction error; all that the store holds by default.
+    trials
+        Columns of the responses, where `scores_file` is a table of these: one by one or counts by image, see
+        `distspc.memorability.trials.read_responses`. Group `reliability` then gets the split-half reliability of the
+        scores that they give, on which the ceilings rest.
     given
         Further controls, ``measure:layer``: every measure is also correlated given these. Within a layer,
         distinctiveness, reconstruction error and norm are always correlated given one another, and so is the
@@ -90,7 +98,8 @@ def relate(
     methods, n_bootstrap, interval, random_state
         As in `distspc.correlate`.
     score_reliability
-        Reliability of a score (such as its split-half correlation) by column, for the ceiling.
+        Reliability of a score (such as its split-half correlation) by column, for the ceiling; it counts before the
+        split-half reliability of responses.
     recipe
         Kept with the tables; the settings given here by default.
 
@@ -107,13 +116,13 @@ def relate(
     """
     store = Store(store)
     targets = target_table(store)
-    where = f"scores {scores_file}"
-    given_scores = read_scores(scores_file, image_column=image_column, columns=columns, missing=missing)
-    match = match_scores(targets, given_scores, where=where, skipped=skipped_targets(store))
+    source = ScoreSource(scores_file, image_column, tuple(columns), tuple(missing), trials)
+    found = read_source(source)
+    match = match_scores(targets, found.frame, where=source.where, skipped=skipped_targets(store), called=source.called)
     scores = match.frame.set_axis(pd.Index(targets["image"]))
-    notices = [*given_scores.attrs["notices"]]
-    if not columns:
-        scores = _varying(scores, notices)
+    notices = [*found.frame.attrs["notices"]]
+    scores, related = _related(scores, found, source, notices)
+    reliability = _reliabilities(found, match, score_reliability or {}, notices)
     wide = _varying(wide_table(labelled_table(store, layers=layers, seeds=seeds, with_scores=False)), notices)
     for sentence in notices:
         log.warning(sentence)
@@ -124,14 +133,18 @@ def relate(
     if absent:
         raise InputError(f"no measure {shorten(absent)} to control for; there are {shorten(flat.columns, most=40)}")
     columns_of = free_names([str(name) for name in scores.columns], list(flat.columns))
-    names, score_of = list(columns_of.values()), {column: name for name, column in columns_of.items()}
+    names, score_of = [columns_of[name] for name in related], {column: name for name, column in columns_of.items()}
     frame, pairs = flat.join(scores.rename(columns=columns_of), validate="one_to_one"), pairs_of(wide)
     options = RelateOptions(n_bootstrap, interval, tuple(given), random_state)
     relations = _named(_relations(frame, pairs, names, methods, options), score_of)
-    relations["ceiling"] = _ceilings(store, relations, score_reliability or {}, seeds)
-    own = _recipe(scores_file, image_column, list(score_of.values()), methods, options)
+    relations["ceiling"] = _ceilings(store, relations, _used(reliability, score_reliability or {}), seeds)
+    own = _recipe(source, related, methods, options)
     recipe = own if recipe is None else recipe
-    _keep_scores(store, match, targets, scores, recipe, {"file": str(scores_file), "column": image_column})
+    _keep_scores(store, match, targets, scores, recipe, source)
+    store[schema.RELIABILITY].remove()
+    if found.responses is not None:
+        keep_notices(store.scores, RULES, [*stored_notices([store.scores], key=RULES), found.responses.described()])
+        write_table(store[schema.RELIABILITY], reliability, recipe=recipe)
     keep_notices(store.scores, "reading", map(Notice, notices))
     models = _models(frame, pairs, names, options)
     comparisons = _comparisons(frame, pairs, names, options)
@@ -144,13 +157,33 @@ def relate(
     return relations
 
 
+def _related(
+    scores: pd.DataFrame, found: SourceScores, source: ScoreSource, notices: list[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Scores to keep, and those of them to correlate; sentences about what is left out are added."""
+    if found.responses is not None:
+        return scores, related_scores(scores, source.columns, notices, where=source.where)
+    kept = scores if source.columns else _varying(scores, notices)
+    return kept, [str(name) for name in kept.columns]
+
+
+def _reliabilities(found: SourceScores, match: Match, given: Mapping[str, float], notices: list[str]) -> pd.DataFrame:
+    """Split-half reliability of the scores of the targets, a row each; sentences about it are added."""
+    if found.responses is None:
+        return pd.DataFrame()
+    rows = found.frame.index.get_indexer(pd.Index([row for row in match.rows if row]))
+    table, sentences = reliability_table(found.responses, rows.tolist(), given)
+    notices += sentences
+    return table
+
+
 def _keep_scores(
     store: Store,
     match: Match,
     targets: pd.DataFrame,
     scores: pd.DataFrame,
     recipe: Mapping[str, Any],
-    origin: Mapping[str, Any],
+    source: ScoreSource,
 ) -> None:
     """Write the scores beside their targets, and by which rule they were matched and what has no partner."""
     matching = {
@@ -158,6 +191,7 @@ def _keep_scores(
         "without_score": list(match.without_score),
         "without_image": list(match.without_image),
     }
+    origin = {"file": str(source.file), "column": source.image}
     _write_scores(store, scores, recipe, {**origin, **matching})
     rule, *lost = match_notices(match, targets)
     keep_notices(store.scores, RULES, [rule])
@@ -242,6 +276,15 @@ def _ceilings(
     return np.array([ceiling(row) for row in relations.itertuples()])
 
 
+def _used(split_half: pd.DataFrame, given: Mapping[str, float]) -> dict[str, float]:
+    """Reliability of each score that its ceilings rest on: the given one, else that of split halves."""
+    return (
+        dict(zip(split_half["score"], split_half["used"], strict=True)) | dict(given)
+        if len(split_half)
+        else dict(given)
+    )
+
+
 def _reliability(store: Store, layer: str, seeds: Sequence[int] | None) -> float:
     """Reliability of the mean reconstruction error over the seeds that are done, among the targets."""
     errors = target_errors(store, layer, seeds)
@@ -287,11 +330,9 @@ def _write_scores(store: Store, scores: pd.DataFrame, recipe: Mapping[str, Any],
 
 
 def _recipe(
-    scores_file: str | Path,
-    image_column: str,
-    columns: Sequence[str],
-    methods: Sequence[str],
-    options: RelateOptions,
+    source: ScoreSource, columns: Sequence[str], methods: Sequence[str], options: RelateOptions
 ) -> dict[str, Any]:
-    scores = {"scores": hex_digest(Path(scores_file)), "image": image_column, "columns": list(columns)}
+    scores: dict[str, Any] = {"scores": hex_digest(Path(source.file)), "image": source.image, "columns": list(columns)}
+    if source.trials is not None:
+        scores["trials"] = asdict(source.trials)
     return scores | {"methods": list(methods), "given": list(options.given), **options.sampling}

@@ -131,7 +131,7 @@ class _Check:
             yield Finding("scores", "none: the study ends with the measures")
             return
         if self.study.images is None:
-            yield Finding("scores", f"{scores.file}, matched by number once the activations are there")
+            yield Finding("scores", f"{scores.source.file}, matched by number once the activations are there")
             return
         match, images = match_study(self.study, self.sources.listed)
         yield from (Finding("scores", notice.text) for notice in match_notices(match, images))
@@ -140,7 +140,12 @@ class _Check:
         scores = self.study.scores
         if scores is None:
             return
-        table = read_table(scores.file, what="scores")
+        if scores.trials is not None:
+            from distspc.memorability.score_source import described_responses
+
+            yield from (Finding("responses", text) for text in described_responses(scores.source))
+            return
+        table = read_table(scores.source.file, what="scores")
         known = [scores.image, *scores.columns]
         others = [str(name) for name in table.columns if name not in known]
         numbers = [name for name in numeric_columns(table, but=known) if name in others]

@@ -11,7 +11,7 @@ import numpy as np
 
 from distspc.io.files import written_whole
 from distspc.layers import layer_label, layer_order, models_of, split_layer
-from distspc.report import numbers, problems, provenance
+from distspc.report import numbers, problems, provenance, statistics
 from distspc.report.sections import ReportData, compare_measures, make_galleries, make_headlines, make_sections
 from distspc.results import measures, stored_tables, tidy
 from distspc.results.measures import MEASURES, partial_rows, zero_order_rows
@@ -88,6 +88,7 @@ def write_report(
         stages=provenance.stages(store, study.layers),
         environment=provenance.environment(),
         side_by_side=compare_measures(study),
+        statistics=study.statistics,
         measures=_measure_rows(study),
         files=_write_tables(study, path.parent / "tables"),
         distspc_version=_version(),
@@ -115,6 +116,7 @@ def _read(store: Store, layers: Sequence[str] | None, seeds: Sequence[int] | Non
     study.seeds = seeds
     if store.relations.exists():
         study.n_bootstrap = int(store.relations.attributes.get("n_bootstrap", 0))
+    study.statistics = statistics.statistic_tables(store, layers=layers, with_scores=with_scores)
     return study
 
 
@@ -154,10 +156,12 @@ def _write_tables(study: ReportData, directory: Path) -> list[tuple[str, str]]:
         "models": (study.models, "multiple regression"),
         "comparisons": (study.comparisons, "comparisons of dependent correlations"),
     }
+    wanted |= {name: (frame, statistics.TABLES[name]) for name, frame in study.statistics.items()}
     written = []
     for name, (frame, text) in wanted.items():
         if len(frame):
-            measures.with_models(frame).to_csv(directory / f"{name}.csv", index=False)
+            shown = measures.with_models(frame) if "layer" in frame.columns else frame
+            shown.to_csv(directory / f"{name}.csv", index=False)
             written.append((f"{directory.name}/{name}.csv", text))
     return written
 

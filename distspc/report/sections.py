@@ -16,8 +16,10 @@ from distspc.layers import by_model, models_of
 from distspc.report import galleries, numbers, problems, sentences
 from distspc.report.galleries import data_uri
 from distspc.report.problems import is_scaled
+from distspc.report.statistics import split_half_sentences
 from distspc.results import measures, tidy
 from distspc.results.measures import MEASURES, zero_order_rows
+from distspc.store import schema
 from distspc.store.notices import RULES, stored_notices
 from distspc.store.store import Store
 
@@ -53,6 +55,8 @@ class ReportData:
     wide: pd.DataFrame = field(init=False)
     n_bootstrap: int = 0
     seeds: Sequence[int] | None = None
+    statistics: dict[str, pd.DataFrame] = field(default_factory=dict)
+    """Tables of statistics beside the correlations, by group of the store."""
 
     def __post_init__(self) -> None:
         self.wide = measures.wide_table(self.table)
@@ -120,7 +124,7 @@ def make_headlines(study: ReportData) -> list[str]:
 def make_sections(study: ReportData, directory: Path) -> list[Section]:
     """The sections that have something to show."""
     made = [_score_section(study, score, directory) for score in study.scores]
-    made += [_measure_section(study, directory), _training_section(study, directory)]
+    made += [_reliability_section(study), _measure_section(study, directory), _training_section(study, directory)]
     return [section for section in made if section.plots or section.sentences]
 
 
@@ -140,6 +144,11 @@ def _score_section(study: ReportData, score: str, directory: Path) -> Section:
     texts.append(sentences.rank_sentence(study.relations, score))
     texts += [notice.text for notice in stored_notices([study.store.scores], key=RULES)]
     return Section(f"Relation to {score}", [text for text in texts if text], plots)
+
+
+def _reliability_section(study: ReportData) -> Section:
+    table = study.statistics.get(schema.RELIABILITY, pd.DataFrame())
+    return Section("Reliability of the scores", split_half_sentences(table) if len(table) else [], [])
 
 
 def _scatter(study: ReportData, score: str, measure: str, directory: Path) -> list[Plot]:

@@ -17,6 +17,7 @@ IMAGES, SKIPPED, LISTING, ACTIVATIONS = "images", "skipped", "listing", "activat
 SCALING, DISTANCES, RECONSTRUCTION = "scaling", "distances", "reconstruction"
 SCORES, RELATIONS, MODELS, COMPARISONS = "scores", "relations", "models", "comparisons"
 GRAM, PREDICTED, READOUT = "gram", "predicted", "readout"
+RELIABILITY = "reliability"
 """Names of the groups; a layer's activations are in a group of ``activations``, its moments in one of ``scaling``."""
 
 BY_LAYER = (ACTIVATIONS, SCALING)
@@ -195,6 +196,21 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "score": Variable(("score",), "str", "name of the score, as its column"),
         "target": Variable(("target",), "str", "image id of the target"),
         "value": Variable(("score", "target"), "float64", "score of the target, missing where there is none"),
+    },
+    RELIABILITY: {
+        "score": Variable(("reliable",), "str", "name of the score"),
+        "n_subjects": Variable(("reliable",), "int64", "number of subjects"),
+        "n_responses": Variable(("reliable",), "int64", "number of responses to the targets"),
+        "n_images": Variable(("reliable",), "int64", "number of targets that have the score"),
+        "reliability": Variable(("reliable",), "float64", "split-half reliability over subjects (Spearman-Brown)"),
+        "ci_low": Variable(("reliable",), "float64", "lower limit of its 95 % CI, over resamples of the images"),
+        "ci_high": Variable(("reliable",), "float64", "upper limit of its 95 % CI, over resamples of the images"),
+        "half_r": Variable(("reliable",), "float64", "mean correlation between two halves of the subjects"),
+        "half_sd": Variable(("reliable",), "float64", "its standard deviation over the random halves"),
+        "n_halves": Variable(("reliable",), "int64", "number of random halves"),
+        "used": Variable(
+            ("reliable",), "float64", "reliability that noise ceilings rest on: of the study, else split-half"
+        ),
     },
     RELATIONS: {
         "layer": Variable(("relation",), "str", "network layer"),

@@ -39,7 +39,16 @@ from distspc.io.yaml_files import Section, explain_errors, read_yaml
 from distspc.kernels.distance.products import Metric
 from distspc.kernels.sparse_coding.training import Precision as FitPrecision
 from distspc.layers import LAYERS, VGG16_LAYERS, layer_label
-from distspc.memorability.options import Interval, RelateOptions
+from distspc.memorability.options import (
+    COUNT_COLUMNS,
+    RESPONSE_SCORES,
+    TRIAL_COLUMNS,
+    Duplicates,
+    Interval,
+    RelateOptions,
+    ScoreSource,
+    TrialOptions,
+)
 from distspc.reconstruction.options import ReconstructionOptions, Solver, Step, TrainOn
 from distspc.store.scaling import Scaling
 from distspc.store.store import Store
@@ -238,13 +247,68 @@ def _number_as_text(value: Any) -> Any:
 
 
 class Scores(Section):
-    """A CSV table of memorability scores: its columns of images and scores, missing entries, reliability of scores."""
+    """Memorability scores: a table of them (`file`), or of the responses of subjects that they are made of (`trials`).
 
-    file: StudyPath
+    Either has a column of images, entries that mean a missing value, and scores whose reliability may be given.
+    """
+
+    file: StudyPath | None = None
+    trials: StudyPath | None = None
     image: str = "im_ind"
     columns: tuple[str, ...] = Field(default=("corrected_hit",), min_length=1)
     missing: Annotated[tuple[Annotated[str, BeforeValidator(_number_as_text)], ...], BeforeValidator(_several)] = ()
     reliability: Mapping[str, Annotated[float, Field(gt=0, le=1)]] = {}
+    subject: str = TrialOptions.subject
+    old: str = TrialOptions.old
+    response: str = TrialOptions.response
+    hits: str = TrialOptions.hits
+    misses: str = TrialOptions.misses
+    false_alarms: str = TrialOptions.false_alarms
+    correct_rejections: str = TrialOptions.correct_rejections
+    duplicates: Duplicates = TrialOptions.duplicates
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.file is None) == (self.trials is None):
+            raise ValueError("give either `file` (a table of scores) or `trials` (a table of subjects' responses)")
+        if self.trials is None:
+            if self._named(*_RESPONSE_KEYS):
+                keys = ", ".join(self._named(*_RESPONSE_KEYS))
+                raise ValueError(f"{keys}: for `trials`, a table of subjects' responses, not for `file`")
+            return self
+        if self._named(*TRIAL_COLUMNS) and self._named(*COUNT_COLUMNS):
+            raise ValueError(
+                f"give the columns either of responses ({', '.join(TRIAL_COLUMNS)}) or of counts by image "
+                f"({', '.join(COUNT_COLUMNS)})"
+            )
+        self._fill_in_trials()
+        return self
+
+    def _named(self, *keys: str) -> list[str]:
+        """Keys of responses that are not as they are by default."""
+        return [key for key in keys if getattr(self, key) != getattr(TrialOptions, key)]
+
+    def _fill_in_trials(self) -> None:
+        defaults = {"image": "image", "columns": RESPONSE_SCORES[:-1]}
+        for name, value in defaults.items():
+            if name not in self.model_fields_set:
+                object.__setattr__(self, name, value)
+        for key in ("columns", "reliability"):
+            unknown = [name for name in getattr(self, key) if name not in RESPONSE_SCORES]
+            if unknown:
+                raise ValueError(f"`{key}` names {unknown[0]!r}; responses give {', '.join(RESPONSE_SCORES)}")
+
+    @property
+    def source(self) -> ScoreSource:
+        """The table and its columns, as they are read."""
+        if self.trials is None:
+            return ScoreSource(self.file or "", self.image, self.columns, self.missing)
+        counts = True if self._named(*COUNT_COLUMNS) else False if self._named(*TRIAL_COLUMNS) else None
+        options = TrialOptions(**{name: getattr(self, name) for name in _RESPONSE_KEYS}, counts=counts)
+        return ScoreSource(self.trials, self.image, self.columns, self.missing, options)
+
+
+_RESPONSE_KEYS = (*TRIAL_COLUMNS, *COUNT_COLUMNS, "duplicates")
 
 
 def _word_or_steps(value: Any) -> Any:

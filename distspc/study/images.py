@@ -54,11 +54,10 @@ def check_scores(study: StudyFile, listed: Sequence[ImageSource] | None = None) 
     InputError
         If the scores cannot be read, name none of the images, or can be read in two ways.
     """
-    from distspc.memorability.scores import read_scores
+    from distspc.memorability.score_source import read_source
 
-    scores = study.scores
-    if scores is not None:
-        read_scores(scores.file, image_column=scores.image, columns=scores.columns, missing=scores.missing)
+    if study.scores is not None:
+        read_source(study.scores.source)
         if study.images is not None:  # else numbers of files alone: the store's table has them
             match_study(study, listed)
 
@@ -72,16 +71,16 @@ def match_study(study: StudyFile, listed: Sequence[ImageSource] | None = None) -
         As `check_scores`, and if the study names no scores or no images.
     """
     from distspc.memorability.matching import find_match
-    from distspc.memorability.scores import read_scores
+    from distspc.memorability.score_source import read_source
 
-    scores = study.scores
-    if scores is None:
+    if study.scores is None:
         raise InputError("the study names no scores")
-    found = read_scores(scores.file, image_column=scores.image, columns=scores.columns, missing=scores.missing)
+    scores = study.scores.source
+    found = read_source(scores).frame
     targets = [source for source in (list_sources(study) if listed is None else listed) if source.role == "target"]
     names = {"image": [s.id for s in targets], "number": [s.number for s in targets], "file": [s.file for s in targets]}
     images = pd.DataFrame(names)
-    return find_match(images, found, where=f"scores {scores.file}"), images
+    return find_match(images, found, where=scores.where, called=scores.called), images
 
 
 def list_sources(study: StudyFile) -> list[ImageSource]:

@@ -27,7 +27,7 @@ class Relate(Stage):
     """Correlations with the scores; they take seconds, so no cluster is needed."""
 
     name = "relate"
-    makes = (schema.RELATIONS, schema.MODELS, schema.COMPARISONS, schema.SCORES)
+    makes = (schema.RELATIONS, schema.MODELS, schema.COMPARISONS, schema.SCORES, schema.RELIABILITY)
     rests_on = ("extract", "distances", "reconstruct", "relate")
 
     def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
@@ -65,10 +65,11 @@ class Relate(Stage):
             study.store,
             layers=study.layers,
             seeds=study.reconstruction.seeds,
-            scores_file=scores.file,
+            scores_file=scores.source.file,
             image_column=scores.image,
             columns=scores.columns,
             missing=scores.missing,
+            trials=scores.source.trials,
             **{**asdict(study.relate.options), "given": given},
             score_reliability=scores.reliability,
             recipe=relation_recipe(study),
@@ -111,11 +112,12 @@ def relation_recipe(study: StudyFile) -> dict[str, Any]:
     return json.loads(
         json.dumps(
             {
-                "scores": _digest(scores.file),
+                "scores": _digest(Path(scores.source.file)),
                 "image": scores.image,
                 "names": _names_digest(study.stored),
                 "columns": scores.columns,
                 **({"missing": scores.missing} if scores.missing else {}),
+                **({"trials": asdict(scores.source.trials)} if scores.source.trials else {}),
                 "reliability": dict(scores.reliability),
                 "layers": study.layers,
                 "relate": study.relate.model_dump(),
@@ -129,8 +131,8 @@ def relation_recipe(study: StudyFile) -> dict[str, Any]:
 
 def relations_are_current(study: StudyFile) -> bool:
     """Whether the relations are there, no chunk of them is missing, and they rest on what is there now."""
-    store = study.stored
-    if not all(store[group].exists() for group in Relate.makes):
+    store, groups = study.stored, _groups_of(study)
+    if not all(store[group].exists() for group in groups):
         return False
     known, wanted = store.relations.attributes.get("recipe", {}), relation_recipe(study)
     if "names" not in known:  # stores from before it was kept
@@ -139,7 +141,14 @@ def relations_are_current(study: StudyFile) -> bool:
         wanted["names"] = known["names"]
     if known != wanted:
         return False
-    return all(store[group].complete() for group in Relate.makes)
+    return all(store[group].complete() for group in groups)
+
+
+def _groups_of(study: StudyFile) -> list[str]:
+    """Groups that the relations of a study have: some are made only where it asks for them."""
+    responses = study.scores is not None and study.scores.trials is not None
+    asked = {schema.RELIABILITY: responses}
+    return [group for group in Relate.makes if asked.get(group, True)]
 
 
 def relations_are_shown(study: StudyFile) -> bool:

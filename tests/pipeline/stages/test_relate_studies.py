@@ -1,0 +1,144 @@
+"""Studies that relate in several ways: scores from responses, in the store, the page and the tables."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from distspc.errors import InputError
+from distspc.memorability.options import RESPONSE_SCORES
+from distspc.pipeline.check import check_study
+from distspc.pipeline.run import Study, run_stages
+from distspc.results.stored_tables import read_table_of
+from distspc.results.tidy import tidy_table
+from distspc.store.store import Store
+from distspc.testing.stores import relu_activations
+
+N_TARGETS, N_FILLERS, N_SUBJECTS = 36, 6, 20
+CATEGORIES = ("animal", "food", "vehicle")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """An image table with categories, activations of one layer, and responses that distance has a part in."""
+    root = tmp_path_factory.mktemp("study")
+    rng, n = np.random.default_rng(0), N_TARGETS + N_FILLERS
+    names = [f"im{chr(97 + i // 26)}{chr(97 + i % 26)}.png" for i in range(n)]
+    for name in names:
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(root / name)
+    roles = ["target"] * N_TARGETS + ["filler"] * N_FILLERS
+    table = pd.DataFrame({"path": names, "role": roles, "category": [CATEGORIES[i % 3] for i in range(n)]})
+    table.assign(arousal=rng.normal(size=n).round(3)).to_csv(root / "images.csv", index=False)
+    values = relu_activations(n, 50)
+    np.save(root / "fc2.npy", values)
+    (root / "names.txt").write_text("\n".join(names) + "\n")
+    far = pd.Series(np.linalg.norm(values - values.mean(axis=0), axis=1)).rank(pct=True).to_numpy()
+    rows = [
+        (f"s{s:02d}", names[i], old, int(rng.random() < (0.35 + 0.6 * far[i] if old else 0.05 + 0.6 * far[i])))
+        for s in range(N_SUBJECTS) for i in range(n) for old in (1, 0)
+    ]  # fmt: skip
+    responses = pd.DataFrame(rows, columns=["participant", "stimulus", "repeat", "pressed"])
+    responses.loc[[3, 80], "pressed"] = np.nan
+    responses.astype({"pressed": "Int64"}).to_csv(root / "responses.csv", index=False)
+    return root
+
+
+TRIALS = {"trials": "responses.csv", "subject": "participant", "image": "stimulus", "old": "repeat",
+          "response": "pressed"}  # fmt: skip
+
+
+def make_study(root, folder, **changes):
+    content = {
+        "store": str(folder / "s.zarr"),
+        "images": {"table": "images.csv"},
+        "activations": {"file": "fc2.npy", "names": "names.txt"},
+        "layers": ["fc2"],
+        "scores": TRIALS,
+        "reconstruction": {"units": 40, "codewords": 10, "solver": "pca"},
+        "relate": {"bootstrap": 50},
+        "report": str(folder / "r.html"),
+        **changes,
+    }
+    return Study.from_dict(content, base=root)
+
+
+@pytest.fixture(scope="module")
+def finished(root, tmp_path_factory):
+    study = make_study(root, tmp_path_factory.mktemp("finished"))
+    study.run()
+    return study
+
+
+def no_resources(stage):
+    raise InputError("nothing to run on")
+
+
+def refuse(stage):
+    raise AssertionError(f"a study that needs no cluster asked for one for {stage}")
+
+
+def test_responses_become_scores_of_the_store_and_of_the_tidy_table(finished, root):
+    table = tidy_table(finished.store).set_index("image")
+    assert set(RESPONSE_SCORES) <= set(table.columns)
+    responses = pd.read_csv(root / "responses.csv").dropna()
+    name = table["file"].str.rsplit("/").str[-1]
+    own = responses[responses["stimulus"] == name.iloc[4]]
+    hit = own[own["repeat"] == 1]["pressed"].mean()
+    assert table["hit"].iloc[4] == pytest.approx(hit)
+    assert table["corrected_hit"].iloc[4] == pytest.approx(hit - own[own["repeat"] == 0]["pressed"].mean())
+    assert set(table["n_responses"]) == {2 * N_SUBJECTS, 2 * N_SUBJECTS - 1}
+    assert set(read_table_of(finished.stored.relations)["score"]) == {"hit", "fa", "corrected_hit", "dprime"}
+
+
+def test_the_noise_ceiling_is_that_of_the_split_halves(finished):
+    reliability = read_table_of(finished.stored["reliability"]).set_index("score")
+    assert list(reliability.index) == ["hit", "fa", "corrected_hit", "dprime"]
+    assert (reliability["n_subjects"] == N_SUBJECTS).all()
+    assert (reliability["n_responses"] == 2 * N_SUBJECTS * N_TARGETS - 1).all()
+    assert ((reliability["ci_low"] < reliability["reliability"]) & (reliability["reliability"] < 1)).all()
+    relations = read_table_of(finished.stored.relations)
+    rows = relations[(relations["measure"] == "distinctiveness") & (relations["given"] == "")]
+    expected = np.sqrt(reliability.loc[rows["score"], "reliability"].clip(0).to_numpy())
+    np.testing.assert_allclose(rows["ceiling"], expected)
+
+
+def test_the_page_the_notices_and_check_say_what_scores_are_made_of(finished):
+    page = finished.report.read_text("utf-8")
+    for wanted in ("1,439 responses to the targets", "split-half reliability over 1,000 random halves",
+                   "Reliability of the scores (4)", "2 of 1,680 rows have no response", "reliability.csv"):  # fmt: skip
+        assert wanted in page, wanted
+    assert (finished.report.parent / "tables" / "reliability.csv").exists()
+    assert "6 images with responses name no target" in page
+    assert "its noise ceiling is 0" in page  # hits and false alarms rise alike
+    findings = check_study(finished, no_resources)
+    texts = " ".join(finding.text for finding in findings)
+    assert "1,678 responses of 20 subjects to 42 images, 39 to 40 for each" in texts
+    assert "correlated: hit, fa, corrected_hit, dprime" in texts
+
+
+def test_what_is_done_stays_and_other_columns_or_reliabilities_are_related_anew(finished):
+    assert run_stages(finished, refuse).computed == {}
+    other = finished.model_copy(
+        update={"scores": finished.scores.model_copy(update={"columns": ("dprime",), "reliability": {"dprime": 0.5}})}
+    )
+    assert set(other.run(stages=["relate"]).to_dataframe().columns) >= {"dprime", "n_responses"}
+    relations = read_table_of(other.stored.relations)
+    assert set(relations["score"]) == {"dprime"}
+    assert relations[relations["measure"] == "norm"]["ceiling"].iloc[0] == pytest.approx(np.sqrt(0.5))
+    assert "study names, 0.5" in " ".join(other.stored.scores.attributes["notices"]["reading"][-1][:1])
+    finished.run()
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        ({**TRIALS, "subject": "who"}, "responses .*responses.csv has no column who; it has participant, stimulus"),
+        ({**TRIALS, "response": "stimulus"}, "column stimulus: 'imaa.png' in line 2"),
+        ({**TRIALS, "trials": "none.csv"}, "there is no such file"),
+    ],
+)
+def test_bad_responses_are_refused_before_any_work(root, tmp_path, scores, message):
+    study = make_study(root, tmp_path, scores=scores)
+    with pytest.raises(InputError, match=message):
+        study.run()
+    assert not Store(study.store).exists()
