@@ -149,12 +149,36 @@ def network_input(
     BadImageError
         If the file cannot be used, or is not the one that was scanned.
     """
+    try:
+        return resize_image(checked_image(file, digest), size, resize)
+    except BadImageError as error:
+        raise BadImageError(error.reason, os.fspath(file)) from error
+
+
+def checked_image(file: str | os.PathLike[str], digest: str | None = None) -> np.ndarray:
+    """Read, check and decode one file; it is read once.
+
+    Parameters
+    ----------
+    file, digest
+        As in `network_input`.
+
+    Returns
+    -------
+    np.ndarray
+        uint8 (height, width, 3), RGB.
+
+    Raises
+    ------
+    BadImageError
+        If the file cannot be used, or is not the one that was scanned.
+    """
     data = read_file(file)
     if digest is not None and digest_of(data) != digest:
         reason = "has changed since the study began; put the old file back, or use a new store"
         raise BadImageError(reason, os.fspath(file))
     try:
-        return resize_image(decode_image(data), size, resize)
+        return decode_image(data)
     except BadImageError as error:
         raise BadImageError(error.reason, os.fspath(file)) from error
 

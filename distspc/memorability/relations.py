@@ -57,6 +57,7 @@ def relate(
     layers: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     trials: TrialOptions | None = None,
+    measures: Sequence[str] | None = None,
     given: Sequence[str] = (),
     methods: Sequence[Method] = METHODS,
     n_bootstrap: int = RelateOptions.n_bootstrap,
@@ -91,6 +92,8 @@ def relate(
         Columns of the responses, where `scores_file` is a table of these: one by one or counts by image, see
         `distspc.memorability.trials.read_responses`. Group `reliability` then gets the split-half reliability of the
         scores that they give, on which the ceilings rest.
+    measures
+        Further measures, by their words in the study file; all that the store holds by default.
     given
         Further controls, ``measure:layer``: every measure is also correlated given these. Within a layer,
         distinctiveness, reconstruction error and norm are always correlated given one another, and so is the
@@ -123,7 +126,8 @@ def relate(
     notices = [*found.frame.attrs["notices"]]
     scores, related = _related(scores, found, source, notices)
     reliability = _reliabilities(found, match, score_reliability or {}, notices)
-    wide = _varying(wide_table(labelled_table(store, layers=layers, seeds=seeds, with_scores=False)), notices)
+    table = labelled_table(store, layers=layers, seeds=seeds, measures=measures, with_scores=False)
+    wide = _varying(wide_table(table), notices)
     for sentence in notices:
         log.warning(sentence)
     if wide.empty:
@@ -239,7 +243,7 @@ _KEY = ["measure", "given", "score"]
 
 def _model_measures(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
     """The measures of each layer that are controlled for one another and make its model, from the image upward."""
-    layers = layer_order([layer for _, layer in pairs])
+    layers = layer_order([layer for _, layer in pairs if layer])
     return {layer: [(name, layer) for name in MODEL_MEASURES if (name, layer) in pairs] for layer in layers}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from typing import Any
 
 from distspc.pipeline.cost import measure_gflops, plan_study, stage_loads
@@ -69,12 +71,15 @@ def plan_whole(study: StudyFile, *, n_targets: int, n_fillers: int, resources: G
     InputError
         If a task does not fit into a worker's memory: names stage, layer, bytes and the way out.
     """
+    setting = partial(Setting, n_targets, n_fillers, rates=Rates())
     own = {stage: resources(stage) for stage in ON_CLUSTER}
-    plans, loads = [], {}
+    found = {stage: stage_loads(study, setting(workers)).get(stage) for stage, workers in own.items()}
+    loads = {stage: some for stage, some in found.items() if some}
+    own = {stage: own[stage] for stage in loads}
+    plans: list[StagePlan] = []
     for stage, workers in own.items():
         planned = plan_study(study, n_targets=n_targets, n_fillers=n_fillers, resources=workers)
         plans += [plan for plan in planned if plan.stage == stage]
-        loads[stage] = stage_loads(study, Setting(n_targets, n_fillers, workers, Rates()))[stage]
     first, *others = (_Phase([loads[stage] for stage in some], own[some[0]].n_workers) for some in _phases(own))
     waited = first.start_s + max(first.share_s, first.longest_s) + sum(phase.longest_s for phase in others)
     shared = first.start_s + sum(phase.share_s for phase in (first, *others))
@@ -88,9 +93,9 @@ def plan_whole(study: StudyFile, *, n_targets: int, n_fillers: int, resources: G
 
 def _phases(resources: Mapping[StageName, Resources]) -> list[list[StageName]]:
     """Stages that are handed out together: those after the extraction, where they run on the same workers."""
-    if resources["distances"] == resources["reconstruct"]:
-        return [["extract"], ["distances", "reconstruct"]]
-    return [["extract"], ["distances"], ["reconstruct"]]
+    after = [stage for stage in resources if stage != "extract"]
+    groups: list[list[StageName]] = [[*some] for _, some in groupby(after, key=resources.__getitem__)]
+    return [["extract"], *groups]
 
 
 class _Phase:

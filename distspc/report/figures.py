@@ -92,7 +92,7 @@ def correlation_by_layer(relations: pd.DataFrame, score: str, *, method: str = "
         ``"pearson"`` or ``"spearman"``.
     """
     rows = zero_order_rows(relations, method=method)
-    rows = rows[rows["score"] == score]
+    rows = rows[(rows["score"] == score) & rows["measure"].isin(MODEL_MEASURES)]
     layers = layer_order(list(rows["layer"]))
     figure = Figure(figsize=(WIDTH, 3.5))
     panels = _panels(figure, layers)

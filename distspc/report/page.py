@@ -25,6 +25,7 @@ def write_report(
     *,
     layers: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
+    measures: Sequence[str] | None = None,
     with_scores: bool = True,
     title: str | None = None,
     fingerprint: str = "",
@@ -43,6 +44,8 @@ def write_report(
         Layers to report; all that have a measure by default.
     seeds
         Seeds of the reconstruction error; all that the store holds by default.
+    measures
+        Further measures, by their words in the study file; all that the store holds by default.
     with_scores
         Whether the scores and what relates to them are shown.
     title
@@ -63,7 +66,7 @@ def write_report(
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     store, path = Store(store), Path(path)
-    study = _read(store, layers, seeds, with_scores=with_scores)
+    study = _read(store, layers, seeds, measures, with_scores=with_scores)
     path.parent.mkdir(parents=True, exist_ok=True)
     environment = Environment(
         loader=PackageLoader("distspc.report"),
@@ -99,15 +102,22 @@ def write_report(
     return path
 
 
-def _read(store: Store, layers: Sequence[str] | None, seeds: Sequence[int] | None, *, with_scores: bool) -> ReportData:
-    table = tidy.labelled_table(store, layers=layers, seeds=seeds, with_scores=with_scores)
+def _read(
+    store: Store,
+    layers: Sequence[str] | None,
+    seeds: Sequence[int] | None,
+    further: Sequence[str] | None,
+    *,
+    with_scores: bool,
+) -> ReportData:
+    table = tidy.labelled_table(store, layers=layers, seeds=seeds, measures=further, with_scores=with_scores)
     relations, models, comparisons = (
         stored_tables.read_table_of(group) for group in (store.relations, store.models, store.comparisons)
     )
     if not with_scores:
         relations, models, comparisons = (part.iloc[:0] for part in (relations, models, comparisons))
     if layers is not None:
-        relations, comparisons = (part[part["layer"].isin(layers)] for part in (relations, comparisons))
+        relations, comparisons = (part[part["layer"].isin(["", *layers])] for part in (relations, comparisons))
         joint = ["all", *(layer_label("all", model) for model in models_of(layers))]
         models = models[models["layer"].isin([*layers, *joint])]
     measured = layer_order(list(table["layer"]))
@@ -136,10 +146,9 @@ def _version() -> str:
 def _measure_rows(study: ReportData) -> list[dict[str, Any]]:
     """Summary of every measure at every layer."""
     rows = []
-    for layer in study.layers:
-        part = study.table[study.table["layer"] == layer]
-        for measure in measures.measures_of(part):
-            values = part[measure].dropna()
+    for measure, layer in measures.pairs_of(study.wide):
+        values = study.wide[measure, layer].dropna()
+        if len(values):
             named = {"layer": layer, "measure": MEASURES[measure], "n": len(values), "mean": values.mean()}
             rows.append(
                 named | {"sd": values.std(), "min": values.min(), "median": values.median(), "max": values.max()}

@@ -282,5 +282,5 @@ def compare_measures(study: ReportData) -> list[tuple[str, str, list[Any]]]:
     rows: list[Any] = list(zero_order_rows(study.relations).itertuples())
     known = {(row.layer, row.measure, row.score): row for row in rows}
     lines = dict.fromkeys((layer, measure) for layer, measure, _ in known)
-    order = sorted(lines, key=lambda line: (list(MEASURES).index(line[1]), study.layers.index(line[0])))
+    order = sorted(lines, key=lambda line: (list(MEASURES).index(line[1]), ["", *study.layers].index(line[0])))
     return [(layer, name, [known.get((layer, name, score)) for score in study.scores]) for layer, name in order]

@@ -94,6 +94,11 @@ def _where(some: Sequence[str], all_layers: Sequence[str]) -> str:
     )
 
 
+def _at(layer: str) -> str:
+    """Return `` at fc2``; nothing for a measure of the image itself."""
+    return f" at {layer}" if layer else ""
+
+
 def _named(some: Sequence[str], all_layers: Sequence[str]) -> str:
     """Return ``fc1 and fc2``, or ``all 7 layers``."""
     return f"all {len(all_layers)} layers" if len(some) == len(all_layers) > 1 else join_words(list(some))
@@ -222,7 +227,7 @@ def contrast_sentence(relations: pd.DataFrame) -> str:
     if abs(a.r) - abs(b.r) < 0.1:
         return ""
     return (
-        f"Scores differ: {MEASURES.get(a.measure, a.measure)} at {a.layer} correlates with {a.score} "
+        f"Scores differ: {MEASURES.get(a.measure, a.measure)}{_at(a.layer)} correlates with {a.score} "
         f"({interval_text(a)}) but is not significantly correlated with {b.score} ({interval_text(b)})."
     )
 
@@ -237,7 +242,7 @@ def rank_sentence(relations: pd.DataFrame, score: str) -> str:
     measure, layer = apart.index.to_flat_index()[int(np.nanargmax(apart))]
     return (
         f"Spearman's rank correlations differ from Pearson's by at most {format_r(apart.max())} "
-        f"({MEASURES.get(measure, measure)}, {layer})."
+        f"({MEASURES.get(measure, measure)}{_at(layer)})."
     )
 
 

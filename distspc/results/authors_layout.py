@@ -23,6 +23,7 @@ def export_results(
     netcdf: bool = False,
     layers: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
+    measures: Sequence[str] | None = None,
     with_scores: bool = True,
 ) -> list[Path]:
     """Write what the store holds as files.
@@ -42,8 +43,8 @@ def export_results(
         Which seed's reconstruction error; the first by default.
     netcdf
         Also write everything but the activations as ``results.nc``.
-    layers, seeds
-        Those to write of what the store holds; all by default.
+    layers, seeds, measures
+        Those to write of what the store holds, further measures by their words in the study file; all by default.
     with_scores
         Whether the scores are in ``results.csv``.
 
@@ -55,7 +56,7 @@ def export_results(
     Raises
     ------
     InputError
-        If the store has no distances and no reconstruction errors, or no such seed.
+        If the store has no measures, or no such seed.
     """
     store = Store(store)
     directory = Path(directory)
@@ -63,9 +64,10 @@ def export_results(
         raise InputError(f"{directory} is a file; name a folder to export into")
     first = seed if seed is not None or not seeds else seeds[0]
     written = [*_export_distances(store, directory, layers), *_export_errors(store, directory, first, layers)]
-    if not written:
+    table = tidy_table(store, layers=layers, seeds=seeds, measures=measures, with_scores=with_scores)
+    if table.empty:
         raise InputError(f"{store} holds neither distances nor reconstruction errors yet: run the study first")
-    table = tidy_table(store, layers=layers, seeds=seeds, with_scores=with_scores)
+    directory.mkdir(parents=True, exist_ok=True)
     table.to_csv(directory / "results.csv", index=False)
     written.append(directory / "results.csv")
     return [*written, to_netcdf(store, directory / "results.nc")] if netcdf else written

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from distspc.layers import layer_label, layer_order, models_of, split_layer
+from distspc.measures.registry import COLUMNS, IMAGE_COLUMNS
 
 MEASURES: dict[str, str] = {
     "distinctiveness": "distinctiveness",
@@ -12,12 +13,16 @@ MEASURES: dict[str, str] = {
     "norm": "L2 norm",
     "mean_distance": "mean distance to the nearest neighbours",
     "pool_distance": "mean distance to all other images",
+    **{name: column.words for name, column in COLUMNS.items()},
 }
-"""Measures of an image by column of the tidy table, with their names in words."""
+"""Measures of an image by column of the tidy table, with their names in words: the single list of them."""
+
+SEEDED = ("reconstruction_error", *(name for name, column in COLUMNS.items() if column.by_seed))
+"""Measures that are means over seeds."""
 
 OWN_COLUMNS = (
     *("image", "file", "layer", "neighbour", *MEASURES),
-    *(f"reconstruction_error_{name}" for name in ("sd", "icc", "reliability")),
+    *(f"{measure}_{name}" for measure in SEEDED for name in ("sd", "icc", "reliability")),
 )
 """Columns that a tidy table may have beside the scores."""
 
@@ -49,10 +54,10 @@ Pair = tuple[str, str]
 def column_label(column: str | Pair) -> str:
     """A column's name as text: ``measure:layer`` of a pair, as the study file, the store and files have it.
 
-    >>> column_label(("norm", "fc2")), column_label("hit")
-    ('norm:fc2', 'hit')
+    >>> column_label(("norm", "fc2")), column_label(("edge_share", "")), column_label("hit")
+    ('norm:fc2', 'edge_share', 'hit')
     """
-    return column if isinstance(column, str) else ":".join(column)
+    return column if isinstance(column, str) else ":".join(filter(None, column))
 
 
 def split_label(label: str) -> Pair:
@@ -97,13 +102,19 @@ def with_labels(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def wide_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per target, and a column (measure, layer) for each measure and layer that has values."""
+    """Return one row per target, and a column (measure, layer) for each measure and layer that has values.
+
+    Measures of the image itself, which a tidy table has in the rows of every layer, have the layer "".
+    """
     wide = {}
     order = pd.Index(dict.fromkeys(table["image"]), name="image")
     for layer in layer_order(list(table["layer"])):
         part = table[table["layer"] == layer].set_index("image")
         for name in measures_of(part):
-            wide[name, layer] = part[name].reindex(order)
+            if name not in IMAGE_COLUMNS:
+                wide[name, layer] = part[name].reindex(order)
+    first = table.drop_duplicates("image").set_index("image")
+    wide |= {(name, ""): first[name] for name in measures_of(first) if name in IMAGE_COLUMNS}
     columns = pd.MultiIndex.from_tuples(list(wide), names=["measure", "layer"])
     return pd.DataFrame({column_label(pair): values for pair, values in wide.items()}, index=order).set_axis(
         columns, axis=1

@@ -7,7 +7,7 @@ from typing import Any
 
 from distspc.errors import InputError
 from distspc.io.files import written_whole
-from distspc.store.schema import StorePath
+from distspc.store.schema import MEASURES, StorePath
 from distspc.store.store import Store
 
 
@@ -38,7 +38,8 @@ def to_netcdf(store: StorePath, path: str | Path) -> Path:
     store = Store(store)
     tree = store.open()
     groups = {}
-    for name, node in tree.children.items():
+    further = {f"{MEASURES}/{word}": node for word, node in tree[MEASURES].children.items()} if MEASURES in tree else {}
+    for name, node in {**tree.children, **further}.items():
         if name == "activations" or not node.has_data:
             continue
         dataset = node.to_dataset().drop_vars("dictionary", errors="ignore").load()

@@ -13,6 +13,8 @@ from distspc.errors import InputError
 from distspc.io.columns import free_names
 from distspc.kernels.statistics.reliability import seed_reliability
 from distspc.layers import layer_order
+from distspc.measures.base import Column
+from distspc.measures.registry import MEASURES
 from distspc.results.measures import OWN_COLUMNS, with_models
 from distspc.store.failures import stored_failures
 from distspc.store.group import Group
@@ -157,34 +159,63 @@ def _seed_errors(store: Store, layer: str, seeds: Sequence[int] | None) -> tuple
 def _reconstruction(store: Store, layer: str, seeds: Sequence[int] | None, targets: _Targets) -> dict[str, pd.Series]:
     """Columns of one layer from group `reconstruction`, by target."""
     errors, known = _seed_errors(store, layer, seeds)
-    if not known:
-        return {}
-    of_targets = pd.DataFrame(errors[targets.positions], targets.table["image"], known)
-    columns = {"reconstruction_error": of_targets.mean(axis=1)}
-    done = ~np.isnan(errors).all(axis=0)
-    if done.sum() > 1 and len(errors) > 1:
-        columns["reconstruction_error_sd"] = of_targets.loc[:, done].std(axis=1, ddof=1)
-        reliability = seed_reliability(errors[:, done].T)
-        columns["reconstruction_error_icc"] = pd.Series(reliability.icc, of_targets.index)
-        columns["reconstruction_error_reliability"] = pd.Series(reliability.mean_icc, of_targets.index)
+    return _over_seeds("reconstruction_error", errors, known, targets) if known else {}
+
+
+def _over_seeds(name: str, values: np.ndarray, seeds: Sequence[int], targets: _Targets) -> dict[str, pd.Series]:
+    """Mean of a measure (image, seed) over seeds, and how far they agree where there are several, by target."""
+    of_targets = pd.DataFrame(values[targets.positions], targets.table["image"], list(seeds))
+    columns = {name: of_targets.mean(axis=1)}
+    done = ~np.isnan(values).all(axis=0)
+    if done.sum() > 1 and len(values) > 1:
+        columns[f"{name}_sd"] = of_targets.loc[:, done].std(axis=1, ddof=1)
+        reliability = seed_reliability(values[:, done].T)
+        columns[f"{name}_icc"] = pd.Series(reliability.icc, of_targets.index)
+        columns[f"{name}_reliability"] = pd.Series(reliability.mean_icc, of_targets.index)
     return columns
+
+
+def _further(store: Store, layer: str, words: Sequence[str], targets: _Targets) -> dict[str, pd.Series]:
+    """Columns of further measures at a layer, by target; for no layer, of those of the images themselves."""
+    columns: dict[str, pd.Series] = {}
+    for word in words:
+        group, measure = store.measure(word), MEASURES[word]
+        if (measure.needs == "activations") == bool(layer) and (not layer or layer in _layers_of(group)):
+            at = {"layer": group.position("layer", layer)} if layer else {}
+            columns |= _columns_of(group, measure.columns, at, targets)
+    return columns
+
+
+def _layers_of(group: Group) -> list[str]:
+    return group.labels("layer") if group.exists() else []
+
+
+def _columns_of(group: Group, columns: Sequence[Column], at: dict[str, int], targets: _Targets) -> dict[str, pd.Series]:
+    """Those of some columns of a group that are there, by target."""
+    found: dict[str, pd.Series] = {}
+    for one in columns:
+        if group.exists() and group.has(one.name):
+            values = group.read(one.name, out=None, **at)
+            by_seed = one.by_seed and _over_seeds(one.name, values.T, group.labels("seed"), targets)
+            found |= by_seed or {one.name: targets.series(values)}
+    return found
 
 
 def _empty_columns(store: Store, layer: str) -> dict[str, Any]:
     """Columns of what could not be computed at a layer."""
     distances: dict[str, Any] = {"neighbour": "", "distinctiveness": np.nan}
     errors: dict[str, Any] = {"reconstruction_error": np.nan}
-    of_stage = {"extract": distances | errors, "distances": distances, "reconstruct": errors}
-    failed = [of_stage[one.stage] for one in stored_failures(store) if one.layer == layer]
+    of_stage = {"extract": distances | errors, "distances": distances, "reconstruct": errors, "measures": {}}
+    failed = [of_stage[one.stage] for one in stored_failures(store) if one.layer == layer and layer]
     return {name: value for columns in failed for name, value in columns.items()}
 
 
 def measured_layers(store: Store) -> list[str]:
     """Layers that have a measure, or could not be measured, from the image upward."""
     found = [failure.layer for failure in stored_failures(store) if failure.layer]
-    for group in (store.distances, store.reconstruction):
-        if group.exists():
-            found += group.labels("layer")
+    further = [store.measure(word) for word, one in MEASURES.items() if one.needs == "activations"]
+    for group in (store.distances, store.reconstruction, *further):
+        found += _layers_of(group)
     return layer_order(found)
 
 
@@ -193,6 +224,7 @@ def tidy_table(
     *,
     layers: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
+    measures: Sequence[str] | None = None,
     with_scores: bool = True,
 ) -> pd.DataFrame:
     """Return all measures of a study, one row per target and layer.
@@ -201,8 +233,8 @@ def tidy_table(
     ----------
     store
         Path of the store.
-    layers, seeds
-        Those to take of what the store holds; all by default.
+    layers, seeds, measures
+        Those to take of what the store holds, further measures by their words in the study file; all by default.
     with_scores
         Whether the scores are joined.
 
@@ -223,7 +255,7 @@ def tidy_table(
     InputError
         If the store has no images yet.
     """
-    return with_models(labelled_table(store, layers=layers, seeds=seeds, with_scores=with_scores))
+    return with_models(labelled_table(store, layers=layers, seeds=seeds, measures=measures, with_scores=with_scores))
 
 
 def labelled_table(
@@ -231,13 +263,14 @@ def labelled_table(
     *,
     layers: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
+    measures: Sequence[str] | None = None,
     with_scores: bool = True,
 ) -> pd.DataFrame:
     """Return what `tidy_table` returns, but for layers of several networks: these go by their labels, in one column.
 
     Parameters
     ----------
-    store, layers, seeds, with_scores
+    store, layers, seeds, measures, with_scores
         As `tidy_table`.
 
     Raises
@@ -247,8 +280,12 @@ def labelled_table(
     """
     store = Store(store)
     targets, parts = _Targets.of(store), []
-    for layer in (name for name in measured_layers(store) if layers is None or name in layers):
+    words = [word for word in MEASURES if measures is None or word in measures]
+    of_images = _further(store, "", words, targets)
+    known = [name for name in measured_layers(store) if layers is None or name in layers]
+    for layer in known or ([""] if of_images else []):
         columns = {**_distances(store, layer, targets), **_reconstruction(store, layer, seeds, targets)}
+        columns |= {**(_further(store, layer, words, targets) if layer else {}), **of_images}
         part = targets.table[["image", "file"]].assign(layer=layer, **_empty_columns(store, layer))
         for name, values in columns.items():
             part[name] = values.reindex(targets.table["image"]).to_numpy()

@@ -200,6 +200,7 @@ class Group:
         variables: Sequence[str] | None = None,
         dtypes: Mapping[str, str] | None = None,
         attrs: Mapping[str, Any] | None = None,
+        own: Mapping[str, schema.Variable] | None = None,
     ) -> None:
         """Make the arrays of the group, or check that they are what is asked for; grow along `layer` and `seed`.
 
@@ -220,13 +221,15 @@ class Group:
             Data types other than the schema's.
         attrs
             Further attributes of the group, not compared.
+        own
+            Variables that the schema does not know: those of a further measure.
 
         Raises
         ------
         StoreMismatchError
             If the group exists with another recipe, other labels or other lengths; names what differs.
         """
-        rows = self.schema
+        rows = {**self.schema, **(own or {})}
         names = [n for n in rows if n not in coords] if variables is None else list(variables)
         names = [n for n in names if all(d in coords for d in rows[n].dims)]
         recipe = json.loads(json.dumps(dict(recipe)))
@@ -241,7 +244,9 @@ class Group:
         lengths = {d: self._settle_coordinate(d, labels) for d, labels in coords.items()}
         for name in names:
             shape = tuple(lengths[d] for d in rows[name].dims)
-            self._settle_variable(name, shape, chunks, shards or {}, (dtypes or {}).get(name, rows[name].dtype))
+            self._settle_variable(
+                name, rows[name], shape, chunks, shards or {}, (dtypes or {}).get(name, rows[name].dtype)
+            )
 
     def refuse_other_recipe(self, recipe: Mapping[str, Any]) -> None:
         """Raise StoreMismatchError naming every key of the group's recipe that differs from `recipe`."""
@@ -303,14 +308,20 @@ class Group:
                 array.resize(tuple(length if d == dim else n for d, n in zip(dims, array.shape, strict=True)))
 
     def _settle_variable(
-        self, name: str, shape: tuple[int, ...], chunks: Mapping[str, int], shards: Mapping[str, int], dtype: str
+        self,
+        name: str,
+        row: schema.Variable,
+        shape: tuple[int, ...],
+        chunks: Mapping[str, int],
+        shards: Mapping[str, int],
+        dtype: str,
     ) -> None:
-        dims = self.schema[name].dims
+        dims = row.dims
         if not self.has(name):
             lengths = zip(dims, shape, strict=True)
             sizes = tuple(max(int(chunks.get(d, 1 if d in GROWING else n)), 1) for d, n in lengths)
             files = tuple(-(-shards.get(d, size) // size) * size for d, size in zip(dims, sizes, strict=True))
-            row = schema.scaled(self.schema[name], self.attributes.get("recipe", {}))
+            row = schema.scaled(row, self.attributes.get("recipe", {}))
             create_array(self.store, self.name, name, shape, sizes, dtype, row, shards=files)
             return
         array = self._array(name, "r+")

@@ -15,13 +15,18 @@ StorePath = str | os.PathLike[str]
 
 IMAGES, SKIPPED, LISTING, ACTIVATIONS = "images", "skipped", "listing", "activations"
 SCALING, DISTANCES, RECONSTRUCTION = "scaling", "distances", "reconstruction"
+MEASURES, REFERENCES = "measures", "references"
 SCORES, RELATIONS, MODELS, COMPARISONS = "scores", "relations", "models", "comparisons"
 GRAM, PREDICTED, READOUT = "gram", "predicted", "readout"
 RELIABILITY = "reliability"
-"""Names of the groups; a layer's activations are in a group of ``activations``, its moments in one of ``scaling``."""
+"""Names of the groups; a layer's activations are in a group of ``activations``, its moments in one of ``scaling``;
+each further measure is in a group of ``measures``, and what it compares new images with in one of ``references``."""
 
 BY_LAYER = (ACTIVATIONS, SCALING)
 """Groups that have a group for every layer."""
+
+NESTED = (*BY_LAYER, MEASURES, REFERENCES)
+"""Groups that hold groups in place of variables."""
 
 WITH_LAYERS = (DISTANCES, RECONSTRUCTION, RELATIONS, COMPARISONS, GRAM, PREDICTED, READOUT)
 """Groups whose variables or rows are of layers."""
@@ -146,6 +151,12 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "smallest_step": Variable(("layer", "seed"), "float64", "shortest step size of the batches", added=True),
         "encode_step": Variable(("layer", "seed"), "float64", "step size of the code of all images", added=True),
     },
+    MEASURES: {  # and the columns of the measure, which it names itself
+        "layer": Variable(("layer",), "str", "network layer"),
+        "seed": Variable(("seed",), "int64", "seed of the random generator"),
+        "image": _IMAGE,
+    },
+    REFERENCES: {},  # all of it named by the measure
     GRAM: {
         "layer": Variable(("layer",), "str", "network layer"),
         "target": Variable(("target",), "str", "image id of the target"),

@@ -99,6 +99,14 @@ class Store(os.PathLike[str]):
         """Reconstruction errors by layer and seed, and how the trainings went."""
         return self[schema.RECONSTRUCTION]
 
+    def measure(self, word: str) -> Group:
+        """Return the columns of a further measure, by its word in the study file."""
+        return self[f"{schema.MEASURES}/{word}"]
+
+    def reference(self, word: str, layer: str) -> Group:
+        """Return what a further measure compares new images with at a layer."""
+        return self[f"{schema.REFERENCES}/{word}.{folder_name(layer)}"]
+
     @property
     def gram(self) -> Group:
         """Inner products of the targets' activations, by layer."""
@@ -155,8 +163,8 @@ class Store(os.PathLike[str]):
     def groups(self) -> list[str]:
         """Names of all groups that hold arrays, those of each layer included."""
         # By name, not by walking: a store of a million images has millions of chunk files.
-        layers = [f"{group}/{path.name}" for group in schema.BY_LAYER for path in (self.path / group).glob("*/")]
-        names = [name for name in schema.GROUPS if name not in schema.BY_LAYER] + layers
+        layers = [f"{group}/{path.name}" for group in schema.NESTED for path in (self.path / group).glob("*/")]
+        names = [name for name in schema.GROUPS if name not in schema.NESTED] + layers
         return sorted(name for name in names if next((self.path / name).glob("*/zarr.json"), None) is not None)
 
     def open(self) -> xr.DataTree:
@@ -174,9 +182,11 @@ class Store(os.PathLike[str]):
         if not self.exists():
             raise InputError(f"{self} is not a store yet: run the study first")
         tree = xr.open_datatree(str(self), engine="zarr", chunks={}, consolidated=False)
-        for name in schema.WITH_LAYERS:
-            if name in tree.children:
-                tree[name].dataset = _with_models(tree[name].to_dataset())
+        further = (
+            [f"{schema.MEASURES}/{word}" for word in tree[schema.MEASURES].children] if schema.MEASURES in tree else []
+        )
+        for name in (*(name for name in schema.WITH_LAYERS if name in tree.children), *further):
+            tree[name].dataset = _with_models(tree[name].to_dataset())
         return tree
 
 

@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
@@ -39,6 +40,7 @@ from distspc.io.yaml_files import Section, explain_errors, read_yaml
 from distspc.kernels.distance.products import Metric
 from distspc.kernels.sparse_coding.training import Precision as FitPrecision
 from distspc.layers import LAYERS, VGG16_LAYERS, layer_label
+from distspc.measures.registry import ChosenMeasure, parse_measures
 from distspc.memorability.options import (
     COUNT_COLUMNS,
     RESPONSE_SCORES,
@@ -54,7 +56,7 @@ from distspc.store.scaling import Scaling
 from distspc.store.store import Store
 from distspc.study.networks import StudyNetwork
 
-StageName = Literal["extract", "distances", "reconstruct", "relate", "report"]
+StageName = Literal["extract", "distances", "reconstruct", "measures", "relate", "report"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
 OptionsT = TypeVar("OptionsT")
 
@@ -401,6 +403,13 @@ class Reconstruction(_Settings[ReconstructionOptions]):
     step: Step = ReconstructionOptions.step
 
 
+def _measures_as_given(chosen: Sequence[ChosenMeasure]) -> list[str | dict[str, Any]]:
+    return [one.as_given() for one in chosen]
+
+
+FurtherMeasures = Annotated[tuple[Any, ...], BeforeValidator(parse_measures), PlainSerializer(_measures_as_given)]
+
+
 class Relate(_Settings[RelateOptions]):
     """Relation to the scores: bootstrap resamples, kind of interval, further controls (``measure:layer``)."""
 
@@ -416,6 +425,7 @@ class Shown(TypedDict):
 
     layers: Sequence[str]
     seeds: Sequence[int]
+    measures: Sequence[str]
     with_scores: bool
 
 
@@ -438,6 +448,7 @@ class StudyFile(Section):
     scaling: Scaling = "none"
     distinctiveness: Distinctiveness = Distinctiveness()
     reconstruction: Reconstruction = Reconstruction()
+    measures: FurtherMeasures = ()
     relate: Relate = Relate()
     report: StudyPath = Field(default=Path("report.html"), validate_default=True)
     profiles: Mapping[StageName, Annotated[str, AfterValidator(_profile_beside_study)]] = {}
@@ -566,6 +577,7 @@ class StudyFile(Section):
         return {
             "layers": self.layers,
             "seeds": self.reconstruction.seeds,
+            "measures": [one.word for one in self.measures],
             "with_scores": self.scores is not None,
         }
 

@@ -43,6 +43,16 @@ def test_columns_go_from_the_image_upward():
     assert flat["distinctiveness:fc2"].tolist() == [1.0, 2.0]
 
 
+def test_a_measure_of_the_image_itself_is_one_column_whatever_the_layers():
+    table = TIDY.assign(edge_share=[0.1, 0.2] * 2)
+    wide = wide_table(table)
+    assert [pair for pair in wide.columns if pair[1] == ""] == [("edge_share", "")]
+    assert wide["edge_share", ""].tolist() == [0.1, 0.2]
+    assert flat_table(wide).columns[-1] == "edge_share"
+    assert split_label("edge_share") == ("edge_share", "")
+    assert wide_table(table.assign(layer="").iloc[:2]).columns[-1] == ("edge_share", "")
+
+
 def test_a_table_without_measures_has_no_columns():
     assert wide_table(TIDY.iloc[:0]).shape == (0, 0)
     assert flat_table(wide_table(TIDY[["image", "layer"]])).shape == (2, 0)

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 Connect = Callable[["StageName"], "Client | None"]
 Comparison = Callable[[], None]
 """Compares, and raises StoreMismatchError where a store holds something else."""
-Seeds = Sequence[int | None]
-"""Seeds of a layer; None stands for work that has no seeds."""
+Seeds = Sequence[int | str | None]
+"""Seeds, or measures, of a layer; None stands for work that has neither."""
 
 
 @dataclass
@@ -195,7 +195,25 @@ def missing_measures(study: StudyFile) -> dict[str, dict[str, list[str]]]:
         schema.RECONSTRUCTION: dict(zip(names, fits.reshape(-1), strict=True)),
     }
     holes = {group: [name for name, there in names.items() if not there] for group, names in done.items()}
+    holes |= {f"{schema.MEASURES}/{word}": names for word, names in _missing_further(study).items() if names}
     return {"missing": holes} if any(holes.values()) else {}
+
+
+def _missing_further(study: StudyFile) -> dict[str, list[str]]:
+    """Layers that lack a further measure, by its word."""
+    from distspc.measures.build import is_complete
+
+    layers = {one.word: study.layers if one.measure.needs == "activations" else [""] for one in study.measures}
+    return {
+        one.word: [layer for layer in layers[one.word] if not is_complete(study.stored, layer, one)]
+        for one in study.measures
+    }
+
+
+def measure_groups(study: StudyFile) -> list[str]:
+    """Groups of all measures that a study asks for."""
+    further = [study.stored.measure(one.word).name for one in study.measures]
+    return [schema.DISTANCES, schema.RECONSTRUCTION, *further]
 
 
 def stored_recipes(study: StudyFile, groups: Iterable[str]) -> dict[str, Any]:
@@ -206,7 +224,8 @@ def stored_recipes(study: StudyFile, groups: Iterable[str]) -> dict[str, Any]:
 
 def study_failures(study: StudyFile) -> list[Failure]:
     """Return the layers and seeds of a study that could not be computed."""
-    return stored_failures(study.stored, layers=study.layers, seeds=study.reconstruction.seeds)
+    words = [one.word for one in study.measures]
+    return stored_failures(study.stored, layers=study.layers, seeds=study.reconstruction.seeds, measures=words)
 
 
 def usable_layers(study: StudyFile) -> list[str]:

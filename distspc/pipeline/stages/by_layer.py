@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from distspc.study.file import StageName, StudyFile
 
-PartName = tuple["StageName", str, int | None]
-"""Stage, layer, seed."""
+PartName = tuple["StageName", str, int | str | None]
+"""Stage, layer, seed or measure."""
 
 
 class LayerStage(Stage):
@@ -46,6 +46,10 @@ class LayerStage(Stage):
         """Layers that can be computed."""
         return usable_layers(run.study)
 
+    def apart(self, run: Run) -> Sequence[str]:
+        """What is computed beside the layers: [""] where the stage has work that is of none."""
+        return ()
+
     def label(self, study: StudyFile) -> str:
         """Name of the work in progress reports."""
         return self.name
@@ -63,8 +67,8 @@ class LayerStage(Stage):
         return dict.fromkeys(layers, workers.task_memory_nbytes)
 
     @abstractmethod
-    def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | None, list[Delayed]]:
-        """Build the tasks of what is missing by seed, as planned."""
+    def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | str | None, list[Delayed]]:
+        """Build the tasks of what is missing by seed (or measure), as planned."""
 
     def run(self, run: Run) -> None:
         """Compute what can be computed of every layer and seed."""
@@ -109,7 +113,8 @@ class _LayerRun:
         if self.source is not None:
             self.source.look(self.layers)
         for one in self.following:
-            one.look(self.layers if self.source is None else sorted(self.source.complete, key=self.layers.index))
+            layers = self.layers if self.source is None else sorted(self.source.complete, key=self.layers.index)
+            one.look([*one.apart(), *layers] if layers or self.source is None else [])
         beginning = [one.stage for one in self.work.values() if one.missing]
         if beginning:
             self.run.require_writable()
@@ -133,7 +138,7 @@ class _LayerRun:
         if self.source is None or stage != self.source.stage.name or error is not None:
             return []
         for one in self.following:
-            one.look([layer])
+            one.look([*one.apart(), layer])
         return self._build(self.following)
 
     def _n_to_come(self, label: str) -> int:
@@ -149,8 +154,14 @@ class _StageWork:
         self.run, self.stage, self.label = run, stage, stage.label(run.study)
         self.missing: dict[str, Seeds] = {}
         self.complete: set[str] = set()
-        self._refused: dict[tuple[str, int | None], InputError] = {}
+        self._refused: dict[tuple[str, int | str | None], InputError] = {}
+        self._apart: Sequence[str] | None = None
         self._n_tasks = 0
+
+    def apart(self) -> Sequence[str]:
+        """What is computed beside the layers, the first time that it is asked for."""
+        first, self._apart = self._apart is None, ()
+        return self.stage.apart(self.run) if first else ()
 
     def look(self, layers: Iterable[str]) -> None:
         """Ask what is missing of layers; writes nothing."""
@@ -186,7 +197,7 @@ class _StageWork:
         self.stage.prepare(self.run, layer, plan)
         with refusals_as_values():
             tasks = self.stage.tasks(self.run, layer, missing, plan)
-        width = self.run.store.layer(layer).sizes["feature"]
+        width = self.run.store.layer(layer).sizes["feature"] if layer else 0
         priority = self.stage.urgency * 2**32 + width  # the widest layers take longest
         return [
             Part((self.stage.name, layer, seed), some, self.label, priority, self.stage.opens)
@@ -194,7 +205,7 @@ class _StageWork:
             if some
         ]
 
-    def settle(self, layer: str, seed: int | None, error: InputError | None) -> None:
+    def settle(self, layer: str, seed: int | str | None, error: InputError | None) -> None:
         """Note that a part is done, or why it refused."""
         if error is None:
             self.complete.add(layer)
@@ -211,10 +222,12 @@ class _StageWork:
             self.run.outcome.computed[self.label] = self._n_tasks
         self._keep(self._refused)
 
-    def _keep(self, refused: Mapping[tuple[str, int | None], InputError]) -> None:
+    def _keep(self, refused: Mapping[tuple[str, int | str | None], InputError]) -> None:
         failures = [Failure.of(self.stage.name, layer, seed, error) for (layer, seed), error in refused.items()]
         study = self.run.study
-        keep_failures(self.run.store, self.stage.name, failures, layers=study.layers, seeds=self.stage.seeds(study))
+        keep_failures(
+            self.run.store, self.stage.name, failures, layers=["", *study.layers], seeds=self.stage.seeds(study)
+        )
 
     @contextmanager
     def _refusing(self, layer: str) -> Iterator[None]:

@@ -87,7 +87,7 @@ class Distances(LayerStage):
 
         build.prepare(_options(run.study, layer), plan[0], layers=allocated_layers(run))
 
-    def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | None, list[Delayed]]:
+    def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | str | None, list[Delayed]]:
         """Build the tasks of a layer; the last writes its row."""
         from distspc.distances import build
 

@@ -124,7 +124,7 @@ class Extract(LayerStage):
                 with network.named_errors():
                     build.prepare(run.store.of_model(network.model), own, network.options)
 
-    def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | None, list[Delayed]]:
+    def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | str | None, list[Delayed]]:
         """Build the tasks that take a layer over."""
         importer, source = _importer(run)
         return {None: importer.tasks(run.store, source, [layer])}

@@ -62,11 +62,11 @@ class Reconstruct(LayerStage):
         options = study.reconstruction_options
         build.prepare(run.store, layer, self.seeds(study), options, memory_nbytes=plan, layers=layers)
 
-    def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | None, list[Delayed]]:
+    def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | str | None, list[Delayed]]:
         """Build the task of every missing seed."""
         from distspc.reconstruction import build
 
-        study, wanted = run.study, [seed for seed in missing if seed is not None]
+        study, wanted = run.study, [seed for seed in missing if isinstance(seed, int)]
         options, seeds = study.reconstruction_options, self.seeds(study)
         tasks = build.tasks(run.store, layer, seeds, options, wanted, memory_nbytes=plan)
         return {seed: [task] for seed, task in zip(wanted, tasks, strict=True)}

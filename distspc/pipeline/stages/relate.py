@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from distspc.errors import InputError
 from distspc.io.files import hex_digest
-from distspc.pipeline.stages.base import Run, Seeds, Stage, missing_measures, stored_recipes, study_failures
+from distspc.pipeline.stages.base import (
+    Run,
+    Seeds,
+    Stage,
+    measure_groups,
+    missing_measures,
+    stored_recipes,
+    study_failures,
+)
 from distspc.store import schema
 from distspc.store.failures import Failure, keep_failures
 from distspc.store.notices import Notice, keep_notices
@@ -28,7 +36,7 @@ class Relate(Stage):
 
     name = "relate"
     makes = (schema.RELATIONS, schema.MODELS, schema.COMPARISONS, schema.SCORES, schema.RELIABILITY)
-    rests_on = ("extract", "distances", "reconstruct", "relate")
+    rests_on = ("extract", "distances", "reconstruct", "measures", "relate")
 
     def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
         """Read the scores, and find their images."""
@@ -65,6 +73,7 @@ class Relate(Stage):
             study.store,
             layers=study.layers,
             seeds=study.reconstruction.seeds,
+            measures=study.shown["measures"],
             scores_file=scores.source.file,
             image_column=scores.image,
             columns=scores.columns,
@@ -122,7 +131,7 @@ def relation_recipe(study: StudyFile) -> dict[str, Any]:
                 "layers": study.layers,
                 "relate": study.relate.model_dump(),
                 "seeds": study.reconstruction.seeds,
-                "measures": stored_recipes(study, (schema.DISTANCES, schema.RECONSTRUCTION)),
+                "measures": stored_recipes(study, measure_groups(study)),
                 **missing_measures(study),
             }
         )

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 from distspc import __version__
 from distspc.errors import InputError
 from distspc.io.files import hex_digest
-from distspc.pipeline.stages.base import Run, Seeds, Stage, missing_measures, stored_recipes, study_failures
+from distspc.pipeline.stages.base import (
+    Run,
+    Seeds,
+    Stage,
+    measure_groups,
+    missing_measures,
+    stored_recipes,
+    study_failures,
+)
 from distspc.pipeline.stages.relate import relations_are_shown
 from distspc.store import schema
 
@@ -22,7 +30,7 @@ class Report(Stage):
     """Figures and the page."""
 
     name = "report"
-    rests_on = ("extract", "distances", "reconstruct", "relate", "report")
+    rests_on = ("extract", "distances", "reconstruct", "measures", "relate", "report")
 
     def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
         """Look whether the page can be written."""
@@ -70,7 +78,7 @@ def fingerprint(study: StudyFile) -> str:
     groups = [schema.IMAGES, schema.SKIPPED, *(study.stored.layer(name).name for name in study.layers)]
     with_scores = relations_are_shown(study)
     related = [schema.RELATIONS] if with_scores else []
-    known = stored_recipes(study, [*groups, schema.DISTANCES, schema.RECONSTRUCTION, *related])
+    known = stored_recipes(study, [*groups, *measure_groups(study), *related])
     holes: list[Any] = [missing_measures(study), *(one.sentence for one in study_failures(study))]
     if notices := left_out(study.stored, study.layers, with_scores=with_scores):
         holes.append(notices)

@@ -37,7 +37,7 @@ class Rates:
     """
 
     efficiency: Mapping[StageName, float] = field(
-        default_factory=lambda: {"extract": 0.90, "distances": EFFICIENCY, "reconstruct": 0.50}
+        default_factory=lambda: {"extract": 0.90, "distances": EFFICIENCY, "reconstruct": 0.50, "measures": 0.10}
     )
     float64_share: float = 0.5
     train_steps: float = 16.0

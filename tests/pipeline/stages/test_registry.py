@@ -15,7 +15,7 @@ def test_stages_are_in_the_order_of_the_study_file():
 
 
 def test_what_rests_on_what():
-    assert ON_CLUSTER == ("extract", "distances", "reconstruct")
+    assert ON_CLUSTER == ("extract", "distances", "reconstruct", "measures")
     assert [stage.name for stage in resting_on(["extract"])] == list(NAMES)
     assert [stage.name for stage in resting_on(["distances"])] == ["distances", "relate", "report"]
     assert [stage.name for stage in resting_on(["report"])] == ["report"]
@@ -27,11 +27,22 @@ def test_a_stage_redone_takes_what_rests_on_it_along():
     made = {name: [group for stage in resting_on([name]) for group in stage.makes] for name in NAMES}
     related = ["relations", "models", "comparisons", "scores"]
     assert made["extract"] == [
-        *("images", "skipped", "listing", "activations", "scaling", "distances", "reconstruction"),
+        *(
+            "images",
+            "skipped",
+            "listing",
+            "activations",
+            "scaling",
+            "distances",
+            "reconstruction",
+            "measures",
+            "references",
+        ),
         *related,
     ]
     assert made["distances"] == ["distances", *related]
     assert made["reconstruct"] == ["reconstruction", *related]
+    assert made["measures"] == ["measures", "references", *related]
     assert made["relate"] == related
     assert made["report"] == []
 

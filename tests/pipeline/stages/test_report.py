@@ -24,7 +24,10 @@ def test_a_page_is_current_until_the_store_or_the_study_changes(tmp_path):
 
 def test_without_scores_no_correlations_are_shown(tmp_path):
     study = study_of(tmp_path)
-    assert shown_results(study) == {"layers": study.layers, "seeds": (0, 1), "with_scores": False}
+    assert shown_results(study) == {
+        **{"layers": study.layers, "seeds": (0, 1), "measures": []},
+        "with_scores": False,
+    }
 
 
 def test_a_folder_is_no_page(tmp_path):

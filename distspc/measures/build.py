@@ -1,0 +1,126 @@
+"""The stage of further measures, on the driver: what is missing, room for it, tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from dask.delayed import Delayed
+
+from distspc.measures.base import LIMITS, Limits, Place
+from distspc.measures.registry import ChosenMeasure
+from distspc.store.scaling import Scaling, require_scaling
+from distspc.store.schema import Variable
+from distspc.store.store import Store
+
+
+def place_of(store: Store, layer: str, chosen: ChosenMeasure, scaling: Scaling) -> Place:
+    """Where a measure is computed, with its settings; the study's scaling where the measure is of scaled features."""
+    return Place(store, layer, chosen.measure, chosen.options, scaling if chosen.measure.scales else "none")
+
+
+def recipe(chosen: ChosenMeasure, scaling: Scaling) -> dict[str, Any]:
+    """What makes a measure what it is: the settings that the store keeps."""
+    return {**chosen.options.recipe, **({"scaling": scaling} if chosen.measure.scales else {})}
+
+
+def at_layer(chosen: Sequence[ChosenMeasure], layer: str) -> list[ChosenMeasure]:
+    """Those of some measures that a layer has; for no layer, those of the image itself."""
+    needs = "activations" if layer else "images"
+    return [one for one in chosen if one.measure.needs == needs]
+
+
+def missing(store: Store, layer: str, chosen: Sequence[ChosenMeasure], scaling: Scaling) -> list[str]:
+    """Words of the measures whose results are missing at a layer, or for the images; writes nothing.
+
+    Raises
+    ------
+    InputError
+        If the store holds results of other settings, or the moments for a scaling are not there.
+    """
+    return [one.word for one in at_layer(chosen, layer) if not is_there(store, layer, one, scaling)]
+
+
+def is_there(store: Store, layer: str, chosen: ChosenMeasure, scaling: Scaling) -> bool:
+    """Whether all results of a measure are there at a layer; writes nothing."""
+    group = store.measure(chosen.word)
+    if chosen.measure.scales:
+        require_scaling(store, layer, scaling)
+    if not group.exists():
+        return False
+    group.refuse_other_recipe(recipe(chosen, scaling))
+    return group.n_intact("image") == store.images.sizes["image"] and is_complete(store, layer, chosen)
+
+
+def is_complete(store: Store, layer: str, chosen: ChosenMeasure) -> bool:
+    """Whether all results of a measure are there at a layer, whatever made them; writes nothing."""
+    group, names = store.measure(chosen.word), [column.name for column in chosen.measure.columns]
+    if not group.exists() or not all(map(group.has, names)):
+        return False
+    if layer and not _has_reference(store, layer, chosen):
+        return False
+    if not layer:
+        return all(bool(group.done(name).all()) for name in names)
+    known = group.intact_labels("layer")
+    return layer in known and bool(group.complete("layer")[known.index(layer)])
+
+
+def _has_reference(store: Store, layer: str, chosen: ChosenMeasure) -> bool:
+    """Whether all is there that new images are compared with."""
+    if not store.layer(layer).exists():
+        return False
+    names = chosen.measure.reference(place_of(store, layer, chosen, "none"))
+    group = store.reference(chosen.word, layer)
+    return not names or (group.exists() and all(group.has(name) and bool(group.done(name).all()) for name in names))
+
+
+def prepare(
+    store: Store, layer: str, chosen: Sequence[ChosenMeasure], scaling: Scaling, *, layers: Sequence[str] = ()
+) -> None:
+    """Allocate the results of measures at a layer, or for the images.
+
+    Rows of all `layers` are made at once, where they are named: in their order then, whichever is computed first.
+    """
+    ids = store.images.labels("image")
+    for one in at_layer(chosen, layer):
+        coords: dict[str, Any] = {"image": ids}
+        if layer:
+            coords["layer"] = list(layers) or [layer]
+        if any(column.by_seed for column in one.measure.columns):
+            coords["seed"] = list(one.options.recipe["seeds"])
+        if layer:
+            _prepare_reference(store, layer, one, scaling)
+        own = one.measure.variables()
+        store.measure(one.word).allocate(
+            coords=coords, chunks={}, recipe=recipe(one, scaling), variables=list(own), own=own
+        )
+
+
+def _prepare_reference(store: Store, layer: str, chosen: ChosenMeasure, scaling: Scaling) -> None:
+    """Allocate what new images are compared with, in place of that of other settings."""
+    place = place_of(store, layer, chosen, scaling)
+    arrays = chosen.measure.reference(place)
+    if not arrays:
+        return
+    made_by = {**recipe(chosen, scaling), "activations": store.layer(layer).attributes.get("recipe", {})}
+    if place.reference.exists() and place.reference.attributes.get("recipe") != made_by:
+        place.reference.remove()
+    coords = {dim: length for dims in arrays.values() for dim, length in dims.items()}
+    own = {name: Variable(tuple(dims), "float64", name.replace("_", " ")) for name, dims in arrays.items()}
+    chunks = {"feature": store.layer(layer).chunks("activation")["feature"]}
+    place.reference.allocate(coords=coords, chunks=chunks, recipe=made_by, variables=list(own), own=own)
+
+
+def tasks(
+    store: Store,
+    layer: str,
+    chosen: Sequence[ChosenMeasure],
+    scaling: Scaling,
+    wanted: Sequence[str],
+    *,
+    limits: Limits = LIMITS,
+) -> dict[str, list[Delayed]]:
+    """Build the tasks of the wanted measures at a layer that is prepared, by word."""
+    places = [replace(place_of(store, layer, one, scaling), limits=limits) for one in chosen if one.word in wanted]
+    return {place.measure.word: place.measure.tasks(place) for place in places}

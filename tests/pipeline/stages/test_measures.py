@@ -1,0 +1,56 @@
+"""The stage of further measures: layer by layer beside others, one that fails stops no other."""
+
+import pytest
+
+from distspc.errors import InputError
+from distspc.pipeline.cost import Resources
+from distspc.pipeline.stages.measures import Measures
+from distspc.pipeline.stages.work import Rates, Setting
+from distspc.results.tidy import tidy_table
+from distspc.study.images import StudyImages
+from tests.pipeline.stages.shared import N_TARGETS, run_of, study_of
+
+STAGE = Measures()
+WORD = "activation-statistics"
+
+
+def test_a_study_without_measures_has_no_work(tmp_path):
+    study = study_of(tmp_path)
+    assert STAGE.missing(run_of(study), "fc2") == []
+    assert list(STAGE.status(study)) == []
+    assert STAGE.loads(study, Setting(8, 12, Resources(1, 1, 2**30, 50.0), Rates())) is None
+    STAGE.run(run_of(study))
+    STAGE.check(study, StudyImages(study), ["measures", "relate"])
+    with pytest.raises(InputError, match="the study names no further measures; add `measures:` with any of "):
+        STAGE.check(study, StudyImages(study), ["measures"])
+
+
+def test_measures_go_layer_by_layer_and_into_the_tables(tmp_path):
+    study = study_of(tmp_path, measures=[WORD])
+    assert list(STAGE.status(study)) == [("fc2", 0, 1), ("fc1", 0, 1)]
+    study.run(stages=["distances", "measures"])
+    assert list(STAGE.status(study)) == [("fc2", 1, 1), ("fc1", 1, 1)]
+    table = tidy_table(study.store)
+    assert len(table) == 2 * N_TARGETS
+    assert table["treves_rolls"].between(0, 1).all()
+    assert not set(tidy_table(study.store, measures=[])) & {"treves_rolls", "hoyer"}
+    assert study.results()["measures"][WORD]["hoyer"].sel(layer="fc1").shape == (20,)
+    assert STAGE.missing(run_of(study), "fc2") == []
+
+
+def test_a_measure_that_fails_stops_no_other_and_is_tried_again(tmp_path):
+    study = study_of(tmp_path, measures=[WORD, "pixels"])  # there are no files
+    study.run(stages=["measures"])
+    (failure,) = [one for one in study.status() if one.failed]
+    assert (failure.stage, failure.layer, failure.n_done, failure.n_tasks) == ("measures", "", 0, 1)
+    assert "targets/1.jpg" in failure.failed
+    assert STAGE.missing(run_of(study), "fc2") == []
+    assert STAGE.missing(run_of(study), "") == ["pixels"]
+    assert [row.failed for row in study.model_copy(update={"measures": study.measures[:1]}).status()] == [""] * 9
+
+
+def test_the_plan_counts_a_pass_over_every_layer(tmp_path):
+    study = study_of(tmp_path, measures=[WORD, "pixels"])
+    loads = STAGE.loads(study, Setting(8, 12, Resources(1, 1, 2**30, 50.0), Rates()))
+    assert [chain[0].layer for chain in loads.chains] == ["", "fc2", "fc1"]
+    assert [chain[0].moved_nbytes for chain in loads.chains[1:]] == [4 * 20 * 30, 4 * 20 * 20]
