@@ -171,7 +171,7 @@ def _many(selection: Selection, task: DistanceTask) -> bool:
 def _select(task: DistanceTask, partial: Partial) -> Selection:
     options, n_features, n_tiles = task.options, partial.left.n_features, partial.n_tiles
     if partial.dtype == np.float64:
-        bound = error_bound(n_features, np.float64, n_tiles=n_tiles)
+        bound = error_bound(n_features, np.float64, n_tiles=n_tiles, centred=True)
     else:
         bound = summed_bound(n_features, n_tiles=n_tiles)
     return select_candidates(

@@ -21,6 +21,9 @@ SUMMED_PANEL = 1_024
 product of a whole row, measured), with a bound some 25 times as sharp as theirs."""
 PANEL_NBYTES = 8_192
 """Bytes of a row's panel where rows are copied to be centred or converted, by every thread for itself."""
+LARGEST = float(np.finfo(np.float32).max) / 8
+"""Squared norm up to which estimates stay within float32: they are at most 2 (1 + beta) times the sum of two squared
+norms, and limits that they are compared with at most a few beta of that above them, so below 5 squared norms."""
 
 
 @dataclass(frozen=True)
@@ -56,23 +59,32 @@ def gamma(n: int, dtype: DTypeLike) -> float:
 
 
 def error_bound(n_features: int, dtype: DTypeLike, *, n_tiles: int = 1, centred: bool = False) -> Bound:
-    """Bound of `products` over `n_features` in `dtype`, with or without a centre, summed over `n_tiles` tiles."""
+    """Bound of `products` over `n_features` in `dtype`, with or without a centre, summed over `n_tiles` tiles.
+
+    Roundings that a term meets: as many as a panel or block has features (its own product, and the sums after it); the
+    sums of panels or blocks, and of tiles; the centring of both factors. One more stands for those of the norms that
+    the bound is multiplied with, and for products of errors.
+    """
     panel = panel_rows(dtype, centred)
-    n_panels = -(-n_features // panel) + 2 * n_tiles
+    n_sums = -(-n_features // panel) + n_tiles - 2
     return Bound(
-        product=gamma(min(panel, n_features) + n_panels + 6, dtype),
-        sums=gamma(min(BLOCK, n_features) + n_features // BLOCK + n_tiles + 6, "float64"),
+        product=gamma(min(panel, n_features) + n_sums + 2 * centred + 1, dtype),
+        sums=gamma(min(BLOCK, n_features) + n_features // BLOCK + n_tiles - 1 + 2 + 1, "float64"),
         forming=gamma(6, dtype),
         tiny=2 * (n_features + 2) * float(np.finfo(dtype).tiny),
     )
 
 
 def summed_bound(n_features: int, *, n_tiles: int = 1) -> Bound:
-    """Bound of `products` in float32 that are added up in float64, over `n_tiles` tiles of features together."""
-    panel, whole = error_bound(min(n_features, SUMMED_PANEL), "float32"), error_bound(n_features, "float32")
+    """Bound of `products` in float32 that are added up in float64, over `n_tiles` tiles of features together.
+
+    Each tile may have a centre of its own, or none.
+    """
+    panel = error_bound(min(n_features, SUMMED_PANEL), "float32", centred=True)
     sums = error_bound(n_features, "float64", n_tiles=n_tiles)
-    n_sums = -(-n_features // SUMMED_PANEL) + 2 * n_tiles
-    return Bound(panel.product + gamma(n_sums, "float64"), sums.sums, sums.forming, whole.tiny)
+    n_sums = -(-n_features // SUMMED_PANEL) + n_tiles - 1
+    tiny = error_bound(n_features, "float32").tiny
+    return Bound(panel.product + gamma(n_sums, "float64"), sums.sums, sums.forming, tiny)
 
 
 def panel_rows(dtype: DTypeLike, centred: bool) -> int:
@@ -84,6 +96,6 @@ def panel_rows(dtype: DTypeLike, centred: bool) -> int:
 def product_dtype(left: RowStatistics, right: RowStatistics, bound: Bound) -> type[np.floating]:
     """Float32, or float64 where products or squared norms of these rows would overflow or underflow in float32."""
     largest = [float(s.centred_norm_sq.max(initial=0)) for s in (left, right)]
-    overflows = max(largest) > 1e37
+    overflows = max(largest) > LARGEST
     underflows = 0 < bound.product * math.sqrt(largest[0]) * math.sqrt(largest[1]) < bound.tiny
     return np.float64 if overflows or underflows else np.float32

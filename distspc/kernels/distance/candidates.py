@@ -10,7 +10,10 @@ from distspc.kernels.distance.bounds import Bound
 from distspc.kernels.distance.rows import RowStatistics
 
 TIE = 1 + 1e-12
-"""Limits are widened by this factor: more than the rounding of a distance in float64, so that it decides no tie."""
+"""Limits are widened by this factor: more than the square of a distance can be off that is computed in float64 (two
+block sums and two roots, 6e-14), so that rounding decides no tie."""
+FLAT = 1e-12
+"""Share of the squared norm up to which a variance may be rounding: three times `Bound.sums` of a million features."""
 CANCELLATION = 0.02
 """Share of the squared norms below which mean squared distances are not left to float32: it rounds the norms to some
 3e-8, which is 1e-6 of such a distance."""
@@ -80,14 +83,14 @@ class Selection:
 def scales(statistics: RowStatistics, metric: str) -> np.ndarray:
     """What a row is divided by: 1 (euclidean), its norm (cosine), the norm of row minus mean (correlation).
 
-    A row that cannot be scaled gets 0: its norm is 0, or its variance is no more than rounding.
+    A row that cannot be scaled gets 0: its norm is 0, or its variance is no more than rounding (`FLAT`).
     """
     if metric == "euclidean":
         return np.ones(len(statistics.norm_sq))
     if metric == "cosine":
         return np.sqrt(statistics.norm_sq)
     spread = statistics.norm_sq - statistics.sum**2 / statistics.n_features
-    return np.sqrt(np.where(spread > 1e-13 * statistics.norm_sq, spread, 0))
+    return np.sqrt(np.where(spread > FLAT * statistics.norm_sq, spread, 0))
 
 
 def estimates(
@@ -132,13 +135,25 @@ def estimates(
 
 
 def _max_error(rows: RowStatistics, bound: Bound, metric: str) -> np.ndarray:
+    r"""Share of one row in the error of its estimates, see the derivation in `distspc.kernels.distance.products`.
+
+    For cosine and correlation let :math:`s` be the scale, :math:`\delta` `bound.sums` and
+    :math:`R = \lVert v \rVert + \lVert c \rVert`, at least the norm of the row, which is at least :math:`s`. Errors
+    of :math:`2 a R_x R_y / (s_x s_y)` are at most :math:`a R^2 / s^2` of each row, and in all they are 16
+    :math:`\delta R^2 / s^2`:
+
+    - 3 of the sums in :math:`G`: dot products with the centre make one, sums of entries two;
+    - 6 of the scales: :math:`s^2` is off by :math:`3 \delta R^2` (a sum of squares, and twice a sum), and
+      :math:`|1 - s / \hat s|`, of the cosine and so of at most 2 in all, by as large a share, however small
+      :math:`s` is;
+    - 2 of the distance that is computed again, from rows scaled with an error of :math:`\delta / 2` each;
+    - 5 of forming the estimate: some 20 roundings, where :math:`\delta` is at least four.
+    """
     if metric == "euclidean":
         return (bound.product + bound.forming + bound.sums) * rows.centred_norm_sq + bound.tiny
-    scale = scales(rows, metric)
     reach = (np.sqrt(rows.centred_norm_sq) + np.sqrt(rows.centre_norm_sq)) ** 2
-    error = (bound.product * rows.centred_norm_sq + 8 * bound.sums * reach + bound.tiny) / scale**2
-    # The last term: the scale itself, whose square is a difference of sums for correlation.
-    return np.asarray(error + bound.sums * (4 + 4 * rows.norm_sq / scale**2))
+    error = bound.product * rows.centred_norm_sq + 16 * bound.sums * reach + bound.tiny
+    return np.asarray(error / scales(rows, metric) ** 2)
 
 
 def select_candidates(
@@ -283,9 +298,8 @@ class Nearest:
         return cls(np.full((n_targets, k), np.inf), np.full((n_targets, k), -1, dtype=np.int64))
 
     def limit(self, metric: str) -> np.ndarray:
-        """Squared distance that a better neighbour cannot exceed, (n_targets,)."""
-        last = self.distance[:, -1]
-        return _as_square(last, metric) * TIE
+        """Squared distance of the k-th best, (n_targets,); `select_candidates` allows for its rounding (`TIE`)."""
+        return _as_square(self.distance[:, -1], metric)
 
     def update(self, target: np.ndarray, image: np.ndarray, distance: np.ndarray) -> None:
         """Take in pairs whose distance is known; a pair is taken in once only."""

@@ -12,16 +12,17 @@ float64 gives.
    is off by at most :math:`(2u + u^2) \sum |v_k w_k|`.
 2. *Accumulating* a product over :math:`n` terms, in whatever order and with or without fused multiply-add, is off by at
    most :math:`\gamma_n \sum |v_k w_k|`. Features go in panels of :math:`P` (`PANEL`, or less where rows are copied),
-   whose results are then added up: with :math:`p` panels a term meets at most :math:`P + p` roundings instead of
-   all :math:`K`.
+   whose results are then added up: with :math:`p` panels a term meets at most :math:`P + p - 1` roundings instead
+   of all :math:`K`.
 3. By Cauchy and Schwarz :math:`\sum |v_k w_k| \le \lVert v \rVert \lVert w \rVert`. Together
 
    .. math:: |\hat P - v \cdot w| \le \beta \lVert v \rVert \lVert w \rVert + K\tau, \qquad
-             \beta = \gamma_{P + p + 6},
+             \beta = \gamma_{P + p + 2},
 
-   where :math:`\tau`, twice the smallest normal number, covers products that underflow.
+   where :math:`\tau`, twice the smallest normal number, covers products that underflow; one of the roundings stands
+   for products of errors. Without a centre :math:`\beta = \gamma_{P + p}`.
 4. *Norms* are float64 sums over blocks of `BLOCK` features: relative error
-   :math:`\delta = \gamma^{(64)}_{\text{BLOCK} + K / \text{BLOCK} + 6}`.
+   :math:`\delta = \gamma^{(64)}_{\text{BLOCK} + K / \text{BLOCK} + 3}`.
 
 5. *Forming* the estimate :math:`q = m_x + m_y - 2 \hat P` in the product's type rounds each norm once and each of two
    sums once. As :math:`2 |\hat P| \le (1 + \beta) (m_x + m_y)`, neither sum exceeds :math:`(2 + \beta) (m_x + m_y)`, so

@@ -36,7 +36,7 @@ from distspc.kernels.sparse_coding.passes import (
     States,
 )
 from distspc.kernels.sparse_coding.stability import largest_stable_norm
-from distspc.kernels.sparse_coding.stopping import first_subspace, next_subspace, proven_side
+from distspc.kernels.sparse_coding.stopping import change_bounds, first_subspace, next_subspace, proven_side
 from distspc.kernels.threads import Threads
 
 
@@ -219,8 +219,7 @@ def _find_stop(one: Pass, parts: Parts, vectors: PowerVectors) -> _Search:
     """Find the first step of a pass whose ratio is below the tolerance, with the cheapest proof that does."""
     rule = parts.iteration.rule
     threshold = rule.tolerance * (1 + vectors.margin(one.sums.squares.dtype))
-    lower = np.sqrt(np.maximum(np.linalg.eigvalsh(one.sums.projected_grams)[:, -1], 0))
-    upper = np.sqrt(one.sums.squares[:-1])
+    lower, upper = change_bounds(one.sums, len(parts.iteration.gram)), np.sqrt(one.sums.squares[:-1])
     ratios = lower / (rule.eps + upper)
     for j in range(one.n_steps):
         if ratios[j] < threshold and math.isinf(one.end_norm):
@@ -238,7 +237,9 @@ def _meets_rule(one: Pass, j: int, code_upper: float, parts: Parts, vectors: Pow
     """Whether step j of a pass meets the rule, given an upper bound of the norm of the code before it."""
     rule, change = parts.iteration.rule, one.change_grams[j]
     least, most = (rule.tolerance * (rule.eps + norm) for norm in (parts.lower_norm(one, j, vectors), code_upper))
-    proven, vectors.change = proven_side(change, least, most, vectors.change, margin=vectors.margin(change.dtype))
+    margin = vectors.margin(one.sums.squares.dtype)
+    error = parts.gram_error(change)
+    proven, vectors.change = proven_side(change, least, most, vectors.change, error=error, margin=margin)
     return parts.meets_rule(one, j, vectors.margin) if proven is None else proven
 
 

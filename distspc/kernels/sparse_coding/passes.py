@@ -23,7 +23,14 @@ import numpy as np
 
 from distspc.kernels.sparse_coding import spectral
 from distspc.kernels.sparse_coding.iteration import Iteration
-from distspc.kernels.sparse_coding.stopping import PassSums, end_products, line_bounds, summarise
+from distspc.kernels.sparse_coding.stopping import (
+    PassSums,
+    end_products,
+    inner_product,
+    line_bounds,
+    n_roundings,
+    summarise,
+)
 from distspc.kernels.threads import Threads
 
 GATHERED_STEPS = 4
@@ -76,9 +83,10 @@ class PowerVectors:
     code: np.ndarray | None = None
     change: np.ndarray | None = None
 
-    def upper_norm(self, code_gram: np.ndarray) -> float:
-        """Upper bound of the norm of a code, given its Gram matrix."""
-        norm, self.code = spectral.upper_norm(code_gram, self.code, margin=self.margin(code_gram.dtype))
+    def upper_norm(self, code_gram: np.ndarray, error: float) -> float:
+        """Upper bound of the norm of a code, given its Gram matrix and the most that its eigenvalues are off."""
+        margin = self.margin(np.dtype(np.float64))
+        norm, self.code = spectral.upper_norm(code_gram, self.code, error=error, margin=margin)
         return norm
 
 
@@ -136,6 +144,10 @@ class Parts(ABC):
         """The pass with the Gram matrices of step j, as far as these parts have use for them."""
 
     @abstractmethod
+    def gram_error(self, gram: np.ndarray) -> float:
+        """Most that the largest eigenvalue of a Gram matrix of these parts is off."""
+
+    @abstractmethod
     def lower_norm(self, one: Pass, j: int, vectors: PowerVectors) -> float:
         """Lower bound of the norm of the code before step j."""
 
@@ -150,6 +162,10 @@ class Parts(ABC):
     @abstractmethod
     def finish(self, one: Pass, last: int, finish: Finish, *, one_more: bool = False) -> None:
         """Hand the codes from that before step `last` on to `finish`, part by part; see `InnerLoop.run`."""
+
+    def _line_bounds(self, one: Pass, products: np.ndarray, start_norm: float, end_norm: float) -> np.ndarray:
+        n_summed = n_roundings(len(self.iteration.gram), len(self.parts))
+        return line_bounds(one.sums.squares, products, start_norm, end_norm, n_summed=n_summed)
 
     def _sum_over_parts(self, work: Callable[[slice, PartBuffers], Result]) -> Result:
         """Sum of what `work` returns for every part; each thread adds up its own, so that only sums are held."""
@@ -201,7 +217,7 @@ class Parts(ABC):
         projected = np.empty((n_steps + 1, part.stop - part.start, v.shape[1]), v.dtype)
 
         def see(j: int, code: np.ndarray) -> None:
-            squares[j] = np.vdot(code, code)
+            squares[j] = inner_product(code, code)
             np.matmul(code, v, out=projected[j])
 
         history = self._steps(part, buffers, first, n_steps, see)
@@ -235,21 +251,26 @@ class KeptParts(Parts):
         """See `Parts`; one thread takes the norm at the end, the others the products with it."""
 
         def upper_norm(j: int) -> float:
-            return vectors.upper_norm(spectral.gram(self._codes(one, j, np.float32)))
+            gram = spectral.gram(self._codes(one, j, np.float32))
+            return vectors.upper_norm(gram, self.gram_error(gram))
 
         start_norm = one.start_norm if math.isfinite(one.start_norm) else upper_norm(0)
         work: list[Callable[[], Any]] = [partial(upper_norm, one.n_steps)]
         work += [partial(end_products, history) for history in self._histories(one)]
         end_norm, *products = self.threads.map(lambda job: job(), work)
-        bounds = line_bounds(one.sums.squares, np.sum(products, axis=0), start_norm, end_norm)
+        bounds = self._line_bounds(one, np.sum(products, axis=0), start_norm, end_norm)
         return replace(one, start_norm=start_norm, end_norm=end_norm), bounds
 
     def with_grams(self, one: Pass, j: int) -> Pass:
         """See `Parts`; that of the code itself is not needed."""
-        # Half the work in float32; where its margin does not do, float64 decides.
+        # Half the work in float32; where its error does not do, float64 decides.
         changes = [history[j + 1] - history[j] for history in self._histories(one)]
         change = spectral.gram(np.concatenate(changes, dtype=np.float32))
         return replace(one, change_grams={j: change})
+
+    def gram_error(self, gram: np.ndarray) -> float:
+        """See `Parts`: of all rows at once, on the shorter side."""
+        return spectral.gram_error(gram, max(self.parts[-1].stop, len(self.iteration.gram)))
 
     def lower_norm(self, one: Pass, j: int, vectors: PowerVectors) -> float:
         """See `Parts`: along the top vector of the code at the end of the pass."""
@@ -337,9 +358,10 @@ class RerunParts(Parts):
             raise ValueError("sums of parts that are run again hold the Gram matrix and the products of their end")
         if not math.isfinite(one.start_norm):
             one = self.with_grams(one, 0)
-            one = replace(one, start_norm=vectors.upper_norm(one.code_grams[0]))
-        one = replace(one, end_norm=vectors.upper_norm(end_gram))
-        return one, line_bounds(one.sums.squares, products, one.start_norm, one.end_norm)
+            gram = one.code_grams[0]
+            one = replace(one, start_norm=vectors.upper_norm(gram, self.gram_error(gram)))
+        one = replace(one, end_norm=vectors.upper_norm(end_gram, self.gram_error(end_gram)))
+        return one, self._line_bounds(one, products, one.start_norm, one.end_norm)
 
     def with_grams(self, one: Pass, j: int) -> Pass:
         """See `Parts`: the pass is run again, and some steps from j on are added up at a time."""
@@ -359,9 +381,15 @@ class RerunParts(Parts):
             code_grams={**one.code_grams, **{i: pair[1] for i, pair in pairs.items()}},
         )
 
+    def gram_error(self, gram: np.ndarray) -> float:
+        """See `Parts`: summed over parts."""
+        return spectral.gram_error(gram, max(part.stop - part.start for part in self.parts) + len(self.parts))
+
     def lower_norm(self, one: Pass, j: int, vectors: PowerVectors) -> float:
         """See `Parts`."""
-        return spectral.lower_norm(one.code_grams[j], vectors.code)[0]
+        gram = one.code_grams[j]
+        low, _ = spectral.lower_norm(gram, vectors.code)
+        return math.sqrt(max(low**2 - self.gram_error(gram), 0))
 
     def meets_rule(self, one: Pass, j: int, margin: Margin) -> bool:
         """See `Parts`: by eigenvalues."""

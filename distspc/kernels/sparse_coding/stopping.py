@@ -11,11 +11,12 @@ first:
    factor that it is; then by eigenvalues.
 
 Where even eigenvalues agree with the tolerance to 1e-9, the caller takes the singular values of the definition. Bounds
-count only where they clear it by a margin that is well above what rounding can do to them.
+count only where they clear it by more than rounding can do to them.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,12 +96,39 @@ def summarise(
     )
 
 
+def inner_product(a: np.ndarray, b: np.ndarray) -> np.floating:
+    """Inner product of two codes (rows, codewords): row by row, so that a term meets few roundings (`n_roundings`)."""
+    return np.vecdot(a, b).sum()
+
+
+def n_roundings(n_codewords: int, n_parts: int) -> int:
+    """Most roundings that a term of an `inner_product` meets, summed over parts.
+
+    One for every codeword and part; NumPy adds up rows in pairs, which takes 19 of up to 128 rows and one more each
+    time that they double.
+    """
+    return n_codewords + 64 + n_parts
+
+
 def end_products(history: np.ndarray) -> np.ndarray:
     """Inner products (2, m + 1) of the codes of a pass with its first and its last code."""
-    return np.array([[np.vdot(code, end) for code in history] for end in (history[0], history[-1])])
+    return np.array([[inner_product(code, end) for code in history] for end in (history[0], history[-1])])
 
 
-def line_bounds(squares: np.ndarray, products: np.ndarray, first_norm: float, last_norm: float) -> np.ndarray:
+def change_bounds(sums: PassSums, n_codewords: int) -> np.ndarray:
+    """Lower bounds (m,) of the norms of the changes of the code, from those of their products with V.
+
+    Products with V are off by a rounding unit for each codeword times the Frobenius norms of code and V, the root of p;
+    those of a change, small beside the codes that it is the difference of, by twice that: 2.9 eps for p = 8.
+    """
+    found = np.sqrt(np.maximum(np.linalg.eigvalsh(sums.projected_grams)[:, -1], 0))
+    rounding = 3 * n_codewords * np.finfo(sums.squares.dtype).eps * np.sqrt(sums.squares)
+    return np.asarray(found - np.maximum(rounding[:-1], rounding[1:]))
+
+
+def line_bounds(
+    squares: np.ndarray, products: np.ndarray, first_norm: float, last_norm: float, *, n_summed: int
+) -> np.ndarray:
     """Upper bounds (m,) of the norms of the codes of a pass, from the norms at both ends.
 
     Parameters
@@ -109,19 +137,21 @@ def line_bounds(squares: np.ndarray, products: np.ndarray, first_norm: float, la
         As in `PassSums`.
     first_norm, last_norm
         Upper bounds of the norms of the first and the last code.
+    n_summed
+        Roundings that a term of these sums has met (`n_roundings`).
     """
     m = len(squares) - 1
     a = np.arange(m) / m
     first, last = products[:, :-1]
     line = (1 - a) ** 2 * first[0] + 2 * a * (1 - a) * last[0] + a**2 * squares[-1]
     off = squares[:-1] - 2 * ((1 - a) * first + a * last) + line
-    # Sums cancel here: their rounding, as a distance, is allowed for.
-    rounding = 64 * np.finfo(squares.dtype).eps * squares.max()
+    # Sums cancel here. Their weights are at most 4 in all, so that they are off by 4 n rounding units of the largest.
+    rounding = 2 * n_summed * np.finfo(squares.dtype).eps * squares.max()
     return (1 - a) * first_norm + a * last_norm + np.sqrt(np.maximum(off, 0) + rounding)
 
 
 def proven_side(
-    change: np.ndarray, least: float, most: float, start: np.ndarray | None, *, margin: float
+    change: np.ndarray, least: float, most: float, start: np.ndarray | None, *, error: float, margin: float
 ) -> tuple[bool | None, np.ndarray]:
     """Whether a step meets the rule: True or False where that is proven, else None.
 
@@ -133,12 +163,15 @@ def proven_side(
         Bounds of the norm of dr below which the rule is met: tolerance times (eps plus a bound of the norm of r).
     start
         Vector to start from, as for `spectral.lower_norm`; the one found is returned for the next step.
+    error
+        Most that the largest eigenvalue of `change` is off (`spectral.gram_error`).
     margin
         Relative distance within which norms do not count as told apart (`spectral.rounding_margin`).
     """
     low, vector = spectral.lower_norm(change, start)
-    if low >= most * (1 + margin):
+    if low**2 - error >= (most * (1 + margin)) ** 2:
         return False, vector
-    if spectral.is_below(change, least * (1 - margin)):
+    bound = least * (1 - margin)
+    if bound > 0 and spectral.is_below(change, math.sqrt(max(bound**2 - error, 0))):
         return True, vector
     return None, vector

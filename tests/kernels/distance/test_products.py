@@ -93,3 +93,12 @@ def test_centre_is_chosen_where_it_helps() -> None:
     centre = choose_centre(far, row_statistics(far).norm_sq)
     assert centre is not None
     assert np.abs(centre - 1e5).max() < 2
+
+
+@pytest.mark.parametrize(("share", "chosen"), [(0.7, False), (0.8, True)])
+def test_a_centre_is_chosen_where_it_holds_three_quarters_of_the_squares(share: float, chosen: bool) -> None:
+    noise = rows_of_kind("relu", 200, 50, 0)
+    noise -= noise.mean(axis=0)
+    mean = np.sqrt(share / (1 - share) * float((noise.astype(float) ** 2).sum()) / noise.size)
+    x = (noise + np.float32(mean)).astype(np.float32)
+    assert (choose_centre(x, row_statistics(x).norm_sq) is not None) is chosen

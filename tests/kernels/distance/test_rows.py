@@ -7,7 +7,7 @@ from functools import reduce
 import numpy as np
 import pytest
 
-from distspc.kernels.distance.rows import BLOCK, RowStatistics, block_dots, row_statistics
+from distspc.kernels.distance.rows import BLOCK, RowStatistics, _digest_keys, block_dots, row_statistics
 
 
 def noise(n: int, n_features: int, seed: int = 0) -> np.ndarray:
@@ -86,3 +86,17 @@ def test_dots_of_blocks_add_up_to_the_dot(n_features: int) -> None:
     blocks = block_dots(a, b)
     assert blocks.shape == (4, n_features // BLOCK + 1)
     np.testing.assert_allclose(blocks.sum(axis=1), np.vecdot(a, b), rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["first of two", "second of two", "odd one out"])
+def test_digests_of_values_with_few_bits_differ_in_their_low_bits(kind: str) -> None:
+    """Powers of two have no bit below the 23rd: unmixed, their digests have 41 bits, and collide among a million."""
+    x = np.ones((8, 3 if kind == "odd one out" else 4), np.float32)
+    x[:, {"first of two": 0, "second of two": 1, "odd one out": 2}[kind]] = 2.0 ** np.arange(8)
+    digests = row_statistics(x).digest
+    differing = int(np.bitwise_or.reduce(digests ^ digests[0]))
+    assert differing & -differing < 2**8
+
+
+def test_keys_of_digests_are_odd_so_that_no_difference_of_one_word_is_lost() -> None:
+    assert (_digest_keys(2000, 0) % 2 == 1).all()

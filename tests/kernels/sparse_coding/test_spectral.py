@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -13,6 +13,7 @@ from distspc.kernels.sparse_coding import spectral
 MATRICES = hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.floats(-5, 5))
 
 
+@settings(deadline=None)
 @given(a=MATRICES)
 @example(a=np.full((1, 2), 4.08659548e-162))
 def test_bounds_enclose_the_norm(a):
@@ -46,3 +47,14 @@ def test_a_power_iteration_goes_on_from_the_vector_it_is_given():
 
 def test_nothing_is_proven_of_numbers_whose_squares_underflow():
     assert not spectral.is_below(spectral.gram(np.full((2, 2), 1e-170)), 1.0e-160)
+
+
+def test_the_vector_of_a_bound_has_length_1_however_the_iteration_ends():
+    """Where the largest eigenvalues are close together it ends with the number of its steps."""
+    basis = np.linalg.qr(np.random.default_rng(0).standard_normal((40, 40)))[0]
+    g = 100 * (basis * np.linspace(1, 0.7, 40)) @ basis.T
+    for start in (None, basis[:, -1] + 1e-3 * basis[:, 0]):
+        low, vector = spectral.lower_norm(g, start, gain=1e-12)
+        assert low <= 10
+        assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-12)
+        assert np.linalg.norm(vector @ g) <= 100 * (1 + 1e-12)

@@ -15,7 +15,7 @@ from distspc.kernels.sparse_coding import spectral, stopping
 def test_line_bounds_enclose_the_norms_inside_a_pass(codes):
     norms = [np.linalg.norm(code, 2) for code in codes]
     squares = np.einsum("jrk,jrk->j", codes, codes)
-    bounds = stopping.line_bounds(squares, stopping.end_products(codes), norms[0], norms[-1])
+    bounds = stopping.line_bounds(squares, stopping.end_products(codes), norms[0], norms[-1], n_summed=80)
     assert (bounds >= np.array(norms[:-1]) - 1e-9).all()
 
 
@@ -54,6 +54,6 @@ def test_sums_of_parts_are_those_of_all_rows(keep):
 def test_a_side_is_proven_or_left_open(norm, proven):
     change = np.random.default_rng(1).standard_normal((20, 6))
     change *= norm / np.linalg.norm(change, 2)
-    found, vector = stopping.proven_side(spectral.gram(change), 1.0, 1.1, None, margin=1e-9)
+    found, vector = stopping.proven_side(spectral.gram(change), 1.0, 1.1, None, error=0.0, margin=1e-9)
     assert found is proven
     assert vector.shape == (6,)
