@@ -11,7 +11,14 @@ from typing import Annotated, Any
 import typer
 
 from distspc import __version__
-from distspc.cli import cluster_commands, data_commands, network_commands, selection_commands, study_commands
+from distspc.cli import (
+    cluster_commands,
+    data_commands,
+    network_commands,
+    score_commands,
+    selection_commands,
+    study_commands,
+)
 from distspc.cli.options import echo_text
 from distspc.errors import DistspcError, InputError
 
@@ -22,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-for group in (study_commands, network_commands, selection_commands, cluster_commands, data_commands):
+for group in (study_commands, score_commands, network_commands, selection_commands, cluster_commands, data_commands):
     app.add_typer(group.commands)
 
 INTERRUPTED = 130

@@ -12,7 +12,7 @@ from distspc.distances.tile_stream import task_rows
 from distspc.kernels.distance.bounds import error_bound, product_dtype
 from distspc.kernels.distance.candidates import Nearest, Pairs, Selection, add_to_pool, select_candidates
 from distspc.kernels.distance.products import choose_centre, pair_distances, products, symmetric_products
-from distspc.kernels.distance.rows import row_statistics
+from distspc.kernels.distance.rows import RowStatistics, row_statistics
 from distspc.kernels.threads import in_threads
 
 MAX_CANDIDATE_SHARE = 0.02
@@ -30,18 +30,24 @@ def search_rows(task: DistanceTask) -> TileResult:
         If activations are not finite, or cannot be scaled as the metric needs.
     """
     with task_rows(task) as rows:
-        search = _Search(task, rows.targets, rows.n_threads)
+        search = RowSearch(task, rows.targets, rows.n_threads)
         rows.stream_to(search)
         return search.result(rows.read_nbytes)
 
 
-class _Search:
-    """State of `search_rows`: the targets' rows, and what the tiles so far have left."""
+class RowSearch:
+    """State of `search_rows`: the targets' rows, and what the tiles so far have left.
+
+    Targets are images of the table unless a subclass says otherwise.
+    """
+
+    tile_threads = 1
+    """Threads that look at a tile just read, while others compare: few targets leave them idle."""
 
     def __init__(self, task: DistanceTask, rows: np.ndarray, n_threads: int) -> None:
         self.task, self.options, self.rows, self.n_threads = task, task.options, rows, n_threads
         statistics = row_statistics(rows, n_threads=n_threads)
-        check_rows(task.options, statistics, task.targets)
+        self.check_targets(statistics)
         self.centre = choose_centre(rows, statistics.norm_sq, n_threads=n_threads)
         if self.centre is not None:
             statistics = row_statistics(rows, centre=self.centre, n_threads=n_threads)
@@ -52,9 +58,25 @@ class _Search:
         self.norm, self.digest = np.empty(task.n_images), np.empty(task.n_images, dtype=np.uint64)
         self.n_rescored: list[int] = []
 
+    def check_targets(self, statistics: RowStatistics) -> None:
+        """Refuse targets that cannot be compared."""
+        check_rows(self.options, statistics, self.task.targets)
+
+    def own_columns(self, which: slice, images: Range) -> np.ndarray:
+        """Column of a tile that holds each of some targets itself, -1 where none does."""
+        return self_columns(self._positions(which), images)
+
+    def groups(self, which: slice, images: Range) -> tuple[np.ndarray, np.ndarray] | None:
+        """Category codes of some targets and of the images of a tile."""
+        return pair_groups(self.categories, self._positions(which), images)
+
+    def _positions(self, which: slice) -> Range:
+        first = self.task.targets[0]
+        return first + which.start, first + which.stop
+
     def tile(self, images: Range, rows: np.ndarray) -> Tile:
         """Statistics of images just read, checked."""
-        statistics = row_statistics(rows, centre=self.centre)
+        statistics = row_statistics(rows, centre=self.centre, n_threads=self.tile_threads)
         check_rows(self.options, statistics, images)
         return self._recorded(Tile(images, rows, statistics))
 
@@ -128,8 +150,6 @@ class _Search:
         self._rescore(which, tile, selection)
 
     def _select(self, which: slice, tile: Tile, product: np.ndarray) -> Selection:
-        first = self.task.targets[0]
-        targets = (first + which.start, first + which.stop)
         return select_candidates(
             product,
             self.left[which],
@@ -139,8 +159,8 @@ class _Search:
             n_neighbours=self.options.n_neighbours,
             limit=self.nearest.limit(self.options.metric)[which],
             drop_zero=self.options.drop_zero,
-            self_columns=self_columns(targets, tile.images),
-            groups=pair_groups(self.categories, targets, tile.images),
+            self_columns=self.own_columns(which, tile.images),
+            groups=self.groups(which, tile.images),
         )
 
     def _rescore(self, which: slice, tile: Tile, selection: Selection) -> None:

@@ -76,17 +76,70 @@ def _acquire_buffers(store: Store, layers: Sequence[str], dtype: str) -> dict[st
 def _run(
     network: Any, files: Sequence[str], digests: Sequence[str], buffers: Mapping[str, _ChunkBuffer], batch_size: int
 ) -> None:
-    """Put the activations of some files into the layers' buffers; files are decoded ahead of the device."""
+    """Put the activations of some files into the layers' buffers."""
+    for images, outputs in _batches(network, files, digests, batch_size):
+        for layer, buffer in buffers.items():
+            _put(outputs[layer].reshape(images.stop - images.start, -1), buffer, images, layer)
+
+
+def _batches(
+    network: Any, files: Sequence[str], digests: Sequence[str], batch_size: int, *, padded: bool = False
+) -> Iterator[tuple[slice, Mapping[str, np.ndarray]]]:
+    """Activations of some files, batch by batch; files are decoded ahead of the device.
+
+    A last batch that is shorter is filled up with its first image, if `padded`: its rows are those of a whole batch.
+    """
     pool = ThreadPoolExecutor(_n_decoders(), thread_name_prefix="decode")
     try:
         decode = partial(_decode, size=network.input_size, resize=network.spec.resize)
         inputs = pool.map(decode, files, digests)  # a chunk of inputs is small: 64 of 150 kB
         for start, stop in ranges(len(files), batch_size):
-            outputs = network.activations(np.stack(list(itertools.islice(inputs, stop - start))))
-            for layer, buffer in buffers.items():
-                _put(outputs[layer].reshape(stop - start, -1), buffer, slice(start, stop), layer)
+            batch = list(itertools.islice(inputs, stop - start))
+            n_more = batch_size - len(batch) if padded else 0
+            outputs = network.activations(np.stack(batch + batch[:1] * n_more))
+            yield slice(start, stop), {layer: values[: stop - start] for layer, values in outputs.items()}
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def activations_of(
+    spec: NetworkSpec, files: Sequence[str], digests: Sequence[str], *, batch_size: int, dtype: str
+) -> dict[str, np.ndarray]:
+    """Activations of some files, as an extraction would store them; an image's do not depend on the others.
+
+    Rounding of a forward pass depends on the size of the batch, so that all have the same.
+
+    Parameters
+    ----------
+    spec
+        The network, and its layers.
+    files, digests
+        The files, and what they are to hold.
+    batch_size
+        Images per forward pass.
+    dtype
+        Stored type.
+
+    Returns
+    -------
+    dict
+        By layer, float32 (files, features), of values that the stored type has.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be used or has changed, or the network cannot be loaded.
+    """
+    network, found = load_network(spec, _n_threads()), dict[str, np.ndarray]()
+    for images, outputs in _batches(network, files, digests, batch_size, padded=True):
+        for layer in spec.layers:
+            values = outputs[layer].reshape(images.stop - images.start, -1)
+            rows = found.setdefault(layer, np.empty((len(files), values.shape[1]), np.float32))
+            with np.errstate(over="ignore"):  # named below
+                rows[images] = values.astype(dtype)
+            if dtype == "float16" and np.isinf(rows[images]).any():
+                raise _beyond_float16(layer)
+    return found
 
 
 def _put(values: np.ndarray, buffer: _ChunkBuffer, images: slice, layer: str) -> None:
@@ -95,9 +148,11 @@ def _put(values: np.ndarray, buffer: _ChunkBuffer, images: slice, layer: str) ->
         with np.errstate(over="ignore"):  # named below, by layer
             part[images] = values[:, features]
         if part.dtype == np.float16 and np.isinf(part[images]).any():
-            raise InputError(
-                f"activations of {layer} exceed 65504, the largest number of float16: store them as float32"
-            )
+            raise _beyond_float16(layer)
+
+
+def _beyond_float16(layer: str) -> InputError:
+    return InputError(f"activations of {layer} exceed 65504, the largest number of float16: store them as float32")
 
 
 def _write_layer(store: Store, layer: str, images: slice, buffer: _ChunkBuffer) -> None:

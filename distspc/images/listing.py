@@ -30,6 +30,9 @@ EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Pictures that we do not read are named as skipped, so that nobody takes them for done.
 _OTHER_PICTURES = (".avif", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".pbm", ".pgm", ".ppm", ".psd", ".svg")
 ROLES = {"target": "targets", "filler": "fillers"}
+IMAGE = "image"
+"""Role of an image that is none of a study's."""
+_PLURALS = {**ROLES, IMAGE: "images"}
 _READABLE = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 _ROLE_NAMES = {name: role for role, plural in ROLES.items() for name in (role, plural)}
 
@@ -106,7 +109,7 @@ def list_images(folder: str | os.PathLike[str], role: str = "target") -> list[Im
     folder
         The folder.
     role
-        ``target`` or ``filler``.
+        ``target``, ``filler``, or `IMAGE`.
 
     Returns
     -------
@@ -146,13 +149,13 @@ def _picture_names(folder: str, role: str) -> list[str]:
     try:
         names = os.listdir(folder)
     except OSError as error:
-        raise InputError(f"folder of {ROLES[role]} {folder!r}: {os_reason(error)}") from error
+        raise InputError(f"folder of {_PLURALS[role]} {folder!r}: {os_reason(error)}") from error
     wanted = (*EXTENSIONS, *_OTHER_PICTURES)
     names = [name for name in names if name.lower().endswith(wanted) and not name.startswith(".")]
     if not any(name.lower().endswith(EXTENSIONS) for name in names):
         kinds = ", ".join(e[1:] for e in EXTENSIONS)
         held = "".join(f"; it holds {text}" for text, _ in beside_images(folder))
-        raise InputError(f"folder of {ROLES[role]} {folder!r} holds no image (read are: {kinds}){held}")
+        raise InputError(f"folder of {_PLURALS[role]} {folder!r} holds no image (read are: {kinds}){held}")
     return names
 
 
@@ -230,6 +233,11 @@ def _is_shown(name: str) -> bool:
 
 def _count(n: int, thing: str) -> str:
     return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+
+
+def image_file(file: str | os.PathLike[str]) -> ImageSource:
+    """One image that somebody named by its file, which need not be there."""
+    return _sources([os.path.abspath(file)], [{}], IMAGE)[0]
 
 
 def read_image_table(table: str | os.PathLike[str]) -> list[ImageSource]:
@@ -362,7 +370,7 @@ def _sources(paths: Sequence[str | Path], columns: Sequence[Mapping[str, str]], 
     """Give the files of one role, by absolute path, their names and numbers."""
     files = [os.fspath(path) for path in paths]
     stems = [_stem(file[file.rfind(os.sep) + 1 :]) for file in files]
-    ids = [f"{ROLES[role]}/{name}" for name in _unique_names(files, stems)]
+    ids = [f"{_PLURALS[role]}/{name}" for name in unique_names(files, stems)]
     rows = zip(ids, repeat(role), _numbers(stems), files, columns, map(_name_problem, files), strict=False)
     return list(map(ImageSource._make, rows))
 
@@ -373,7 +381,7 @@ def _stem(name: str) -> str:
     return name[:at] if 0 < at < len(name) - 1 else name
 
 
-def _unique_names(files: Sequence[str], stems: Sequence[str]) -> list[str]:
+def unique_names(files: Sequence[str], stems: Sequence[str]) -> list[str]:
     """Stems; file names where stems collide; whole paths where that is not enough."""
     if len(set(stems)) == len(stems):
         return list(stems)

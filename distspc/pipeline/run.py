@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from distspc.pipeline.plan import StudyPlan
     from distspc.results.tree import Results
+    from distspc.scoring.images import Given
 
 
 logger = logging.getLogger(__name__)
@@ -96,6 +97,56 @@ class Study(StudyFile):
         from distspc.results.tree import open_results
 
         return open_results(self.store)
+
+    def score(
+        self,
+        images: Given,
+        client: Client | None = None,
+        *,
+        layers: Sequence[str] | None = None,
+        profile: str | None = None,
+        overrides: Sequence[str] = (),
+        progress: Progress = no_progress,
+    ) -> pd.DataFrame:
+        """Measure images that are not in the study against it: the study is only read, and each row is its own.
+
+        Parameters
+        ----------
+        images
+            Paths of image files, of folders, of tables with a column ``path``, one or several; or such a table as a
+            data frame.
+        client
+            Dask client for all that is to do; it wins over `profile`.
+        layers
+            Layers; all of the study by default.
+        profile, overrides
+            Where to compute, as `distspc.deploy` takes them; in this process by default.
+        progress
+            Called with a label, the number of tasks done and their total.
+
+        Returns
+        -------
+        DataFrame
+            A row per image and layer (`distspc.scoring.table.score_table`); ``attrs`` has ``notices``, what could not
+            be given and why, and ``skipped``, files that could not be used with their reasons.
+
+        Raises
+        ------
+        InputError
+            If no image can be used, the study has nothing to score against, or holds results of other settings.
+        """
+        from distspc.pipeline.score import connection, score_images
+        from distspc.results.measures import with_models
+
+        with connection(self, profile, overrides) as connect:
+            own = (lambda: client) if client is not None else connect if profile is not None or overrides else None
+            scored = score_images(
+                self, images, layers=layers, connect=own, always_connect=own is not None, progress=progress
+            )
+        scored.forget()
+        table = with_models(scored.table)
+        table.attrs = {"notices": scored.notices, "skipped": list(scored.images.skipped)}
+        return table
 
     def check(self, *, profile: str | None = None, overrides: Sequence[str] = ()) -> pd.DataFrame:
         """Look at all that a run will need; nothing is computed.

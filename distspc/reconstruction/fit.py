@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -118,16 +119,38 @@ def _array(shape: tuple[int, ...], dtype: str, folder: Path | None) -> np.ndarra
     return np.lib.format.open_memmap(folder / f"{uuid.uuid4().hex}.npy", mode="w+", dtype=np.dtype(dtype), shape=shape)
 
 
-def _fit(
+@dataclass(frozen=True)
+class SampledUnits:
+    """What a seed samples of a layer.
+
+    Attributes
+    ----------
+    rng
+        Its generator, which has drawn the units and draws the rest.
+    units
+        Positions (units,) of the features.
+    x
+        Their activations (images, units), float32, divided by the scale.
+    scale
+        95th percentile of their absolute values.
+    """
+
+    rng: np.random.RandomState
+    units: np.ndarray
+    x: np.ndarray
+    scale: np.float32
+
+
+def sampled_units(
     store: Store,
     layer: str,
     seed: int,
     seeds: Sequence[int],
     s: ReconstructionOptions,
-    first_row: int,
     gathered: Sequence[str],
     spilled: Path | None,
-) -> dict[str, Any]:
+) -> SampledUnits:
+    """Put the units of one seed together from those gathered for all seeds, and scale them."""
     rng = np.random.RandomState(seed)
     n_features = store.layer(layer).sizes["feature"]
     units = kernel.draw_units(rng, n_features, s.n_units)
@@ -141,5 +164,21 @@ def _fit(
     scale = scaling.scale_quantile(x)
     for rows in row_parts(len(x), s.n_units):
         x[rows] /= scale
-    values = fit_model(x, s, rng, first_row=first_row, allocate=lambda shape, dtype: _array(shape, dtype, spilled))
-    return {"sampled_unit": units, "scale": float(scale), **values}
+    return SampledUnits(rng, units, x, scale)
+
+
+def _fit(
+    store: Store,
+    layer: str,
+    seed: int,
+    seeds: Sequence[int],
+    s: ReconstructionOptions,
+    first_row: int,
+    gathered: Sequence[str],
+    spilled: Path | None,
+) -> dict[str, Any]:
+    sampled = sampled_units(store, layer, seed, seeds, s, gathered, spilled)
+    values = fit_model(
+        sampled.x, s, sampled.rng, first_row=first_row, allocate=lambda shape, dtype: _array(shape, dtype, spilled)
+    )
+    return {"sampled_unit": sampled.units, "scale": float(sampled.scale), **values}

@@ -19,6 +19,7 @@ MEASURES, REFERENCES = "measures", "references"
 SCORES, RELATIONS, MODELS, COMPARISONS = "scores", "relations", "models", "comparisons"
 GRAM, PREDICTED, READOUT = "gram", "predicted", "readout"
 RELIABILITY = "reliability"
+NEW_IMAGES = "new_images"
 """Names of the groups; a layer's activations are in a group of ``activations``, its moments in one of ``scaling``;
 each further measure is in a group of ``measures``, and what it compares new images with in one of ``references``."""
 
@@ -150,6 +151,12 @@ GROUPS: dict[str, dict[str, Variable]] = {
         ),
         "smallest_step": Variable(("layer", "seed"), "float64", "shortest step size of the batches", added=True),
         "encode_step": Variable(("layer", "seed"), "float64", "step size of the code of all images", added=True),
+        "unit_mean": Variable(
+            ("layer", "seed", "unit"),
+            "float64",
+            "mean that was taken off the scaled unit before it was encoded: one of all units, or with pca its own",
+            added=True,
+        ),
     },
     MEASURES: {  # and the columns of the measure, which it names itself
         "layer": Variable(("layer",), "str", "network layer"),
@@ -277,6 +284,24 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "undefined": Variable(
             ("comparison",), "float64", "share of bootstrap resamples without a defined difference", added=True
         ),
+    },
+    NEW_IMAGES: {
+        "layer": Variable(("layer",), "str", "network layer, empty for measures of the pixels"),
+        "seed": Variable(("seed",), "int64", "seed of the random generator"),
+        "image": Variable(("image",), "str", "name of an image that is scored against a study"),
+        "column": Variable(("column",), "str", "name of a further measure"),
+        "distance": Variable(
+            ("layer", "image", "neighbour"),
+            "float64",
+            "distance to the k-th nearest neighbour in the study",
+            "activation",
+        ),
+        "neighbour_index": Variable(
+            ("layer", "image", "neighbour"), "int64", "position of that neighbour among the images of the study, from 0"
+        ),
+        "error": Variable(("layer", "seed", "image"), "float64", "reconstruction error by the study's model"),
+        "value": Variable(("column", "layer", "image"), "float64", "value of a further measure"),
+        "norm": Variable(("layer", "image"), "float64", "L2 norm of the activation", "activation"),
     },
 }
 

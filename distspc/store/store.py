@@ -123,6 +123,11 @@ class Store(os.PathLike[str]):
         return self[schema.READOUT]
 
     @property
+    def new_images(self) -> Group:
+        """Images that are scored against a study, in a store of their own."""
+        return self[schema.NEW_IMAGES]
+
+    @property
     def scores(self) -> Group:
         """Scores of the targets."""
         return self[schema.SCORES]

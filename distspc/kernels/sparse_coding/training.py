@@ -179,6 +179,12 @@ class _Trainer:
 # ---------------------------------------------------------------- encode and reconstruct
 
 
+def scalar_mean(x: np.ndarray) -> np.floating:
+    """The one mean over all rows and units of `x` that is taken off before they are encoded, in the type of `x`."""
+    mean: np.floating = x.dtype.type(x.mean())
+    return mean
+
+
 def encode(
     x: np.ndarray,
     dictionary: np.ndarray,
@@ -223,7 +229,7 @@ def encode(
     """
     dtype = np.dtype(precision)
     phi = np.ascontiguousarray(dictionary, dtype)
-    mean = x.dtype.type(x.mean())
+    mean = scalar_mean(x)
     error = np.empty(len(x))
 
     def inputs(rows: slice) -> np.ndarray:

@@ -1,0 +1,248 @@
+"""A study as the frozen reference that new images are scored against: what its store holds, and what it lacks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from distspc.distances.checks import check_distances
+from distspc.distances.options import DistanceOptions, LayerOptions
+from distspc.distances.plan import LayerSize
+from distspc.errors import InputError
+from distspc.io.files import hex_digest
+from distspc.layers import split_layer
+from distspc.messages import did_you_mean, shorten
+from distspc.reconstruction.fit import missing_seeds
+from distspc.reconstruction.frozen import offset_is_stored
+from distspc.reconstruction.options import ReconstructionOptions
+from distspc.store.store import Store
+from distspc.study.file import StudyFile
+
+
+@dataclass(frozen=True)
+class LayerReference:
+    """What of a layer new images can be scored against.
+
+    Attributes
+    ----------
+    layer
+        Its label in the study.
+    n_features
+        Features of an image.
+    has_activations
+        Whether the activations of all images of the study are there: the pool of neighbours.
+    size
+        Size of the layer and range of its pool; None where no neighbours can be found.
+    seeds
+        Seeds of the reconstruction that are complete.
+    """
+
+    layer: str
+    n_features: int
+    has_activations: bool
+    size: LayerSize | None
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A study as it is when scoring begins, in plain values that travel to the workers.
+
+    Attributes
+    ----------
+    store
+        Its store, which is only read.
+    distance, reconstruction
+        Its settings.
+    layers
+        Its layers that anything can be scored at.
+    seeds
+        Seeds of the reconstruction that any of these has.
+    notices
+        What cannot be given, why, and what to do.
+    fingerprint
+        Digest of all that the numbers rest on: another one is another study.
+    """
+
+    store: Store
+    distance: DistanceOptions
+    reconstruction: ReconstructionOptions
+    layers: tuple[LayerReference, ...]
+    seeds: tuple[int, ...]
+    notices: tuple[str, ...]
+    fingerprint: str
+
+    @property
+    def pool_nbytes(self) -> int:
+        """Bytes of activations of the study that are read once for every task of all layers."""
+        return sum(4 * one.n_features * one.size.n_pool for one in self.layers if one.size is not None)
+
+    def of_layers(self, layers: Sequence[str]) -> Reference:
+        """The same, of some of its layers."""
+        return replace(self, layers=tuple(one for one in self.layers if one.layer in layers))
+
+    def layer_options(self, layer: str) -> LayerOptions:
+        """Settings of the distances at a layer."""
+        return LayerOptions(**asdict(self.distance), store=self.store, layer=layer)
+
+
+def chosen_layers(study: StudyFile, layers: Sequence[str] | None) -> list[str]:
+    """Labels of the layers that are asked for, in the study's order; a layer's own name means that of every model.
+
+    Raises
+    ------
+    InputError
+        If the study has no such layer.
+    """
+    if not layers:
+        return list(study.layers)
+    for layer in layers:
+        if not any(layer in (label, split_layer(label)[0]) for label in study.layers):
+            hint = did_you_mean(layer, study.layers)
+            raise InputError(f"the study has no layer {layer!r}; {hint}it has {', '.join(study.layers)}")
+    return [label for label in study.layers if {label, split_layer(label)[0]} & set(layers)]
+
+
+def read_reference(study: StudyFile, layers: Sequence[str] | None = None) -> Reference:
+    """Look what a study's store holds to score images against; nothing is written.
+
+    Parameters
+    ----------
+    study
+        The study.
+    layers
+        Layers to look at; all by default.
+
+    Raises
+    ------
+    InputError
+        If the store has nothing to score against, or there is no such layer.
+    """
+    store, labels = study.stored, chosen_layers(study, layers)
+    if not store.images.exists():
+        raise InputError(f"{store} holds no images yet: run `distspc run` before images are scored against the study")
+    looks = [_Look(study, label) for label in labels]
+    found = tuple(look.reference for look in looks if look.reference.size is not None or look.reference.seeds)
+    notices = tuple(_joined_notices(looks))
+    if not found:
+        raise InputError(f"{store} has nothing to score images against yet: {'; '.join(notices)}")
+    seeds = tuple(seed for seed in study.reconstruction.seeds if any(seed in one.seeds for one in found))
+    digest = study_fingerprint(store, labels)
+    return Reference(store, study.distance_options, study.reconstruction_options, found, seeds, notices, digest)
+
+
+def study_fingerprint(store: Store, layers: Sequence[str]) -> str:
+    """Digest of what made the results of some layers, and when: changes as soon as the study does."""
+    names = [store.layer(layer).name for layer in layers] + [store.scaling(layer).name for layer in layers]
+    groups = [store.images, *map(store.__getitem__, names), store.distances, store.reconstruction]
+    known = [_made(group.attributes) if group.exists() else None for group in groups]
+    return hex_digest(json.dumps([list(layers), known], sort_keys=True, default=str).encode())[:16]
+
+
+def _made(attributes: Mapping[str, object]) -> list[object]:
+    return [attributes.get("recipe"), attributes.get("written")]
+
+
+class _Look:
+    """A look at one layer: what can be scored at it, and why other things cannot."""
+
+    def __init__(self, study: StudyFile, layer: str) -> None:
+        self.study, self.store, self.layer = study, study.stored, layer
+        self.reasons: dict[str, str] = {}
+        self.reference = self._look()
+
+    def _look(self) -> LayerReference:
+        group = self.store.layer(self.layer)
+        if not group.exists():
+            self.reasons["activations are not there yet: run `distspc extract`"] = "neither measure"
+            return LayerReference(self.layer, 0, False, None, ())
+        seeds = self._seeds()
+        given_back = bool(getattr(group, "given_back", False))
+        whole = not given_back and bool(group.done("activation").all())
+        size = self._size(given_back) if given_back or whole else None
+        if not given_back and not whole:
+            self.reasons["some activations are not there yet: run `distspc extract`"] = "no distances"
+        return LayerReference(self.layer, int(group.sizes["feature"]), whole, size, seeds)
+
+    def _size(self, given_back: bool) -> LayerSize | None:
+        """Size of the layer and its pool, if neighbours can be found there."""
+        if given_back:
+            way_out = "extracted again (`distspc extract --redo`), at a forward pass for every image"
+            self.reasons[f"the activations were given back to save disk, and would have to be {way_out}"] = (
+                "no distances"
+            )
+            return None
+        options = LayerOptions(**asdict(self.study.distance_options), store=self.store, layer=self.layer)
+        try:
+            size = check_distances(options)
+        except InputError as error:
+            self.reasons[str(error).removeprefix(f"{self.layer}: ")] = "no distances"
+            return None
+        if not self._has_distances():
+            self.reasons["the study's own distances are not there yet: run `distspc distances`"] = (
+                "no percentiles of distinctiveness"
+            )
+        return size
+
+    def _has_distances(self) -> bool:
+        group = self.store.distances
+        known = group.intact_labels("layer") if group.exists() else []
+        return self.layer in known and bool(group.complete("layer")[known.index(self.layer)])
+
+    def _seeds(self) -> tuple[int, ...]:
+        wanted = self.study.reconstruction.seeds
+        group = self.store.reconstruction
+        left = missing_seeds(self.store, self.layer, wanted) if group.exists() else list(wanted)
+        if left:
+            of_seeds = "" if len(left) == len(wanted) else f" of {_seeds_in_words(left)}"
+            self.reasons["the sparse code is not fitted yet: run `distspc reconstruct`"] = (
+                f"no reconstruction errors{of_seeds}"
+            )
+        return tuple(seed for seed in wanted if seed not in left)
+
+
+def _seeds_in_words(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def _joined_notices(looks: Sequence[_Look]) -> Iterator[str]:
+    """What is missing, the layers of one reason together."""
+    layers: dict[tuple[str, str], list[str]] = {}
+    for look in looks:
+        for reason, lacking in look.reasons.items():
+            layers.setdefault((lacking, reason), []).append(look.layer)
+    for (lacking, reason), some in layers.items():
+        where = "any layer" if len(some) == len(looks) > 1 else shorten(some)
+        yield f"{lacking} at {where}: {reason}"
+
+
+def missing_offsets(reference: Reference) -> dict[str, list[int]]:
+    """Seeds by layer of which an older store does not say what was taken off the units before they were encoded.
+
+    Raises
+    ------
+    InputError
+        If the activations, of which it could be computed again, are not there either.
+    """
+    found = {}
+    for one in reference.layers:
+        seeds = [seed for seed in one.seeds if not offset_is_stored(reference.store, one.layer, seed)]
+        if seeds and not one.has_activations:
+            raise InputError(
+                f"{one.layer}: the store is of an older version, which did not keep the mean that its codes were taken "
+                "around, and the activations that it could be computed from are not there; extract them again "
+                "(`distspc extract`), or leave the layer out with --layers"
+            )
+        if seeds:
+            found[one.layer] = seeds
+    return found
+
+
+def first_training_row(store: Store, options: ReconstructionOptions) -> int:
+    """Position of the first image that the model was trained on."""
+    if options.train_on == "all":
+        return 0
+    return int(np.flatnonzero(store.images.read("role") == "filler")[0])

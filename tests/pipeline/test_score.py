@@ -1,0 +1,212 @@
+"""Images scored against a study: those of the study have what it says of them, others what a larger study would say."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from distspc.errors import InputError, StoreMismatchError
+from distspc.pipeline import score as pipeline
+from distspc.pipeline.run import Study
+from distspc.pipeline.score import score_images
+from distspc.results.tidy import tidy_table
+from distspc.scoring.options import ScoreLimits
+from distspc.testing.stores import write_moments
+from tests.scoring.shared import SETTINGS, files_of, study_of_files
+
+MEASURED = ("distances", "reconstruct")
+SOME = ["targets/2", "targets/4", "targets/6", "targets/11"]
+
+
+def finished(folder, *, stages=MEASURED, **settings):
+    study = study_of_files(folder, **settings)
+    if settings.get("scaling") == "z-score":
+        for layer in study.layers:
+            write_moments(study.store, layer)
+    study.run(stages=stages)
+    return study
+
+
+def assert_as_stored(table, study, images=SOME):
+    stored = tidy_table(study.store).set_index(["image", "layer"])
+    assert len(table) == len(images) * len(study.layers)
+    wanted = stored.loc[list(zip(table["in_study"], table["layer"], strict=True))].reset_index()
+    assert table["in_study"].tolist() == images * len(study.layers)
+    assert "neighbour" not in wanted or table["neighbour"].tolist() == wanted["neighbour"].tolist()
+    exact = ["distinctiveness", "reconstruction_error", "reconstruction_error_sd", "norm"]
+    for name in (name for name in [*exact, "mean_distance"] if name in wanted):
+        np.testing.assert_allclose(table[name], wanted[name], rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def scored_again(study, stage, **changes):
+    """Compute a stage of a study with other settings, and compare its images, scored again, with what is stored."""
+    other = Study.from_dict({**study.model_dump(), **changes}, base=study.store.parent)
+    other.run(stages=[stage], redo=True)
+    assert_as_stored(other.score(files_of(other, SOME)), other)
+
+
+@pytest.fixture(scope="module", params=["none", "z-score"])
+def one_layer(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("score")
+    return finished(folder, stages=[], scaling=request.param, layers={"fc2": 40})
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "correlation"])
+@pytest.mark.parametrize(("protocol", "k"), [("paper", 3), ("spc-public", 1), ("distinct", 2)])
+def test_images_of_the_study_have_their_stored_neighbours(one_layer, protocol, metric, k):
+    settings = {"protocol": protocol, "metric": metric, "neighbours": k}
+    scored_again(one_layer, "distances", distinctiveness=settings)
+
+
+@pytest.mark.parametrize("train_on", ["all", "fillers"])
+@pytest.mark.parametrize("solver", ["paper", "converged", "pca"])
+def test_images_of_the_study_have_their_stored_errors(one_layer, solver, train_on):
+    one_layer.stored.distances.remove()
+    scored_again(one_layer, "reconstruct", reconstruction={**SETTINGS, "solver": solver, "train-on": train_on})
+
+
+def test_rows_do_not_depend_on_the_company(tmp_path):
+    study = finished(tmp_path)
+    together = study.score(files_of(study, SOME))
+    for file in files_of(study, SOME)[::-1]:
+        alone = study.score(file).drop(columns="file")
+        same = together[together["image"] == file.stem].reset_index(drop=True).drop(columns="file")
+        pd.testing.assert_frame_equal(alone, same, rtol=1e-12)
+
+
+def test_neighbours_within_the_category_are_those_of_the_image_in_the_study(tmp_path):
+    study = finished(tmp_path, distinctiveness={"within-category": True})
+    assert_as_stored(study.score(files_of(study, SOME)), study)
+
+
+def test_fillers_and_all_images_of_a_folder_can_be_scored(tmp_path):
+    study = finished(tmp_path)
+    table = study.score(tmp_path / "Images" / "fillers")
+    assert table["in_study"].str.startswith("fillers/").all()
+    errors = study.stored.reconstruction.load("error", layer="fc2")["error"].mean("seed").to_series()
+    at_fc2 = table[table["layer"] == "fc2"].set_index("in_study")["reconstruction_error"]
+    np.testing.assert_allclose(at_fc2, errors[at_fc2.index], rtol=1e-9)
+
+
+def test_percentiles_are_among_the_targets(tmp_path):
+    study = finished(tmp_path)
+    table, targets = study.score(files_of(study, SOME)), tidy_table(study.store)
+    for row in table.itertuples():
+        same = targets[targets["layer"] == row.layer]
+        for name in ("distinctiveness", "reconstruction_error"):
+            below = (same[name] < getattr(row, name) - 1e-12).mean() + (
+                np.isclose(same[name], getattr(row, name))
+            ).mean() / 2
+            assert getattr(row, f"{name}_percentile") == pytest.approx(100 * below)
+
+
+def test_columns_are_those_of_the_study_with_the_new_ones(tmp_path):
+    study = finished(tmp_path, distinctiveness={"neighbours": 2})
+    table = study.score(files_of(study, SOME), layers=["fc1"])
+    assert table.columns.tolist() == [
+        "image", "file", "layer", "in_study", "neighbour", "distinctiveness", "distinctiveness_percentile",
+        "mean_distance", "neighbour_2", "distance_2", "norm", "reconstruction_error",
+        "reconstruction_error_percentile", "reconstruction_error_sd", "reconstruction_error_seed0",
+        "reconstruction_error_seed3",
+    ]  # fmt: skip
+    assert table["layer"].unique().tolist() == ["fc1"]
+
+
+# ---------------------------------------------------------------- what a study lacks
+
+
+def test_what_the_study_lacks_is_missing_and_said(tmp_path):
+    study = finished(tmp_path, stages=["distances"])
+    table = study.score(files_of(study, SOME))
+    assert table["reconstruction_error"].isna().all()
+    assert table["distinctiveness"].notna().all()
+    assert table.attrs["notices"][0] == (
+        "no reconstruction errors at any layer: the sparse code is not fitted yet: run `distspc reconstruct`"
+    )
+    study.run(stages=["reconstruct"])
+    study.stored.distances.remove()
+    table = study.score(files_of(study, SOME))
+    assert table["distinctiveness"].notna().all()
+    assert "distinctiveness_percentile" not in table.columns
+    assert "no percentiles of distinctiveness at any layer" in table.attrs["notices"][0]
+
+
+def test_a_study_without_anything_is_refused(tmp_path):
+    study = study_of_files(tmp_path, layers={"fc2": 20})
+    shutil.rmtree(study.store / "activations")
+    with pytest.raises(InputError, match=r"nothing to score images against yet: .*run `distspc extract`"):
+        study.score(tmp_path / "Images" / "targets")
+    shutil.rmtree(study.store)
+    with pytest.raises(InputError, match="holds no images yet: run `distspc run`"):
+        study.score(tmp_path / "Images" / "targets")
+
+
+def test_other_settings_and_layers_are_refused(tmp_path):
+    study = finished(tmp_path)
+    other = Study.from_dict({**study.model_dump(), "distinctiveness": {"metric": "cosine"}}, base=tmp_path)
+    with pytest.raises(StoreMismatchError, match="metric was"):
+        other.score(files_of(study, SOME))
+    with pytest.raises(InputError, match="no layer 'fc3'; did you mean 'fc2'"):
+        study.score(files_of(study, SOME), layers=["fc3"])
+
+
+def test_a_study_without_a_network_scores_its_own_images_alone(tmp_path):
+    study = finished(tmp_path)
+    (tmp_path / "new.png").write_bytes((tmp_path / "Images" / "targets" / "1.png").read_bytes() + b"0")
+    with pytest.raises(InputError, match="has no network"):
+        study.score(tmp_path / "new.png")
+
+
+# ---------------------------------------------------------------- many images
+
+
+def test_a_stopped_run_goes_on_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    study, scored, real = finished(tmp_path), [], pipeline.score_chunk
+    whole = score_images(study, tmp_path / "Images" / "targets")
+    whole.forget()
+    assert not (tmp_path / "s-scores").exists()
+    limits = ScoreLimits(images_per_task=5)
+
+    def stops(work, report):
+        if len(scored) == 2:
+            raise KeyboardInterrupt
+        scored.append(work.which)
+        real(work, report)
+
+    monkeypatch.setattr(pipeline, "score_chunk", stops)
+    with pytest.raises(KeyboardInterrupt):
+        score_images(study, tmp_path / "Images" / "targets", limits=limits)
+    assert scored == [(0, 5), (5, 10)]
+    again = []
+    monkeypatch.setattr(pipeline, "score_chunk", lambda work, report: again.append(work.which) or real(work, report))
+    found = score_images(study, tmp_path / "Images" / "targets", limits=limits)
+    assert again == [(10, 12)]
+    pd.testing.assert_frame_equal(found.table, whole.table, rtol=1e-12)
+    found.forget()
+    assert [path.name for path in tmp_path.iterdir() if "scores" in path.name] == []
+
+
+def test_a_study_that_changes_meanwhile_is_noticed(tmp_path, monkeypatch):
+    study, real = finished(tmp_path), pipeline.score_chunk
+
+    def changes(work, report):
+        real(work, report)
+        study.stored.distances.set_attributes(written=["2026-01-01T00:00:00+00:00", "2031-01-01T00:00:00+00:00"])
+
+    monkeypatch.setattr(pipeline, "score_chunk", changes)
+    with pytest.raises(InputError, match="was changed by another run"):
+        study.score(files_of(study, SOME))
+
+
+def test_the_study_is_only_read(tmp_path):
+    study = finished(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in study.store.rglob("*")}
+    study.score(files_of(study, SOME))
+    assert {path: path.stat().st_mtime_ns for path in study.store.rglob("*")} == before
+
+
+def test_an_older_store_gives_the_same(tmp_path):
+    study = finished(tmp_path)
+    shutil.rmtree(study.store / "reconstruction" / "unit_mean")
+    assert_as_stored(study.score(files_of(study, SOME)), study)

@@ -1,0 +1,77 @@
+"""The study as a reference: which layers, what is there, what changed."""
+
+import shutil
+
+import pytest
+
+from distspc.errors import InputError
+from distspc.pipeline.run import Study
+from distspc.scoring.reference import (
+    chosen_layers,
+    first_training_row,
+    missing_offsets,
+    read_reference,
+    study_fingerprint,
+)
+from tests.scoring.shared import LAYERS, N_TARGETS, study_of_files
+
+
+def test_layers_are_chosen_by_label_or_by_their_own_name(tmp_path):
+    models = [{"name": name, "weights": f"{name}.onnx", "layers": ["/a", "/b"]} for name in ("one", "two")]
+    study = Study.from_dict({"store": "s.zarr", "images": {"targets": "T"}, "models": models}, base=tmp_path)
+    assert chosen_layers(study, None) == ["/a@one", "/b@one", "/a@two", "/b@two"]
+    assert chosen_layers(study, ["/b"]) == ["/b@one", "/b@two"]
+    assert chosen_layers(study, ["/b@two", "/a@two"]) == ["/a@two", "/b@two"]
+    with pytest.raises(InputError, match=r"no layer '/c'; .*it has /a@one"):
+        chosen_layers(study, ["/c"])
+
+
+@pytest.fixture
+def study(tmp_path):
+    return study_of_files(tmp_path)
+
+
+def test_what_is_there_is_what_can_be_scored(study):
+    study.run(stages=["reconstruct"])
+    found = read_reference(study)
+    assert [one.layer for one in found.layers] == list(LAYERS)
+    assert [one.seeds for one in found.layers] == [(0, 3)] * 2
+    assert found.seeds == (0, 3)
+    assert found.layers[0].size.pool == (0, study.stored.images.sizes["image"])
+    assert found.pool_nbytes == 4 * sum(LAYERS.values()) * study.stored.images.sizes["image"]
+    assert found.notices == (
+        "no percentiles of distinctiveness at any layer: the study's own distances are not there yet: run "
+        "`distspc distances`",
+    )
+    assert missing_offsets(found) == {}
+
+
+def test_a_layer_that_lacks_all_is_left_out_and_said(study):
+    study.run(stages=["distances", "reconstruct"])
+    study.stored.layer("fc1").remove()
+    found = read_reference(study)
+    assert [one.layer for one in found.layers] == ["fc2"]
+    assert found.notices == ("neither measure at fc1: activations are not there yet: run `distspc extract`",)
+
+
+def test_the_fingerprint_changes_with_the_study(study):
+    before = study_fingerprint(study.stored, ["fc2"])
+    study.run(stages=["distances"])
+    assert study_fingerprint(study.stored, ["fc2"]) != before
+    assert study_fingerprint(study.stored, ["fc2"]) == study_fingerprint(study.stored, ["fc2"])
+
+
+def test_the_model_was_trained_from_the_first_image_or_the_first_filler(study):
+    options = study.reconstruction_options
+    assert first_training_row(study.stored, options) == 0
+    fillers = study.reconstruction.model_copy(update={"train_on": "fillers"}).options
+    assert first_training_row(study.stored, fillers) == N_TARGETS
+
+
+def test_an_older_store_without_activations_is_refused(study):
+    study.run(stages=["reconstruct"])
+    shutil.rmtree(study.store / "reconstruction" / "unit_mean")
+    assert missing_offsets(read_reference(study)) == {"fc2": [0, 3], "fc1": [0, 3]}
+    shutil.rmtree(study.store / "activations" / "fc1" / "activation" / "c")
+    with pytest.raises(InputError, match=r"fc1: the store is of an older version.*--layers"):
+        missing_offsets(read_reference(study))
