@@ -12,6 +12,7 @@ import typer
 
 from distspc import __version__
 from distspc.cli import (
+    clean_command,
     cluster_commands,
     data_commands,
     network_commands,
@@ -29,7 +30,15 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-for group in (study_commands, score_commands, network_commands, selection_commands, cluster_commands, data_commands):
+for group in (
+    study_commands,
+    clean_command,
+    score_commands,
+    network_commands,
+    selection_commands,
+    cluster_commands,
+    data_commands,
+):
     app.add_typer(group.commands)
 
 INTERRUPTED = 130

@@ -21,6 +21,9 @@ StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first 
 RedoOption = Annotated[
     bool, typer.Option("--redo", help="Delete this stage's results and everything derived from them first.")
 ]
+AgainOption = Annotated[
+    bool, typer.Option("--extract-again", help="Extract layers again that were given back, where they are needed.")
+]
 PerformanceOption = Annotated[
     Path | None,
     typer.Option(
@@ -36,6 +39,7 @@ class RunOptions(NamedTuple):
     overrides: tuple[str, ...] = ()
     strict: bool = False
     redo: bool = False
+    extract_again: bool = False
     performance_report: Path | None = None
 
 

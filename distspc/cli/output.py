@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from distspc.layers import models_of, split_layer
-from distspc.messages import format_duration, format_nbytes
+from distspc.messages import format_duration, format_nbytes, shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +57,8 @@ def status_table(rows: Sequence[StageStatus]) -> str:
         state = "done" if row.complete else f"{row.n_done} of {row.n_tasks}" if row.n_done else "to do"
         if row.failed:
             state = f"{state}, failed: {row.failed}" if row.n_done else f"failed: {row.failed}"
+        if row.note:
+            state = f"{state} ({row.note})"
         if row.differs:
             state = f"{state} ({row.differs})"
         shown.add_row(row.stage, *_layer_cells(row.layer, models), state)
@@ -91,6 +93,9 @@ def summary(study: Study, outcome: Outcome) -> str:
         lines.append("Done: " + ", ".join(f"{label} ({n} tasks)" for label, n in outcome.computed.items()))
     elif not outcome.failures:
         lines.append("Nothing to do: all requested results are already in the store.")
+    if outcome.given_back:
+        layers = [f"{layer} ({format_nbytes(n)})" for layer, n in outcome.given_back.items()]
+        lines.append(f"Given back, as `keep` leaves them out: {', '.join(layers)}")
     if study.stored.distances.exists() and study.stored.reconstruction.exists():
         lines.append(table(_by_layer(study, shown)))
     if shown["with_scores"] and study.stored.relations.exists():
@@ -153,11 +158,21 @@ def plan_text(study: Study, plan: StudyPlan) -> str:
             f"profile {name}: {r.n_workers} workers of {r.cores} cores and {format_nbytes(r.memory_nbytes)}"
             for name, r in profiles.items()
         ),
+        *_rounds_text(plan),
         _plan_table(plan.stages),
         f"estimate: {format_duration(plan.makespan_s)}, distances and reconstruction at the same time where they have "
         f"the same workers, if every core does {gflops:.0f} GFLOP/s of float32 products",
     ]
     return "\n".join([*lines, *filter(None, [faster_engine(study, plan.resources["extract"])])])
+
+
+def _rounds_text(plan: StudyPlan) -> list[str]:
+    """What it costs not to keep all layers; nothing where all are kept."""
+    if len(plan.rounds) == 1:
+        return []
+    rounds = "; ".join(shorten(layers, most=8) for layers in plan.rounds)
+    cost = f": {plan.n_passes:,} forward passes" if plan.n_passes else ""
+    return [f"{len(plan.rounds)} rounds ({rounds}){cost}; at most {format_nbytes(plan.disk_nbytes)} of disk at a time"]
 
 
 def _plan_table(plans: Sequence[StagePlan]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from distspc.cli.options import (
+    AgainOption,
     PerformanceOption,
     ProfileOption,
     RedoOption,
@@ -60,6 +61,7 @@ def _run(path: Path, stages: Sequence[StageName], options: RunOptions) -> None:
             stages=stages,
             strict=options.strict,
             redo=options.redo,
+            extract_again=options.extract_again,
             progress=progress,
             images=images,
             place=clusters.profile_of,
@@ -76,7 +78,8 @@ def _refuse_idle_options(stages: Sequence[StageName], options: RunOptions) -> No
         "--profile": options.profile, "--set": options.overrides, "--performance-report": options.performance_report
     }  # fmt: skip
     idle = [name for name, value in of_clusters.items() if value and not set(ON_CLUSTER) & set(stages)]
-    idle += ["--strict"] if options.strict and "extract" not in stages else []
+    of_extract = {"--strict": options.strict, "--extract-again": options.extract_again}
+    idle += [name for name, value in of_extract.items() if value and "extract" not in stages]
     if idle:
         raise InputError(f"{', '.join(idle)} has no effect on `distspc {' '.join(stages)}`: leave it out")
 
@@ -116,11 +119,13 @@ def _computing(name: str, stages: Sequence[StageName], text: str) -> Callable[..
         overrides: SetOption = None,
         strict: StrictOption = False,
         redo: RedoOption = False,
+        extract_again: AgainOption = False,
         performance_report: PerformanceOption = None,
     ) -> None:
         from distspc.study.file import STAGES
 
-        _run(study, stages or STAGES, RunOptions(profile, tuple(overrides or ()), strict, redo, performance_report))
+        options = RunOptions(profile, tuple(overrides or ()), strict, redo, extract_again, performance_report)
+        _run(study, stages or STAGES, options)
 
     return commands.command(name, help=text)(compute)
 

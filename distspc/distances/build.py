@@ -30,6 +30,7 @@ from distspc.kernels.distance.products import Metric
 from distspc.kernels.threads import allowed_threads
 from distspc.messages import format_nbytes
 from distspc.schedule import Workers
+from distspc.store.activations import refuse_given_back
 from distspc.store.scaling import Scaling
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
@@ -161,6 +162,7 @@ def prepare(settings: LayerOptions, plan: DistancePlan, *, layers: Sequence[str]
 
     Rows of all `layers` are made at once, where they are named: in their order then, whichever is computed first.
     """
+    refuse_given_back(settings.store, settings.layer)
     ids = settings.store.images.labels("image")
     settings.store.distances.allocate(
         coords={

@@ -46,7 +46,7 @@ def layer_size(settings: LayerOptions) -> LayerSize:
         raise InputError(
             f"{layer}: activations of {sizes['image']} images, {len(role)} in the image table; extract this layer again"
         )
-    missing = int((~group.done("activation")).sum())
+    missing = 0 if group.given_back else int((~group.done("activation")).sum())
     if missing:
         raise InputError(f"{layer}: {missing} chunks of activations are missing; run the stage extract first")
     n_targets = int((role == "target").sum())

@@ -14,6 +14,7 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 
 from distspc.kernels.standardisation import Moments, add_rows, add_squares
+from distspc.store.activations import refuse_given_back
 from distspc.store.notices import Notice, keep_notices
 from distspc.store.scaling import has_moments, moments_recipe
 from distspc.store.schema import StorePath
@@ -53,6 +54,7 @@ def compute_moments(store: StorePath, *, layers: Sequence[str]) -> list[Delayed]
 
 def prepare(store: Store, layer: str) -> None:
     """Allocate the moments of a layer, in place of any of other activations."""
+    refuse_given_back(store, layer)
     group, of, recipe = store.scaling(layer), store.layer(layer), moments_recipe(store, layer)
     if group.exists() and group.attributes.get("recipe") != recipe:
         group.remove()

@@ -10,6 +10,7 @@ from dask.delayed import Delayed
 
 from distspc.measures.base import LIMITS, Limits, Place
 from distspc.measures.registry import ChosenMeasure
+from distspc.store.activations import refuse_given_back
 from distspc.store.scaling import Scaling, require_scaling
 from distspc.store.schema import Variable
 from distspc.store.store import Store
@@ -82,6 +83,8 @@ def prepare(
 
     Rows of all `layers` are made at once, where they are named: in their order then, whichever is computed first.
     """
+    if layer:
+        refuse_given_back(store, layer)
     ids = store.images.labels("image")
     for one in at_layer(chosen, layer):
         coords: dict[str, Any] = {"image": ids}

@@ -10,6 +10,7 @@ from typing import Any
 
 from distspc.pipeline.cost import measure_gflops, plan_study, stage_loads
 from distspc.pipeline.stages.registry import ON_CLUSTER
+from distspc.pipeline.stages.rounds import Round, disk_peak, study_rounds
 from distspc.pipeline.stages.work import Loads, Rates, Resources, Setting, StagePlan
 from distspc.schedule import Chain, longest_chain, makespan, work
 from distspc.study.file import StageName, StudyFile
@@ -33,12 +34,21 @@ class StudyPlan:
         longest chain of tasks that wait for one another.
     resources
         What each stage runs on.
+    rounds
+        Layers that are in the store at the same time: all, or those of one round after the other.
+    n_passes
+        Forward passes, an image through a network each.
+    disk_nbytes
+        Bytes that the store takes at most, before compression.
     """
 
     stages: tuple[StagePlan, ...]
     makespan_s: float
     lower_bound_s: float
     resources: dict[StageName, Resources]
+    rounds: tuple[Round, ...]
+    n_passes: int
+    disk_nbytes: int
 
     def as_dict(self) -> dict[str, Any]:
         """The plan in plain numbers and text; of several profiles, the workers are those of the distances."""
@@ -51,6 +61,9 @@ class StudyPlan:
             "profile": ", ".join(dict.fromkeys(one.profile for one in self.resources.values())),
             "n_workers": of_distances.n_workers,
             "gflops_per_core": of_distances.gflops_per_core,
+            "rounds": [list(layers) for layers in self.rounds],
+            "forward_passes": self.n_passes,
+            "disk_nbytes": self.disk_nbytes,
         }
 
 
@@ -71,8 +84,28 @@ def plan_whole(study: StudyFile, *, n_targets: int, n_fillers: int, resources: G
     InputError
         If a task does not fit into a worker's memory: names stage, layer, bytes and the way out.
     """
+    n_images, own = n_targets + n_fillers, {stage: resources(stage) for stage in ON_CLUSTER}
+    rounds = study_rounds(study, n_images)
+    parts = [study.model_copy(update={"layers": layers}) for layers in rounds]
+    plans = [_plan_round(part, n_targets, n_fillers, own) for part in parts]
+    stages = tuple(row for rows, _, _ in plans for row in rows)
+    n_networks = sum(len(part.networks) for part in parts) if study.activations is None else 0
+    return StudyPlan(
+        stages=stages,
+        makespan_s=sum(makespan_s for _, makespan_s, _ in plans),
+        lower_bound_s=sum(bound_s for _, _, bound_s in plans),
+        resources={stage: workers for stage, workers in own.items() if any(row.stage == stage for row in stages)},
+        rounds=tuple(rounds),
+        n_passes=n_networks * n_images,
+        disk_nbytes=disk_peak(study, rounds, n_targets, n_images),
+    )
+
+
+def _plan_round(
+    study: StudyFile, n_targets: int, n_fillers: int, own: Mapping[StageName, Resources]
+) -> tuple[list[StagePlan], float, float]:
+    """Stages of a round's layers, seconds until its last task is done, and their lower bound."""
     setting = partial(Setting, n_targets, n_fillers, rates=Rates())
-    own = {stage: resources(stage) for stage in ON_CLUSTER}
     found = {stage: stage_loads(study, setting(workers)).get(stage) for stage, workers in own.items()}
     loads = {stage: some for stage, some in found.items() if some}
     own = {stage: own[stage] for stage in loads}
@@ -83,12 +116,7 @@ def plan_whole(study: StudyFile, *, n_targets: int, n_fillers: int, resources: G
     first, *others = (_Phase([loads[stage] for stage in some], own[some[0]].n_workers) for some in _phases(own))
     waited = first.start_s + max(first.share_s, first.longest_s) + sum(phase.longest_s for phase in others)
     shared = first.start_s + sum(phase.share_s for phase in (first, *others))
-    return StudyPlan(
-        stages=tuple(plans),
-        makespan_s=sum(phase.seconds for phase in (first, *others)),
-        lower_bound_s=max(waited, shared),
-        resources=own,
-    )
+    return plans, sum(phase.seconds for phase in (first, *others)), max(waited, shared)
 
 
 def _phases(resources: Mapping[StageName, Resources]) -> list[list[StageName]]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from distspc.errors import InputError
 from distspc.pipeline.comparison import refuse_other_results
 from distspc.pipeline.compute import Progress, no_progress
 from distspc.pipeline.connections import DEFAULT_PROFILE, Clusters
+from distspc.pipeline.given_back import settle_given_back
 from distspc.pipeline.stages.base import Connect, Outcome, Run, Stage, study_failures
 from distspc.pipeline.stages.by_layer import LayerStage, compute_layers
 from distspc.pipeline.stages.registry import STAGES, rested_on, resting_on
+from distspc.pipeline.stages.rounds import keeps_all, kept_layers, study_rounds
 from distspc.pipeline.status import StageStatus, study_status
 from distspc.store.access import check_store_path, explain_disk_errors, lock
+from distspc.store.activations import give_back, has_activations
 from distspc.store.failures import forget_failures
 from distspc.store.verify import remove_partial_chunks
 from distspc.study.file import StageName, StudyFile
@@ -45,6 +50,7 @@ class Study(StudyFile):
         stages: Sequence[StageName] = tuple(STAGES),
         strict: bool = False,
         redo: bool = False,
+        extract_again: bool = False,
         progress: Progress = no_progress,
     ) -> Results:
         """Run the stages that are not done and open the results lazily.
@@ -63,6 +69,8 @@ class Study(StudyFile):
             Stop at the first image that cannot be used, instead of leaving it out.
         redo
             Throw away what these stages (and those that rest on them) have made, and make it again.
+        extract_again
+            Extract layers again that were given back, where these stages need them.
         progress
             Called with a label, the number of tasks done and their total.
 
@@ -85,6 +93,7 @@ class Study(StudyFile):
                 stages=stages,
                 strict=strict,
                 redo=redo,
+                extract_again=extract_again,
                 progress=progress,
                 place=clusters.profile_of if client is None else _anywhere,
             )
@@ -192,6 +201,48 @@ class Study(StudyFile):
         check_sizes(self, n_targets, n_fillers)
         return found
 
+    def clean(
+        self,
+        *,
+        activations: bool | Sequence[str] = False,
+        units: bool = False,
+        logs: bool = False,
+        reports: bool = False,
+        force: bool = False,
+    ) -> pd.DataFrame:
+        """List what can be given back of the disk, or give it back; what is done stays done.
+
+        Parameters
+        ----------
+        activations
+            Give back the activations, of all layers or of these.
+        units, logs, reports
+            Give back work files of the reconstruction, logs of jobs, what is out of date of the report.
+        force
+            Give back activations too that are incomplete, or that stages still need.
+
+        Returns
+        -------
+        DataFrame
+            What can be given back, or what was: columns ``kind``, ``name`` (the layer, or which files), ``nbytes`` and
+            ``note``.
+
+        Raises
+        ------
+        StoreBusyError
+            If a run holds the store.
+        InputError
+            If activations are still needed; names layer and stage.
+        """
+        from distspc.pipeline.clean import Choice, Kind, as_table, clean, list_items
+
+        chosen: dict[Kind, Any] = {"activations": activations, "units": units, "logs": logs, "reports": reports}
+        kinds = [kind for kind, value in chosen.items() if value]
+        if not kinds:
+            return as_table(list_items(self))
+        layers = () if isinstance(activations, bool) else activations
+        return as_table(clean(self, Choice(kinds, layers), force=force))
+
     def status(self) -> list[StageStatus]:
         """How far every stage is, layer by layer, without computing anything."""
         return list(study_status(self))
@@ -208,6 +259,7 @@ def run_stages(
     stages: Sequence[StageName] = tuple(STAGES),
     strict: bool = False,
     redo: bool = False,
+    extract_again: bool = False,
     progress: Progress = no_progress,
     images: StudyImages | None = None,
     place: Callable[[StageName], Hashable] = _anywhere,
@@ -220,7 +272,7 @@ def run_stages(
         The study.
     connect
         Gives a client for a stage once it is needed.
-    stages, strict, redo, progress
+    stages, strict, redo, extract_again, progress
         As in `Study.run`.
     images
         Those of the study, where they may be listed already.
@@ -248,14 +300,59 @@ def run_stages(
     with explain_disk_errors(study.store), lock(study.store) as run.writable:
         if run.writable:
             remove_partial_chunks(study.stored)
+        settle_given_back(run, wanted, redone=gone, again=extract_again)
         if redo:
             run.require_writable()
             _forget(study, stages)
-        for some in _side_by_side(wanted, study, place):
+        by_round = [stage for stage in wanted if stage.on_cluster]
+        for part in _rounds(run, by_round):
+            for some in _side_by_side(by_round, part.study, place):
+                _run_side_by_side(part, some)
+            _give_back(part, by_round)
+        for some in _side_by_side([stage for stage in wanted if not stage.on_cluster], study, place):
             _run_side_by_side(run, some)
     holes = rested_on(stages)
     run.outcome.failures = [one for one in study_failures(study) if one.stage in holes]
     return run.outcome
+
+
+def _rounds(run: Run, stages: Sequence[Stage]) -> Iterator[Run]:
+    """The run in parts, a round of layers each; whole where all layers stay, or where only some stages are run."""
+    study = run.study
+    if not stages or keeps_all(study):
+        yield run
+        return
+    if any(stage not in stages for stage in STAGES.values() if stage.reads_activations(study)):
+        if any(stage.name == "extract" for stage in stages):
+            logger.warning("`keep` saves disk in `distspc run` alone: a stage by itself takes all layers at once")
+        yield run
+        return
+    rounds = study_rounds(study, sum(run.images.counts))
+    for i, layers in enumerate(rounds):
+        part, title = study.model_copy(update={"layers": layers}), f"round {i + 1} of {len(rounds)}"
+        yield replace(run, study=part, whole=study, number=i, progress=_titled(run.progress, title))
+
+
+def _titled(progress: Progress, title: str) -> Progress:
+    def titled(label: str, n_done: int, n_tasks: int) -> None:
+        progress(f"{label} ({title})", n_done, n_tasks)
+
+    return titled
+
+
+def _give_back(run: Run, stages: Sequence[Stage]) -> None:
+    """Give back layers that are not kept, and on which nothing rests that is to be computed yet."""
+    if not run.writable or not any(stage.name != "extract" for stage in stages):
+        return
+    kept, failed = kept_layers(run.study), {one.layer for one in study_failures(run.study)}
+    for layer in run.study.layers:
+        if layer in kept or layer in failed or not has_activations(run.store, layer):
+            continue
+        if not any(stage.needs_activations(run, layer) for stage in STAGES.values()):
+            try:
+                run.outcome.given_back[layer] = give_back(run.store, layer)
+            except InputError as error:
+                logger.warning("%s is kept: %s", layer, error)
 
 
 def _side_by_side(

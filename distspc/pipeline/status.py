@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from distspc.pipeline.comparison import other_results
 from distspc.pipeline.stages.base import study_failures
 from distspc.pipeline.stages.registry import STAGES as REGISTRY
+from distspc.store.activations import when_given_back
 from distspc.study.file import StageName, StudyFile
 
 
@@ -23,6 +24,9 @@ class StageStatus:
     """What could not be computed, and why; empty where nothing failed."""
     differs: str = ""
     """In what the results that are there differ from the study; empty where they are its own, or none are there."""
+
+    note: str = ""
+    """What else is to be known, such as that the activations were given back."""
 
     @property
     def complete(self) -> bool:
@@ -48,8 +52,17 @@ def study_status(study: StudyFile) -> Iterator[StageStatus]:
         reasons = [one.reason if one.seed is None else f"seed {one.seed}: {one.reason}" for one in failed]
         if layer in no_activations and stage != "extract":
             reasons = ["it has no activations"]
-        return StageStatus(stage, layer, n_done, n_tasks, "; ".join(reasons) if n_done < n_tasks else "")
+        failed_by = "; ".join(reasons) if n_done < n_tasks else ""
+        return StageStatus(stage, layer, n_done, n_tasks, failed_by, note=_note(study, stage, layer, n_done < n_tasks))
 
     for stage in REGISTRY.values():
         for layer, n_done, n_tasks in stage.status(study):
             yield row(stage.name, layer, n_done, n_tasks)
+
+
+def _note(study: StudyFile, stage: StageName, layer: str, unfinished: bool) -> str:
+    """What is to be said of a layer whose activations were given back."""
+    said = when_given_back(study.stored.layer(layer)) if layer else ""
+    if stage == "extract" or not said:
+        return said
+    return f"needs its activations, {said}" if unfinished else ""

@@ -20,6 +20,7 @@ from distspc.messages import format_nbytes
 from distspc.reconstruction.fit import fit_seed, missing_seeds
 from distspc.reconstruction.gather import gather_range, remove_units, units_folder
 from distspc.reconstruction.options import ReconstructionOptions, Solver, Step, TrainOn
+from distspc.store.activations import refuse_given_back
 from distspc.store.scaling import Scaling, require_scaling
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
@@ -176,6 +177,7 @@ def prepare(
 
     Rows of all `layers` are made at once, where they are named: in their order then, whichever is computed first.
     """
+    refuse_given_back(store, layer)
     first_row = _first_training_row(store, layer, settings)
     _check(settings, layer, seeds, store.layer(layer).sizes, first_row, memory_nbytes)
     if settings.n_codewords > settings.n_units:

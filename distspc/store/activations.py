@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from distspc.errors import InputError
+from distspc.messages import format_nbytes
 from distspc.store.chunks import activation_chunks
+from distspc.store.group import GIVEN_BACK, Group
 from distspc.store.store import Store
 
 _AXES = {3: ["row", "column", "channel"], 2: ["token", "channel"], 1: ["unit"]}
@@ -28,9 +31,11 @@ def stored_shapes(store: Store, recipes: Mapping[str, Mapping[str, Any]]) -> dic
 
 
 def allocate_layers(store: Store, shapes: Mapping[str, tuple[int, ...]], recipe: Mapping[str, Any], dtype: str) -> None:
-    """Allocate layers, or check that what is there was made the same way."""
+    """Allocate layers, or check that what is there was made the same way; one that was given back stays so."""
     ids = store.images.labels("image")
     for layer, shape in shapes.items():
+        if store.layer(layer).given_back:
+            continue
         n_features = int(np.prod(shape))
         store.layer(layer).allocate(
             coords={"image": ids, "feature": n_features},
@@ -49,7 +54,7 @@ def _named(store: Store, layer: str) -> dict[str, Any]:
 
 
 def missing_layers(store: Store, layers: Sequence[str], made_by: Mapping[str, Any]) -> list[str]:
-    """Layers that are missing, whole or in part; writes nothing.
+    """Layers that are missing, whole or in part, but for those that were given back; writes nothing.
 
     Raises
     ------
@@ -61,10 +66,58 @@ def missing_layers(store: Store, layers: Sequence[str], made_by: Mapping[str, An
         group = store.layer(layer)
         if group.exists():
             group.refuse_other_recipe(made_by)
+        if group.given_back:
+            continue
         variables = ("image", "activation")
         if not (group.exists() and all(group.has(name) and group.done(name).all() for name in variables)):
             wanted.append(layer)
     return wanted
+
+
+def has_activations(store: Store, layer: str) -> bool:
+    """Whether all activations of a layer are there."""
+    group = store.layer(layer)
+    return group.exists() and group.has("activation") and bool(group.done("activation").all())
+
+
+def give_back(store: Store, layer: str) -> int:
+    """Delete the activations of a layer for their disk; what is known of them stays. Returns their bytes.
+
+    Raises
+    ------
+    InputError
+        If they were given back before, or lie behind a link.
+    """
+    return store.layer(layer).give_back("activation")
+
+
+def ask_again(store: Store, layer: str) -> None:
+    """Ask for a layer that was given back: from now on it is missing."""
+    group = store.layer(layer)
+    group.set_attributes(**{GIVEN_BACK: {**group.attributes[GIVEN_BACK], "again": True}})
+
+
+def when_given_back(group: Group) -> str:
+    """When a layer was given back, and how large it was, in words; empty where it was not."""
+    if not group.given_back:
+        return ""
+    known = group.attributes[GIVEN_BACK]
+    return f"given back {known['when'][:10]}, {format_nbytes(known['nbytes'])}"
+
+
+def refuse_given_back(store: Store, layer: str) -> None:
+    """Refuse a layer whose activations were given back.
+
+    Raises
+    ------
+    InputError
+        Says when, and the way out.
+    """
+    if said := when_given_back(store.layer(layer)):
+        raise InputError(
+            f"{layer}: its activations are needed, and were {said}: `distspc run STUDY.yaml --extract-again` "
+            "extracts them again"
+        )
 
 
 def missing_chunks(store: Store, layers: Sequence[str]) -> dict[int, tuple[str, ...]]:

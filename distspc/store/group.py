@@ -24,6 +24,7 @@ import zarr
 from zarr.buffer.cpu import NDBuffer
 
 from distspc.errors import InputError, StoreMismatchError
+from distspc.messages import format_nbytes
 from distspc.store import schema
 from distspc.store import shards as sharding
 from distspc.store.layout import create_array
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Index = slice | int | np.ndarray
+
+GIVEN_BACK = "given_back"
+"""Attribute of a group whose data were given back for their disk: which variable, when, its bytes, sizes and chunks."""
 
 GROWING = ("layer", "seed")
 """Dimensions along which a group may grow: one chunk holds one layer or seed."""
@@ -111,15 +115,48 @@ class Group:
         return datetime.fromtimestamp(min(times), UTC), datetime.fromtimestamp(max(times), UTC)
 
     @property
+    def given_back(self) -> bool:
+        """Whether the data were given back for their disk; attributes, coordinates and sizes stay.
+
+        The attribute ``given_back`` says of which variable, when (UTC) and how many bytes they were. It is made again
+        only once it is asked for (`distspc.store.activations.ask_again`).
+        """
+        known = self._given_back()
+        return bool(known) and not known.get("again") and not self.has(known["variable"])
+
+    def give_back(self, variable: str) -> int:
+        """Delete the data of a variable; returns their bytes on disk.
+
+        Raises
+        ------
+        InputError
+            If a part of their path is a link, behind which may be anything.
+        """
+        folder = self.path / variable
+        refuse_links(self.store, folder)
+        array, nbytes = self._array(variable), folder_nbytes(folder)
+        sizes = dict(zip(_dims(array), array.shape, strict=True))
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        known = {"variable": variable, "when": when, "nbytes": nbytes, "sizes": sizes, "chunks": self.chunks(variable)}
+        self.set_attributes(**{GIVEN_BACK: known})
+        # The marker goes next: from now on the variable is not there, however far its files are.
+        (folder / "zarr.json").unlink()
+        self._arrays.clear()
+        shutil.rmtree(folder)
+        return nbytes
+
+    @property
     def sizes(self) -> dict[str, int]:
         """Length of every dimension."""
-        found: dict[str, int] = {}
+        found: dict[str, int] = dict(self._given_back().get("sizes", {}))
         for _, array in self._arrays_there():
             found.update(zip(_dims(array), array.shape, strict=True))
         return found
 
     def chunks(self, variable: str) -> dict[str, int]:
         """Chunk length along every dimension of a variable."""
+        if not self.has(variable) and self._given_back().get("variable") == variable:
+            return dict(self._given_back()["chunks"])
         array = self._array(variable)
         return dict(zip(_dims(array), array.chunks, strict=True))
 
@@ -247,6 +284,8 @@ class Group:
             self._settle_variable(
                 name, rows[name], shape, chunks, shards or {}, (dtypes or {}).get(name, rows[name].dtype)
             )
+        if self._given_back().get("variable") in names:
+            del self._zarr("r+").attrs[GIVEN_BACK]
 
     def refuse_other_recipe(self, recipe: Mapping[str, Any]) -> None:
         """Raise StoreMismatchError naming every key of the group's recipe that differs from `recipe`."""
@@ -447,6 +486,16 @@ class Group:
             raise InputError(f"{self.store} holds no {self.name!r}: run the stage that makes it first")
         return zarr.open_group(str(self.store), path=self.name, mode=mode)  # type: ignore[arg-type]
 
+    def _given_back(self) -> dict[str, Any]:
+        return dict(self.attributes.get(GIVEN_BACK, {})) if self.exists() else {}
+
+    def _why_absent(self, variable: str) -> str:
+        known = self._given_back()
+        if known.get("variable") != variable:
+            return ""
+        way_out = "`distspc extract STUDY.yaml --extract-again` makes it again"
+        return f": it was given back on {known['when'][:10]} ({format_nbytes(known['nbytes'])}); {way_out}"
+
     def _array(self, variable: str, mode: str = "r") -> zarr.Array:
         if (variable, mode) not in self._arrays:
             self._arrays[variable, mode] = self._open_array(variable, mode)
@@ -455,7 +504,8 @@ class Group:
     def _open_array(self, variable: str, mode: str) -> zarr.Array:
         where = self.path / variable / "zarr.json"
         if not where.exists():
-            raise InputError(f"{self.store} holds no variable {variable!r} in {self.name!r}")
+            why = self._why_absent(variable)
+            raise InputError(f"{self.store} holds no variable {variable!r} in {self.name!r}{why}")
         try:
             array = sharding.open_array(where.parent, mode)
             array = array or zarr.open_array(str(self.store), path=f"{self.name}/{variable}", mode=mode)
@@ -464,6 +514,35 @@ class Group:
             raise InputError(f"{where} is damaged ({error}): {way_out}") from error
         # A chunk of nothing but fill values is written too: its file says that it is done. (open_array drops `config`.)
         return array.with_config({"write_empty_chunks": True})
+
+
+def refuse_links(root: Path, path: Path) -> None:
+    """Refuse a path with a link on the way down from a folder: what lies behind it may be anything.
+
+    Raises
+    ------
+    InputError
+        Names the link.
+    """
+    for part in (path, *path.parents):
+        if part == root:
+            return
+        if part.is_symlink():
+            raise InputError(f"{part} is a link to {os.readlink(part)}: nothing is removed through it, do it yourself")
+
+
+def folder_nbytes(folder: Path) -> int:
+    """Bytes of all files in a folder, links not followed."""
+    paths = (os.path.join(at, name) for at, _, names in os.walk(folder) for name in names)
+    return sum(file_nbytes(path) for path in paths)
+
+
+def file_nbytes(path: str | Path) -> int:
+    """Bytes of a file, of a link those of the link; 0 of one that is gone meanwhile."""
+    try:
+        return os.lstat(path).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def different_settings(old: Mapping[str, Any], recipe: Mapping[str, Any], group: str) -> str:

@@ -330,8 +330,27 @@ def _pooling_words(value: Any) -> Any:
     return value
 
 
+def _bytes_of_text(value: Any) -> Any:
+    """Bytes of a number with a unit, such as ``15 GB``."""
+    if not isinstance(value, str):
+        return value
+    from dask.utils import parse_bytes
+
+    try:
+        return parse_bytes(value)
+    except ValueError:
+        raise ValueError(f"invalid value {value!r}: expected bytes, such as 15 GB") from None
+
+
+def _kept(value: Any) -> Any:
+    return value if value == "all" else _several(value)
+
+
 class Model(_Settings[ExtractionOptions]):
-    """The network: weights, preprocessing (a word or every step), precision, images per forward pass, storage type."""
+    """The network: weights, preprocessing (a word or every step), precision, images per forward pass, storage type.
+
+    Beside these, whose activations stay in the store (`keep`), and how many bytes of them may be there at a time.
+    """
 
     made = ExtractionOptions
     weights: str = ExtractionOptions.weights
@@ -344,6 +363,18 @@ class Model(_Settings[ExtractionOptions]):
     batch_size: _count(4096) = ExtractionOptions.batch_size  # type: ignore[valid-type]
     seed: _count(2**32 - 1, least=0) = ExtractionOptions.seed  # type: ignore[valid-type]
     dtype: StorageType = Field(default=ExtractionOptions.dtype, alias="storage")
+    keep: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_kept)] = "all"
+    disk: Annotated[int, Field(gt=0), BeforeValidator(_bytes_of_text)] | None = None
+
+    @model_validator(mode="after")
+    def _disk_with_keep(self) -> Self:
+        if self.disk is not None and self.keep == "all":
+            raise ValueError("`disk` goes with `keep`, the layers that stay: name them, or `keep: []` for none")
+        return self
+
+    def kept(self, layers: Sequence[str]) -> tuple[str, ...]:
+        """Return those of some layers whose activations stay."""
+        return tuple(layer for layer in layers if self.keep == "all" or layer in self.keep)
 
     @model_validator(mode="after")
     def _weights_beside_study(self, info: ValidationInfo) -> Self:
@@ -467,6 +498,7 @@ class StudyFile(Section):
         for network in self.networks:
             self._check_layers(network)
             self._check_pooling(network)
+        self._check_keep()
         if len(set(self.reconstruction.seeds)) != len(self.reconstruction.seeds):
             raise ValueError(f"`seeds` names a seed twice: {', '.join(map(str, self.reconstruction.seeds))}")
         if self.report.suffix.lower() not in (".html", ".htm"):
@@ -541,15 +573,24 @@ class StudyFile(Section):
             where = network.titled("`pooling` of model" if network.model else "`pooling`")
             raise ValueError(f"{where} names {others[0]!r}, which is not among `layers`: {', '.join(network.layers)}")
 
+    def _check_keep(self) -> None:
+        models: list[tuple[Model, tuple[str, ...]]] = [(one, one.layers) for one in self.models]
+        for one, layers in models or [(self.model, self.layers)]:
+            others = [name for name in one.keep if name not in layers] if one.keep != "all" else []
+            if others:
+                where = f"`keep` of model {one.name}" if isinstance(one, NamedModel) else "`keep`"
+                raise ValueError(f"{where} names {others[0]!r}, which is not among `layers`: {', '.join(layers)}")
+
     @property
     def networks(self) -> tuple[StudyNetwork, ...]:
         """The networks that images go through, in order, each with its layers."""
         if not self.models:
-            return (StudyNetwork("", self.model.options, tuple(self.layers)),)
+            layers = tuple(self.layers)
+            return (StudyNetwork("", self.model.options, layers, self.model.kept(layers), self.model.disk),)
         found = []
         for one in self.models:
             layers = tuple(layer for layer in one.layers if layer_label(layer, one.name) in self.layers)
-            found += [StudyNetwork(one.name, one.options, layers)] if layers else []
+            found += [StudyNetwork(one.name, one.options, layers, one.kept(layers), one.disk)] if layers else []
         return tuple(found)
 
     def network_of(self, layer: str) -> StudyNetwork:

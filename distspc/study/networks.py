@@ -24,11 +24,17 @@ class StudyNetwork:
         Its settings.
     layers : tuple of str
         Its layers, by their own names.
+    keep : tuple of str
+        Those whose activations stay in the store; the others are given back once what rests on them is done.
+    disk : int or None
+        Bytes that its activations may take at a time; None: as few as can be.
     """
 
     model: str
     options: ExtractionOptions
     layers: tuple[str, ...]
+    keep: tuple[str, ...] = ()
+    disk: int | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:

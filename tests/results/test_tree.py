@@ -6,6 +6,8 @@ import xarray as xr
 
 import distspc
 from distspc.errors import InputError
+from distspc.store.activations import give_back
+from distspc.store.store import Store
 from distspc.testing.stores import image_ids, make_store, write_measures
 
 
@@ -16,6 +18,19 @@ def test_results_are_a_lazy_datatree_with_units(tmp_path):
     assert results["activations/fc2"]["activation"].chunks is not None
     assert results["activations/fc2"]["activation"].attrs["long_name"]
     assert "activations" in results._repr_html_()
+
+
+def test_activations_that_were_given_back_are_absent_and_say_so(tmp_path):
+    make_store(tmp_path / "s.zarr", n_targets=3, n_fillers=2, layers={"fc2": 6, "fc1": 4})
+    nbytes = give_back(Store(tmp_path / "s.zarr"), "fc2")
+    results = distspc.open_results(tmp_path / "s.zarr")
+    assert results["activations/fc1"]["activation"].shape == (5, 4)
+    layer = results["activations/fc2"].to_dataset()
+    assert "activation" not in layer.variables
+    assert layer.attrs["given_back"]["nbytes"] == nbytes
+    assert layer.sizes == {"image": 5}
+    with pytest.raises(KeyError):
+        results["activations/fc2"]["activation"]
 
 
 def test_results_know_their_store_also_as_a_copy_or_a_part(tmp_path):

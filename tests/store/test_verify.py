@@ -3,6 +3,7 @@
 import pytest
 
 from distspc.errors import InputError
+from distspc.store.activations import give_back
 from distspc.store.store import Store
 from distspc.store.verify import damaged_chunks, remove_damaged, remove_partial_chunks
 from distspc.testing.stores import make_store
@@ -29,3 +30,10 @@ def test_sweep_removes_unfinished_chunks(tmp_path):
     left.write_bytes(b"half")
     assert remove_partial_chunks(Store(tmp_path / "s.zarr")) == 1
     assert not left.exists()
+
+
+def test_a_layer_that_was_given_back_is_whole(tmp_path):
+    make_store(tmp_path / "s.zarr", n_targets=2, n_fillers=0, layers={"fc1": 5, "fc2": 4})
+    store = Store(tmp_path / "s.zarr")
+    give_back(store, "fc2")
+    assert list(damaged_chunks(store)) == []

@@ -43,6 +43,11 @@ class Outcome:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     report: Path | None = None
+    given_back: dict[str, int] = field(default_factory=dict)
+
+    def count(self, label: str, n_tasks: int) -> None:
+        """Count tasks that were computed."""
+        self.computed[label] = self.computed.get(label, 0) + n_tasks
 
 
 @dataclass
@@ -65,6 +70,10 @@ class Run:
         What has been done so far.
     written
         Groups that the stage at work has begun to write results of.
+    whole
+        The study, where `study` is a part of it with the layers of one round.
+    number
+        Of the round, from 0.
     """
 
     study: StudyFile
@@ -75,6 +84,13 @@ class Run:
     writable: bool = True
     outcome: Outcome = field(default_factory=Outcome)
     written: set[str] = field(default_factory=set)
+    whole: StudyFile | None = None
+    number: int = 0
+
+    @property
+    def all_layers(self) -> Sequence[str]:
+        """Layers of all rounds, in the study's order."""
+        return (self.whole or self.study).layers
 
     @property
     def store(self) -> Store:
@@ -91,7 +107,7 @@ class Run:
     ) -> list[Any]:
         """Compute the tasks of a piece of work, any of which stops all."""
         results = compute(tasks, client, label=label, progress=self.progress, resource=resource, gather=gather)
-        self.outcome.computed[label] = len(tasks)
+        self.outcome.count(label, len(tasks))
         return results
 
 
@@ -140,6 +156,14 @@ class Stage(ABC):
     @abstractmethod
     def missing(self, run: Run, layer: str) -> Seeds:
         """Seeds (or None) of a layer (or "") whose results are missing; writes nothing."""
+
+    def reads_activations(self, study: StudyFile) -> bool:
+        """Whether results are computed from activations, which may be given back once these are there."""
+        return False
+
+    def needs_activations(self, run: Run, layer: str) -> bool:
+        """Whether results of a layer are missing that are computed from its activations; writes nothing."""
+        return False
 
     @abstractmethod
     def prepare(self, run: Run, layer: str, plan: Any = None) -> None:
@@ -229,7 +253,7 @@ def study_failures(study: StudyFile) -> list[Failure]:
 
 
 def usable_layers(study: StudyFile) -> list[str]:
-    """Layers whose activations are there; raises for those that lack them, but for those that could not have them."""
+    """Layers whose activations are there, or were given back; raises for others but those that could not have them."""
     failed = {one.layer for one in study_failures(study) if one.stage == "extract"}
     layers = [layer for layer in study.layers if layer not in failed]
     for layer in layers:
@@ -239,7 +263,9 @@ def usable_layers(study: StudyFile) -> list[str]:
 
 def _require_activations(study: StudyFile, layer: str) -> None:
     group = study.stored.layer(layer)
-    if not group.exists():
+    if group.given_back:
+        return
+    if not (group.exists() and group.has("activation")):
         raise InputError(f"{study.store} has no activations of {layer} yet: run `distspc extract` first")
     done = group.done("activation")
     if not done.all():

@@ -42,6 +42,19 @@ class LayerStage(Stage):
         """Each layer on its own."""
         return True
 
+    def reads_activations(self, study: StudyFile) -> bool:
+        """All do."""
+        return True
+
+    def needs_activations(self, run: Run, layer: str) -> bool:
+        """Whether the layer's results are missing, and could be computed."""
+        try:
+            return bool(self.missing(run, layer))
+        except StoreMismatchError:
+            raise
+        except InputError:  # said when it is to be computed
+            return False
+
     def layers(self, run: Run) -> Sequence[str]:
         """Layers that can be computed."""
         return usable_layers(run.study)
@@ -79,8 +92,9 @@ class LayerStage(Stage):
 
 
 def allocated_layers(run: Run) -> list[str]:
-    """Layers of a study whose activations are there or on their way, in the study's order."""
-    return [layer for layer in run.study.layers if run.store.layer(layer).exists()]
+    """Layers of a study whose activations are there, or on their way or to come, in the study's order."""
+    in_rounds = run.whole is not None
+    return [layer for layer in run.all_layers if in_rounds or run.store.layer(layer).exists()]
 
 
 def compute_layers(run: Run, stages: Sequence[LayerStage]) -> None:
@@ -219,7 +233,7 @@ class _StageWork:
     def end(self) -> None:
         """Keep what could not be computed, and how much was."""
         if self._n_tasks:
-            self.run.outcome.computed[self.label] = self._n_tasks
+            self.run.outcome.count(self.label, self._n_tasks)
         self._keep(self._refused)
 
     def _keep(self, refused: Mapping[tuple[str, int | str | None], InputError]) -> None:

@@ -19,6 +19,7 @@ from distspc.pipeline.stages.sizes import n_features
 from distspc.pipeline.stages.work import Load, Loads, Setting
 from distspc.schedule import Workers
 from distspc.store import schema
+from distspc.store.activations import refuse_given_back
 from distspc.store.chunks import IMAGES_PER_CHUNK, activation_chunks
 from distspc.study.images import check_sizes
 from distspc.tasks import Refusal
@@ -55,6 +56,7 @@ class Distances(LayerStage):
 
         for layer in usable_layers(study):
             check_distances(_options(study, layer))
+            refuse_given_back(study.stored, layer)
 
     def missing(self, run: Run, layer: str) -> Seeds:
         """Whether the layer's row is missing."""

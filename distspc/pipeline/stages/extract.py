@@ -82,6 +82,12 @@ class Extract(LayerStage):
         """All of them: imported ones can be taken over each on its own."""
         return run.study.layers
 
+    def needs_activations(self, run: Run, layer: str) -> bool:
+        """Whether moments of the layer's features are missing that the study needs."""
+        from distspc.store.scaling import has_moments
+
+        return run.study.scaling != "none" and not has_moments(run.store, layer)
+
     def label(self, study: StudyFile) -> str:
         """Name of the work in progress reports."""
         return "extract" if study.activations is None else "import activations"
@@ -140,7 +146,8 @@ class Extract(LayerStage):
 
     def _extract(self, run: Run) -> None:
         """Pass the images through one network after the other, all layers of it in one pass."""
-        self._take_inventory(run)
+        if run.number == 0:
+            self._take_inventory(run)
         layers = self._missing_layers(run, run.study.layers)
         if not layers:
             return
@@ -212,7 +219,10 @@ class Extract(LayerStage):
         scaled = study.scaling != "none"
         for layer in study.layers:
             group = study.stored.layer(layer)
-            if not group.exists():
+            if group.given_back:
+                yield layer, 1, 1
+                continue
+            if not (group.exists() and group.has("activation")):
                 yield layer, 0, 1
                 continue
             done = group.done("activation")
@@ -307,7 +317,7 @@ def _importer(run: Run) -> tuple[Any, Any]:
     assert source is not None
     if source.folder is not None:
         return npy_import, source.folder
-    return matrix_import, matrix_import.MatrixSet(run.images.listed, source.matrices(run.study.layers))
+    return matrix_import, matrix_import.MatrixSet(run.images.listed, source.matrices(run.all_layers))
 
 
 def store_nbytes(study: StudyFile, n_images: int) -> int:

@@ -51,6 +51,10 @@ class Measures(LayerStage):
         if _of_layers(study):
             usable_layers(study)
 
+    def reads_activations(self, study: StudyFile) -> bool:
+        """Whether any measure is of activations; others are of the images themselves."""
+        return bool(_of_layers(study))
+
     def layers(self, run: Run) -> Sequence[str]:
         """Layers that can be measured."""
         return usable_layers(run.study) if _of_layers(run.study) else []

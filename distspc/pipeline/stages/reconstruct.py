@@ -16,6 +16,7 @@ from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
 from distspc.pipeline.stages.sizes import n_features
 from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Loads, Setting
 from distspc.store import schema
+from distspc.store.activations import refuse_given_back
 from distspc.store.chunks import activation_chunks
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class Reconstruct(LayerStage):
 
     def check_stored(self, study: StudyFile) -> None:
         """Look whether the activations are there."""
-        usable_layers(study)
+        for layer in usable_layers(study):
+            refuse_given_back(study.stored, layer)
 
     def seeds(self, study: StudyFile) -> Sequence[int]:
         """Seeds that the study asks for."""
