@@ -52,7 +52,8 @@ def test_stages_on_other_profiles_follow_one_another(study):
 
 def test_a_plan_is_plain_numbers(study):
     found = planned(study, 16).as_dict()
-    assert set(found) == {"stages", "makespan_s", "profile", "n_workers", "gflops_per_core"}
+    disk = {"rounds", "forward_passes", "disk_nbytes"}
+    assert set(found) == {"stages", "makespan_s", "profile", "n_workers", "gflops_per_core", *disk}
     assert (found["profile"], found["n_workers"], found["gflops_per_core"]) == ("slurm-cpu", 16, 50.0)
     keys = {"stage", "layer", "n_tasks", "task_nbytes", "io_nbytes", "seconds"}
     assert all(set(row) == keys for row in found["stages"])
