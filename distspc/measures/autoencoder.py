@@ -14,7 +14,7 @@ from distspc.extraction.backends.keras_runtime import import_keras
 from distspc.kernels.threads import allowed_threads
 from distspc.measures.base import Column, Columns, Measure, Place, Size, Work
 from distspc.measures.options import Options, real, whole, wholes
-from distspc.measures.sampling import MOST_UNITS, gather, gathering, joined, sampled_units
+from distspc.measures.sampling import MOST_UNITS, gather, gathering, joined, sampled_units, sampling_remarks
 from distspc.tasks import ranges, task
 
 ROWS = 1024
@@ -83,6 +83,10 @@ class Autoencoder(Measure):
         ]
         pca = task(_components)(place, scaled, dask_key_name=place.key("components"))
         return [*gathered, scaled, *seeds, pca, task(_write)(place, seeds, pca, dask_key_name=place.key("write"))]
+
+    def remarks(self, place: Place) -> list[str]:
+        """Say how many features of a wide layer are taken."""
+        return sampling_remarks(place)
 
     def work(self, size: Size, options: Any) -> list[Work]:
         """One pass to gather; a training for each seed and the components."""
@@ -192,15 +196,14 @@ def train(x: np.ndarray, options: AutoencoderOptions, seed: int) -> Weights:
     ]  # fmt: skip
     model = keras.Sequential([keras.Input((x.shape[1],)), *layers])
     optimizer = keras.optimizers.AdamW(options.learning_rate, weight_decay=options.weight_decay)
-    model.compile(optimizer=optimizer, loss=_sum_of_squares)
-    batches = _batches(x, options, seed)
-    for batch in batches:
+    model.compile(optimizer=optimizer, loss=_sum_of_squares, jit_compile=False)
+    for batch in _batches(x, options, seed):
         model.train_on_batch(batch, batch)
     return Weights(*(np.asarray(values, np.float64) for layer in layers for values in layer.get_weights()))
 
 
 def _batches(x: np.ndarray, options: AutoencoderOptions, seed: int) -> Iterator[np.ndarray]:
-    """Every image once an epoch, in an order of its own; the last, smaller batch of an epoch is filled up."""
+    """Every image once an epoch, in an order of its own."""
     rng = np.random.RandomState(seed)
     for _ in range(options.epochs):
         order = rng.permutation(len(x))

@@ -250,6 +250,10 @@ class Measure(ABC):
         """Name the arrays of the study that new images are compared with, with the lengths of their dimensions."""
         return {}
 
+    def remarks(self, place: Place) -> list[str]:
+        """Sentences about how a layer, or the images, were measured, for readers of the results."""
+        return []
+
     def variables(self) -> dict[str, Variable]:
         """What the store keeps for every column."""
         by_layer = ("layer",) if self.needs == "activations" else ()

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from dask.delayed import Delayed
 
-from distspc.measures.base import LIMITS, Limits, Place
+from distspc.measures.base import LIMITS, Column, Limits, Place
 from distspc.measures.registry import ChosenMeasure
+from distspc.messages import shorten
 from distspc.store.activations import refuse_given_back
+from distspc.store.group import Group
+from distspc.store.notices import Notice, keep_notices
 from distspc.store.scaling import Scaling, require_scaling
 from distspc.store.schema import Variable
 from distspc.store.store import Store
@@ -113,6 +117,34 @@ def _prepare_reference(store: Store, layer: str, chosen: ChosenMeasure, scaling:
     own = {name: Variable(tuple(dims), "float64", name.replace("_", " ")) for name, dims in arrays.items()}
     chunks = {"feature": store.layer(layer).chunks("activation")["feature"]}
     place.reference.allocate(coords=coords, chunks=chunks, recipe=made_by, variables=list(own), own=own)
+
+
+def note(store: Store, chosen: ChosenMeasure, layers: Sequence[str]) -> None:
+    """Keep with a measure's results what is to be said of them: images without a value, how they were measured."""
+    group, of_layers = store.measure(chosen.word), chosen.measure.needs == "activations"
+    if not group.exists():
+        return
+    done = [layer for layer in (layers if of_layers else [""]) if is_complete(store, layer, chosen)]
+    texts = [text for column in chosen.measure.columns for text in _undefined(group, column, done)]
+    texts += [text for layer in done for text in chosen.measure.remarks(place_of(store, layer, chosen, "none"))]
+    keep_notices(group, "measures", map(Notice, texts))
+
+
+def _undefined(group: Group, column: Column, layers: Sequence[str]) -> list[str]:
+    """Say of how many images a column has no value, by layer."""
+    n_images, lost = group.sizes["image"], {}
+    for layer in layers:
+        at = {"layer": group.position("layer", layer)} if layer else {}
+        if n := int(np.isnan(group.read(column.name, out=None, **at)).sum()):
+            lost[layer] = n
+    if not lost:
+        return []
+    name = f"{column.words[:1].upper()}{column.words[1:]} has no value for"
+    if all(n == n_images for n in lost.values()):
+        where = f" at {shorten(lost)}" if len(lost) < len(layers) else ""
+        return [f"{name} any image{where} ({column.undefined})."]
+    counts = [f"{n:,} of {n_images:,} images" + (f" at {layer}" if layer else "") for layer, n in lost.items()]
+    return [f"{name} {shorten(counts)} ({column.undefined})."]
 
 
 def tasks(

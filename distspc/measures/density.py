@@ -15,7 +15,7 @@ from scipy.special import gammaln, logsumexp
 from distspc.errors import InputError
 from distspc.measures.base import LIMITS, Column, Columns, Measure, Place, Size, Work
 from distspc.measures.options import Options, whole
-from distspc.measures.sampling import MOST_UNITS, gather, gathering, joined, sampled_units
+from distspc.measures.sampling import MOST_UNITS, gather, gathering, joined, sampled_units, sampling_remarks
 from distspc.tasks import ranges, task
 
 TILE_ROWS = 512
@@ -80,6 +80,10 @@ class Density(Measure):
             for i, (start, stop) in enumerate(ranges(place.n_images, place.limits.images))
         ]
         return [*gathered, points, *blocks, task(_write)(place, blocks, dask_key_name=place.key("write"))]
+
+    def remarks(self, place: Place) -> list[str]:
+        """Say how many features of a wide layer are taken."""
+        return sampling_remarks(place)
 
     def work(self, size: Size, options: Any) -> list[Work]:
         """One pass to gather; components; distances among all points, for some bandwidths and once more."""

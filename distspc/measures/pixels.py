@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from distspc.measures.base import ByImage, Column
+from distspc.measures.base import ByImage, Column, Place
 from distspc.measures.options import Options, whole
 
 JPEG_QUALITY = 75
@@ -55,6 +55,19 @@ class Pixels(ByImage):
     options = PixelOptions
     flop_per_value = 2000.0  # measured: 20 ms for 256 x 256 on a core, most of it edges
 
+    def remarks(self, place: Place) -> list[str]:
+        """Say that images differ in size, where each is measured at its own."""
+        sides = np.stack([place.store.images.read(name) for name in ("width", "height")], axis=1)
+        if place.options.size or not _differ(sides):
+            return []
+        small, large = (
+            " x ".join(map(str, sides[i])) for i in (sides.prod(axis=1).argmin(), sides.prod(axis=1).argmax())
+        )
+        return [
+            f"The images differ in size ({small} to {large} pixels), and bytes and edges depend on it: "
+            "`{name: pixels, size: 256}` under `measures` takes all at one size."
+        ]
+
     def of_image(self, values: np.ndarray, options: Any = None) -> Sequence[float]:
         """Measure one image.
 
@@ -76,6 +89,10 @@ class Pixels(ByImage):
         luminance = rgb @ np.asarray(LUMINANCE) / 255
         edges = canny(luminance, sigma=CANNY_SIGMA)
         return [_jpeg_nbytes(rgb), float(edges.mean()), float(luminance.std()), _colourfulness(rgb)]
+
+
+def _differ(sides: np.ndarray) -> bool:
+    return bool(len(sides)) and bool((sides != sides[0]).any())
 
 
 def _resized(rgb: np.ndarray, size: int) -> np.ndarray:

@@ -31,6 +31,15 @@ def sampled_units(n_features: int, n_units: int, seed: int) -> np.ndarray:
     return np.sort(draw_units(np.random.RandomState(seed), n_features, n_units))
 
 
+def sampling_remarks(place: Place) -> list[str]:
+    """Say of a wide layer how many of its features are taken."""
+    n_units, n_features = place.options.units, place.n_features
+    if n_features <= n_units:
+        return []
+    name = place.measure.word.capitalize()
+    return [f"{name} at {place.layer} is of {n_units:,} of its {n_features:,} features, drawn at random (`units`)."]
+
+
 def gather(place: Place) -> list[Delayed]:
     """Build the tasks that gather the features of some images each, float32: one pass over the layer."""
     return [

@@ -17,8 +17,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from distspc.layers import by_model, layer_order, models_of, split_layer
-from distspc.report.style import FAINT, INK, STYLES, WIDTH, axis_label, in_report_style, plain_number, short_layers
-from distspc.results.measures import MEASURES, MODEL_MEASURES, pairs_of, zero_order_rows
+from distspc.report.style import (
+    FAINT,
+    INK,
+    STYLES,
+    WIDTH,
+    axis_label,
+    in_report_style,
+    plain_number,
+    short_layers,
+    style_of,
+)
+from distspc.results.measures import FIRST_COLUMNS, MEASURES, MODEL_MEASURES, pairs_of, zero_order_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +89,9 @@ def _title(figure: Figure, axes: Axes, panels: Sequence[Any], text: str) -> None
 
 
 @in_report_style
-def correlation_by_layer(relations: pd.DataFrame, score: str, *, method: str = "pearson") -> Figure:
+def correlation_by_layer(
+    relations: pd.DataFrame, score: str, *, method: str = "pearson", measures: Sequence[str] = ()
+) -> Figure:
     """Draw the correlation of each measure with one score over the layers, with 95 % bootstrap CIs.
 
     Parameters
@@ -90,13 +102,17 @@ def correlation_by_layer(relations: pd.DataFrame, score: str, *, method: str = "
         Name of the score.
     method
         ``"pearson"`` or ``"spearman"``.
+    measures
+        Measures that are drawn, where they are there; one of the image itself is a level line. By default
+        distinctiveness, reconstruction error, norm and the first column of every further measure.
     """
     rows = zero_order_rows(relations, method=method)
-    rows = rows[(rows["score"] == score) & rows["measure"].isin(MODEL_MEASURES)]
-    layers = layer_order(list(rows["layer"]))
-    figure = Figure(figsize=(WIDTH, 3.5))
+    wanted = measures or (*MODEL_MEASURES, *FIRST_COLUMNS)
+    rows = rows[(rows["score"] == score) & rows["measure"].isin(wanted)]
+    measures = [name for name in wanted if name in set(rows["measure"])]
+    layers = [layer for layer in layer_order(list(rows["layer"])) if layer]
+    figure = Figure(figsize=(WIDTH, 3.5 + 0.22 * max(0, (len(measures) - 1) // 3)))
     panels = _panels(figure, layers)
-    measures = [name for name in MODEL_MEASURES if name in set(rows["measure"])]
     for axes, own in panels:
         _draw_correlations(axes, rows, own, measures)
     first = panels[0][0]
@@ -113,16 +129,20 @@ def correlation_by_layer(relations: pd.DataFrame, score: str, *, method: str = "
 def _draw_correlations(axes: Axes, rows: pd.DataFrame, layers: Sequence[str], measures: Sequence[str]) -> None:
     """Draw the correlations of each measure at some layers, with their intervals."""
     axes.axhline(0, color=FAINT, linewidth=0.8)
+    step = min(0.16, 0.7 / max(len(measures), 1))
     for i, measure in enumerate(measures):
-        look, part = STYLES[measure], rows[(rows["measure"] == measure) & rows["layer"].isin(layers)].set_index("layer")
+        look, of_measure = style_of(measure), rows[rows["measure"] == measure]
+        for r in of_measure[of_measure["layer"] == ""]["r"]:
+            axes.axhline(r, color=look.color, linestyle=look.dash, linewidth=1.2, label=MEASURES[measure])
+        part = of_measure[of_measure["layer"].isin(layers)].set_index("layer")
         if part.empty:
             continue
-        x = np.array([layers.index(layer) for layer in part.index]) + 0.16 * (i - (len(measures) - 1) / 2)
+        x = np.array([layers.index(layer) for layer in part.index]) + step * (i - (len(measures) - 1) / 2)
         spread = np.abs(np.stack([part["r"] - part["ci_low"], part["ci_high"] - part["r"]]))
         axes.errorbar(x, part["r"], spread, color=look.color, marker=look.marker, linestyle=look.dash, linewidth=1.2,
                       markersize=5, elinewidth=1.6, label=MEASURES[measure])  # fmt: skip
     _layer_ticks(axes, layers)
-    axes.set_xlim(-0.5, len(layers) - 0.5)
+    axes.set_xlim(-0.5, max(len(layers), 1) - 0.5)
     axes.grid(axis="y")
 
 
@@ -154,7 +174,7 @@ def scatter(
     scaled
         Whether features were standardised before the measure was taken.
     """
-    rows, look = table[[measure, score]].dropna(), STYLES.get(measure, STYLES["norm"])
+    rows, look = table[[measure, score]].dropna(), style_of(measure)
     figure = Figure(figsize=(WIDTH, 4.6))
     grid = figure.add_gridspec(2, 2, width_ratios=(5, 1), height_ratios=(1, 4.2))
     axes = figure.add_subplot(grid[1, 0])

@@ -27,6 +27,7 @@ def write_report(
     seeds: Sequence[int] | None = None,
     measures: Sequence[str] | None = None,
     with_scores: bool = True,
+    figure: Sequence[str] = (),
     title: str | None = None,
     fingerprint: str = "",
 ) -> Path:
@@ -48,6 +49,9 @@ def write_report(
         Further measures, by their words in the study file; all that the store holds by default.
     with_scores
         Whether the scores and what relates to them are shown.
+    figure
+        Measures of the figure by layer; by default distinctiveness, reconstruction error, norm and the first column of
+        every further measure.
     title
         Heading; made of the store's name by default.
     fingerprint
@@ -67,6 +71,7 @@ def write_report(
 
     store, path = Store(store), Path(path)
     study = _read(store, layers, seeds, measures, with_scores=with_scores)
+    study.figure = tuple(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
     environment = Environment(
         loader=PackageLoader("distspc.report"),
@@ -120,7 +125,7 @@ def _read(
         relations, comparisons = (part[part["layer"].isin(["", *layers])] for part in (relations, comparisons))
         joint = ["all", *(layer_label("all", model) for model in models_of(layers))]
         models = models[models["layer"].isin([*layers, *joint])]
-    measured = layer_order(list(table["layer"]))
+    measured = [layer for layer in layer_order(list(table["layer"])) if layer]
     scores = list(dict.fromkeys(relations["score"]))
     study = ReportData(store, table, relations, models, comparisons, scores, measured)
     study.seeds = seeds

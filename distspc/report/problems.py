@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from distspc.measures.registry import MEASURES as MEASURE_WORDS
 from distspc.messages import shorten
 from distspc.results.measures import MEASURES
 from distspc.results.tidy import target_errors
@@ -113,6 +114,7 @@ def left_out(store: Store, layers: Sequence[str], *, with_scores: bool = True) -
     groups = [store.images, *map(store.layer, layers), store.distances, store.reconstruction]
     if any(is_scaled(group) for group in groups[-2:]):
         groups += map(store.scaling, layers)
+    groups += map(store.measure, MEASURE_WORDS)
     found += stored_notices([*groups, *((store.scores, store.relations) if with_scores else ())])
     return found + (_unmatched(store) if with_scores and store.scores.exists() else [])
 

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 from distspc.extraction.preprocessing import IN_WORDS, in_words
 from distspc.layers import by_model, models_of
+from distspc.measures.registry import MEASURES
 from distspc.messages import format_duration
+from distspc.store import schema
 from distspc.store.group import Group
 from distspc.store.store import Store
 
@@ -69,13 +71,28 @@ def stages(store: Store, layers: Sequence[str]) -> list[Stage]:
     made: list[Stage] = []
     for model, own in by_model(layers).items():
         made += _activations(store, own, f"Activations of {model}" if model else "Activations")
-    groups = (store.distances, "Distances"), (store.reconstruction, "Sparse coding"), (store.relations, "Relations")
+    groups = [(store.distances, "Distances"), (store.reconstruction, "Sparse coding")]
+    groups += [(store.measure(word), _further_name(word)) for word in MEASURES]
+    groups.append((store.relations, "Relations"))
     for group, name in groups:
         if group.exists():
             # Relations also remember the settings of the stages they rest on, which are shown with those.
             settings = {k: v for k, v in _recipe(group).items() if not k.startswith(("measures ", "layers"))}
-            made.append(Stage(name, settings, written([group])))
+            made.append(Stage(name, settings | _described(group), written([group])))
     return made
+
+
+def _further_name(word: str) -> str:
+    return word.replace("-", " ").capitalize()
+
+
+def _described(group: Group) -> dict[str, str]:
+    """Columns and source of a further measure."""
+    measure = MEASURES.get(group.path.name) if group.name.startswith(f"{schema.MEASURES}/") else None
+    if measure is None:
+        return {}
+    meaning = "; ".join(f"of {one.name} {one.larger}" for one in measure.columns)
+    return {"images with larger values": meaning, "source": measure.source}
 
 
 def _activations(store: Store, layers: Sequence[str], name: str) -> list[Stage]:

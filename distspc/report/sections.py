@@ -55,6 +55,7 @@ class ReportData:
     wide: pd.DataFrame = field(init=False)
     n_bootstrap: int = 0
     seeds: Sequence[int] | None = None
+    figure: Sequence[str] = ()
     statistics: dict[str, pd.DataFrame] = field(default_factory=dict)
     """Tables of statistics beside the correlations, by group of the store."""
 
@@ -132,7 +133,7 @@ def _score_section(study: ReportData, score: str, directory: Path) -> Section:
     from distspc.report import figures
 
     def by_layer() -> Figure:
-        return figures.correlation_by_layer(study.relations, score)
+        return figures.correlation_by_layer(study.relations, score, measures=study.figure)
 
     step = f" from {study.n_bootstrap:,} resamples" if study.n_bootstrap else ""
     caption = f"Pearson correlation of each measure with {score} by layer; bars are 95 % bootstrap CIs{step}."

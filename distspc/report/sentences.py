@@ -10,6 +10,8 @@ import pandas as pd
 
 from distspc.kernels.statistics.inference import holm
 from distspc.layers import by_model, layer_label, layer_order, split_layer
+from distspc.measures.registry import COLUMNS, columns_of
+from distspc.measures.registry import MEASURES as FURTHER
 from distspc.report.numbers import capitalise, format_quantity, format_r, interval_text, join_words, p_text, percent
 from distspc.results.measures import (
     MEASURES,
@@ -104,12 +106,18 @@ def _named(some: Sequence[str], all_layers: Sequence[str]) -> str:
     return f"all {len(all_layers)} layers" if len(some) == len(all_layers) > 1 else join_words(list(some))
 
 
+def _larger(measure: str) -> str:
+    """Images with a larger value of a measure, in words."""
+    column = COLUMNS.get(measure)
+    return f"Images with a larger {MEASURES[measure]}" if column is None else f"Images that {column.larger}"
+
+
 def _direction(holds: pd.DataFrame, measure: str, score: str) -> str:
     more = {
         "distinctiveness": "Images farther from their nearest neighbour",
         "reconstruction_error": "Images that are harder to reconstruct",
         "norm": "Images with stronger activation",
-    }.get(measure, f"Images with a larger {MEASURES[measure]}")
+    }.get(measure) or _larger(measure)
     up, down = holds[holds["r"] > 0]["layer"], holds[holds["r"] < 0]["layer"]
     if len(up) and len(down):
         return f"The sign changes: positive at {join_words(list(up))}, negative at {join_words(list(down))}."
@@ -209,7 +217,22 @@ def score_sentences(relations: pd.DataFrame, models: pd.DataFrame, comparisons: 
     texts.append(partial_sentence(relations, score, "distinctiveness", "reconstruction_error"))
     texts += across_sentences(relations, score)
     texts += [comparison_sentence(comparisons, score), model_sentence(models, score)]
+    texts.append(further_sentence(relations, score))
     return [sentence for sentence in texts if sentence]
+
+
+def further_sentence(relations: pd.DataFrame, score: str) -> str:
+    """Say of each further measure how strongly it correlates with a score, where it does most."""
+    rows = zero_order_rows(relations)
+    rows = rows[(rows["score"] == score) & rows["measure"].isin(COLUMNS) & rows["r"].notna()]
+    parts = []
+    for names in (columns_of([word]) for word in FURTHER):
+        own = rows[rows["measure"].isin(names)]
+        if len(own):
+            best = _largest(own, "r")
+            mark = "" if best["p_holm"] < LEVEL else ", not significant"
+            parts.append(f"{MEASURES[best['measure']]}{_at(best['layer'])} ({interval_text(best)}{mark})")
+    return f"Of the further measures, the largest correlations with {score} are {join_words(parts)}." if parts else ""
 
 
 def contrast_sentence(relations: pd.DataFrame) -> str:

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple, ParamSpec
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from distspc.measures.registry import COLUMNS
+from distspc.results.measures import FIRST_COLUMNS, MEASURES
+
 P = ParamSpec("P")
 
 WIDTH = 5.4  # inches
@@ -34,8 +37,15 @@ def axis_label(measure: str, *, scaled: bool = False) -> str:
     scaled
         Whether features were standardised: distances are then in standard deviations.
     """
-    label = UNITS.get(measure, measure)
+    label = UNITS.get(measure) or _further_label(measure)
     return label.replace("(activation)", "(standard deviations of the features)") if scaled else label
+
+
+def _further_label(measure: str) -> str:
+    column = COLUMNS.get(measure)
+    if column is None:
+        return measure
+    return column.words if column.unit == "1" else f"{column.words} ({column.unit})"
 
 
 class MeasureStyle(NamedTuple):
@@ -53,6 +63,18 @@ STYLES = {
     "mean_distance": MeasureStyle("#56b4e9", "D", "-."),
     "pool_distance": MeasureStyle("#cc79a7", "v", (0, (3, 1, 1, 1))),  # type: ignore[arg-type]
 }
+
+_COLORS = ("#e69f00", "#882255", "#117733", "#44aa99", "#aa4499", "#6699cc", "#999933", "#661100")
+_MARKERS, _DASHES = ("P", "X", "<", ">", "h", "*", "p", "d"), ("-", "--", ":", "-.")
+
+
+def style_of(measure: str) -> MeasureStyle:
+    """How a measure is drawn; further ones take colours in their order."""
+    if measure in STYLES:
+        return STYLES[measure]
+    i = [*dict.fromkeys([*FIRST_COLUMNS, *(name for name in MEASURES if name not in STYLES)])].index(measure)
+    return MeasureStyle(_COLORS[i % len(_COLORS)], _MARKERS[i % len(_MARKERS)], _DASHES[i % len(_DASHES)])
+
 
 _STYLE: dict[str, Any] = {
     "font.size": 10,

@@ -6,6 +6,7 @@ import pandas as pd
 
 from distspc.layers import layer_label, layer_order, models_of, split_layer
 from distspc.measures.registry import COLUMNS, IMAGE_COLUMNS
+from distspc.measures.registry import MEASURES as FURTHER
 
 MEASURES: dict[str, str] = {
     "distinctiveness": "distinctiveness",
@@ -16,6 +17,9 @@ MEASURES: dict[str, str] = {
     **{name: column.words for name, column in COLUMNS.items()},
 }
 """Measures of an image by column of the tidy table, with their names in words: the single list of them."""
+
+FIRST_COLUMNS = tuple(measure.columns[0].name for measure in FURTHER.values() if measure.needs == "activations")
+"""The column of each further measure of activations that stands for it in figures where none is chosen."""
 
 SEEDED = ("reconstruction_error", *(name for name, column in COLUMNS.items() if column.by_seed))
 """Measures that are means over seeds."""

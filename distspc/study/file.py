@@ -51,7 +51,9 @@ from distspc.memorability.options import (
     ScoreSource,
     TrialOptions,
 )
+from distspc.messages import did_you_mean, unknown_key
 from distspc.reconstruction.options import ReconstructionOptions, Solver, Step, TrainOn
+from distspc.results.measures import MEASURES
 from distspc.store.scaling import Scaling
 from distspc.store.store import Store
 from distspc.study.networks import StudyNetwork
@@ -482,6 +484,7 @@ class StudyFile(Section):
     measures: FurtherMeasures = ()
     relate: Relate = Relate()
     report: StudyPath = Field(default=Path("report.html"), validate_default=True)
+    report_measures: tuple[str, ...] = ()
     profiles: Mapping[StageName, Annotated[str, AfterValidator(_profile_beside_study)]] = {}
 
     @model_validator(mode="before")
@@ -490,6 +493,19 @@ class StudyFile(Section):
         """Take layers that are given with their pooling, which goes to the settings of the network."""
         found = _with_pooling(content.get("layers"), content.get("model")) if isinstance(content, Mapping) else None
         return {**content, "layers": found[0], "model": found[1]} if found else content
+
+    @model_validator(mode="before")
+    @classmethod
+    def _report_of_mapping(cls, content: Any) -> Any:
+        """Take `report` as a mapping too: its file, and the measures of its figure."""
+        report = content.get("report") if isinstance(content, Mapping) else None
+        if not isinstance(report, Mapping):
+            return content
+        if unknown := [key for key in report if key not in ("file", "measures")]:
+            raise ValueError(f"report.{unknown_key(str(unknown[0]), ['file', 'measures'])}")
+        rest = {key: value for key, value in content.items() if key != "report"}
+        given = {"report": report.get("file"), "report-measures": report.get("measures")}
+        return {**rest, **{key: value for key, value in given.items() if value is not None}}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -501,6 +517,10 @@ class StudyFile(Section):
         self._check_keep()
         if len(set(self.reconstruction.seeds)) != len(self.reconstruction.seeds):
             raise ValueError(f"`seeds` names a seed twice: {', '.join(map(str, self.reconstruction.seeds))}")
+        unknown = [name for name in self.report_measures if name not in MEASURES]
+        if unknown:
+            near = did_you_mean(unknown[0], MEASURES)
+            raise ValueError(f"`report` has the measure {unknown[0]!r}; {near}there are {', '.join(MEASURES)}")
         if self.report.suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"`report` is {str(self.report)!r}; the name of the page ends in .html")
         return self

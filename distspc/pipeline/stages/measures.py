@@ -87,6 +87,14 @@ class Measures(LayerStage):
         wanted = [word for word in missing if isinstance(word, str)]
         return dict(build.tasks(run.store, layer, run.study.measures, run.study.scaling, wanted).items())
 
+    def clean(self, run: Run) -> None:
+        """Keep what is to be said of what was computed."""
+        from distspc.measures import build
+
+        for one in run.study.measures:
+            if run.store.measure(one.word).name in run.written:
+                build.note(run.store, one, run.study.layers)
+
     def status(self, study: StudyFile) -> Iterator[tuple[str, int, int]]:
         """How many measures are complete, layer by layer; those of the images first."""
         from distspc.measures import build

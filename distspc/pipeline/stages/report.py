@@ -56,7 +56,8 @@ class Report(Stage):
         self.prepare(run, "")
         run.progress("report", 0, 1)
         digest = fingerprint(study)
-        write_report(study.store, study.report, fingerprint=digest, **shown_results(study))
+        shown = shown_results(study)
+        write_report(study.store, study.report, fingerprint=digest, figure=study.report_measures, **shown)
         run.store.set_attributes(report=digest)
         run.progress("report", 1, 1)
         run.outcome.computed["report"] = 1
@@ -82,6 +83,8 @@ def fingerprint(study: StudyFile) -> str:
     holes: list[Any] = [missing_measures(study), *(one.sentence for one in study_failures(study))]
     if notices := left_out(study.stored, study.layers, with_scores=with_scores):
         holes.append(notices)
+    if study.report_measures:
+        holes.append(study.report_measures)
     shown = [__version__, study.layers, study.reconstruction.seeds, known, *filter(None, holes)]
     return hex_digest(json.dumps(shown, sort_keys=True).encode())
 
