@@ -192,6 +192,12 @@ class Place:
         for file, digest in zip(files, digests, strict=True):
             yield checked_image(file, digest)
 
+    def read(self, name: str) -> np.ndarray:
+        """A column of all images at the layer; the mean over seeds where it has them."""
+        at = {"layer": self.group.position("layer", self.layer)} if self.layer else {}
+        values = self.group.read(name, out=None, **at)
+        return values.mean(axis=0) if values.ndim > 1 else values
+
     def write(self, columns: Columns) -> None:
         """Write the columns of all images at the layer."""
         at = {"layer": self.group.position("layer", self.layer)} if self.layer else {}

@@ -10,7 +10,7 @@ import numpy as np
 from dask.delayed import Delayed
 
 from distspc.measures.base import LIMITS, Column, Limits, Place
-from distspc.measures.registry import ChosenMeasure
+from distspc.measures.registry import MEASURES, ChosenMeasure
 from distspc.messages import shorten
 from distspc.store.activations import refuse_given_back
 from distspc.store.group import Group
@@ -28,6 +28,17 @@ def place_of(store: Store, layer: str, chosen: ChosenMeasure, scaling: Scaling) 
 def recipe(chosen: ChosenMeasure, scaling: Scaling) -> dict[str, Any]:
     """What makes a measure what it is: the settings that the store keeps."""
     return {**chosen.options.recipe, **({"scaling": scaling} if chosen.measure.scales else {})}
+
+
+def stored_place(store: Store, layer: str, word: str) -> Place | None:
+    """Where a measure's results are at a layer, with the settings that made them; None where they are not complete."""
+    group, measure = store.measure(word), MEASURES[word]
+    if (measure.needs == "activations") != bool(layer) or not group.exists():
+        return None
+    made_by = dict(group.attributes["recipe"])
+    scaling = made_by.pop("scaling", "none")
+    chosen = ChosenMeasure(word, measure.options.of_keys(made_by))
+    return place_of(store, layer, chosen, scaling) if is_complete(store, layer, chosen) else None
 
 
 def at_layer(chosen: Sequence[ChosenMeasure], layer: str) -> list[ChosenMeasure]:

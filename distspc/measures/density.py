@@ -209,7 +209,7 @@ def _columns(rows: np.ndarray, points: np.ndarray, bandwidth: float, k: int, own
     for first, last in _tiles(0, len(rows)):
         squares = squared_distances(rows[first:last], points, None if own is None else own + first)
         found.append((-log_density(squares, bandwidth, n_dimensions), local_density(squares, k, n_dimensions)))
-    return dict(zip(("density_nll", "local_density"), np.concatenate(found, axis=1), strict=True))
+    return dict(zip(("density_nll", "local_density"), np.concatenate([np.zeros((2, 0)), *found], axis=1), strict=True))
 
 
 # ---------------------------------------------------------------- tasks

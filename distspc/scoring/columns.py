@@ -1,6 +1,8 @@
-"""Measures of other packages that add columns for new images.
+"""Further measures of new images, of `distspc.measures` and of other packages.
 
-A measure that `distspc score` is to give beside distinctiveness and reconstruction error adds itself to `ADDED`::
+All of `distspc.measures` are given that the study's store has whole at a layer, against what it keeps of its images; an
+image of the study keeps the values that it has there. Another measure that `distspc score` is to give adds itself to
+`ADDED`::
 
     ADDED.append(AddedMeasure(name="participation", columns=columns, measure=measure))
 
@@ -14,11 +16,17 @@ columns that `stored` can give of the study's own images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from distspc.images.decoding import checked_image
+from distspc.measures.base import Place
+from distspc.measures.build import stored_place
+from distspc.measures.registry import MEASURES
+from distspc.store.scaling import stored_moments
 from distspc.store.store import Store
 
 
@@ -74,7 +82,47 @@ class AddedMeasure:
     stored: Callable[[Store, str, str], np.ndarray | None] = _nothing_stored
 
 
-ADDED: list[AddedMeasure] = []
+def _columns(word: str, store: Store, layer: str) -> Sequence[str]:
+    """Columns of a further measure that the study has whole at a layer."""
+    place = stored_place(store, layer, word)
+    return [] if place is None else [column.name for column in place.measure.columns]
+
+
+def _measure(word: str, images: NewActivations) -> Mapping[str, np.ndarray]:
+    """A further measure of new images; of the study's own what it has."""
+    place = stored_place(images.store, images.layer, word)
+    assert place is not None  # it has columns
+    new = np.flatnonzero(images.positions < 0)
+    scored = place.measure.score(place, _values(place, images, new))
+    found = {}
+    for name in (column.name for column in place.measure.columns):
+        found[name] = place.read(name)[images.positions]
+        found[name][new] = scored[name]
+    return found
+
+
+def _values(place: Place, images: NewActivations, which: np.ndarray) -> Iterator[np.ndarray]:
+    """What a measure needs of some images, as those of the study were given to it."""
+    if not images.layer:
+        yield from (checked_image(images.files[i], images.digests[i]) for i in which)
+        return
+    moments = stored_moments(images.store, images.layer, place.scaling, slice(None))
+    for i in which:
+        row = images.rows[[i]]
+        if moments is not None:
+            moments.standardise(row)
+        yield row[0]
+
+
+def _stored(word: str, store: Store, layer: str, column: str) -> np.ndarray | None:
+    """A column of the study's targets."""
+    place = stored_place(store, layer, word)
+    return None if place is None else place.read(column)[store.images.read("role") == "target"]
+
+
+ADDED: list[AddedMeasure] = [
+    AddedMeasure(word, partial(_columns, word), partial(_measure, word), partial(_stored, word)) for word in MEASURES
+]
 """All measures that add columns."""
 
 

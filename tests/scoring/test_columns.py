@@ -1,4 +1,4 @@
-"""A measure of another package adds its columns, with percentiles where it knows those of the targets."""
+"""Further measures of new images: as the study has them of the same files; and those of other packages."""
 
 import numpy as np
 import pytest
@@ -41,3 +41,28 @@ def test_columns_are_added_at_their_layers(tmp_path, added):
     assert at.loc["fc2", "mean_activation_percentile"].between(0, 100).all()
     assert (at.loc["", "n_bytes"] > 20).all()
     assert at.loc["", "distinctiveness"].isna().all()
+
+
+def test_further_measures_are_those_that_the_study_has_of_the_same_images(tmp_path):
+    words = ["activation-statistics", "typicality", {"name": "density", "dimensions": 3, "neighbours": 2}, "pixels"]
+    study = study_of_files(tmp_path, measures=words)
+    study.run(stages=["measures"])
+    table = study.score(files_of(study, ["targets/1", "fillers/2"])).set_index(["layer", "image"])
+    stored = study.stored.measure("typicality").load("typicality", layer="fc2")["typicality"].to_numpy()
+    assert table.loc["fc2", "typicality"].tolist() == stored[[0, 13]].tolist()
+    assert table.loc["fc2", "hoyer_percentile"].between(0, 100).all()
+    assert table.loc["", "edge_share"].notna().all()
+    assert not {"autoencoder_error"} & set(table.columns)
+
+
+def test_an_image_that_is_none_of_the_study_is_measured_against_it(tmp_path):
+    study = study_of_files(tmp_path, measures=["activation-statistics", "typicality"])
+    study.run(stages=["measures"])
+    rows = study.stored.layer("fc2").read("activation", image=slice(0, 2)) * np.float32([[1], [2]])
+    new = columns.NewActivations(study.stored, "fc2", rows, ["a", "b"], ["", ""], np.array([-1, -1]))
+    found = columns.measure_added(new)
+    known = study.stored.measure("activation-statistics")
+    mean, n = known.read("activation_mean", layer=0)[:2], study.stored.images.sizes["image"]
+    np.testing.assert_allclose(found["activation_mean"], mean * [1, 2])
+    typicality = study.stored.measure("typicality").read("typicality", layer=0)[:2]
+    np.testing.assert_allclose(found["typicality"], (typicality * (n - 1) + 1) / n)  # its twin in the study counts
