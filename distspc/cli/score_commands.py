@@ -118,9 +118,10 @@ def _deliver(scored: Scored, output: Path | None) -> None:
 
 
 def _write_page(scored: Scored, report: Path, study: Study) -> None:
+    from distspc.report.page import study_title
     from distspc.scoring.page import write_page
 
-    title = f"New images against {study.store.stem}"
+    title = f"{study_title(study.stored)}: new images"
     images = scored.images
     write_page(scored.table, scored.reference, report, title=title, notices=scored.notices, skipped=images.skipped)
     echo_text(str(report))
@@ -138,5 +139,6 @@ def _finish(scored: Scored) -> None:
     if len(skipped) > _MOST_NAMED:
         typer.echo(f"... and {len(skipped) - _MOST_NAMED} more", err=True)
     if skipped:
-        typer.echo(f"{len(skipped)} images could not be used; all others have their rows.", err=True)
+        n = len(skipped)
+        typer.echo(f"{n} {'image' if n == 1 else 'images'} could not be used; all others have their rows.", err=True)
         raise typer.Exit(2)

@@ -25,6 +25,13 @@ FEW_ROWS = 64
 _NO_CATEGORY = -2
 
 
+Progress = Callable[[int, int], None]
+
+
+def _no_progress(n_done: int, n_tiles: int) -> None:
+    """Take no note."""
+
+
 @dataclass(frozen=True)
 class NewNeighbours:
     """The nearest neighbours of some rows.
@@ -55,7 +62,7 @@ def new_neighbours(
     positions: np.ndarray,
     categories: np.ndarray | None = None,
     tile_nbytes: int = TILE_NBYTES,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = _no_progress,
 ) -> NewNeighbours:
     """Find the nearest neighbours of rows in the pool of a layer.
 
@@ -74,7 +81,7 @@ def new_neighbours(
     tile_nbytes
         Bytes of the pool that are read at a time.
     progress
-        Called with the number of images of each tile that has been read.
+        Called with the number of tiles of the pool that have been read, and of all.
 
     Returns
     -------
@@ -119,7 +126,7 @@ def _search(
     rows: np.ndarray,
     positions: np.ndarray,
     categories: np.ndarray | None,
-    progress: Callable[[int], None] | None,
+    progress: Progress,
 ) -> _NewRowSearch:
     """Take the rows past all tiles of the pool; every thread has rows of its own."""
     tiles = tiles_beside(task.images, (-1, -1), task.tile_rows)
@@ -132,8 +139,7 @@ def _search(
 
         def load(images: Range, buffer: np.ndarray) -> Tile:
             tile = search.tile(images, read(images, buffer))
-            if progress is not None:
-                progress(images[1] - images[0])
+            progress(tiles.index(images) + 1, len(tiles))
             return tile
 
         consumers = [partial(search.compare, slice(*part)) for part in thread_parts(len(rows), n_threads)]

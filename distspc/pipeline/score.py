@@ -235,8 +235,8 @@ def _compute(work: Sequence[ScoreWork], reference: Reference, client: Client | N
     run_on_all_workers(free_spare_memory, client)
 
 
-def _report(progress: Progress, number: str, layer: str, n_done: int, n_images: int) -> None:
-    progress(f"score {layer}{number}: images of the study read", n_done, n_images)
+def _report(progress: Progress, number: str, layer: str, n_done: int, n_tiles: int) -> None:
+    progress(f"score {layer}{number}", n_done, n_tiles)
 
 
 def _missing_offsets(reference: Reference, client: Client | None, progress: Progress) -> Offsets:

@@ -82,7 +82,7 @@ def write_report(
     )
     environment.filters.update(_FILTERS)
     page = environment.get_template("report.html").render(
-        title=title or _title(store),
+        title=title or study_title(store),
         study=study,
         random_weights=provenance.has_random_weights(store),
         facts=provenance.facts(store, study.n_targets, study.n_images - study.n_targets, study.layers, study.scores),
@@ -135,7 +135,8 @@ def _read(
     return study
 
 
-def _title(store: Store) -> str:
+def study_title(store: Store) -> str:
+    """What a page calls a study: its store's name, or that of its folder."""
     path = store.path
     name = path.resolve().parent.name if path.stem in ("study", "store") else path.stem
     return f"Study {name}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from dask.base import tokenize
@@ -28,7 +29,7 @@ from distspc.tasks import task, task_key
 Offsets = Mapping[str, Mapping[int, np.ndarray]]
 """By layer and seed, what is taken off the units of models of older stores."""
 Report = Callable[[str, int, int], None]
-"""Told a layer, how many images of its pool have been read, and of how many."""
+"""Told a layer, how many tiles of its pool have been read, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,8 @@ def score_tasks(work: Sequence[ScoreWork]) -> list[Delayed]:
     return [score(one, dask_key_name=task_key("score", "", token, i)) for i, one in enumerate(work)]
 
 
-def _no_report(layer: str, n_done: int, n_images: int) -> None:
-    pass
+def _no_report(layer: str, n_done: int, n_tiles: int) -> None:
+    """Take no note."""
 
 
 def score_chunk(work: ScoreWork, report: Report = _no_report) -> None:
@@ -171,13 +172,6 @@ def _neighbours(
     """Norms of some images at a layer, and their nearest neighbours where the pool is there."""
     if one.size is None:
         return {LAST: row_norms(rows)}
-    n_read, n_pool = 0, one.size.n_pool
-
-    def count(n_images: int) -> None:
-        nonlocal n_read
-        n_read += n_images
-        report(one.layer, n_read, n_pool)
-
     found = new_neighbours(
         rows,
         work.reference.layer_options(one.layer),
@@ -185,7 +179,7 @@ def _neighbours(
         positions=positions,
         categories=np.array([image.category for image in work.images], dtype=object),
         tile_nbytes=work.limits.tile_nbytes,
-        progress=count,
+        progress=partial(report, one.layer),
     )
     return {
         "distance": found.distance,

@@ -21,7 +21,7 @@ from distspc.scoring.table import PERCENTILES, target_values
 
 WIDTH, HEIGHT = 160, 34
 """Of a histogram, in its own units."""
-BINS = 40
+MOST_BINS = 40
 MOST_NEIGHBOURS = 3
 """Neighbours that are shown of an image at a layer."""
 
@@ -131,9 +131,10 @@ def _histograms(table: pd.DataFrame, reference: Reference, measures: Sequence[st
 def _histogram(name: str, values: np.ndarray, all_values: np.ndarray) -> Histogram:
     low, high = float(all_values.min()), float(all_values.max())
     high = high if high > low else low + 1
-    counts, _ = np.histogram(values, bins=BINS, range=(low, high))
+    n_bins = int(np.clip(2 * np.sqrt(len(values)), 10, MOST_BINS))
+    counts, _ = np.histogram(values, bins=n_bins, range=(low, high))
     heights = HEIGHT * (1 - counts / max(int(counts.max()), 1))
-    step = WIDTH / BINS
+    step = WIDTH / n_bins
     steps = " ".join(f"L{i * step:.1f} {y:.1f} L{(i + 1) * step:.1f} {y:.1f}" for i, y in enumerate(heights))
     return Histogram(name, f"M0 {HEIGHT} {steps} L{WIDTH} {HEIGHT} Z", low, high)
 

@@ -18,6 +18,8 @@ from distspc.messages import did_you_mean, shorten
 from distspc.reconstruction.fit import missing_seeds
 from distspc.reconstruction.frozen import offset_is_stored
 from distspc.reconstruction.options import ReconstructionOptions
+from distspc.store.activations import has_activations, when_given_back
+from distspc.store.group import Group
 from distspc.store.store import Store
 from distspc.study.file import StudyFile
 
@@ -159,22 +161,20 @@ class _Look:
         if not group.exists():
             self.reasons["activations are not there yet: run `distspc extract`"] = "neither measure"
             return LayerReference(self.layer, 0, False, None, ())
-        seeds = self._seeds()
-        given_back = bool(getattr(group, "given_back", False))
-        whole = not given_back and bool(group.done("activation").all())
-        size = self._size(given_back) if given_back or whole else None
-        if not given_back and not whole:
-            self.reasons["some activations are not there yet: run `distspc extract`"] = "no distances"
-        return LayerReference(self.layer, int(group.sizes["feature"]), whole, size, seeds)
+        whole = has_activations(self.store, self.layer)
+        size = self._size() if whole else None
+        if not whole:
+            self.reasons[self._why_not_whole(group)] = "no distances"
+        return LayerReference(self.layer, int(group.sizes["feature"]), whole, size, self._seeds())
 
-    def _size(self, given_back: bool) -> LayerSize | None:
+    def _why_not_whole(self, group: Group) -> str:
+        """Why the pool of neighbours is not there."""
+        if said := when_given_back(group):
+            return f"the activations were {said}; `distspc run STUDY.yaml --extract-again` makes them again"
+        return "some activations are not there yet: run `distspc extract`"
+
+    def _size(self) -> LayerSize | None:
         """Size of the layer and its pool, if neighbours can be found there."""
-        if given_back:
-            way_out = "extracted again (`distspc extract --redo`), at a forward pass for every image"
-            self.reasons[f"the activations were given back to save disk, and would have to be {way_out}"] = (
-                "no distances"
-            )
-            return None
         options = LayerOptions(**asdict(self.study.distance_options), store=self.store, layer=self.layer)
         try:
             size = check_distances(options)

@@ -1,10 +1,13 @@
 """Images scored against a study: those of the study have what it says of them, others what a larger study would say."""
 
+import re
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+import skimage.data
+from PIL import Image
 
 from distspc.errors import InputError, StoreMismatchError
 from distspc.pipeline import score as pipeline
@@ -12,6 +15,8 @@ from distspc.pipeline.run import Study
 from distspc.pipeline.score import score_images
 from distspc.results.tidy import tidy_table
 from distspc.scoring.options import ScoreLimits
+from distspc.store.activations import give_back
+from distspc.testing.onnx_vgg16 import write_vgg16
 from distspc.testing.stores import write_moments
 from tests.scoring.shared import SETTINGS, files_of, study_of_files
 
@@ -210,3 +215,89 @@ def test_an_older_store_gives_the_same(tmp_path):
     study = finished(tmp_path)
     shutil.rmtree(study.store / "reconstruction" / "unit_mean")
     assert_as_stored(study.score(files_of(study, SOME)), study)
+
+
+# ---------------------------------------------------------------- through networks
+
+
+def write_network(path, width, seed):
+    rng = np.random.default_rng(seed)
+    shapes = {"conv": (3, 3, 3, width), "fc": (width * 36, 30)}
+    weights = {name: (rng.normal(size=shape).astype("f4"), np.zeros(shape[-1], "f4")) for name, shape in shapes.items()}
+    write_vgg16(path, weights, layers=["conv", "pool", "flatten", "fc"], input_shape=("n", 3, 12, 12))
+
+
+def study_of_networks(folder, name, n_targets):
+    """A study of two networks and some of the targets there are."""
+    rows = [
+        f"Images/{i}.png,{'target' if i <= n_targets else 'filler'}" for i in [*range(1, n_targets + 1), *range(9, 17)]
+    ]
+    (folder / f"{name}.csv").write_text("\n".join(["path,role", *rows]) + "\n")
+    settings = {"preprocessing": {"scale": "1/255", "size": [12, 12]}}
+    models = [
+        {"name": "one", "weights": "one.onnx", "layers": ["/pool", "/fc"], **settings},
+        {"name": "two", "weights": "two.onnx", "layers": ["/fc"], "storage": "float16", **settings},
+    ]
+    content = {
+        "store": f"{name}.zarr",
+        "images": {"table": f"{name}.csv"},
+        "models": models,
+        "reconstruction": SETTINGS,
+    }
+    study = Study.from_dict(content, base=folder)
+    study.run(stages=["extract", *MEASURED])
+    return study
+
+
+@pytest.fixture(scope="module")
+def with_and_without(tmp_path_factory):
+    """A study of eight targets, and one that lacks the last of them."""
+    folder = tmp_path_factory.mktemp("networks")
+    (folder / "Images").mkdir()
+    for number in range(1, 17):
+        pixels = skimage.data.coffee()[9 * number : 9 * number + 40, 11 * number : 11 * number + 40]
+        Image.fromarray(pixels).save(folder / "Images" / f"{number}.png")
+    write_network(folder / "one.onnx", 6, 0)
+    write_network(folder / "two.onnx", 8, 1)
+    return study_of_networks(folder, "with", 8), study_of_networks(folder, "without", 7)
+
+
+def test_a_new_image_has_the_neighbours_that_a_study_with_it_finds(with_and_without):
+    larger, study = with_and_without
+    new = study.store.parent / "Images" / "8.png"
+    table, wanted = study.score([new]), tidy_table(larger.store)
+    wanted = wanted[wanted["image"] == "targets/8"]
+    assert table["model"].tolist() == wanted["model"].tolist() == ["one", "one", "two"]
+    assert table["layer"].tolist() == wanted["layer"].tolist()
+    assert table["neighbour"].tolist() == wanted["neighbour"].tolist()
+    assert table["distinctiveness"].tolist() == wanted["distinctiveness"].tolist()
+    assert table["norm"].tolist() == wanted["norm"].tolist()
+    assert table["in_study"].tolist() == [""] * 3
+    np.testing.assert_allclose(table["reconstruction_error"], wanted["reconstruction_error"], rtol=0.5)
+    among = study.score([study.store.parent / "Images" / f"{i}.png" for i in (12, 8, 3)])
+    pd.testing.assert_frame_equal(among[among["image"] == "8"].reset_index(drop=True), table, rtol=1e-12)
+
+
+def test_a_layer_that_was_given_back_still_has_reconstruction_errors(with_and_without):
+    study, _ = with_and_without
+    give_back(study.stored, "/fc@one")
+    table = study.score([study.store.parent / "Images" / f"{i}.png" for i in (2, 11)], layers=["/fc"])
+    errors = study.stored.reconstruction.load("error", layer="/fc@one")["error"].mean("seed").to_series()
+    at = table[table["model"] == "one"]
+    np.testing.assert_allclose(at["reconstruction_error"], errors[at["in_study"]], rtol=1e-9)
+    assert at["distinctiveness"].isna().all()
+    assert at["neighbour"].tolist() == ["", ""]
+    assert table[table["model"] == "two"]["distinctiveness"].notna().all()
+    assert re.match(
+        r"no distances at /fc@one: the activations were given back 20.*; `distspc run STUDY.yaml --extract-again` makes",
+        table.attrs["notices"][0],
+    )
+
+
+def test_a_network_that_is_not_the_studys_is_refused(with_and_without):
+    _, study = with_and_without
+    write_network(study.store.parent / "three.onnx", 6, 5)
+    content = study.model_dump()
+    content["models"][0]["weights"] = str(study.store.parent / "three.onnx")
+    with pytest.raises(StoreMismatchError, match="weights was"):
+        Study.from_dict(content, base=study.store.parent).score([study.store.parent / "Images" / "8.png"])

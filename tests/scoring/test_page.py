@@ -28,7 +28,7 @@ def test_every_image_is_beside_its_neighbours_and_in_the_distributions(scored, t
     assert re.findall(r"<h2>(.*?)</h2>", page) == ["copy0", "copy1", "copy2"]
     for row in scored.table.itertuples():
         assert row.neighbour in page
-        assert f"{row.distinctiveness_percentile:.0f} %" in page
+        assert f">{row.distinctiveness_percentile:.0f}</td>" in page
     assert page.count("data:image/jpeg") == 3 + 2 * len(scored.table)
     histograms, marks = set(re.findall(r'<path id="([^"]*)"', page)), re.findall(r'<use href="#([^"]*)"', page)
     assert histograms == set(marks)
