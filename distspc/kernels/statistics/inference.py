@@ -21,6 +21,8 @@ class DependentTest(NamedTuple):
 
 # ---------------------------------------------------------------------------------------------- intervals, p
 
+_SAME_DRAW = 1e-10
+"""Distance of a draw from the estimate that is no more than rounding."""
 MAX_UNDEFINED = 0.05
 """Share of undefined resamples above which a bootstrap gives no interval and no p: those left are not a sample."""
 
@@ -60,7 +62,9 @@ def bca_interval(estimate: Floats, draws: Floats, jackknife: Floats, *, level: f
     quantile of the share of draws below the estimate, the acceleration a sixth of the jackknife's skewness.
     """
     n = np.isfinite(draws).sum(axis=0)
-    below = (draws < estimate).sum(axis=0) + (draws <= estimate).sum(axis=0)
+    # A resample of every image once is the sample itself, but for rounding: it counts half.
+    same = np.abs(draws - estimate) <= _SAME_DRAW
+    below = 2 * ((draws < estimate) & ~same).sum(axis=0) + same.sum(axis=0)
     share = below / np.where(n > 0, 2 * n, np.nan)
     bias = special.ndtri(share)
     deviation = jackknife.mean(axis=0) - jackknife

@@ -98,8 +98,12 @@ def test_products_that_underflow_are_off_by_more_than_their_size() -> None:
     bound, statistics = error_bound(3, F32), row_statistics(x)
     off = abs(float(products(x, x, centre=None, dtype=F32)[0, 0]) - 3e-46)
     assert bound.product * 3e-46 < off < bound.tiny
-    # The same rows in one tile go to float32, as the larger ones need no more.
+    # In one tile with larger rows they are left to float32, where their squared norms are 0, too.
     assert bounds.product_dtype(statistics, statistics, bound) is np.float32
+    opposite = row_statistics(-x)
+    square, left, right = estimates(products(x, -x, centre=None, dtype=F32), statistics, opposite, bound, "euclidean")
+    assert square[0, 0] == 0
+    assert abs(square[0, 0] - 1.2e-45) <= left[0] + right[0]
 
 
 @pytest.mark.parametrize("size", [0.999, 1.001, 3.0, 7.9])
