@@ -21,6 +21,8 @@ commands = typer.Typer()
 
 _MOST_NAMED = 20
 """Files that are named one by one where they could not be used."""
+_MOST_PRINTED = 200
+"""Images whose rows are printed where no file is named for them."""
 
 
 class _LayersCommand(TyperCommand):
@@ -80,6 +82,8 @@ def score(
     for option, path in (("--output", output), ("--report", report)):
         _check_place(option, path)
     loaded = Study.from_file(study)
+    if output is None:
+        _refuse_long_print(images)
     names = [name for text in layers or () for name in text.split(",") if name]
     with connection(loaded, profile, tuple(overrides or ()), print_dashboard) as connect, progress_bars() as progress:
         scored = score_images(
@@ -100,6 +104,14 @@ def _check_place(option: str, path: Path | None) -> None:
         raise InputError(f"{option} {path} is a folder: name a file")
     if not path.absolute().parent.is_dir():
         raise InputError(f"{option} {path}: there is no folder {path.absolute().parent}; make it first")
+
+
+def _refuse_long_print(images: Sequence[Path]) -> None:
+    from distspc.scoring.images import list_new_images
+
+    n = len(list_new_images(images))
+    if n > _MOST_PRINTED:
+        raise InputError(f"{n} images are too many to be printed: name a file with --output")
 
 
 def _deliver(scored: Scored, output: Path | None) -> None:

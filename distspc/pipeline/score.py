@@ -28,7 +28,14 @@ from distspc.scoring.build import (
 )
 from distspc.scoring.images import FILES_PER_TASK, LookedAt, list_new_images, look_tasks, tell_apart
 from distspc.scoring.options import DEFAULT_LIMITS, ScoreLimits
-from distspc.scoring.reference import Reference, chosen_layers, missing_offsets, read_reference, study_fingerprint
+from distspc.scoring.reference import (
+    Reference,
+    chosen_layers,
+    has_changed,
+    missing_offsets,
+    read_reference,
+    study_state,
+)
 from distspc.scoring.results import allocate, image_ranges, missing_layers, remove_results, results_folder
 from distspc.scoring.table import labelled_scores
 from distspc.store.access import lock
@@ -129,9 +136,9 @@ def score_images(
         chunk = limits.images_at_once(_image_nbytes(reference), available_workers(client))
         group = allocate(results, reference, looked.images, min(chunk, len(looked.images)))
         work = _work(study, reference, looked, results, group, limits)
-        _compute(work, reference, client, progress)
-        _refuse_change(study, reference, layers)
-        table = labelled_scores(group, reference, looked.images)
+        with _unchanged(study, reference, layers):
+            _compute(work, reference, client, progress)
+            table = labelled_scores(group, reference, looked.images)
     return Scored(table, reference, looked, path)
 
 
@@ -144,9 +151,20 @@ def _refuse_other_settings(study: StudyFile, layers: Sequence[str]) -> None:
                 check()
 
 
+@contextmanager
+def _unchanged(study: StudyFile, reference: Reference, layers: Sequence[str] | None) -> Iterator[None]:
+    """Context in which results are made; refuses them, or what went wrong, if the study was changed meanwhile."""
+    try:
+        yield
+    except Exception:
+        _refuse_change(study, reference, layers)
+        raise
+    _refuse_change(study, reference, layers)
+
+
 def _refuse_change(study: StudyFile, reference: Reference, layers: Sequence[str] | None) -> None:
-    """Refuse results if the study was changed while they were made."""
-    if study_fingerprint(study.stored, chosen_layers(study, layers)) != reference.fingerprint:
+    """Refuse a study whose results are not those that they were."""
+    if has_changed(reference.state, study_state(study.stored, chosen_layers(study, layers))):
         raise InputError(
             f"{study.store} was changed by another run while images were scored against it: score them again when "
             "that run has ended"

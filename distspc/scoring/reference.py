@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -22,6 +22,9 @@ from distspc.store.activations import has_activations, when_given_back
 from distspc.store.group import Group
 from distspc.store.store import Store
 from distspc.study.file import StudyFile
+
+State = tuple[tuple[str, str], ...]
+"""Of each group that results rest on, its recipe and when it was begun; empty where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,8 @@ class Reference:
         Seeds of the reconstruction that any of these has.
     notices
         What cannot be given, why, and what to do.
-    fingerprint
-        Digest of all that the numbers rest on: another one is another study.
+    state
+        What made the results that it is scored against (`study_state`).
     """
 
     store: Store
@@ -75,7 +78,13 @@ class Reference:
     layers: tuple[LayerReference, ...]
     seeds: tuple[int, ...]
     notices: tuple[str, ...]
-    fingerprint: str
+    state: State
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of all that the numbers rest on: another one is another study, or another state of it."""
+        parts = [[one.layer, one.has_activations, one.size is not None, one.seeds] for one in self.layers]
+        return hex_digest(json.dumps([self.state, parts]).encode())[:16]
 
     @property
     def pool_nbytes(self) -> int:
@@ -132,20 +141,29 @@ def read_reference(study: StudyFile, layers: Sequence[str] | None = None) -> Ref
     if not found:
         raise InputError(f"{store} has nothing to score images against yet: {'; '.join(notices)}")
     seeds = tuple(seed for seed in study.reconstruction.seeds if any(seed in one.seeds for one in found))
-    digest = study_fingerprint(store, labels)
-    return Reference(store, study.distance_options, study.reconstruction_options, found, seeds, notices, digest)
+    options = study.distance_options, study.reconstruction_options
+    return Reference(store, *options, found, seeds, notices, study_state(store, labels))
 
 
-def study_fingerprint(store: Store, layers: Sequence[str]) -> str:
-    """Digest of what made the results of some layers, and when: changes as soon as the study does."""
+def study_state(store: Store, layers: Sequence[str]) -> State:
+    """What made the results of some layers, and since when they are there."""
     names = [store.layer(layer).name for layer in layers] + [store.scaling(layer).name for layer in layers]
     groups = [store.images, *map(store.__getitem__, names), store.distances, store.reconstruction]
-    known = [_made(group.attributes) if group.exists() else None for group in groups]
-    return hex_digest(json.dumps([list(layers), known], sort_keys=True, default=str).encode())[:16]
+    return tuple(map(_made, groups))
 
 
-def _made(attributes: Mapping[str, object]) -> list[object]:
-    return [attributes.get("recipe"), attributes.get("written")]
+def _made(group: Group) -> tuple[str, str]:
+    """Recipe of a group, and when it was begun, which is kept at the end of the stage that makes it."""
+    if not group.exists():
+        return "", ""
+    attributes = group.attributes
+    return json.dumps(attributes.get("recipe"), sort_keys=True), str(attributes.get("written", [""])[0])
+
+
+def has_changed(before: State, now: State) -> bool:
+    """Whether what was there is not there any more, or was made anew; what came to it changes nothing."""
+    pairs = zip(before, now, strict=True)
+    return any((was and was != is_) or (begun and begun != since) for (was, begun), (is_, since) in pairs)
 
 
 class _Look:

@@ -197,11 +197,17 @@ def test_a_study_that_changes_meanwhile_is_noticed(tmp_path, monkeypatch):
 
     def changes(work, report):
         real(work, report)
-        study.stored.distances.set_attributes(written=["2026-01-01T00:00:00+00:00", "2031-01-01T00:00:00+00:00"])
+        study.stored.distances.set_attributes(written=["2031-01-01T00:00:00+00:00", "2031-01-01T00:00:00+00:00"])
 
-    monkeypatch.setattr(pipeline, "score_chunk", changes)
-    with pytest.raises(InputError, match="was changed by another run"):
-        study.score(files_of(study, SOME))
+    def begins_again(work, report):
+        study.stored.distances.remove()
+        study.stored.reconstruction.remove()
+        real(work, report)
+
+    for change in (changes, begins_again):
+        monkeypatch.setattr(pipeline, "score_chunk", change)
+        with pytest.raises(InputError, match="was changed by another run"):
+            study.score(files_of(study, SOME))
 
 
 def test_the_study_is_only_read(tmp_path):

@@ -9,9 +9,10 @@ from distspc.pipeline.run import Study
 from distspc.scoring.reference import (
     chosen_layers,
     first_training_row,
+    has_changed,
     missing_offsets,
     read_reference,
-    study_fingerprint,
+    study_state,
 )
 from tests.scoring.shared import LAYERS, N_TARGETS, study_of_files
 
@@ -54,11 +55,17 @@ def test_a_layer_that_lacks_all_is_left_out_and_said(study):
     assert found.notices == ("neither measure at fc1: activations are not there yet: run `distspc extract`",)
 
 
-def test_the_fingerprint_changes_with_the_study(study):
-    before = study_fingerprint(study.stored, ["fc2"])
+def test_what_is_added_changes_nothing_and_what_is_made_anew_does(study):
+    study.run(stages=["reconstruct"])
+    before, first = study_state(study.stored, ["fc2"]), read_reference(study)
+    assert not has_changed(before, study_state(study.stored, ["fc2"]))
     study.run(stages=["distances"])
-    assert study_fingerprint(study.stored, ["fc2"]) != before
-    assert study_fingerprint(study.stored, ["fc2"]) == study_fingerprint(study.stored, ["fc2"])
+    assert not has_changed(before, study_state(study.stored, ["fc2"]))
+    assert read_reference(study).fingerprint == read_reference(study).fingerprint != first.fingerprint
+    study.stored.reconstruction.set_attributes(written=["2031-01-01T00:00:00+00:00", "2031-01-01T00:00:00+00:00"])
+    assert has_changed(before, study_state(study.stored, ["fc2"]))
+    study.stored.reconstruction.remove()
+    assert has_changed(before, study_state(study.stored, ["fc2"]))
 
 
 def test_the_model_was_trained_from_the_first_image_or_the_first_filler(study):
