@@ -1,7 +1,9 @@
 """Measures that there are, and how a study names them."""
 
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from distspc.measures import activation_statistics
@@ -54,3 +56,13 @@ def test_what_cannot_be_is_refused_by_name(given, message):
 def test_a_chosen_measure_stays_what_it_is():
     one = ChosenMeasure.parse("pixels")
     assert ChosenMeasure.parse(one) is one
+
+
+def test_the_example_of_the_guide_is_a_whole_measure():
+    guide = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
+    made = {}
+    exec(code, made)
+    measure = made["MEASURE"]
+    assert measure.of_image(np.array([1.0, 4.0]), None) == [3.0]
+    assert list(measure.variables()) == ["activation_range"]
