@@ -111,7 +111,7 @@ def _read(
     store: Store,
     layers: Sequence[str] | None,
     seeds: Sequence[int] | None,
-    further: Sequence[str] | None,
+    further: Sequence[str] | None = None,
     *,
     with_scores: bool,
 ) -> ReportData:
