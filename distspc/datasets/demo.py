@@ -45,6 +45,15 @@ reconstruction:                # the paper's: 1000 units, 500 codewords, 1000 ba
   batches: 60
   batch-size: 50
   seeds: [0, 1]
+measures:                      # each of them once; hidden: 100 in the paper of the autoencoder
+  - activation-statistics
+  - typicality
+  - density
+  - {name: autoencoder, hidden: 20, seeds: [0, 1]}
+  - pixels
+report:
+  file: report.html
+  measures: [distinctiveness, reconstruction_error, typicality, density_nll, autoencoder_error, edge_share]
 """
 
 
