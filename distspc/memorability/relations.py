@@ -30,7 +30,7 @@ from distspc.memorability.options import METHODS, Interval, Method, RelateOption
 from distspc.memorability.score_source import SourceScores, read_source
 from distspc.memorability.trials import related_scores, reliability_table
 from distspc.messages import shorten
-from distspc.results.measures import MODEL_MEASURES, Pair, column_label, flat_table, pairs_of, wide_table
+from distspc.results.measures import MODEL_MEASURES, SEEDED, Pair, column_label, flat_table, pairs_of, wide_table
 from distspc.results.stored_tables import write_table
 from distspc.results.tidy import labelled_table, target_errors, target_table
 from distspc.store import schema
@@ -269,12 +269,14 @@ def _ceilings(
     store: Store, relations: pd.DataFrame, score_reliability: Mapping[str, float], seeds: Sequence[int] | None
 ) -> np.ndarray:
     """Ceiling of each zero-order correlation: from the score's reliability and the measure's over seeds."""
-    of_error = {layer: _reliability(store, layer, seeds) for layer in relations["layer"].unique()}
+    found = relations[relations["measure"].isin(SEEDED)][["measure", "layer"]].drop_duplicates()
+    pairs = found.itertuples(index=False, name=None)
+    known = {(measure, layer): _reliability(store, measure, layer, seeds) for measure, layer in pairs}
 
     def ceiling(row: Any) -> float:
         if row.given:
             return float("nan")
-        measure = of_error[row.layer] if row.measure == "reconstruction_error" else float("nan")
+        measure = known.get((row.measure, row.layer), float("nan"))
         return kernel.attenuation_ceiling([measure, score_reliability.get(row.score, float("nan"))])
 
     return np.array([ceiling(row) for row in relations.itertuples()])
@@ -289,9 +291,9 @@ def _used(split_half: pd.DataFrame, given: Mapping[str, float]) -> dict[str, flo
     )
 
 
-def _reliability(store: Store, layer: str, seeds: Sequence[int] | None) -> float:
-    """Reliability of the mean reconstruction error over the seeds that are done, among the targets."""
-    errors = target_errors(store, layer, seeds)
+def _reliability(store: Store, measure: str, layer: str, seeds: Sequence[int] | None) -> float:
+    """Reliability of the mean of a measure over the seeds that are done, among the targets."""
+    errors = target_errors(store, layer, seeds, measure=measure)
     return seed_reliability(errors.to_numpy().T).mean_icc if min(errors.shape) > 1 else float("nan")
 
 

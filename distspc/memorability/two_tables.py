@@ -13,6 +13,7 @@ import pandas as pd
 from distspc.errors import InputError
 from distspc.io.columns import free_names, missing_notices, need_columns, pick_columns, read_table, to_numbers
 from distspc.io.csv_tables import is_index
+from distspc.measures.registry import IMAGE_COLUMNS
 from distspc.memorability.correlation import as_tuple, constant_columns, correlate
 from distspc.memorability.matching import UnmatchedError, common_rows
 from distspc.memorability.options import Interval, Method, Names, RelateOptions
@@ -158,7 +159,11 @@ def _pivot(table: pd.DataFrame, by: str, where: str) -> pd.DataFrame:
     if table.duplicated([by, "layer"]).any():
         rows = table.index[table.duplicated([by, "layer"])]
         raise InputError(f"{where}: image and layer are there twice in line {shorten(rows)}")
-    wide = table.pivot(index=by, columns="layer")  # noqa: PD010 - text: there is nothing to aggregate
+    of_images = [name for name in IMAGE_COLUMNS if name in table.columns]  # the same in the rows of all layers
+    first = table.drop_duplicates(by).set_index(by)[of_images]
+    wide = table.drop(columns=of_images).pivot(index=by, columns="layer")  # noqa: PD010 - text: nothing to aggregate
+    for name in of_images:
+        wide[name, ""] = first[name]
     return wide.loc[list(dict.fromkeys(table[by])), :].fillna("")
 
 

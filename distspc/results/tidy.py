@@ -137,9 +137,14 @@ def reconstruction_errors(store: Store, layer: str, seeds: Sequence[int] | None 
     return pd.DataFrame(errors, store.reconstruction.labels("image"), known) if known else pd.DataFrame()
 
 
-def target_errors(store: Store, layer: str, seeds: Sequence[int] | None = None) -> pd.DataFrame:
-    """Reconstruction error of every target (rows) at a layer, for those seeds (columns) that are done."""
-    errors, known = _seed_errors(store, layer, seeds)
+def target_errors(
+    store: Store, layer: str, seeds: Sequence[int] | None = None, *, measure: str = "reconstruction_error"
+) -> pd.DataFrame:
+    """Reconstruction error, or another measure by seed, of every target (rows) at a layer, by seed that is done."""
+    if measure == "reconstruction_error":
+        errors, known = _seed_errors(store, layer, seeds)
+    else:
+        errors, known = _further_by_seed(store, measure, layer)
     if not known:
         return pd.DataFrame()
     of_targets = pd.DataFrame(errors[target_positions(store)], target_table(store)["image"].tolist(), known)
@@ -188,6 +193,15 @@ def _further(store: Store, layer: str, words: Sequence[str], targets: _Targets) 
 
 def _layers_of(group: Group) -> list[str]:
     return group.labels("layer") if group.exists() else []
+
+
+def _further_by_seed(store: Store, column: str, layer: str) -> tuple[np.ndarray, list[int]]:
+    """A column (image, seed) of a further measure at a layer, and its seeds; empty where it is not there."""
+    word = next(word for word, one in MEASURES.items() if column in [own.name for own in one.columns])
+    group = store.measure(word)
+    if layer not in _layers_of(group):
+        return np.empty((0, 0)), []
+    return group.read(column, layer=group.position("layer", layer)).T, group.labels("seed")
 
 
 def _columns_of(group: Group, columns: Sequence[Column], at: dict[str, int], targets: _Targets) -> dict[str, pd.Series]:

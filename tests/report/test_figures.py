@@ -5,8 +5,10 @@ import sys
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 
 from distspc.report import figures, style
+from distspc.results.measures import FIRST_COLUMNS, MODEL_MEASURES
 from tests.report.shared import DRAW, relations, tidy
 
 
@@ -28,6 +30,31 @@ def test_labels_have_units_and_n():
     assert "activation" in figure.axes[0].get_xlabel()
     assert "n = 120" in figure.get_suptitle()
     assert "n = 2,222" in DRAW["reliability"]().axes[0].get_title(loc="left")
+
+
+def further():
+    """Relations with a further measure by layer, and one of the image itself."""
+    table = relations()
+    norm = table[table["measure"] == "norm"]
+    return pd.concat([table, norm.assign(measure="typicality"), norm.iloc[:1].assign(measure="edge_share", layer="")])
+
+
+def test_the_measures_of_the_figure_by_layer_are_chosen():
+    axes = figures.correlation_by_layer(further(), "hit").axes[0]
+    labels = axes.get_legend_handles_labels()[1]
+    assert labels == ["distinctiveness", "reconstruction error", "L2 norm", "typicality"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["block1\npool", "block5\npool", "fc2"]
+    axes = figures.correlation_by_layer(further(), "hit", measures=["edge_share", "typicality", "hoyer"]).axes[0]
+    assert sorted(axes.get_legend_handles_labels()[1]) == ["share of edges", "typicality"]
+    level = next(line for line in axes.lines if line.get_label() == "share of edges")
+    assert len(set(level.get_ydata())) == 1
+
+
+def test_measures_that_stand_in_one_figure_differ_in_colour():
+    shown = [*MODEL_MEASURES, *FIRST_COLUMNS]
+    assert len({style.style_of(name).color for name in shown}) == len(shown)
+    assert style.axis_label("jpeg_nbytes") == "size as a JPEG (byte)"
+    assert style.axis_label("hoyer") == "Hoyer sparseness"
 
 
 def test_missing_scores_are_left_out_of_a_scatter():

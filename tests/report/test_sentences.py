@@ -100,3 +100,20 @@ def test_the_largest_correlation_of_each_network_is_named():
         "By network, the largest correlation of distinctiveness with hit is −.30 in vgg (fc2) and .20 in clip (a)."
     )
     assert sentences.network_sentence(relations_of([0.1, 0.3], [0.5, 0.5]), "hit", "distinctiveness") == ""
+
+
+def test_further_measures_are_named_where_they_correlate_most():
+    rows = [
+        {"measure": measure, "layer": layer, "score": "hit", "given": "", "method": "pearson", "n": 90, "r": r,
+         "ci_low": r - 0.1, "ci_high": r + 0.1, "p_holm": p}
+        for measure, layer, r, p in (
+            ("hoyer", "fc1", 0.1, 0.5), ("hoyer", "fc2", -0.4, 0.01), ("activation_max", "fc2", 0.2, 0.2),
+            ("edge_share", "", 0.1, 0.3), ("norm", "fc2", 0.9, 0.0),
+        )
+    ]  # fmt: skip
+    text = plain(sentences.further_sentence(pd.DataFrame(rows), "hit"))
+    assert text == (
+        "Of the further measures, the largest correlations with hit are Hoyer sparseness at fc2 (r = −.40, 95 % CI "
+        "−.50 to −.30, n = 90) and share of edges (r = .10, 95 % CI .00 to .20, n = 90, not significant)."
+    )
+    assert sentences.further_sentence(pd.DataFrame(rows[-1:]), "hit") == ""

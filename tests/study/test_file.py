@@ -327,3 +327,29 @@ def test_what_several_networks_cannot_be_is_said(tmp_path, text, named):
 def test_several_networks_are_for_images(tmp_path):
     with pytest.raises(InputError, match="`models` are networks for `images`; with `activations`, leave them out"):
         read(tmp_path, "store: s.zarr\nactivations: A\nmodels: [{name: a}]\n")
+
+
+def test_measures_are_words_or_have_settings_and_survive_a_copy(tmp_path):
+    study = read(tmp_path, SHORT + "measures: [typicality, {name: density, neighbours: 5}]\n")
+    assert [one.word for one in study.measures] == ["typicality", "density"]
+    assert study.measures[1].options.neighbours == 5
+    again = StudyFile.from_dict(study.model_dump(mode="json"), base=tmp_path)
+    assert again.measures == study.measures
+    assert read(tmp_path, SHORT).measures == ()
+    with pytest.raises(InputError, match="there is no measure 'typical'; did you mean 'typicality'"):
+        read(tmp_path, SHORT + "measures: [typical]\n")
+    with pytest.raises(InputError, match="density: neighbours: invalid value 0: expected a whole number from"):
+        read(tmp_path, SHORT + "measures: [{name: density, neighbours: 0}]\n")
+
+
+def test_a_report_is_a_path_or_has_the_measures_of_its_figure_too(tmp_path):
+    study = read(tmp_path, SHORT + "report: {file: r/x.html, measures: [norm, edge_share]}\n")
+    assert study.report == tmp_path / "r" / "x.html"
+    assert study.report_measures == ("norm", "edge_share")
+    assert StudyFile.from_dict(study.model_dump(mode="json"), base=tmp_path) == study
+    assert read(tmp_path, SHORT + "report: {measures: [norm]}\n").report == tmp_path / "report.html"
+    assert read(tmp_path, SHORT + "report: y.html\n").report_measures == ()
+    with pytest.raises(InputError, match="`report` has the measure 'norms'; did you mean 'norm'"):
+        read(tmp_path, SHORT + "report: {measures: [norms]}\n")
+    with pytest.raises(InputError, match=r"report\.files: unknown key; did you mean 'file'"):
+        read(tmp_path, SHORT + "report: {files: x.html}\n")
