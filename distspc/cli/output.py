@@ -158,7 +158,7 @@ def plan_text(study: Study, plan: StudyPlan) -> str:
             f"profile {name}: {r.n_workers} workers of {r.cores} cores and {format_nbytes(r.memory_nbytes)}"
             for name, r in profiles.items()
         ),
-        *_rounds_text(plan),
+        *_rounds_text(plan, n_targets + n_fillers),
         _plan_table(plan.stages),
         f"estimate: {format_duration(plan.makespan_s)}, distances and reconstruction at the same time where they have "
         f"the same workers, if every core does {gflops:.0f} GFLOP/s of float32 products",
@@ -166,12 +166,12 @@ def plan_text(study: Study, plan: StudyPlan) -> str:
     return "\n".join([*lines, *filter(None, [faster_engine(study, plan.resources["extract"])])])
 
 
-def _rounds_text(plan: StudyPlan) -> list[str]:
+def _rounds_text(plan: StudyPlan, n_images: int) -> list[str]:
     """What it costs not to keep all layers; nothing where all are kept."""
     if len(plan.rounds) == 1:
         return []
     rounds = "; ".join(shorten(layers, most=8) for layers in plan.rounds)
-    cost = f": {plan.n_passes:,} forward passes" if plan.n_passes else ""
+    cost = f": {plan.n_passes:,} forward passes of {n_images:,} images" if plan.n_passes else ""
     return [f"{len(plan.rounds)} rounds ({rounds}){cost}; at most {format_nbytes(plan.disk_nbytes)} of disk at a time"]
 
 

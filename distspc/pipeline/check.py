@@ -14,7 +14,7 @@ from distspc.io.columns import numeric_columns, read_table
 from distspc.messages import format_nbytes, shorten
 from distspc.pipeline.comparison import refuse_other_results
 from distspc.pipeline.plan import GetResources, plan_whole
-from distspc.pipeline.stages.extract import store_nbytes
+from distspc.pipeline.stages.rounds import activation_peak, study_rounds
 from distspc.pipeline.stages.sizes import refuse_unpooled_tokens
 from distspc.study.images import StudyImages, check_sizes, match_study
 
@@ -168,12 +168,15 @@ class _Check:
         yield Finding("sizes", "the images are enough for the settings")
 
     def disk(self) -> Iterator[Finding]:
-        missing = [layer for layer in self.study.layers if not self.study.stored.layer(layer).exists()]
-        needed = store_nbytes(self.study.model_copy(update={"layers": missing}), sum(self.sources.counts))
+        study, n_images = self.study, sum(self.sources.counts)
+        rounds = study_rounds(study, n_images)
+        missing = [[layer for layer in layers if not study.stored.layer(layer).exists()] for layers in rounds]
+        needed, several = activation_peak(study, missing, n_images), len(rounds) > 1
         place = next(path for path in (self.study.store, *self.study.store.parents) if path.exists())
         free = shutil.disk_usage(place).free
         text = (
-            f"{format_nbytes(needed)} of activations to come, before compression; {format_nbytes(free)} free at {place}"
+            f"{format_nbytes(needed)} of activations to come{' at a time' if several else ''}, before compression; "
+            f"{format_nbytes(free)} free at {place}"
         )
         yield Finding("disk", text + ("; warning: make room first" if needed > free else ""))
 

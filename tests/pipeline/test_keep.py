@@ -121,7 +121,7 @@ def test_plan_says_what_it_costs(root, tmp_path):
     ]
     assert [row.stage for row in plan.stages].count("extract") == 2
     text = plan_text(study, plan)
-    assert "2 rounds (/conv; /pool, /fc): 180 forward passes; at most " in text
+    assert "2 rounds (/conv; /pool, /fc): 180 forward passes of 90 images; at most " in text
     numbers = plan.as_dict()
     assert numbers["forward_passes"] == 180
     assert numbers["rounds"] == [["/conv"], ["/pool", "/fc"]]
@@ -177,10 +177,10 @@ def test_imported_activations_go_in_rounds_too_and_a_layer_that_failed_stays(tmp
     for file in (tmp_path / "Activations/fc1").rglob("*.npy"):
         np.save(file, np.ones((1, IMPORTED["fc1"]), np.float32))
     whole = make_study(tmp_path, store="whole.zarr", report="whole.html")
-    whole.run()
+    measure(whole)
     study = make_study(tmp_path, model={"keep": []})
     assert study.plan(gflops_per_core=100).n_passes == 0
-    outcome = run_stages(study, in_process)
+    outcome = measure(study)
     assert {(one.stage, one.layer) for one in outcome.failures} >= {("distances", "fc1")}
     assert sorted(outcome.given_back) == ["block5_pool", "fc2"]
     assert study.stored.layer("fc1").has("activation")

@@ -137,7 +137,7 @@ def layer_nbytes(study: StudyFile, layer: str, n_images: int) -> int:
     return n_features(study, layer) * n_images * np.dtype(study.network_of(layer).options.dtype).itemsize
 
 
-def activation_peak(study: StudyFile, rounds: Sequence[Round], n_images: int) -> int:
+def activation_peak(study: StudyFile, rounds: Sequence[Sequence[str]], n_images: int) -> int:
     """Return the most bytes of activations that are in the store at the same time, before compression."""
     kept, held, most = kept_layers(study), 0, 0
     for layers in rounds:
