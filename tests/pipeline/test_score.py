@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import skimage.data
+from distributed import Client
 from PIL import Image
 
 from distspc.errors import InputError, StoreMismatchError
 from distspc.pipeline import score as pipeline
 from distspc.pipeline.run import Study
 from distspc.pipeline.score import score_images
+from distspc.results.measures import with_models
 from distspc.results.tidy import tidy_table
 from distspc.scoring.options import ScoreLimits
 from distspc.store.activations import give_back
@@ -190,6 +192,20 @@ def test_a_stopped_run_goes_on_and_leaves_nothing_behind(tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(found.table, whole.table, rtol=1e-12)
     found.forget()
     assert [path.name for path in tmp_path.iterdir() if "scores" in path.name] == []
+
+
+def test_workers_give_the_same(tmp_path):
+    study = finished(tmp_path)
+    alone = study.score(tmp_path / "Images" / "targets")
+    limits = ScoreLimits(images_per_task=5)
+    with Client(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as client:
+        found = score_images(
+            study, tmp_path / "Images" / "targets", connect=lambda: client, always_connect=True, limits=limits
+        )
+        one = study.score(tmp_path / "Images" / "targets" / "2.png", client)
+    pd.testing.assert_frame_equal(with_models(found.table), alone, rtol=1e-12, check_like=True)
+    assert one["distinctiveness"].tolist() == alone[alone["image"] == "2"]["distinctiveness"].tolist()
+    found.forget()
 
 
 def test_a_study_that_changes_meanwhile_is_noticed(tmp_path, monkeypatch):
