@@ -84,9 +84,9 @@ class Autoencoder(Measure):
         pca = task(_components)(place, scaled, dask_key_name=place.key("components"))
         return [*gathered, scaled, *seeds, pca, task(_write)(place, seeds, pca, dask_key_name=place.key("write"))]
 
-    def remarks(self, place: Place) -> list[str]:
-        """Say how many features of a wide layer are taken."""
-        return sampling_remarks(place)
+    def remarks(self, places: Sequence[Place]) -> list[str]:
+        """Say of which wide layers how many features are taken."""
+        return sampling_remarks(places)
 
     def work(self, size: Size, options: Any) -> list[Work]:
         """One pass to gather; a training for each seed and the components."""
@@ -126,7 +126,7 @@ class Autoencoder(Measure):
         return {"autoencoder_error": np.mean(errors, axis=0), "pca_error": pca}
 
 
-KERAS_NBYTES = 600 * 2**20
+KERAS_NBYTES = 750 * 2**20
 """Memory of a process with Keras and TensorFlow."""
 
 

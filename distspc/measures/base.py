@@ -256,8 +256,8 @@ class Measure(ABC):
         """Name the arrays of the study that new images are compared with, with the lengths of their dimensions."""
         return {}
 
-    def remarks(self, place: Place) -> list[str]:
-        """Sentences about how a layer, or the images, were measured, for readers of the results."""
+    def remarks(self, places: Sequence[Place]) -> list[str]:
+        """Sentences about how the layers, or the images, were measured, for readers of the results."""
         return []
 
     def variables(self) -> dict[str, Variable]:
@@ -274,7 +274,7 @@ class Measure(ABC):
 class ByImage(Measure):
     """A measure of single images: what one is does not depend on the others."""
 
-    flop_per_value: ClassVar[float] = 20.0
+    flop_per_value: ClassVar[float] = 60.0
     """Operations for every feature, or for every pixel."""
 
     @abstractmethod
@@ -306,7 +306,7 @@ class ByImage(Measure):
         chunk = activation_chunks(n_images, n_features)["image"]
         rows = LIMITS.whole_images(n_features, chunk)
         read = 4.0 * n_images * n_features
-        return [Work(-(-n_images // rows), 8 * chunk * n_features, read, self.flop_per_value * read / 4)]
+        return [Work(-(-n_images // rows), 10 * chunk * n_features, read, self.flop_per_value * read / 4)]
 
     def score(self, place: Place, values: Iterable[np.ndarray]) -> Columns:
         """Measure new images as those of the study were."""

@@ -137,7 +137,7 @@ def note(store: Store, chosen: ChosenMeasure, layers: Sequence[str]) -> None:
         return
     done = [layer for layer in (layers if of_layers else [""]) if is_complete(store, layer, chosen)]
     texts = [text for column in chosen.measure.columns for text in _undefined(group, column, done)]
-    texts += [text for layer in done for text in chosen.measure.remarks(place_of(store, layer, chosen, "none"))]
+    texts += chosen.measure.remarks([place_of(store, layer, chosen, "none") for layer in done])
     keep_notices(group, "measures", map(Notice, texts))
 
 

@@ -81,9 +81,9 @@ class Density(Measure):
         ]
         return [*gathered, points, *blocks, task(_write)(place, blocks, dask_key_name=place.key("write"))]
 
-    def remarks(self, place: Place) -> list[str]:
-        """Say how many features of a wide layer are taken."""
-        return sampling_remarks(place)
+    def remarks(self, places: Sequence[Place]) -> list[str]:
+        """Say of which wide layers how many features are taken."""
+        return sampling_remarks(places)
 
     def work(self, size: Size, options: Any) -> list[Work]:
         """One pass to gather; components; distances among all points, for some bandwidths and once more."""

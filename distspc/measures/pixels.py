@@ -55,10 +55,13 @@ class Pixels(ByImage):
     options = PixelOptions
     flop_per_value = 2000.0  # measured: 20 ms for 256 x 256 on a core, most of it edges
 
-    def remarks(self, place: Place) -> list[str]:
+    def remarks(self, places: Sequence[Place]) -> list[str]:
         """Say that images differ in size, where each is measured at its own."""
-        sides = np.stack([place.store.images.read(name) for name in ("width", "height")], axis=1)
-        if place.options.size or not _differ(sides):
+        own_size = [place for place in places if not place.options.size]
+        if not own_size:
+            return []
+        sides = np.stack([own_size[0].store.images.read(name) for name in ("width", "height")], axis=1)
+        if not _differ(sides):
             return []
         small, large = (
             " x ".join(map(str, sides[i])) for i in (sides.prod(axis=1).argmin(), sides.prod(axis=1).argmax())

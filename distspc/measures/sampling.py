@@ -9,6 +9,7 @@ from dask.delayed import Delayed
 
 from distspc.kernels.sparse_coding.training import draw_units
 from distspc.measures.base import LIMITS, Place, Size, Work
+from distspc.messages import shorten
 from distspc.store.chunks import activation_chunks
 from distspc.tasks import free_spare_memory, task
 
@@ -31,13 +32,14 @@ def sampled_units(n_features: int, n_units: int, seed: int) -> np.ndarray:
     return np.sort(draw_units(np.random.RandomState(seed), n_features, n_units))
 
 
-def sampling_remarks(place: Place) -> list[str]:
-    """Say of a wide layer how many of its features are taken."""
-    n_units, n_features = place.options.units, place.n_features
-    if n_features <= n_units:
+def sampling_remarks(places: Sequence[Place]) -> list[str]:
+    """Say of which wide layers how many of the features are taken."""
+    wide = [place for place in places if place.n_features > place.options.units]
+    if not wide:
         return []
-    name = place.measure.word.capitalize()
-    return [f"{name} at {place.layer} is of {n_units:,} of its {n_features:,} features, drawn at random (`units`)."]
+    layers = [f"{place.layer} ({place.n_features:,})" for place in wide]
+    name, n_units = wide[0].measure.word.capitalize(), wide[0].options.units
+    return [f"{name} takes {n_units:,} features, drawn at random (`units`), of {shorten(layers, most=10)}."]
 
 
 def gather(place: Place) -> list[Delayed]:

@@ -91,8 +91,8 @@ def _described(group: Group) -> dict[str, str]:
     measure = MEASURES.get(group.path.name) if group.name.startswith(f"{schema.MEASURES}/") else None
     if measure is None:
         return {}
-    meaning = "; ".join(f"of {one.name} {one.larger}" for one in measure.columns)
-    return {"images with larger values": meaning, "source": measure.source}
+    meaning = "; ".join(f"{one.name}: images with more {one.larger}" for one in measure.columns)
+    return {"columns": meaning, "source": measure.source}
 
 
 def _activations(store: Store, layers: Sequence[str], name: str) -> list[Stage]:

@@ -8,10 +8,12 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KernelDensity, NearestNeighbors
 
 from distspc.errors import InputError
+from distspc.measures import build
 from distspc.measures.base import Limits
 from distspc.measures.build import place_of
 from distspc.measures.density import best_bandwidth, local_density, log_density, squared_distances
 from distspc.measures.registry import ChosenMeasure
+from distspc.store.notices import stored_notices
 from distspc.store.store import Store
 from tests.measures.shared import computed
 
@@ -78,6 +80,11 @@ def test_of_a_wide_layer_units_are_drawn(tmp_path):
     given = {"name": "density", "units": 12, "dimensions": 3, "seed": 4}
     found, values = computed(tmp_path / "s.zarr", given, **SIZES)
     units = np.random.RandomState(4).choice(30, 12, replace=False)
+    chosen, store = ChosenMeasure.parse(given), Store(tmp_path / "s.zarr")
+    build.note(store, chosen, ["fc2"])
+    assert [notice.text for notice in stored_notices([store.measure("density")])] == [
+        "Density takes 12 features, drawn at random (`units`), of fc2 (30)."
+    ]
     points = PCA(3, svd_solver="full").fit_transform(values[:, units])
     bandwidth = Store(tmp_path / "s.zarr").reference("density", "fc2").attributes["bandwidth"]
     np.testing.assert_allclose(found["density_nll"], -left_out(points, bandwidth), rtol=1e-9)

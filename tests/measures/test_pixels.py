@@ -10,7 +10,10 @@ from skimage.color import rgb2gray
 
 from distspc.errors import InputError
 from distspc.io.files import digest_of
+from distspc.measures import build
 from distspc.measures.pixels import MEASURE, PixelOptions
+from distspc.measures.registry import ChosenMeasure
+from distspc.store.notices import stored_notices
 from distspc.store.store import Store
 from distspc.testing.stores import make_store
 from tests.measures.shared import columns
@@ -79,6 +82,13 @@ def test_the_stage_measures_the_files_as_decoded(tmp_path, picture):
     pictures = [picture[: 40 + 5 * i] for i in range(3)]
     with_files(tmp_path / "s.zarr", tmp_path, pictures)
     found = columns(tmp_path / "s.zarr", "pixels", layer="")
+    store = Store(tmp_path / "s.zarr")
+    build.note(store, ChosenMeasure.parse("pixels"), [])
+    assert not stored_notices([store.measure("pixels")])
+    store.images.write("width", np.array([200, 200, 100]))
+    build.note(store, ChosenMeasure.parse("pixels"), [])
+    (notice,) = stored_notices([store.measure("pixels")])
+    assert notice.text.startswith("The images differ in size (100 x 256 to 200 x 256 pixels), and bytes and edges")
     for i, rgb in enumerate(pictures):
         assert {name: found[name][i] for name in NAMES} == of(rgb)
 
