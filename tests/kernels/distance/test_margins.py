@@ -268,7 +268,7 @@ def test_the_allowance_for_ties_is_above_what_rounding_does_to_distances(record_
 def test_what_may_be_dropped_limits_nothing_among_many(many: int) -> None:
     """Of two images that may be duplicates and two that are not, in one tile, the nearest that counts stays."""
     x = rows_of_kind("relu", 1, 700, 0)
-    y = np.concatenate([np.repeat(x, many, axis=0), x + np.float32(1e-3), x + np.float32(2e-3)])
+    y = np.concatenate([np.repeat(x, many, axis=0), x + np.float32(0.1), x + np.float32(0.2)])
     found = select(x, y, error_bound(700, F32), np.float32, drop_zero=True)
     assert many in found.pairs.image
 

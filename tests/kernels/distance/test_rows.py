@@ -52,9 +52,11 @@ def test_digests_tell_rows_apart(n_features: int, seed: int) -> None:
     assert len(np.unique(digests)) == n_features + 1
 
 
-def test_feature_tiles_have_digests_of_their_own() -> None:
+def test_feature_tiles_have_digests_of_their_own_that_add_up() -> None:
     x = noise(1, 512)
-    assert row_statistics(x).digest != row_statistics(x, first_feature=512).digest
+    first, second = row_statistics(x), row_statistics(x, first_feature=512)
+    assert first.digest != second.digest
+    assert (first + second).digest == first.digest + second.digest
 
 
 def test_negative_zero_is_zero() -> None:
