@@ -102,3 +102,11 @@ def test_a_centre_is_chosen_where_it_holds_three_quarters_of_the_squares(share: 
     mean = np.sqrt(share / (1 - share) * float((noise.astype(float) ** 2).sum()) / noise.size)
     x = (noise + np.float32(mean)).astype(np.float32)
     assert (choose_centre(x, row_statistics(x).norm_sq) is not None) is chosen
+
+
+def test_panels_that_are_summed_in_float64_are_no_longer_than_their_bound_says() -> None:
+    # Whole numbers below 2**13: 1,024 of them add up exactly in float32, not twice as many.
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(2**12, 2**13, (20, 4096)).astype(np.float32), np.ones((20, 4096), np.float32)
+    found = products(x, y, centre=None, dtype=np.float32, out=np.empty((20, 20), order="F"))
+    np.testing.assert_array_equal(found[:, 0], x.astype(np.int64).sum(axis=1))
