@@ -218,15 +218,16 @@ class _Search:
 def _find_stop(one: Pass, parts: Parts, vectors: PowerVectors) -> _Search:
     """Find the first step of a pass whose ratio is below the tolerance, with the cheapest proof that does."""
     rule = parts.iteration.rule
-    threshold = rule.tolerance * (1 + vectors.margin(one.sums.squares.dtype))
-    lower, upper = change_bounds(one.sums, len(parts.iteration.gram)), np.sqrt(one.sums.squares[:-1])
+    margin = vectors.margin(one.sums.squares.dtype)
+    lower = change_bounds(one.sums, len(parts.iteration.gram), margin=margin)
+    upper = np.sqrt(one.sums.squares[:-1])
     ratios = lower / (rule.eps + upper)
     for j in range(one.n_steps):
-        if ratios[j] < threshold and math.isinf(one.end_norm):
+        if ratios[j] < rule.tolerance and math.isinf(one.end_norm):
             one, close = parts.with_close_bounds(one, vectors)
             upper = np.minimum(upper, close)
             ratios = lower / (rule.eps + upper)
-        if ratios[j] < threshold:
+        if ratios[j] < rule.tolerance:
             one = parts.with_grams(one, j)
             if _meets_rule(one, j, float(upper[j]), parts, vectors):
                 return _Search(one, j, ratios)

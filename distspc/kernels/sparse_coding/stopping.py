@@ -115,15 +115,17 @@ def end_products(history: np.ndarray) -> np.ndarray:
     return np.array([[inner_product(code, end) for code in history] for end in (history[0], history[-1])])
 
 
-def change_bounds(sums: PassSums, n_codewords: int) -> np.ndarray:
+def change_bounds(sums: PassSums, n_codewords: int, *, margin: float) -> np.ndarray:
     """Lower bounds (m,) of the norms of the changes of the code, from those of their products with V.
 
     Products with V are off by a rounding unit for each codeword times the Frobenius norms of code and V, the root of p;
-    those of a change, small beside the codes that it is the difference of, by twice that: 2.9 eps for p = 8.
+    those of a change, small beside the codes that it is the difference of, by twice that: 2.9 eps for p = 8. The
+    `margin` (`spectral.rounding_margin`) is for what comes after: Gram matrices of p columns, and the sums of squares
+    that they are compared with.
     """
     found = np.sqrt(np.maximum(np.linalg.eigvalsh(sums.projected_grams)[:, -1], 0))
     rounding = 3 * n_codewords * np.finfo(sums.squares.dtype).eps * np.sqrt(sums.squares)
-    return np.asarray(found - np.maximum(rounding[:-1], rounding[1:]))
+    return np.asarray((1 - margin) * found - np.maximum(rounding[:-1], rounding[1:]))
 
 
 def line_bounds(

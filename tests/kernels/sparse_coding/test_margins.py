@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from distspc.kernels.sparse_coding import spectral, stability, stopping
-from distspc.kernels.sparse_coding.inner_loop import InnerLoop
-from distspc.kernels.sparse_coding.iteration import PAPER
+from distspc.kernels.sparse_coding.inner_loop import InnerLoop, _meets_rule
+from distspc.kernels.sparse_coding.iteration import PAPER, Rule
+from distspc.kernels.sparse_coding.passes import PowerVectors
 from distspc.kernels.threads import Threads
 
 F64, F32 = np.dtype(np.float64), np.dtype(np.float32)
@@ -92,6 +94,22 @@ def test_rounding_alone_proves_too_much_and_the_margin_is_above_it(record_proper
     record_property("wrong without a margin, below and above", [wrong_below, wrong_above])
     assert wrong_below > 0
     assert wrong_above > 0
+
+
+def test_a_step_within_rounding_of_the_rule_is_left_to_the_definition() -> None:
+    """Here the rule is that the change has a smaller norm than the code, whose bounds are both exact."""
+    vectors = PowerVectors(spectral.rounding_margin)
+    for g in matrices_of_order_2(40):
+        for steps in range(-8, 9):
+            bound = spectral.norm_of_gram(g) * (1 + steps * 2.0**-53)
+            parts = SimpleNamespace(
+                iteration=SimpleNamespace(rule=Rule(tolerance=1.0, floor=0.0)),
+                lower_norm=lambda *_, bound=bound: bound,
+                gram_error=lambda _: 0.0,
+                meets_rule=lambda *_: "by the definition",
+            )
+            one = SimpleNamespace(change_grams={0: g}, sums=SimpleNamespace(squares=np.ones(2)))
+            assert _meets_rule(one, 0, bound, parts, vectors) == "by the definition"
 
 
 def test_an_upper_bound_is_one_though_its_proof_is_rounded(record_property) -> None:
@@ -202,4 +220,12 @@ def test_a_change_that_is_no_more_than_rounding_has_no_lower_bound() -> None:
     squares = np.full(2, stopping.inner_product(code, code))
     sums = stopping.PassSums(squares, moves.transpose(0, 2, 1) @ moves, v, None, None)
     assert np.sqrt(np.linalg.eigvalsh(sums.projected_grams)[0, -1]) > 0
-    assert stopping.change_bounds(sums, 300)[0] <= 0
+    assert stopping.change_bounds(sums, 300, margin=0.0)[0] <= 0
+
+
+def test_a_change_whose_projected_gram_is_off_by_as_much_as_it_may_is_not_below_its_bound() -> None:
+    """10,000 rows: entries of the Gram matrix of 8 columns are off by as many rounding units of its trace."""
+    v, off = stopping.first_subspace(8, F64), 10_000 * 2.0**-53 * 8
+    sums = stopping.PassSums(np.ones(2), np.eye(8)[None] * (1 + off), v, None, None)
+    assert stopping.change_bounds(sums, 8, margin=0.0)[0] > 1
+    assert stopping.change_bounds(sums, 8, margin=spectral.rounding_margin(F64))[0] <= 1
