@@ -38,7 +38,7 @@ def parts(request, iteration):
     size = 25 if request.param is KeptParts else 11
     slices = [slice(a, min(a + size, N_ROWS)) for a in range(0, N_ROWS, size)]
     buffers = [PartBuffers(size, N_CODEWORDS, N_STEPS, np.dtype(float)) for _ in range(2)]
-    states = np.zeros((N_ROWS, N_CODEWORDS)), np.zeros((N_ROWS, N_CODEWORDS))
+    states = np.full((N_ROWS, N_CODEWORDS), np.nan), np.full((N_ROWS, N_CODEWORDS), np.nan)  # as memory that was used
     with single_threaded_blas(2) as n_threads, Threads(n_threads) as threads:
         yield request.param(iteration, slices, buffers, threads, states)
 
