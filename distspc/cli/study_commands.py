@@ -133,12 +133,14 @@ def _computing(name: str, stages: Sequence[StageName], text: str) -> Callable[..
 run = _computing(
     "run",
     [],
-    "Run the whole study: extract, distances, reconstruct, measures, relate, report. What is done already is kept.",
+    "Run the whole study: extract, distances, reconstruct, measures, readout, relate, report. "
+    "What is done already is kept.",
 )
 _computing("extract", ["extract"], "Pass the images through the network; all requested layers in one pass.")
 _computing("distances", ["distances"], "Find every target's nearest neighbour, layer by layer.")
 _computing("reconstruct", ["reconstruct"], "Fit sparse codes; give every image's reconstruction error.")
 _computing("measures", ["measures"], "Compute the further measures that `measures:` names, such as typicality.")
+_computing("readout", ["readout"], "Make the Gram matrices that linear readouts need (`readout: true` under `relate`).")
 _computing("report", ["report"], "Write the figures and the page.")
 
 

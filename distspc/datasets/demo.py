@@ -51,6 +51,8 @@ measures:                      # each of them once; hidden: 100 in the paper of 
   - density
   - {name: autoencoder, hidden: 20, seeds: [0, 1]}
   - pixels
+relate:
+  readout: true                # what a linear readout of each layer gets, as an upper mark; 10 folds
 report:
   file: report.html
   measures: [distinctiveness, reconstruction_error, typicality, density_nll, autoencoder_error, edge_share]

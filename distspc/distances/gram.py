@@ -24,6 +24,7 @@ from distspc.distances.tile import DistanceTask
 from distspc.distances.tree import product_tree
 from distspc.errors import InputError
 from distspc.messages import format_nbytes
+from distspc.store.activations import refuse_given_back
 from distspc.store.scaling import require_scaling
 from distspc.tasks import task, task_key
 
@@ -75,6 +76,7 @@ def missing(settings: LayerOptions) -> bool:
 
 def prepare(settings: LayerOptions, plan: GramPlan, *, layers: Sequence[str] = ()) -> None:
     """Allocate the layer's matrix, and those of all `layers` where they are named, in their order."""
+    refuse_given_back(settings.store, settings.layer)
     ids = settings.store.images.labels("image")[: plan.size.n_targets]
     settings.store.gram.allocate(
         coords={"layer": list(layers) or [settings.layer], "target": ids, "other_target": ids},

@@ -135,3 +135,25 @@ class ScoreSource:
     def called(self) -> str:
         """What its entries of images are called in messages."""
         return "rows of scores" if self.trials is None else "images with responses"
+
+
+@dataclass(frozen=True)
+class PredictionSource:
+    """Where memorability that others predicted comes from.
+
+    Attributes
+    ----------
+    columns
+        Its columns.
+    file
+        Their table; None for columns of the image table, or of the table of scores.
+    image
+        Column of this table that names the image.
+    missing
+        Entries that mean a missing value, beside empty ones, NA and NaN.
+    """
+
+    columns: tuple[str, ...]
+    file: str | Path | None = None
+    image: str = "image"
+    missing: tuple[str, ...] = ()

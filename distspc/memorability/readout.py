@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 from dask.base import tokenize
 
-from distspc.errors import InputError
 from distspc.io.files import hex_digest
 from distspc.kernels.statistics.ridge import centred_gram, cross_validate
 from distspc.layers import by_model, layer_label
 from distspc.memorability.correlation import constant_columns, correlate
 from distspc.memorability.options import ReadoutOptions, RelateOptions
+from distspc.messages import shorten
 from distspc.results.measures import column_label, flat_table, pairs_of, wide_table
 from distspc.results.stored_tables import write_table
 from distspc.results.tidy import labelled_table, read_scores_of
@@ -69,17 +69,16 @@ def read_out(gram: np.ndarray, scores: np.ndarray, options: ReadoutOptions) -> P
     options
         Folds and penalties.
 
-    Raises
-    ------
-    InputError
-        If the features do not vary.
+    Returns
+    -------
+    Prediction
+        Nothing where the features do not vary over the targets, or too few have a score.
     """
     n_targets, n_scores = scores.shape
     found = Prediction(*(np.full((n_scores, length), np.nan) for length in (n_targets, n_targets, options.n_folds)))
     for known, columns in _alike(np.isfinite(scores)):
-        if len(known) >= fewest_images(options):
-            part = gram[np.ix_(known, known)]
-            unit = _mean_square(part)
+        part = gram[np.ix_(known, known)]
+        if len(known) >= fewest_images(options) and (unit := _mean_square(part)):
             folds = folds_of(len(known), options)
             penalties = [unit * penalty for penalty in options.penalties]
             fit = cross_validate(part, scores[np.ix_(known, columns)], folds, penalties)
@@ -114,11 +113,9 @@ def _alike(known: np.ndarray) -> Iterable[tuple[np.ndarray, np.ndarray]]:
 
 
 def _mean_square(gram: np.ndarray) -> float:
-    """Mean squared distance of features from their mean."""
+    """Mean squared distance of features from their mean; 0 where they are the same but for rounding."""
     about_mean, about_zero = (float(np.trace(one)) / len(one) for one in (centred_gram(gram), gram))
-    if not about_mean > 1e-12 * about_zero:
-        raise InputError("the features of the targets do not vary; leave the layer out, or check the weights")
-    return about_mean
+    return about_mean if about_mean > 1e-12 * about_zero else 0.0
 
 
 # ---------------------------------------------------------------------------------------------- of every layer
@@ -178,25 +175,12 @@ def tasks(store: Store, layers: Sequence[str], scores: pd.DataFrame, options: Re
 
 
 def predict_layer(store: Store, layer: str, scores: np.ndarray, options: ReadoutOptions) -> None:
-    """Predict every score from a layer's activations, and write what comes out; the errors of images last."""
+    """Predict every score from a layer's activations, and write what comes out; nothing where they do not vary."""
     gram = store.gram.read("gram", layer=store.gram.position("layer", layer))
-    try:
-        found = read_out(gram, scores, options)
-    except InputError as error:
-        raise InputError(f"{layer}: {error}") from None
+    found = read_out(gram, scores, options)
     row = store.predicted.position("layer", layer)
     for name in ("penalty", "baseline", "prediction"):
         store.predicted.write(name, getattr(found, name), layer=row)
-
-
-def task_nbytes(n_targets: int) -> int:
-    """Bytes that the readout of a layer holds: its Gram matrix, eigenvectors, and what is made of these."""
-    return 6 * 8 * n_targets**2
-
-
-def readout_flop(n_targets: int, options: ReadoutOptions) -> float:
-    """Operations of the readout of a layer: an eigendecomposition, and a product for every penalty."""
-    return (22.0 + 1.5 * len(options.penalties)) * float(n_targets) ** 3
 
 
 # ---------------------------------------------------------------------------------------------- the table
@@ -262,9 +246,12 @@ def _read_measures(measures: np.ndarray, scores: np.ndarray, options: ReadoutOpt
     return read_out(values @ values.T, np.where(known[:, None], scores, np.nan), options)
 
 
-def joint_sets(store: Store, layers: Sequence[str], seeds: Sequence[int]) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+def joint_sets(
+    store: Store, *, layers: Sequence[str], seeds: Sequence[int], measures: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, list[str]]]:
     """Measures of a study, a row per target; and those read out together: all, and all of each of several networks."""
-    wide = wide_table(labelled_table(store, layers=layers, seeds=seeds, with_scores=False))
+    table = labelled_table(store, layers=layers, seeds=seeds, measures=measures, with_scores=False)
+    wide = wide_table(table)
     wide = wide.drop(columns=constant_columns(wide, list(wide.columns)))
     pairs, frame = pairs_of(wide), flat_table(wide)
     own = by_model([layer for _, layer in pairs])
@@ -339,19 +326,33 @@ def _r2(score: np.ndarray, prediction: np.ndarray) -> float:
     return float(1 - np.sum((y - prediction[known]) ** 2) / np.sum((y - y.mean()) ** 2))
 
 
-def write_readout(store: Store, table: pd.DataFrame, *, recipe: Mapping[str, Any], notices: Sequence[str]) -> None:
+def write_readout(store: Store, table: pd.DataFrame, *, recipe: Mapping[str, Any], notices: Sequence[Notice]) -> None:
     """Keep the table, and what is to be said of it."""
-    for sentence in notices:
-        log.warning(sentence)
+    for notice in notices:
+        log.log(logging.WARNING if notice.warning else logging.INFO, "%s", notice.text)
     write_table(store.readout, table, recipe=recipe)
-    keep_notices(store.readout, "readout", [Notice(sentence, warning=True) for sentence in notices])
+    keep_notices(store.readout, "readout", notices)
 
 
-def few_images_notices(scores: pd.DataFrame, options: ReadoutOptions) -> list[str]:
-    """Say which scores are not read out, as too few targets have them."""
-    least = fewest_images(options)
-    few = {str(name): int(n) for name, n in scores.notna().sum().items() if n < least}
-    return [
-        f"Nothing is read out of {name}: {n} of {len(scores)} targets have it, and a readout needs {least}."
-        for name, n in few.items()
-    ]
+def readout_notices(table: pd.DataFrame, scores: pd.DataFrame, options: ReadoutOptions) -> list[Notice]:
+    """Say which scores are not read out, as too few targets have them, and which features do not vary.
+
+    Parameters
+    ----------
+    table
+        As `readout_table` gives it.
+    scores
+        A row per target, a column per score.
+    options
+        Folds and penalties.
+    """
+    least, n = fewest_images(options), scores.notna().sum()
+    few = [f"{name} ({n[name]})" for name in scores.columns if n[name] < least]
+    text = f"A readout needs {least} targets with a score; fewer have {shorten(few)}."
+    notices = [Notice(text, warning=True)] if few else []
+    rows = table[(table["kind"] != "prediction") & table["r2"].isna() & table["score"].isin(n.index[n >= least])]
+    same = dict.fromkeys(rows["layer"])
+    if same:
+        text = f"Nothing is read out of {shorten(same)}: the same for all targets with a score, or known of too few."
+        notices.append(Notice(text, warning=True))
+    return notices

@@ -47,7 +47,12 @@ def check_rates(column: pd.Series, *, where: str) -> None:
 
 
 def read_scores(
-    path: str | Path, *, image_column: str, columns: Sequence[str] = (), missing: Collection[str] = ()
+    path: str | Path,
+    *,
+    image_column: str,
+    columns: Sequence[str] = (),
+    missing: Collection[str] = (),
+    what: str = "scores",
 ) -> pd.DataFrame:
     """Read the scores of images.
 
@@ -61,6 +66,8 @@ def read_scores(
         Columns that hold scores; all that hold numbers by default.
     missing
         Entries that mean a missing value, beside empty ones, NA and NaN.
+    what
+        What the table holds, in messages.
 
     Returns
     -------
@@ -73,8 +80,8 @@ def read_scores(
     InputError
         For a missing file or column, an entry that is no number, an image named twice, or a rate out of its range.
     """
-    where = f"scores {path}"
-    table = read_table(path, what="scores")
+    where = f"{what} {path}"
+    table = read_table(path, what=what)
     need_columns(table, [image_column, *columns], where=where)
     names, notices = list(columns), [*table.attrs["notices"]]
     if not names:

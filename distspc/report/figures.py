@@ -28,6 +28,7 @@ from distspc.report.style import (
     short_layers,
     style_of,
 )
+from distspc.report.upper_marks import draw_upper_marks
 from distspc.results.measures import FIRST_COLUMNS, MEASURES, MODEL_MEASURES, pairs_of, zero_order_rows
 
 if TYPE_CHECKING:
@@ -90,7 +91,12 @@ def _title(figure: Figure, axes: Axes, panels: Sequence[Any], text: str) -> None
 
 @in_report_style
 def correlation_by_layer(
-    relations: pd.DataFrame, score: str, *, method: str = "pearson", measures: Sequence[str] = ()
+    relations: pd.DataFrame,
+    score: str,
+    *,
+    method: str = "pearson",
+    measures: Sequence[str] = (),
+    readout: pd.DataFrame | None = None,
 ) -> Figure:
     """Draw the correlation of each measure with one score over the layers, with 95 % bootstrap CIs.
 
@@ -105,6 +111,8 @@ def correlation_by_layer(
     measures
         Measures that are drawn, where they are there; one of the image itself is a level line. By default
         distinctiveness, reconstruction error, norm and the first column of every further measure.
+    readout
+        Table of readouts, drawn as upper marks beside the measures; none by default.
     """
     rows = zero_order_rows(relations, method=method)
     wanted = measures or (*MODEL_MEASURES, *FIRST_COLUMNS)
@@ -115,6 +123,8 @@ def correlation_by_layer(
     panels = _panels(figure, layers)
     for axes, own in panels:
         _draw_correlations(axes, rows, own, measures)
+        if readout is not None:
+            draw_upper_marks(axes, readout, score, own)
     first = panels[0][0]
     first.set_ylabel("Pearson r" if method == "pearson" else "Spearman ρ")
     counts = sorted({int(n) for n in rows["n"]})

@@ -115,7 +115,7 @@ def left_out(store: Store, layers: Sequence[str], *, with_scores: bool = True) -
     if any(is_scaled(group) for group in groups[-2:]):
         groups += map(store.scaling, layers)
     groups += map(store.measure, MEASURE_WORDS)
-    found += stored_notices([*groups, *((store.scores, store.relations) if with_scores else ())])
+    found += stored_notices([*groups, *((store.scores, store.relations, store.readout) if with_scores else ())])
     return found + (_unmatched(store) if with_scores and store.scores.exists() else [])
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from distspc.io.csv_tables import safe_names
 from distspc.layers import by_model, models_of
-from distspc.report import galleries, numbers, problems, sentences
+from distspc.report import galleries, numbers, problems, readouts, sentences
 from distspc.report.galleries import data_uri
 from distspc.report.problems import is_scaled
 from distspc.report.statistics import split_half_sentences
@@ -133,16 +133,19 @@ def _score_section(study: ReportData, score: str, directory: Path) -> Section:
     from distspc.report import figures
 
     def by_layer() -> Figure:
-        return figures.correlation_by_layer(study.relations, score, measures=study.figure)
+        table = study.statistics.get(schema.READOUT)
+        return figures.correlation_by_layer(study.relations, score, measures=study.figure, readout=table)
 
     step = f" from {study.n_bootstrap:,} resamples" if study.n_bootstrap else ""
     caption = f"Pearson correlation of each measure with {score} by layer; bars are 95 % bootstrap CIs{step}."
+    caption += readouts.caption(study.statistics.get(schema.READOUT))
     drawn = score in set(zero_order_rows(study.relations)["score"])
     plots = _plots(directory, (f"correlation_{study.file_names[score]}", caption, by_layer)) if drawn else []
     for measure in sentences.HEADLINE:
         plots += _scatter(study, score, measure, directory)
     texts = sentences.score_sentences(study.relations, study.models, study.comparisons, score)
     texts.append(sentences.rank_sentence(study.relations, score))
+    texts += readouts.readout_sentences(study.statistics.get(schema.READOUT, pd.DataFrame()), study.relations, score)
     texts += [notice.text for notice in stored_notices([study.store.scores], key=RULES)]
     return Section(f"Relation to {score}", [text for text in texts if text], plots)
 

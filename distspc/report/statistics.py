@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from distspc.layers import layer_label, models_of
 from distspc.report.numbers import format_r, join_words
 from distspc.results.stored_tables import read_table_of
 from distspc.store import schema
@@ -15,6 +16,7 @@ from distspc.store.store import Store
 
 TABLES = {
     schema.RELIABILITY: "subjects, responses and split-half reliability of each score",
+    schema.READOUT: "linear readouts of activations and measures, and what others predicted",
 }
 """Groups of the store that are tables of the page, with what is in them."""
 
@@ -41,8 +43,10 @@ def statistic_tables(
 
 
 def _of_layers(table: pd.DataFrame, layers: Sequence[str] | None) -> pd.DataFrame:
-    """Rows of some layers, and of measures that have none."""
-    return table if layers is None or "layer" not in table.columns else table[table["layer"].isin([*layers, ""])]
+    """Rows of some layers, of all together, and of what has none."""
+    if layers is None or "layer" not in table.columns:
+        return table
+    return table[table["layer"].isin([*layers, "", "all", *(layer_label("all", model) for model in models_of(layers))])]
 
 
 def split_half_sentences(reliability: pd.DataFrame) -> list[str]:

@@ -7,12 +7,12 @@ from typing import Any
 
 from distspc.errors import InputError
 from distspc.io.files import written_whole
-from distspc.store.schema import MEASURES, StorePath
+from distspc.store.schema import ACTIVATIONS, GRAM, MEASURES, StorePath
 from distspc.store.store import Store
 
 
 def to_netcdf(store: StorePath, path: str | Path) -> Path:
-    """Write the results of a study, without activations and dictionaries, as one NetCDF-4 file with groups.
+    """Write the results of a study as one NetCDF-4 file with groups: without activations, Gram matrices, dictionaries.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def to_netcdf(store: StorePath, path: str | Path) -> Path:
     groups = {}
     further = {f"{MEASURES}/{word}": node for word, node in tree[MEASURES].children.items()} if MEASURES in tree else {}
     for name, node in {**tree.children, **further}.items():
-        if name == "activations" or not node.has_data:
+        if name in (ACTIVATIONS, GRAM) or not node.has_data:
             continue
         dataset = node.to_dataset().drop_vars("dictionary", errors="ignore").load()
         dataset.attrs = {

@@ -219,8 +219,8 @@ def _empty_columns(store: Store, layer: str) -> dict[str, Any]:
     """Columns of what could not be computed at a layer."""
     distances: dict[str, Any] = {"neighbour": "", "distinctiveness": np.nan}
     errors: dict[str, Any] = {"reconstruction_error": np.nan}
-    of_stage = {"extract": distances | errors, "distances": distances, "reconstruct": errors, "measures": {}}
-    failed = [of_stage[one.stage] for one in stored_failures(store) if one.layer == layer and layer]
+    of_stage = {"extract": distances | errors, "distances": distances, "reconstruct": errors}
+    failed = [of_stage.get(one.stage, {}) for one in stored_failures(store) if one.layer == layer and layer]
     return {name: value for columns in failed for name, value in columns.items()}
 
 

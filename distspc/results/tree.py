@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from distspc.errors import InputError
+from distspc.store import schema
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
 
@@ -47,6 +48,27 @@ class ResultsAccessor:
 
         return tidy_table(self.store)
 
+    def table(self, name: str) -> pd.DataFrame:
+        """Return a table that `relate` has made: ``relations``, ``models``, ``comparisons``, ``readout``, ...
+
+        Parameters
+        ----------
+        name
+            Its group of the store. Of several networks, ``model`` stands beside ``layer``.
+
+        Raises
+        ------
+        InputError
+            If no group of this name is a table.
+        """
+        from distspc.results.measures import with_models
+        from distspc.results.stored_tables import read_table_of
+
+        if name not in schema.TABLES:
+            raise InputError(f"there is no table {name!r}; there are {', '.join(schema.TABLES)}")
+        found = read_table_of(Store(self.store)[name])
+        return with_models(found) if "layer" in found.columns else found
+
     def save_netcdf(self, path: str | Path) -> Path:
         """Write everything but the activations as one NetCDF file, see `distspc.results.netcdf.to_netcdf`."""
         from distspc.results.netcdf import to_netcdf
@@ -71,6 +93,10 @@ class Results(xr.DataTree):
     def to_dataframe(self) -> pd.DataFrame:
         """Tidy table: a row per target and layer, see `distspc.results.tidy.tidy_table`."""
         return self.distspc.to_dataframe()
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return a table that `relate` has made, such as ``relations`` or ``readout``; see `ResultsAccessor.table`."""
+        return self.distspc.table(name)
 
     def save_netcdf(self, path: str | Path) -> Path:
         """Write everything but the activations as one NetCDF file, see `distspc.results.netcdf.to_netcdf`."""

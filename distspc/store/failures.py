@@ -13,6 +13,7 @@ _NAMES = {
     "distances": "distances",
     "reconstruct": "reconstruction",
     "measures": "measures",
+    "readout": "Gram matrix",
     "relate": "correlation with memorability",
 }
 

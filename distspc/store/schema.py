@@ -29,6 +29,9 @@ BY_LAYER = (ACTIVATIONS, SCALING)
 NESTED = (*BY_LAYER, MEASURES, REFERENCES)
 """Groups that hold groups in place of variables."""
 
+TABLES = (RELATIONS, MODELS, COMPARISONS, READOUT, RELIABILITY)
+"""Groups that are tables, a variable per column."""
+
 WITH_LAYERS = (DISTANCES, RECONSTRUCTION, RELATIONS, COMPARISONS, GRAM, PREDICTED, READOUT)
 """Groups whose variables or rows are of layers."""
 

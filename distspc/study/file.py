@@ -47,6 +47,8 @@ from distspc.memorability.options import (
     TRIAL_COLUMNS,
     Duplicates,
     Interval,
+    PredictionSource,
+    ReadoutOptions,
     RelateOptions,
     ScoreSource,
     TrialOptions,
@@ -58,7 +60,7 @@ from distspc.store.scaling import Scaling
 from distspc.store.store import Store
 from distspc.study.networks import StudyNetwork
 
-StageName = Literal["extract", "distances", "reconstruct", "measures", "relate", "report"]
+StageName = Literal["extract", "distances", "reconstruct", "measures", "readout", "relate", "report"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
 OptionsT = TypeVar("OptionsT")
 
@@ -443,14 +445,56 @@ def _measures_as_given(chosen: Sequence[ChosenMeasure]) -> list[str | dict[str, 
 FurtherMeasures = Annotated[tuple[Any, ...], BeforeValidator(parse_measures), PlainSerializer(_measures_as_given)]
 
 
+class Readout(_Settings[ReadoutOptions]):
+    """Linear readout of scores: folds of the cross-validation, ridge penalties to choose from, seed of the folds."""
+
+    made = ReadoutOptions
+    n_folds: _count(1000, least=2) = Field(default=ReadoutOptions.n_folds, alias="folds")  # type: ignore[valid-type]
+    penalties: tuple[Annotated[float, Field(ge=1e-8, le=1e12)], ...] = Field(
+        default=ReadoutOptions.penalties, min_length=1, max_length=100
+    )
+    random_state: _count(2**32 - 1, least=0) = Field(default=ReadoutOptions.random_state, alias="seed")  # type: ignore[valid-type]
+
+
+def _yes_or_settings(value: Any) -> Any:
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
+class Predictions(Section):
+    """Memorability that others predicted: columns of the image table or the scores, or of a table of their own."""
+
+    columns: tuple[str, ...] = Field(min_length=1)
+    file: StudyPath | None = None
+    image: str = "image"
+    missing: Annotated[tuple[Annotated[str, BeforeValidator(_number_as_text)], ...], BeforeValidator(_several)] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _columns(cls, content: Any) -> Any:
+        return {"columns": _several(content)} if isinstance(content, str | list | tuple) else content
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len(set(self.columns)) != len(self.columns):
+            raise ValueError(f"`columns` names a column twice: {', '.join(self.columns)}")
+        return self
+
+    @property
+    def source(self) -> PredictionSource:
+        """The columns and their table, as they are read."""
+        return PredictionSource(self.columns, self.file, self.image, self.missing)
+
+
 class Relate(_Settings[RelateOptions]):
-    """Relation to the scores: bootstrap resamples, kind of interval, further controls (``measure:layer``)."""
+    """Relation to the scores: bootstrap, further controls (``measure:layer``), linear readout, others' predictions."""
 
     made = RelateOptions
     n_bootstrap: _count(1_000_000, least=10) = Field(default=RelateOptions.n_bootstrap, alias="bootstrap")  # type: ignore[valid-type]
     interval: Interval = RelateOptions.interval
     given: tuple[str, ...] = RelateOptions.given
     random_state: _count(2**32 - 1, least=0) = Field(default=RelateOptions.random_state, alias="seed")  # type: ignore[valid-type]
+    readout: Annotated[Readout | None, BeforeValidator(_yes_or_settings)] = None
+    predictions: Predictions | None = None
 
 
 class Shown(TypedDict):

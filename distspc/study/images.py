@@ -62,6 +62,23 @@ def check_scores(study: StudyFile, listed: Sequence[ImageSource] | None = None) 
             match_study(study, listed)
 
 
+def check_predictions(study: StudyFile, listed: Sequence[ImageSource] | None = None) -> None:
+    """Look for the columns of predictions that others made, in the image table, the scores or a table of their own.
+
+    Raises
+    ------
+    InputError
+        If a column is not there, or holds no numbers.
+    """
+    from distspc.images.inventory import extra_columns
+    from distspc.memorability.predictions import check_columns
+
+    source = study.relate.predictions
+    if source is not None:
+        columns = list(extra_columns((list_sources(study) if listed is None else listed)[:1])) if study.images else []
+        check_columns(source.source, None if study.scores is None else study.scores.source, columns)
+
+
 def match_study(study: StudyFile, listed: Sequence[ImageSource] | None = None) -> tuple[Match, pd.DataFrame]:
     """Put the scores of a study beside its targets as they are listed, readable or not; returns these too.
 

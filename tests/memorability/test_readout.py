@@ -11,9 +11,9 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
 
-from distspc.errors import InputError
 from distspc.memorability import readout
 from distspc.memorability.options import ReadoutOptions, RelateOptions
+from distspc.store.notices import Notice
 from distspc.store.store import Store
 from distspc.testing.stores import image_ids, no_compute, write_image_table
 
@@ -110,27 +110,24 @@ def test_permuted_scores_are_not_predicted():
     assert np.mean(r2) < 0
 
 
-def test_features_that_do_not_vary_are_refused():
-    scores = np.arange(20.0)[:, None]
-    for gram in (np.full((20, 20), 7.0), np.zeros((20, 20))):
-        with pytest.raises(InputError, match="the features of the targets do not vary"):
-            readout.read_out(gram, scores, FEW)
-
-
-def test_few_images_are_said_and_not_read_out():
+def test_nothing_is_read_out_of_few_images_or_features_that_do_not_vary():
+    scores = scores_of(features(30))[["hit", "fa", "other"]].iloc[:30]
+    scores.iloc[9:, 1] = np.nan
     x = features(30)
-    scores = scores_of(x)[["hit"]].iloc[:30]
-    scores.iloc[9:] = np.nan
-    found = readout.read_out(x @ x.T, scores.to_numpy(), FEW)
-    assert all(np.isnan(values).all() for values in found)
-    assert readout.few_images_notices(scores, FEW) == [
-        "Nothing is read out of hit: 9 of 30 targets have it, and a readout needs 10."
-    ]
-    source = readout.Source("activations", "", "fc2", found)
+    for gram, lost in ((x @ x.T, [1]), (np.full((30, 30), 7.0), [0, 1, 2]), (np.zeros((30, 30)), [0, 1, 2])):
+        found = readout.read_out(gram, scores.to_numpy(), FEW)
+        assert [s for s in range(3) if all(np.isnan(values[s]).all() for values in found)] == lost
+    sources = [readout.Source("activations", "", "fc2", found)]
     brought = pd.DataFrame({"net": scores["hit"] * 2})
-    table = readout.readout_table([source], brought, scores, FEW, SAMPLING)
-    assert table[["r", "ci_low", "r2", "penalty"]].isna().all(axis=None)
-    assert table["n"].tolist() == [0, 9]
+    table = readout.readout_table(sources, brought, scores, FEW, SAMPLING)
+    own = table[table["kind"] == "activations"]
+    assert own[["r", "ci_low", "r2", "penalty"]].isna().all(axis=None)
+    assert own["n"].tolist() == [0, 0, 0]
+    assert table[table["kind"] == "prediction"]["r"].isna().tolist() == [False, True, False]
+    assert [notice.text for notice in readout.readout_notices(table, scores, FEW)] == [
+        "A readout needs 10 targets with a score; fewer have fa (8).",
+        "Nothing is read out of fc2: the same for all targets with a score, or known of too few.",
+    ]
 
 
 # ---------------------------------------------------------------------------------------------- of every layer
@@ -197,6 +194,6 @@ def test_what_is_said_is_kept_with_the_table(store):
     run(store, scores)
     sources = readout.stored_sources(store, ["fc2"])
     table = readout.readout_table(sources, pd.DataFrame(index=scores.index), scores, FEW, SAMPLING)
-    readout.write_readout(store, table, recipe={"a": 1}, notices=["Something is missing."])
+    readout.write_readout(store, table, recipe={"a": 1}, notices=[Notice("Something is missing.", warning=True)])
     assert store.readout.attributes["notices"] == {"readout": [["Something is missing.", True]]}
     assert store.readout.read("score").tolist() == ["hit", "fa", "other"]

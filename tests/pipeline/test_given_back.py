@@ -128,3 +128,15 @@ def test_the_cost_of_imported_activations_is_their_files(cleaned, tmp_path):
     moved = cleaned.activations.model_copy(update={"folder": tmp_path / "nowhere"})
     said = cost_again(cleaned.model_copy(update={"activations": moved}), ["fc2"], images)
     assert said.endswith("nowhere/fc2 is not there any more")
+
+
+def test_a_readout_needs_activations_only_where_its_matrix_is_not_there(reference, tmp_path):
+    shutil.copytree(reference / "s.zarr", tmp_path / "s.zarr")
+    place = {"store": tmp_path / "s.zarr", "report": str(tmp_path / "r.html")}
+    make_study(reference, **place).clean(activations=["fc2"])
+    study = make_study(reference, **place, relate={"readout": True})
+    with pytest.raises(InputError, match="readout needs the activations of fc2, which were given back"):
+        measure(study, refuse)
+    assert measure(study, extract_again=True).computed["readout"] == 3
+    study.clean(activations=["fc2"])
+    assert not measure(study, refuse).computed

@@ -92,3 +92,19 @@ DRAW = {
         [[figures.GalleryImage(PIXELS, "1"), figures.GalleryImage(None, "2")]], title="ends"
     ),
 }
+
+
+READOUTS = [
+    ("activations", "", "block1_pool", -0.1, -0.02),
+    ("activations", "", "block5_pool", 0.5, 0.24),
+    ("activations", "", "fc2", 0.4, 0.15),
+    ("measures", "distinctiveness:fc2, norm:fc2", "all", 0.35, 0.1),
+    ("prediction", "resmem", "", 0.6, np.nan),
+]
+
+
+def readouts(rows=READOUTS, score="hit"):
+    """A table of readouts."""
+    frame = pd.DataFrame(rows, columns=["kind", "name", "layer", "r", "r2"])
+    own = {"score": score, "n": 2222, "n_missing": 0, "penalty": 10.0, "n_folds": 10}
+    return frame.assign(ci_low=frame["r"] - 0.04, ci_high=frame["r"] + 0.04, **own)

@@ -6,6 +6,7 @@ import xarray as xr
 
 import distspc
 from distspc.errors import InputError
+from distspc.results.stored_tables import write_table
 from distspc.store.activations import give_back
 from distspc.store.store import Store
 from distspc.testing.stores import image_ids, make_store, write_measures
@@ -79,3 +80,16 @@ def test_deploy_is_the_function_even_after_its_package_was_imported():
     assert callable(distspc.deploy)
     with distspc.deploy("local", overrides=("workers=1", "processes=false")) as client:
         assert client.submit(sum, [1, 2]).result() == 3
+
+
+def test_tables_of_relate_are_given_by_name(tmp_path):
+    make_store(tmp_path / "s.zarr", n_targets=3, n_fillers=2, layers={"fc2": 6})
+    table = pd.DataFrame(
+        {"kind": ["activations"] * 2, "layer": ["fc2@vgg", "fc2@dino"], "score": "hit", "r": [0.5, 0.4]}
+    )
+    write_table(Store(tmp_path / "s.zarr").readout, table, recipe={})
+    found = distspc.open_results(tmp_path / "s.zarr").table("readout")
+    assert found[["model", "layer", "r"]].to_numpy().tolist() == [["vgg", "fc2", 0.5], ["dino", "fc2", 0.4]]
+    assert distspc.open_results(tmp_path / "s.zarr").table("relations").empty
+    with pytest.raises(InputError, match="there is no table 'gram'; there are relations, models, comparisons, readout"):
+        distspc.open_results(tmp_path / "s.zarr").table("gram")

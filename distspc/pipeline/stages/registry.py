@@ -8,13 +8,14 @@ from distspc.pipeline.stages.base import Stage
 from distspc.pipeline.stages.distances import Distances
 from distspc.pipeline.stages.extract import Extract
 from distspc.pipeline.stages.measures import Measures
+from distspc.pipeline.stages.readout import Readout
 from distspc.pipeline.stages.reconstruct import Reconstruct
 from distspc.pipeline.stages.relate import Relate
 from distspc.pipeline.stages.report import Report
 from distspc.study.file import StageName
 
 STAGES: dict[StageName, Stage] = {
-    stage.name: stage for stage in (Extract(), Distances(), Reconstruct(), Measures(), Relate(), Report())
+    stage.name: stage for stage in (Extract(), Distances(), Reconstruct(), Measures(), Readout(), Relate(), Report())
 }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from distspc.errors import InputError
 from distspc.io.files import hex_digest
+from distspc.pipeline.stages import readouts
 from distspc.pipeline.stages.base import (
     Run,
     Seeds,
@@ -23,7 +24,7 @@ from distspc.pipeline.stages.base import (
 from distspc.store import schema
 from distspc.store.failures import Failure, keep_failures
 from distspc.store.notices import Notice, keep_notices
-from distspc.study.images import check_scores
+from distspc.study.images import check_predictions, check_scores
 
 if TYPE_CHECKING:
     from distspc.store.store import Store
@@ -35,13 +36,18 @@ class Relate(Stage):
     """Correlations with the scores; they take seconds, so no cluster is needed."""
 
     name = "relate"
-    makes = (schema.RELATIONS, schema.MODELS, schema.COMPARISONS, schema.SCORES, schema.RELIABILITY)
-    rests_on = ("extract", "distances", "reconstruct", "measures", "relate")
+    makes = (
+        *(schema.RELATIONS, schema.MODELS, schema.COMPARISONS, schema.SCORES, schema.RELIABILITY),
+        *(schema.READOUT, schema.PREDICTED),
+    )
+    rests_on = ("extract", "distances", "reconstruct", "measures", "readout", "relate")
 
     def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
         """Read the scores, and find their images."""
         if study.scores is not None:
-            check_scores(study, images.listed if study.images is not None else None)
+            listed = images.listed if study.images is not None else None
+            check_scores(study, listed)
+            check_predictions(study, listed)
         elif list(stages) == ["relate"]:
             raise InputError("the study names no scores to relate to; add `scores:` with `file`, `image` and `columns`")
 
@@ -50,7 +56,8 @@ class Relate(Stage):
         return [] if run.study.scores is None or relations_are_current(run.study) else [None]
 
     def prepare(self, run: Run, layer: str, plan: Any = None) -> None:
-        """Remove relations of before: their being there says that all is."""
+        """Remove relations of before, and readouts, which rest on their scores: their being there says that all is."""
+        run.store.readout.remove()
         run.store.relations.remove()
 
     def run(self, run: Run) -> None:
@@ -88,6 +95,8 @@ class Relate(Stage):
         keep_notices(run.store.relations, "given", notices)
         run.progress("relate", 1, 1)
         run.outcome.computed["relate"] = 1
+        if readouts.are_asked(study):
+            readouts.read_out(run, relation_recipe(study))
 
     def status(self, study: StudyFile) -> Iterator[tuple[str, int, int]]:
         """Whether the relations rest on what is there now; nothing without scores."""
@@ -129,7 +138,8 @@ def relation_recipe(study: StudyFile) -> dict[str, Any]:
                 **({"trials": asdict(scores.source.trials)} if scores.source.trials else {}),
                 "reliability": dict(scores.reliability),
                 "layers": study.layers,
-                "relate": study.relate.model_dump(),
+                "relate": study.relate.model_dump(exclude={"readout", "predictions"}),
+                **readouts.recipe(study),
                 "seeds": study.reconstruction.seeds,
                 "measures": stored_recipes(study, measure_groups(study)),
                 **missing_measures(study),
@@ -156,7 +166,7 @@ def relations_are_current(study: StudyFile) -> bool:
 def _groups_of(study: StudyFile) -> list[str]:
     """Groups that the relations of a study have: some are made only where it asks for them."""
     responses = study.scores is not None and study.scores.trials is not None
-    asked = {schema.RELIABILITY: responses}
+    asked = {schema.RELIABILITY: responses, schema.READOUT: readouts.are_asked(study), schema.PREDICTED: False}
     return [group for group in Relate.makes if asked.get(group, True)]
 
 

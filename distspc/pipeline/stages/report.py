@@ -30,7 +30,7 @@ class Report(Stage):
     """Figures and the page."""
 
     name = "report"
-    rests_on = ("extract", "distances", "reconstruct", "measures", "relate", "report")
+    rests_on = ("extract", "distances", "reconstruct", "measures", "readout", "relate", "report")
 
     def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
         """Look whether the page can be written."""

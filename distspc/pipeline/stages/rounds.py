@@ -168,5 +168,6 @@ def _results_nbytes(study: StudyFile, n_targets: int, n_images: int) -> int:
         for one in study.measures
         for layer in study.layers
     )
-    by_layer = further + len(study.layers) * (distances + len(s.seeds) * fit)
+    gram = 0 if study.relate.readout is None else 8 * n_targets**2
+    by_layer = further + len(study.layers) * (distances + gram + len(s.seeds) * fit)
     return by_layer + moments + n_images * IMAGE_ROW_NBYTES + (len(study.layers) + 5) * METADATA_NBYTES // 4

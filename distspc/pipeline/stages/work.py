@@ -37,7 +37,13 @@ class Rates:
     """
 
     efficiency: Mapping[StageName, float] = field(
-        default_factory=lambda: {"extract": 0.90, "distances": EFFICIENCY, "reconstruct": 0.50, "measures": 0.10}
+        default_factory=lambda: {
+            "extract": 0.90,
+            "distances": EFFICIENCY,
+            "reconstruct": 0.50,
+            "measures": 0.10,
+            "readout": EFFICIENCY,
+        }
     )
     float64_share: float = 0.5
     train_steps: float = 16.0

@@ -15,7 +15,7 @@ def test_stages_are_in_the_order_of_the_study_file():
 
 
 def test_what_rests_on_what():
-    assert ON_CLUSTER == ("extract", "distances", "reconstruct", "measures")
+    assert ON_CLUSTER == ("extract", "distances", "reconstruct", "measures", "readout")
     assert [stage.name for stage in resting_on(["extract"])] == list(NAMES)
     assert [stage.name for stage in resting_on(["distances"])] == ["distances", "relate", "report"]
     assert [stage.name for stage in resting_on(["report"])] == ["report"]
@@ -25,7 +25,9 @@ def test_what_rests_on_what():
 
 def test_a_stage_redone_takes_what_rests_on_it_along():
     made = {name: [group for stage in resting_on([name]) for group in stage.makes] for name in NAMES}
-    related = ["relations", "models", "comparisons", "scores"]
+    related = list(STAGES["relate"].makes)
+    assert related[:4] == ["relations", "models", "comparisons", "scores"]
+    assert related[-2:] == ["readout", "predicted"]
     assert made["extract"] == [
         *(
             "images",
@@ -37,12 +39,14 @@ def test_a_stage_redone_takes_what_rests_on_it_along():
             "reconstruction",
             "measures",
             "references",
+            "gram",
         ),
         *related,
     ]
     assert made["distances"] == ["distances", *related]
     assert made["reconstruct"] == ["reconstruction", *related]
     assert made["measures"] == ["measures", "references", *related]
+    assert made["readout"] == ["gram", *related]
     assert made["relate"] == related
     assert made["report"] == []
 
