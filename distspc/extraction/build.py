@@ -77,10 +77,11 @@ def extract_activations(
     options = ExtractionOptions(
         weights, digest, preprocessing, batch_size, precision, dtype, seed, file, pooling, prefix_tokens
     )
-    if not missing(store, layers, options):
+    wanted = missing(store, layers, options)
+    if not wanted:
         return []
     prepare(store, layers, options)
-    return tasks(store, layers, options)
+    return tasks(store, wanted, options)
 
 
 def tasks(store: Store, layers: Sequence[str], options: ExtractionOptions) -> list[Delayed]:

@@ -42,7 +42,7 @@ class Item:
     name
         The layer, or the files.
     nbytes
-        Bytes on disk; 0 of what was given back.
+        Bytes on disk; of what was given back, those that a stop has left.
     note
         What is to be known of it.
     needed
@@ -143,7 +143,7 @@ def _activations(run: Run, layer: str) -> Item | None:
         return None
     nbytes = folder_nbytes(group.path / "activation")
     if group.given_back:
-        return Item("activations", layer, 0, when_given_back(group))
+        return Item("activations", layer, nbytes, when_given_back(group))
     if layer not in run.study.layers:
         return Item("activations", layer, nbytes, "not a layer of this study")
     return Item("activations", layer, nbytes, _source(run.study, layer), _needed(run, layer))

@@ -20,7 +20,7 @@ from distspc.pipeline.stages.registry import STAGES, rested_on, resting_on
 from distspc.pipeline.stages.rounds import keeps_all, kept_layers, study_rounds
 from distspc.pipeline.status import StageStatus, study_status
 from distspc.store.access import check_store_path, explain_disk_errors, lock
-from distspc.store.activations import give_back, has_activations
+from distspc.store.activations import give_back, has_activations, left_of_given_back
 from distspc.store.failures import forget_failures
 from distspc.store.verify import remove_partial_chunks
 from distspc.study.file import StageName, StudyFile
@@ -346,6 +346,8 @@ def _give_back(run: Run, stages: Sequence[Stage]) -> None:
         return
     kept, failed = kept_layers(run.study), {one.layer for one in study_failures(run.study)}
     for layer in run.study.layers:
+        if left_of_given_back(run.store, layer):
+            give_back(run.store, layer)
         if layer in kept or layer in failed or not has_activations(run.store, layer):
             continue
         if not any(stage.needs_activations(run, layer) for stage in STAGES.values()):

@@ -10,7 +10,7 @@ import numpy as np
 from distspc.errors import InputError
 from distspc.messages import format_nbytes
 from distspc.store.chunks import activation_chunks
-from distspc.store.group import GIVEN_BACK, Group
+from distspc.store.group import GIVEN_BACK, Group, folder_nbytes
 from distspc.store.store import Store
 
 _AXES = {3: ["row", "column", "channel"], 2: ["token", "channel"], 1: ["unit"]}
@@ -72,6 +72,12 @@ def missing_layers(store: Store, layers: Sequence[str], made_by: Mapping[str, An
         if not (group.exists() and all(group.has(name) and group.done(name).all() for name in variables)):
             wanted.append(layer)
     return wanted
+
+
+def left_of_given_back(store: Store, layer: str) -> int:
+    """Bytes that a stop has left of a layer that was given back."""
+    group = store.layer(layer)
+    return folder_nbytes(group.path / "activation") if group.given_back else 0
 
 
 def has_activations(store: Store, layer: str) -> bool:

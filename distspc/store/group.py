@@ -134,7 +134,11 @@ class Group:
         """
         folder = self.path / variable
         refuse_links(self.store, folder)
-        array, nbytes = self._array(variable), folder_nbytes(folder)
+        nbytes = folder_nbytes(folder)
+        if self.given_back and folder.exists():  # a stop has left some of it
+            shutil.rmtree(folder)
+            return nbytes
+        array = self._array(variable)
         sizes = dict(zip(_dims(array), array.shape, strict=True))
         when = datetime.now(UTC).isoformat(timespec="seconds")
         known = {"variable": variable, "when": when, "nbytes": nbytes, "sizes": sizes, "chunks": self.chunks(variable)}

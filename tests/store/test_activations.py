@@ -9,6 +9,7 @@ from distspc.store.activations import (
     ask_again,
     give_back,
     images_of,
+    left_of_given_back,
     missing_chunks,
     missing_layers,
     refuse_given_back,
@@ -96,7 +97,7 @@ def test_what_is_given_back_is_missing_only_once_it_is_asked_for(layer):
     np.testing.assert_array_equal(group.read("activation"), values)
 
 
-def test_files_that_a_stop_has_left_of_what_is_given_back_go_when_it_is_made_again(layer):
+def test_files_that_a_stop_has_left_of_what_is_given_back_go(layer):
     store = Store(layer.store)
     left = layer.path / "activation/c/1/0"
     content = left.read_bytes()
@@ -104,6 +105,11 @@ def test_files_that_a_stop_has_left_of_what_is_given_back_go_when_it_is_made_aga
     left.parent.mkdir(parents=True)
     left.write_bytes(content)
     assert store.layer("fc2").given_back
+    assert left_of_given_back(store, "fc2") == len(content)
+    assert give_back(store, "fc2") == len(content)
+    assert left_of_given_back(store, "fc2") == 0
+    left.parent.mkdir(parents=True)
+    left.write_bytes(content)
     ask_again(store, "fc2")
     allocate_layers(store, {"fc2": (6,)}, store.layer("fc2").attributes["recipe"], "float32")
     assert missing_chunks(store, ["fc2"]) == {0: ("fc2",), 1: ("fc2",)}
