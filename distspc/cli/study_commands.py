@@ -298,11 +298,12 @@ def verify(study: StudyArgument) -> None:
     """Read every chunk of the store against its checksum; damaged ones are named and removed, to be made again."""
     from distspc.pipeline.run import Study
     from distspc.store.access import lock
-    from distspc.store.verify import remove_damaged
+    from distspc.store.verify import remove_damaged, remove_partial_chunks
 
     store = Study.from_file(study).stored
     with lock(store):
         bad = remove_damaged(store)
+        remove_partial_chunks(store, everywhere=True)
     for file in bad:
         echo_text(f"damaged, removed: {file}")
     echo_text(f"{len(bad)} damaged chunks" + ("; run the study again to make them anew" if bad else ""))

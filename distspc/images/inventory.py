@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import os
@@ -23,8 +22,10 @@ from distspc.images.listing import (
     ImageSource,
     beside_images,
     category_of,
+    escape_all,
     escape_undecodable,
     file_signature,
+    file_signatures,
     inspect_image,
 )
 from distspc.images.pixels import REMARKS
@@ -168,17 +169,18 @@ def same_images(store: Store, sources: Sequence[ImageSource]) -> bool:
     usable = [s for s in sources if not _is_skipped(s, skipped)] if skipped else sources
     if len(sources) - len(usable) != len(skipped) or len(usable) != store.images.sizes["image"]:
         return False
+    files = [source.file for source in usable]
+    with_columns = any(source.columns for source in usable)
     columns = {
         "image": [source.id for source in usable],
         "role": [source.role for source in usable],
         "number": [source.number for source in usable],
-        "file": [escape_undecodable(source.file) for source in usable],
-        "category": [category_of(source) for source in usable],
+        "file": list(escape_all(files)),
+        "category": list(map(category_of, usable)) if with_columns else [""] * len(usable),
     }
     if any(store.images.read(name).tolist() != values for name, values in columns.items()):
         return False
-    signatures = itertools.chain.from_iterable(file_signature(source.file) for source in usable)
-    nbytes, modified = np.fromiter(signatures, np.int64, 2 * len(usable)).reshape(-1, 2).T
+    nbytes, modified = np.array(file_signatures(files), dtype=np.int64).T
     known = (store.images.read(name) for name in ("nbytes", "modified"))
     return all(map(np.array_equal, known, (nbytes, modified)))
 

@@ -14,9 +14,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from distspc.errors import BadImageError, InputError
 from distspc.images.decoding import decode_picture, read_file
@@ -25,7 +28,6 @@ from distspc.io.files import digest_of, os_reason
 
 logger = logging.getLogger(__name__)
 
-_NUMBERED = re.compile(r"[0-9]+\.[A-Za-z]+").fullmatch
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # Pictures that we do not read are named as skipped, so that nobody takes them for done.
 _OTHER_PICTURES = (".avif", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".pbm", ".pgm", ".ppm", ".psd", ".svg")
@@ -355,15 +357,40 @@ def file_signature(file: str) -> tuple[int, int]:
         return (-1, -1)
 
 
+def file_signatures(files: Sequence[str]) -> list[tuple[int, int]]:
+    """Signatures of many files, as `file_signature` gives them, in half of the time."""
+    try:
+        found = [(s.st_size, s.st_mtime_ns, s.st_mode & _READABLE) for s in map(os.stat, files)]
+    except (OSError, ValueError):
+        return list(map(file_signature, files))
+    if all(readable == _READABLE for _, _, readable in found):
+        return [(nbytes, modified) for nbytes, modified, _ in found]
+    return list(map(file_signature, files))
+
+
 def _natural_order(names: Iterable[str]) -> list[str]:
     names = list(names)
-    if all(map(_NUMBERED, names)):  # a million of them in a tenth of the time
-        for key in (str, lambda name: name[name.index(".") :], lambda name: int(name[: name.index(".")])):
-            names.sort(key=key)  # stable: the last key counts most
-        return names
+    numbers = _plain_numbers(names)
+    if numbers is not None:  # a million of them in a tenth of the time
+        return [names[i] for i in np.argsort(np.array(numbers, dtype=np.int64)).tolist()]
     import natsort
 
     return list(natsort.natsorted(sorted(names)))  # sorted first: names that natsort holds equal (1, 01) stay put
+
+
+def _plain_numbers(names: Sequence[str]) -> list[int] | None:
+    """Numbers that names such as ``12.jpg`` are, each another; None where any is not."""
+    if not all(re.fullmatch(r"\.[A-Za-z]+", ending) for ending in {name[name.find(".") :] for name in names}):
+        return None
+    numbers = _as_numbers([name[: name.index(".")] for name in names])
+    return numbers if numbers is not None and len(set(numbers)) == len(numbers) else None
+
+
+def _as_numbers(texts: Sequence[str]) -> list[int] | None:
+    """Texts of digits alone, at most 18 each, as numbers; None where any is another."""
+    text = "".join(texts)
+    whole = all(texts) and text.isascii() and text.isdigit() and max(map(len, texts)) <= 18
+    return list(map(int, texts)) if whole else None
 
 
 def _sources(paths: Sequence[str | Path], columns: Sequence[Mapping[str, str]], role: str) -> list[ImageSource]:
@@ -371,8 +398,8 @@ def _sources(paths: Sequence[str | Path], columns: Sequence[Mapping[str, str]], 
     files = [os.fspath(path) for path in paths]
     stems = [_stem(file[file.rfind(os.sep) + 1 :]) for file in files]
     ids = [f"{_PLURALS[role]}/{name}" for name in unique_names(files, stems)]
-    rows = zip(ids, repeat(role), _numbers(stems), files, columns, map(_name_problem, files), strict=False)
-    return list(map(ImageSource._make, rows))
+    rows = zip(ids, repeat(role), _numbers(stems), files, columns, _name_problems(files), strict=False)
+    return list(map(partial(tuple.__new__, ImageSource), rows))  # as `_make` does, in half of the time
 
 
 def _stem(name: str) -> str:
@@ -393,11 +420,15 @@ def unique_names(files: Sequence[str], stems: Sequence[str]) -> list[str]:
 
 
 def _numbers(stems: Sequence[str]) -> list[int]:
-    if all(stem.isascii() and stem.isdigit() and len(stem) <= 18 for stem in stems):
-        numbers = [int(stem) for stem in stems]
-        if len(set(numbers)) == len(numbers):
-            return numbers
-    return list(range(1, len(stems) + 1))
+    numbers = _as_numbers(stems)
+    return numbers if numbers is not None and len(set(numbers)) == len(numbers) else list(range(1, len(stems) + 1))
+
+
+def _name_problems(files: Sequence[str]) -> Iterable[str | None]:
+    """What `_name_problem` says of every file; of a million plain names at once."""
+    endings = {file[file.rfind(".") :] for file in files}
+    plain = all(ending.lower() in EXTENSIONS for ending in endings) and "".join(files).isascii()
+    return repeat(None) if plain else map(_name_problem, files)
 
 
 def _name_problem(file: str) -> str | None:
@@ -408,6 +439,11 @@ def _name_problem(file: str) -> str | None:
     if escape_undecodable(file) != file:
         return "its name is not valid UTF-8; rename it"
     return None
+
+
+def escape_all(names: Sequence[str]) -> Sequence[str]:
+    """Make many names storable, as `escape_undecodable` does."""
+    return names if "".join(names).isascii() else list(map(escape_undecodable, names))
 
 
 def escape_undecodable(name: str) -> str:

@@ -50,11 +50,13 @@ def available_workers(client: Client | None) -> Workers:
     """Workers that a client's tasks are shared among: as many as its cluster is to have, the smallest for all.
 
     A cluster that follows the work counts with the most workers it may have, one whose jobs wait in a queue with all of
-    them. Without a client: this process.
+    them; where none is there yet, each has what the profile gives it. Without a client: this process.
     """
     if client is None:
         return Workers(n_threads=allowed_threads())
-    known = _workers(client)
+    known, shape = _workers(client), getattr(client.cluster, "distspc_shape", None)
+    if not known and shape is not None:
+        return planned_workers(max(1, _most_workers(client)), shape.cores, shape.memory_nbytes)
     slots = [worker["nthreads"] for worker in known]
     limits = [worker["memory_limit"] / worker["nthreads"] for worker in known if worker.get("memory_limit")]
     threads = client.run(worker_threads, on_error="ignore") if known else {}

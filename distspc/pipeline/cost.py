@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -80,9 +80,13 @@ def plan_study(
     InputError
         If a task does not fit into a worker's memory: names stage, layer, bytes and the way out.
     """
-    setting = Setting(n_targets, n_fillers, resources, rates or Rates())
-    loads = stage_loads(study, setting)
-    plans = tuple(plan for name, some in loads.items() for plan in hand_out(name, some, resources.n_workers))
+    loads = stage_loads(study, Setting(n_targets, n_fillers, resources, rates or Rates()))
+    return tuple(plan for name, some in loads.items() for plan in plan_stage(name, some, resources))
+
+
+def plan_stage(stage: StageName, loads: Loads, resources: Resources) -> tuple[StagePlan, ...]:
+    """Hand out the work of one stage; see `plan_study`."""
+    plans = tuple(hand_out(stage, loads, resources.n_workers))
     for plan in plans:
         if plan.task_nbytes > resources.memory_nbytes:
             name = f"{plan.stage} {plan.layer}".strip()
@@ -94,9 +98,11 @@ def plan_study(
     return plans
 
 
-def stage_loads(study: StudyFile, setting: Setting) -> dict[StageName, Loads]:
-    """Return the work of every stage that has some."""
-    loads = {name: stage.loads(study, setting) for name, stage in STAGES.items()}
+def stage_loads(
+    study: StudyFile, setting: Setting, stages: Iterable[StageName] = tuple(STAGES)
+) -> dict[StageName, Loads]:
+    """Return the work of every stage, or of some, that has any."""
+    loads = {name: STAGES[name].loads(study, setting) for name in stages}
     return {name: some for name, some in loads.items() if some}
 
 

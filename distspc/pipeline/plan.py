@@ -8,7 +8,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from distspc.pipeline.cost import measure_gflops, plan_study, stage_loads
+from distspc.pipeline.cost import measure_gflops, plan_stage, stage_loads
 from distspc.pipeline.stages.registry import ON_CLUSTER
 from distspc.pipeline.stages.rounds import Round, disk_peak, study_rounds
 from distspc.pipeline.stages.work import Loads, Rates, Resources, Setting, StagePlan
@@ -106,13 +106,11 @@ def _plan_round(
 ) -> tuple[list[StagePlan], float, float]:
     """Stages of a round's layers, seconds until its last task is done, and their lower bound."""
     setting = partial(Setting, n_targets, n_fillers, rates=Rates())
-    found = {stage: stage_loads(study, setting(workers)).get(stage) for stage, workers in own.items()}
-    loads = {stage: some for stage, some in found.items() if some}
-    own = {stage: own[stage] for stage in loads}
-    plans: list[StagePlan] = []
+    loads: dict[StageName, Loads] = {}
     for stage, workers in own.items():
-        planned = plan_study(study, n_targets=n_targets, n_fillers=n_fillers, resources=workers)
-        plans += [plan for plan in planned if plan.stage == stage]
+        loads |= stage_loads(study, setting(workers), [stage])
+    own = {stage: own[stage] for stage in loads}
+    plans = [plan for stage, some in loads.items() for plan in plan_stage(stage, some, own[stage])]
     first, *others = (_Phase([loads[stage] for stage in some], own[some[0]].n_workers) for some in _phases(own))
     waited = first.start_s + max(first.share_s, first.longest_s) + sum(phase.longest_s for phase in others)
     shared = first.start_s + sum(phase.share_s for phase in (first, *others))

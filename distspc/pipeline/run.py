@@ -311,6 +311,8 @@ def run_stages(
             _give_back(part, by_round)
         for some in _side_by_side([stage for stage in wanted if not stage.on_cluster], study, place):
             _run_side_by_side(run, some)
+        if run.writable:  # by workers that were killed in this run
+            remove_partial_chunks(study.stored)
     holes = rested_on(stages)
     run.outcome.failures = [one for one in study_failures(study) if one.stage in holes]
     return run.outcome

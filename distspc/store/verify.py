@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,39 @@ from distspc.errors import InputError
 from distspc.store.group import Group
 from distspc.store.store import Store
 
+_SWEPT = "swept"
+"""Attribute of a store among whose chunks no unfinished file can be: no writer has begun since one was looked for."""
 
-def remove_partial_chunks(store: Store) -> int:
-    """Delete unfinished chunk files that a killed writer left behind; returns how many. Hold the store's lock."""
-    left = [Path(at, name) for at, _, names in os.walk(store.path) for name in names if name.endswith(".partial")]
+
+def remove_partial_chunks(store: Store, *, everywhere: bool = False) -> int:
+    """Delete unfinished files that a killed writer left behind; returns how many. Hold the store's lock.
+
+    Parameters
+    ----------
+    store
+        The store.
+    everywhere
+        Look among the chunks, of which a million images have hundreds of thousands, even if no writer has begun since
+        this was done.
+    """
+    left = []
+    swept = store.attributes.get(_SWEPT, False) and not everywhere
+    for at, folders, names in os.walk(store.path):
+        if swept:
+            folders[:] = [name for name in folders if name != "c"]
+        left += [Path(at, name) for name in names if name.endswith(".partial")]
     for path in left:
         path.unlink(missing_ok=True)
+    if store.exists() and not swept:
+        with suppress(OSError):  # of another user
+            store.set_attributes(**{_SWEPT: True})
     return len(left)
+
+
+def expect_writers(store: Store) -> None:
+    """Note that writers begin, so that what they may leave is looked for afterwards."""
+    if store.attributes.get(_SWEPT, False):
+        store.set_attributes(**{_SWEPT: False})
 
 
 def damaged_chunks(store: Store) -> Iterator[Path]:

@@ -7,6 +7,7 @@ import dask
 import pytest
 from distributed import Client
 
+from distspc.deployment.profile.shape import WorkerShape
 from distspc.errors import InputError
 from distspc.kernels.threads import allowed_threads
 from distspc.pipeline.compute import Part, available_workers, compute, compute_parts, run_on_all_workers
@@ -95,8 +96,8 @@ def test_without_a_client_this_process_is_the_worker():
 class Cluster:
     """A client whose cluster has some workers there, and is to have more."""
 
-    def __init__(self, there, *, spec=(), maximum=None):
-        self.there, self.cluster = there, SimpleNamespace(worker_spec=dict.fromkeys(spec))
+    def __init__(self, there, *, spec=(), maximum=None, shape=None):
+        self.there, self.cluster = there, SimpleNamespace(worker_spec=dict.fromkeys(spec), distspc_shape=shape)
         self.cluster._adaptive = None if maximum is None else SimpleNamespace(maximum=maximum)
 
     def scheduler_info(self, n_workers):
@@ -113,3 +114,11 @@ def test_workers_that_are_to_come_are_counted():
     assert available_workers(Cluster(2, spec="ab", maximum=20)) == Workers(20, 4, memory)
     assert available_workers(Cluster(2, spec="ab", maximum=float("inf"))) == Workers(2, 4, memory)
     assert available_workers(Cluster(0, maximum=5)) == Workers(5, 1, None)
+
+
+def test_where_none_is_there_yet_each_has_what_the_profile_gives_it():
+    shape = WorkerShape(3, 8, 10 * 2**30)
+    memory = int(0.6 * 10 * 2**30)
+    assert available_workers(Cluster(0, maximum=5, shape=shape)) == Workers(5, 8, memory)
+    assert available_workers(Cluster(0, maximum=float("inf"), shape=shape)) == Workers(1, 8, memory)
+    assert available_workers(Cluster(2, maximum=5, shape=shape)) == Workers(5, 4, memory)

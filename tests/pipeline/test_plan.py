@@ -6,6 +6,7 @@ import pytest
 
 from distspc.errors import InputError
 from distspc.pipeline.plan import plan_whole, profile_resources
+from distspc.pipeline.stages.registry import STAGES
 from distspc.pipeline.stages.work import Resources
 from distspc.study.file import StudyFile
 
@@ -48,6 +49,15 @@ def test_stages_on_other_profiles_follow_one_another(study):
     assert apart.makespan_s == pytest.approx(sum(seconds(apart, stage) for stage in stages))
     assert apart.makespan_s > planned(study, 17).makespan_s
     assert apart.as_dict()["profile"] == "extract, distances, reconstruct"
+
+
+def test_the_work_of_each_stage_is_looked_at_once(study, monkeypatch):
+    asked = []
+    for stage in STAGES.values():
+        loads = type(stage).loads
+        monkeypatch.setattr(type(stage), "loads", lambda s, *a, loads=loads: asked.append(s.name) or loads(s, *a))
+    planned(study, 4)
+    assert asked == ["extract", "distances", "reconstruct"]
 
 
 def test_a_plan_is_plain_numbers(study):

@@ -61,6 +61,24 @@ def finished(authors_layout, tmp_path_factory):
     return study
 
 
+def test_what_killed_writers_left_is_looked_for_after_they_were_at_work(authors_layout, tmp_path):
+    study = make_study(authors_layout, tmp_path / "s.zarr")
+    run_stages(study, lambda _: None, stages=["extract"])
+    left = study.store / "activations/fc2/activation/c/0/0.abc.partial"
+    left.write_bytes(b"half")
+    run_stages(study, lambda _: None, stages=["extract"])
+    assert left.exists()  # nothing to do, and no writer since the last look
+
+    def fail(label, n_done, n_tasks):
+        if n_done:
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        run_stages(study, lambda _: None, stages=["distances"], progress=fail)
+    run_stages(study, lambda _: None, stages=["extract"])
+    assert not left.exists()
+
+
 def results(store):
     """Every result of a store, by group and variable."""
     return {

@@ -5,7 +5,7 @@ import pytest
 from distspc.errors import InputError
 from distspc.store.activations import give_back
 from distspc.store.store import Store
-from distspc.store.verify import damaged_chunks, remove_damaged, remove_partial_chunks
+from distspc.store.verify import damaged_chunks, expect_writers, remove_damaged, remove_partial_chunks
 from distspc.testing.stores import make_store
 
 
@@ -28,8 +28,23 @@ def test_sweep_removes_unfinished_chunks(tmp_path):
     make_store(tmp_path / "s.zarr", n_targets=2, n_fillers=0, layers={"fc2": 4})
     left = tmp_path / "s.zarr/activations/fc2/activation/c/0/0.abc.partial"
     left.write_bytes(b"half")
-    assert remove_partial_chunks(Store(tmp_path / "s.zarr")) == 1
+    store = Store(tmp_path / "s.zarr")
+    assert remove_partial_chunks(store) == 1
     assert not left.exists()
+    left.write_bytes(b"half")
+    beside = store.path / "images/zarr.0a1b.partial"
+    beside.write_bytes(b"half")
+    assert remove_partial_chunks(store) == 1  # no writer since: a million chunks are not walked through
+    assert not beside.exists()
+    assert left.exists()
+    expect_writers(store)
+    assert remove_partial_chunks(store) == 1
+    assert not left.exists()
+    left.write_bytes(b"half")
+    assert remove_partial_chunks(store, everywhere=True) == 1
+    assert remove_partial_chunks(Store(tmp_path / "no.zarr")) == 0
+    expect_writers(Store(tmp_path / "no.zarr"))
+    assert not (tmp_path / "no.zarr").exists()
 
 
 def test_a_layer_that_was_given_back_is_whole(tmp_path):

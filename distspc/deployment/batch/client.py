@@ -59,6 +59,7 @@ def queue_client(profile: Profile, *, name: str, log_directory: Path) -> Iterato
             cluster = make_cluster(profile, record, name=name, log_directory=log_directory, security=security)
         stack.enter_context(cluster_closed(cluster, profile.settings.timeouts.close))
         cluster.distspc_record, cluster.distspc_logs = record, log_directory
+        cluster.distspc_shape = worker_shape(profile)
         client = stack.enter_context(Client(cluster))
         if profile.queue.answers:
             watch = Watch(cluster, record, poll_s=profile.settings.timeouts.poll, log_directory=log_directory)

@@ -16,6 +16,7 @@ from distspc.pipeline.compute import Progress, compute, no_progress
 from distspc.store import schema
 from distspc.store.access import read_only_error
 from distspc.store.failures import Failure, stored_failures
+from distspc.store.verify import expect_writers
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed
@@ -98,9 +99,10 @@ class Run:
         return self.study.stored
 
     def require_writable(self) -> None:
-        """Raise InputError where the store cannot be written."""
+        """Raise InputError where the store cannot be written; writers begin then."""
         if not self.writable:
             raise read_only_error(self.study.store)
+        expect_writers(self.store)
 
     def compute(
         self, tasks: Sequence[Delayed], client: Client | None, label: str, *, resource: str | None = None, gather: bool

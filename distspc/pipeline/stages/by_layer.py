@@ -75,8 +75,11 @@ class LayerStage(Stage):
         """Groups that hold the results of some layers."""
         return self.makes
 
-    def plans(self, run: Run, layers: Sequence[str], workers: Workers) -> Mapping[str, Any]:
-        """What `prepare` and `tasks` go by, for layers that share some workers, or why not; here a task's memory."""
+    def plans(self, run: Run, layers: Sequence[str], workers: Workers, beside: Sequence[str] = ()) -> Mapping[str, Any]:
+        """What `prepare` and `tasks` go by, or why not, for layers that share workers with others `beside` them.
+
+        Here a task's memory.
+        """
         return dict.fromkeys(layers, workers.task_memory_nbytes)
 
     @abstractmethod
@@ -129,6 +132,7 @@ class _LayerRun:
         for one in self.following:
             layers = self.layers if self.source is None else sorted(self.source.complete, key=self.layers.index)
             one.look([*one.apart(), *layers] if layers or self.source is None else [])
+            one.beside = [*one.missing, *(self.source.missing if self.source else ())]
         beginning = [one.stage for one in self.work.values() if one.missing]
         if beginning:
             self.run.require_writable()
@@ -167,6 +171,7 @@ class _StageWork:
     def __init__(self, run: Run, stage: LayerStage) -> None:
         self.run, self.stage, self.label = run, stage, stage.label(run.study)
         self.missing: dict[str, Seeds] = {}
+        self.beside: Sequence[str] = ()
         self.complete: set[str] = set()
         self._refused: dict[tuple[str, int | str | None], InputError] = {}
         self._apart: Sequence[str] | None = None
@@ -189,11 +194,11 @@ class _StageWork:
     def build(self, workers: Workers) -> list[Part[PartName]]:
         """Build the tasks of what was found missing.
 
-        Layers found missing together are planned together, to share the workers. Imported activations follow one
-        another, so each of their layers is cut as if it were alone.
+        Layers are planned together, to share the workers: those found missing, and those `beside` them whose imported
+        activations are still to come, or have been there before.
         """
         parts: list[Part[PartName]] = []
-        plans = self.stage.plans(self.run, list(self.missing), workers) if self.missing else {}
+        plans = self.stage.plans(self.run, list(self.missing), workers, self.beside) if self.missing else {}
         for layer, missing in self.missing.items():
             with self._refusing(layer):
                 parts += self._build_layer(layer, missing, plans[layer])

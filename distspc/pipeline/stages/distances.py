@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -69,19 +70,23 @@ class Distances(LayerStage):
         for size in _planned_sizes(study, _layers_of_known_size(study), 1, IMAGES_PER_CHUNK):
             require_memory(size, workers)
 
-    def plans(self, run: Run, layers: Sequence[str], workers: Workers) -> Mapping[str, tuple[DistancePlan, int | None]]:
+    def plans(
+        self, run: Run, layers: Sequence[str], workers: Workers, beside: Sequence[str] = ()
+    ) -> Mapping[str, tuple[DistancePlan, int | None]]:
         """How the layers are cut, all together, and the memory of a task."""
         from distspc.distances.checks import check_distances
 
-        sizes = [check_distances(_options(run.study, layer)) for layer in layers]
+        sizes = {layer: check_distances(_options(run.study, layer)) for layer in layers}
         plans: dict[str, Any] = {}
-        for size in sizes:
+        for size in sizes.values():
             try:
                 require_memory(size, workers)
             except InputError as error:
                 plans[size.layer] = Refusal(error)
-        cut = plan_layers([size for size in sizes if size.layer not in plans], workers)
-        return plans | {layer: (plan, workers.task_memory_nbytes) for layer, plan in cut.items()}
+        others = _sizes_beside(run.study, beside, sizes, workers)
+        shared = {layer: size for layer, size in (sizes | others).items() if layer not in plans}
+        cut = plan_layers((shared[layer] for layer in run.study.layers if layer in shared), workers)
+        return plans | {layer: (cut[layer], workers.task_memory_nbytes) for layer in layers if layer in cut}
 
     def prepare(self, run: Run, layer: str, plan: Any = None) -> None:
         """Allocate the layer's row."""
@@ -124,6 +129,20 @@ def _planned_sizes(study: StudyFile, layers: Sequence[str], n_targets: int, n_fi
         features = n_features(study, layer)
         chunk = activation_chunks(n_images, features)
         yield LayerSize(layer, n_targets, pool, features, chunk["image"], chunk["feature"], options.neighbours)
+
+
+def _sizes_beside(
+    study: StudyFile, beside: Sequence[str], known: Mapping[str, LayerSize], workers: Workers
+) -> dict[str, LayerSize]:
+    """Sizes of layers that share the workers with those that are known, but for layers that will be refused."""
+    n_targets, n_images = next((size.n_targets, size.pool[1]) for size in known.values())
+    found = {}
+    for layer in (name for name in beside if name not in known):
+        with suppress(InputError):
+            (size,) = _planned_sizes(study, [layer], n_targets, n_images - n_targets)
+            require_memory(size, workers)
+            found[layer] = size
+    return found
 
 
 def _layer_loads(plan: DistancePlan, speeds: Speeds) -> list[Load]:

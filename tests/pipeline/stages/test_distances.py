@@ -4,14 +4,15 @@ import dask
 import pytest
 
 from distspc.distances.checks import check_distances
-from distspc.distances.plan import smallest_plan
+from distspc.distances.cuts import plan_layers
+from distspc.distances.plan import LayerSize, smallest_plan
 from distspc.errors import InputError
 from distspc.pipeline.cost import Resources
 from distspc.pipeline.stages import distances
 from distspc.pipeline.stages.distances import Distances
 from distspc.pipeline.stages.work import Rates, Setting
 from distspc.schedule import Workers
-from tests.pipeline.stages.shared import run_of, study_of
+from tests.pipeline.stages.shared import N_FILLERS, N_TARGETS, run_of, study_of
 
 STAGE = Distances()
 
@@ -37,6 +38,21 @@ def test_a_layer_that_does_not_fit_is_refused_and_the_others_are_planned(tmp_pat
     assert str(plans["fc2"].error).startswith("fc2: the smallest distance task needs")
     plan, memory = plans["fc1"]
     assert plan.task_nbytes <= memory == fc2 - 1
+
+
+def test_a_layer_is_cut_for_the_workers_that_others_beside_it_leave(tmp_path, monkeypatch):
+    study = study_of(tmp_path, layers=["block5_pool", "fc2", "fc1"])
+    study.stored.layer("block5_pool").allocate(  # nothing of it is there yet
+        coords={"image": study.stored.images.labels("image"), "feature": 7}, chunks={"image": 20}, recipe={}
+    )
+    shared = []
+    monkeypatch.setattr(distances, "plan_layers", lambda sizes, w: shared.extend(sizes) or plan_layers(shared, w))
+    assert list(STAGE.plans(run_of(study), ["fc2"], Workers(), study.layers)) == ["fc2"]
+    n_images = N_TARGETS + N_FILLERS
+    widths = {"block5_pool": 7, "fc2": 30, "fc1": 20}
+    assert shared == [
+        LayerSize(name, N_TARGETS, (0, n_images), width, n_images, width, 1) for name, width in widths.items()
+    ]
 
 
 def test_settings_that_cannot_be_used_are_refused_before_they_replace_anything(tmp_path):
