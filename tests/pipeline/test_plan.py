@@ -6,7 +6,7 @@ import pytest
 
 from distspc.errors import InputError
 from distspc.pipeline.plan import plan_whole, profile_resources
-from distspc.pipeline.stages.registry import STAGES
+from distspc.pipeline.stages.registry import ON_CLUSTER, STAGES
 from distspc.pipeline.stages.work import Resources
 from distspc.study.file import StudyFile
 
@@ -57,7 +57,7 @@ def test_the_work_of_each_stage_is_looked_at_once(study, monkeypatch):
         loads = type(stage).loads
         monkeypatch.setattr(type(stage), "loads", lambda s, *a, loads=loads: asked.append(s.name) or loads(s, *a))
     planned(study, 4)
-    assert asked == ["extract", "distances", "reconstruct"]
+    assert asked == [*ON_CLUSTER]
 
 
 def test_a_plan_is_plain_numbers(study):
