@@ -74,7 +74,7 @@ class Readout(LayerStage):
                 _sizes(study, [layer for layer in study.layers if study.stored.layer(layer).exists()], 2), workers
             )
 
-    def plans(self, run: Run, layers: Sequence[str], workers: Workers) -> Mapping[str, Any]:
+    def plans(self, run: Run, layers: Sequence[str], workers: Workers, beside: Sequence[str] = ()) -> Mapping[str, Any]:
         """How the layers are cut, all together."""
         from distspc.distances.gram import check_gram
 
