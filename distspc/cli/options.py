@@ -24,6 +24,12 @@ RedoOption = Annotated[
 AgainOption = Annotated[
     bool, typer.Option("--extract-again", help="Extract layers again that were given back, where they are needed.")
 ]
+UpdateOption = Annotated[
+    bool,
+    typer.Option(
+        "--update", help="Go over to other images: activations of known ones (by the digest of their bytes) are kept."
+    ),
+]
 PerformanceOption = Annotated[
     Path | None,
     typer.Option(
@@ -41,6 +47,7 @@ class RunOptions(NamedTuple):
     redo: bool = False
     extract_again: bool = False
     performance_report: Path | None = None
+    update: bool = False
 
 
 def echo_text(text: str = "") -> None:

@@ -88,7 +88,7 @@ def summary(study: Study, outcome: Outcome) -> str:
     from distspc.pipeline.stages.report import shown_results
 
     shown = shown_results(study)
-    lines = []
+    lines = [f"Updated: {outcome.updated.kept}."] if outcome.updated else []
     if outcome.computed:
         lines.append("Done: " + ", ".join(f"{label} ({n} tasks)" for label, n in outcome.computed.items()))
     elif not outcome.failures:

@@ -19,6 +19,7 @@ from distspc.cli.options import (
     SetOption,
     StrictOption,
     StudyArgument,
+    UpdateOption,
     echo_text,
 )
 from distspc.errors import InputError
@@ -62,6 +63,7 @@ def _run(path: Path, stages: Sequence[StageName], options: RunOptions) -> None:
             strict=options.strict,
             redo=options.redo,
             extract_again=options.extract_again,
+            update=options.update,
             progress=progress,
             images=images,
             place=clusters.profile_of,
@@ -94,7 +96,7 @@ def _finish(outcome: Outcome) -> None:
     if outcome.skipped:
         typer.echo(
             f"{len(outcome.skipped)} images could not be used; everything else is done. "
-            "Fix or remove these files and rerun with --redo to include them.",
+            "Fix or remove these files and rerun with --update to include them.",
             err=True,
         )
     for failure in outcome.failures:
@@ -110,8 +112,8 @@ def _finish(outcome: Outcome) -> None:
         raise typer.Exit(2)
 
 
-def _computing(name: str, stages: Sequence[StageName], text: str) -> Callable[..., None]:
-    """Make a command that computes stages of a study, all if none are named."""
+def _computing(name: StageName, text: str) -> Callable[..., None]:
+    """Make a command that computes one stage of a study."""
 
     def compute(
         study: StudyArgument,
@@ -122,26 +124,36 @@ def _computing(name: str, stages: Sequence[StageName], text: str) -> Callable[..
         extract_again: AgainOption = False,
         performance_report: PerformanceOption = None,
     ) -> None:
-        from distspc.study.file import STAGES
-
         options = RunOptions(profile, tuple(overrides or ()), strict, redo, extract_again, performance_report)
-        _run(study, stages or STAGES, options)
+        _run(study, [name], options)
 
     return commands.command(name, help=text)(compute)
 
 
-run = _computing(
-    "run",
-    [],
-    "Run the whole study: extract, distances, reconstruct, measures, readout, relate, report. "
-    "What is done already is kept.",
-)
-_computing("extract", ["extract"], "Pass the images through the network; all requested layers in one pass.")
-_computing("distances", ["distances"], "Find every target's nearest neighbour, layer by layer.")
-_computing("reconstruct", ["reconstruct"], "Fit sparse codes; give every image's reconstruction error.")
-_computing("measures", ["measures"], "Compute the further measures that `measures:` names, such as typicality.")
-_computing("readout", ["readout"], "Make the Gram matrices that linear readouts need (`readout: true` under `relate`).")
-_computing("report", ["report"], "Write the figures and the page.")
+@commands.command()
+def run(
+    study: StudyArgument,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    strict: StrictOption = False,
+    redo: RedoOption = False,
+    extract_again: AgainOption = False,
+    update: UpdateOption = False,
+    performance_report: PerformanceOption = None,
+) -> None:
+    """Run the whole study: extract to report, all that is not done yet. What is done already is kept."""
+    from distspc.study.file import STAGES
+
+    options = RunOptions(profile, tuple(overrides or ()), strict, redo, extract_again, performance_report, update)
+    _run(study, STAGES, options)
+
+
+_computing("extract", "Pass the images through the network; all requested layers in one pass.")
+_computing("distances", "Find every target's nearest neighbour, layer by layer.")
+_computing("reconstruct", "Fit sparse codes; give every image's reconstruction error.")
+_computing("measures", "Compute the further measures that `measures:` names, such as typicality.")
+_computing("readout", "Make the Gram matrices that linear readouts need (`readout: true` under `relate`).")
+_computing("report", "Write the figures and the page.")
 
 
 @commands.command()

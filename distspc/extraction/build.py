@@ -16,14 +16,17 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 
 from distspc.errors import InputError
+from distspc.extraction.assemble import assemble_chunks
 from distspc.extraction.forward import extract_chunk
 from distspc.extraction.network import layer_shapes, network_size
 from distspc.extraction.network_spec import NetworkSpec, resolve_network
 from distspc.extraction.options import STORAGE_DTYPES, ExtractionOptions, Precision, Preprocessing, StorageType
 from distspc.extraction.pooling import Pooling, refuse_unpooled
+from distspc.extraction.reuse import OtherStore, find_donors, find_origins, group_chunks, stored_like
 from distspc.images.inventory import images_digest
 from distspc.store.activations import allocate_layers, missing_chunks, missing_layers, stored_shapes
 from distspc.store.notices import Notice, keep_notices
+from distspc.store.rows import Donor, source_names
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
 from distspc.tasks import task, task_key
@@ -84,17 +87,48 @@ def extract_activations(
     return tasks(store, wanted, options)
 
 
-def tasks(store: Store, layers: Sequence[str], options: ExtractionOptions) -> list[Delayed]:
-    """Build the tasks of layers that are prepared, one for each chunk of images that lacks any."""
+def tasks(
+    store: Store, layers: Sequence[str], options: ExtractionOptions, others: Sequence[OtherStore] = ()
+) -> list[Delayed]:
+    """Build the tasks of layers that are prepared, one for each chunk of images that lacks any.
+
+    Parameters
+    ----------
+    store, layers, options
+        As `extract_activations`.
+    others
+        Stores whose activations are taken where they are of the same images, network and settings: tasks then give
+        what they could not read there.
+    """
     network, dtype = _network(layers, options), options.dtype
     wanted = missing_chunks(store, layers)
     used = {layer for names in wanted.values() for layer in names}
     network = replace(network, layers=tuple(layer for layer in layers if layer in used))
+    if others or any(store.layer(layer).has("source") for layer in network.layers):
+        return _assembling(store, network, wanted, options, others)
     token = tokenize(store, network, dtype)
     extract = task(extract_chunk)
     return [
         extract(store, network, names, i, options.batch_size, dtype, dask_key_name=task_key("extract", "", token, i))
         for i, names in wanted.items()
+    ]
+
+
+def _assembling(
+    store: Store,
+    network: NetworkSpec,
+    wanted: Mapping[int, Sequence[str]],
+    options: ExtractionOptions,
+    others: Sequence[OtherStore],
+) -> list[Delayed]:
+    """Build the tasks that take rows of other stores, and compute the others."""
+    donors = find_donors(store, _recipes(store, network, options), others)
+    chunks = group_chunks(store, wanted, find_origins(store, donors), options.batch_size)
+    token, assemble = tokenize(store, network, options.dtype, others), task(assemble_chunks)
+    return [
+        assemble(store, network, some, options.batch_size, options.dtype, dask_key_name=key)
+        for some in chunks
+        for key in [task_key("extract", "", token, some[0].chunk)]
     ]
 
 
@@ -110,19 +144,21 @@ def missing(store: Store, layers: Sequence[str], options: ExtractionOptions) -> 
     return [layer for layer in layers if missing_layers(store, [layer], recipes[layer])]
 
 
-def prepare(store: Store, layers: Sequence[str], options: ExtractionOptions) -> None:
+def prepare(store: Store, layers: Sequence[str], options: ExtractionOptions, others: Sequence[OtherStore] = ()) -> None:
     """Allocate layers; say and keep where the network gets another input than it was made for."""
     network = _network(layers, options)
     recipes = _recipes(store, network, options)
-    shapes = stored_shapes(store, recipes)
+    donors = find_donors(store, recipes, others)
+    shapes = stored_shapes(store, recipes) or stored_like(donors)
     if shapes is None:
         shapes = layer_shapes(network)
         n_images, item_nbytes = store.images.sizes["image"], np.dtype(options.dtype).itemsize
         refuse_unpooled(shapes, dict(network.pooling), n_images, item_nbytes)
     for layer, shape in shapes.items():
-        allocate_layers(store, {layer: shape}, recipes[layer], options.dtype)
+        sources = source_names(store.layer(layer), donors[layer])
+        allocate_layers(store, {layer: shape}, recipes[layer], options.dtype, sources=sources)
     _keep_doubts(store, network)
-    _keep_prefix(store, network)
+    _keep_prefix(store, network, donors)
 
 
 def _network(layers: Sequence[str], options: ExtractionOptions) -> NetworkSpec:
@@ -139,11 +175,14 @@ def _recipes(store: Store, network: NetworkSpec, options: ExtractionOptions) -> 
     return {layer: {**network.described(layer), **common} for layer in network.layers}
 
 
-def _keep_prefix(store: Store, network: NetworkSpec) -> None:
+def _keep_prefix(store: Store, network: NetworkSpec, donors: Mapping[str, Sequence[Donor]]) -> None:
     """Keep the number of prefix tokens with layers whose tokens are pooled; the network knows it, or its shapes do."""
     for layer, word in network.pooling:
         if word in ("mean", "max") and "prefix_tokens" not in store.layer(layer).attributes:
-            store.layer(layer).set_attributes(prefix_tokens=network_size(network).prefix_tokens[layer])
+            known = [donor.group.attributes.get("prefix_tokens") for donor in donors[layer][:1]]
+            n_tokens = next((n for n in known if n is not None), None)
+            n_tokens = network_size(network).prefix_tokens[layer] if n_tokens is None else n_tokens
+            store.layer(layer).set_attributes(prefix_tokens=n_tokens)
 
 
 def _keep_doubts(store: Store, recipe: NetworkSpec) -> None:

@@ -18,6 +18,7 @@ from distspc.extraction.network_spec import NetworkSpec
 from distspc.images.decoding import network_input
 from distspc.images.resizing import Resize
 from distspc.store.activations import images_of
+from distspc.store.chunks import IMAGES_PER_CHUNK
 from distspc.store.store import Store
 from distspc.tasks import SpareMemory, ranges
 
@@ -32,16 +33,31 @@ def extract_chunk(
     network = load_network(recipe, _n_threads())
     files = store.images.read("file", image=images).tolist()
     digests = store.images.read("digest", image=images).tolist()
-    buffers = _acquire_buffers(store, layers, dtype)
-    _run(network, files, digests, buffers, batch_size)
+    buffers = acquire_buffers(store, layers, dtype)
+    run_network(network, files, digests, buffers, batch_size)
     for layer, buffer in buffers.items():
-        _write_layer(store, layer, images, buffer)
-    _spare.keep(buffers)
+        write_layer(store, layer, images, buffer)
+    spare_buffers.keep(buffers)
     return len(files)
 
 
+def compute_rows(
+    store: Store, recipe: NetworkSpec, layers: Sequence[str], images: np.ndarray, batch_size: int, dtype: str
+) -> dict[str, ChunkBuffer]:
+    """Pass some images, by their positions, through the network; nothing is written."""
+    network = load_network(recipe, _n_threads())
+    files, digests = (store.images.read(name, image=images).tolist() for name in ("file", "digest"))
+    buffers = {}
+    for layer in layers:
+        n_blocks, _, width = _block_shape(store, layer)
+        n_features = store.layer(layer).sizes["feature"]
+        buffers[layer] = ChunkBuffer(np.empty((n_blocks, len(images), width), dtype), n_features)
+    run_network(network, files, digests, buffers, batch_size)
+    return buffers
+
+
 @dataclass(frozen=True)
-class _ChunkBuffer:
+class ChunkBuffer:
     """Memory for a layer of a chunk of images: (chunk of features, image, feature), each as it goes into the store."""
 
     blocks: np.ndarray
@@ -53,28 +69,33 @@ class _ChunkBuffer:
             yield slice(start, stop), block[:, : stop - start]
 
 
-_spare: SpareMemory[dict[str, _ChunkBuffer]] = SpareMemory()
+spare_buffers: SpareMemory[dict[str, ChunkBuffer]] = SpareMemory()
 """Buffers of the last task: 6 MB an image."""
 
 
-def _acquire_buffers(store: Store, layers: Sequence[str], dtype: str) -> dict[str, _ChunkBuffer]:
+def acquire_buffers(store: Store, layers: Sequence[str], dtype: str) -> dict[str, ChunkBuffer]:
     """Buffers of all layers, those of the last task where they fit."""
-    spare = _spare.take() or {}
+    spare = spare_buffers.take() or {}
     buffers = {}
     for layer in layers:
-        group = store.layer(layer)
-        size, n_features = group.chunks("activation"), group.sizes["feature"]
-        shape = (-(-n_features // size["feature"]), size["image"], size["feature"])
+        shape, n_features = _block_shape(store, layer), store.layer(layer).sizes["feature"]
         buffer = spare.pop(layer, None)
         fits = buffer is not None and buffer.blocks.shape == shape and buffer.blocks.dtype == dtype
-        buffers[layer] = _ChunkBuffer(
+        buffers[layer] = ChunkBuffer(
             buffer.blocks if buffer is not None and fits else np.empty(shape, dtype), n_features
         )
     return buffers
 
 
-def _run(
-    network: Any, files: Sequence[str], digests: Sequence[str], buffers: Mapping[str, _ChunkBuffer], batch_size: int
+def _block_shape(store: Store, layer: str) -> tuple[int, int, int]:
+    """Chunks of features of a layer, images and features of a chunk."""
+    group = store.layer(layer)
+    size, n_features = group.chunks("activation"), group.sizes["feature"]
+    return -(-n_features // size["feature"]), size["image"], size["feature"]
+
+
+def run_network(
+    network: Any, files: Sequence[str], digests: Sequence[str], buffers: Mapping[str, ChunkBuffer], batch_size: int
 ) -> None:
     """Put the activations of some files into the layers' buffers."""
     for images, outputs in _batches(network, files, digests, batch_size):
@@ -83,20 +104,21 @@ def _run(
 
 
 def _batches(
-    network: Any, files: Sequence[str], digests: Sequence[str], batch_size: int, *, padded: bool = False
+    network: Any, files: Sequence[str], digests: Sequence[str], batch_size: int
 ) -> Iterator[tuple[slice, Mapping[str, np.ndarray]]]:
     """Activations of some files, batch by batch; files are decoded ahead of the device.
 
-    A last batch that is shorter is filled up with its first image, if `padded`: its rows are those of a whole batch.
+    Batches are of one size, the last filled up with its first image: rounding of a forward pass depends on the size of
+    the batch (TensorFlow's dense layers give other last bits for one image), and not on which others are in it.
     """
+    width = min(batch_size, IMAGES_PER_CHUNK)
     pool = ThreadPoolExecutor(_n_decoders(), thread_name_prefix="decode")
     try:
         decode = partial(_decode, size=network.input_size, resize=network.spec.resize)
         inputs = pool.map(decode, files, digests)  # a chunk of inputs is small: 64 of 150 kB
-        for start, stop in ranges(len(files), batch_size):
+        for start, stop in ranges(len(files), width):
             batch = list(itertools.islice(inputs, stop - start))
-            n_more = batch_size - len(batch) if padded else 0
-            outputs = network.activations(np.stack(batch + batch[:1] * n_more))
+            outputs = network.activations(np.stack(batch + batch[:1] * (width - len(batch))))
             yield slice(start, stop), {layer: values[: stop - start] for layer, values in outputs.items()}
     finally:
         pool.shutdown(cancel_futures=True)
@@ -106,8 +128,6 @@ def activations_of(
     spec: NetworkSpec, files: Sequence[str], digests: Sequence[str], *, batch_size: int, dtype: str
 ) -> dict[str, np.ndarray]:
     """Activations of some files, as an extraction would store them; an image's do not depend on the others.
-
-    Rounding of a forward pass depends on the size of the batch, so that all have the same.
 
     Parameters
     ----------
@@ -131,7 +151,7 @@ def activations_of(
         If a file cannot be used or has changed, or the network cannot be loaded.
     """
     network, found = load_network(spec, _n_threads()), dict[str, np.ndarray]()
-    for images, outputs in _batches(network, files, digests, batch_size, padded=True):
+    for images, outputs in _batches(network, files, digests, batch_size):
         for layer in spec.layers:
             values = outputs[layer].reshape(images.stop - images.start, -1)
             rows = found.setdefault(layer, np.empty((len(files), values.shape[1]), np.float32))
@@ -142,7 +162,7 @@ def activations_of(
     return found
 
 
-def _put(values: np.ndarray, buffer: _ChunkBuffer, images: slice, layer: str) -> None:
+def _put(values: np.ndarray, buffer: ChunkBuffer, images: slice, layer: str) -> None:
     """Copy a batch (image, feature) into its buffer, in the stored type."""
     for features, part in buffer.parts():
         with np.errstate(over="ignore"):  # named below, by layer
@@ -155,7 +175,7 @@ def _beyond_float16(layer: str) -> InputError:
     return InputError(f"activations of {layer} exceed 65504, the largest number of float16: store them as float32")
 
 
-def _write_layer(store: Store, layer: str, images: slice, buffer: _ChunkBuffer) -> None:
+def write_layer(store: Store, layer: str, images: slice, buffer: ChunkBuffer) -> None:
     """Write a layer of a chunk of images, one chunk of the store at a time, in one file."""
     n_images = images.stop - images.start
     parts = (({"image": images, "feature": features}, part[:n_images]) for features, part in buffer.parts())
@@ -164,7 +184,7 @@ def _write_layer(store: Store, layer: str, images: slice, buffer: _ChunkBuffer) 
 
 def release() -> None:
     """Give back what extraction keeps in this process between tasks: the network and the memory of a chunk."""
-    _spare.clear()
+    spare_buffers.clear()
     release_network()
 
 

@@ -7,7 +7,8 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,11 +18,13 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 
 from distspc.errors import InputError, StoreMismatchError
+from distspc.images.changes import Changes, find_changes
 from distspc.images.listing import (
     ImageRecord,
     ImageSource,
     beside_images,
     category_of,
+    digest_image,
     escape_all,
     escape_undecodable,
     file_signature,
@@ -46,9 +49,12 @@ _SKIPPED = ("file", "role", "number", "reason", "nbytes", "modified")
 _IMAGES = ("role", "number", "file", "width", "height", "digest", "nbytes", "category", "modified")  # this last: whole
 _Records = Mapping[str, ImageRecord]
 """Records by path, as the store has it."""
+_LEAST_READERS = 4
 
 
-def scan_images(store: Store, sources: Sequence[ImageSource], *, strict: bool = False) -> list[Delayed]:
+def scan_images(
+    store: Store, sources: Sequence[ImageSource], *, strict: bool = False, others: Sequence[Store] = ()
+) -> list[Delayed]:
     """Build the tasks that look at images: read each once, decode it to be sure, digest it.
 
     Files whose size and time of change are as in the store are left out.
@@ -61,6 +67,8 @@ def scan_images(store: Store, sources: Sequence[ImageSource], *, strict: bool = 
         The images, as `list_images` and `read_image_table` list them.
     strict
         A bad image is an error, not a row with a reason.
+    others
+        Stores that may know files, where this one does not.
 
     Returns
     -------
@@ -72,7 +80,7 @@ def scan_images(store: Store, sources: Sequence[ImageSource], *, strict: bool = 
     InputError
         If `strict`, and a file's name alone says that it cannot be used.
     """
-    known = _stored_records(store)
+    known = _known_records(store, others)
     waiting = [s for s in sources if s.problem is None and not _unchanged(s, known)]
     for source in sources:
         if strict and source.problem is not None:
@@ -93,6 +101,7 @@ def write_images(
     records: Iterable[Sequence[ImageRecord]],
     *,
     strict: bool = False,
+    others: Sequence[Store] = (),
 ) -> None:
     """Write the image table (group ``images``) and the list of bad files (group ``skipped``), or check them.
 
@@ -108,6 +117,8 @@ def write_images(
         Results of the tasks of `scan_images`.
     strict
         A bad image is an error.
+    others
+        Stores that may know files, as for `scan_images`.
 
     Raises
     ------
@@ -118,7 +129,7 @@ def write_images(
     """
     known = _stored_records(store)
     scanned = {record.file: record for part in records for record in part}
-    good, bad = _good_and_bad(sources, {**known, **scanned})
+    good, bad = _good_and_bad(sources, {**_known_records(store, others), **scanned})
     if strict and bad:
         raise InputError(_describe(bad[0]))
     if not any(record.role == "target" for record in good):
@@ -211,12 +222,56 @@ def refuse_other_images(store: Store, sources: Sequence[ImageSource]) -> None:
     Raises
     ------
     StoreMismatchError
-        If the store holds results of other images; names the first that differ.
+        If the store holds results of other images; counts how they differ, and names the first.
     """
     known = _stored_records(store)
     if known:
-        files = [escape_undecodable(source.file) for source in sources if _unchanged(source, known)]
-        _refuse_changes(store, known, *_good_and_bad(sources, {file: known[file] for file in files}))
+        _refuse_changes(store, known, *_good_and_bad(sources, _looked_at(sources, known, inspect_image)))
+
+
+def image_changes(store: Store, sources: Sequence[ImageSource]) -> Changes:
+    """Say in what the images of a study differ from those of a store; files that the store does not know are read.
+
+    These are not decoded: one that cannot be used counts as new.
+
+    Parameters
+    ----------
+    store
+        The store, with its image table.
+    sources
+        All images of the study.
+    """
+    known = _stored_records(store)
+    good, _ = _good_and_bad(sources, _looked_at(sources, known, digest_image))
+    return find_changes([record for record in known.values() if record.reason is None], good)
+
+
+def table_changes(store: Store, other: Store) -> Changes:
+    """Say in what the image table of a store differs from that of another one, which came before it."""
+    before, now = (
+        [record for record in _stored_records(one).values() if record.reason is None] for one in (other, store)
+    )
+    return find_changes(before, now)
+
+
+def same_skipped(store: Store, other: Store) -> bool:
+    """Whether two stores name the same files that cannot be used."""
+    names = ("file", "role", "reason")
+    rows = [
+        [one.skipped.read(name).tolist() for name in names] if one.skipped.exists() else [] for one in (store, other)
+    ]
+    return rows[0] == rows[1]
+
+
+def _looked_at(
+    sources: Sequence[ImageSource], known: _Records, look: Callable[[ImageSource], ImageRecord]
+) -> dict[str, ImageRecord]:
+    """Records of files as they are: those known, and others as they are looked at now, several at once."""
+    files = {escape_undecodable(source.file) for source in sources if _unchanged(source, known)}
+    others = [source for source in sources if escape_undecodable(source.file) not in files]
+    with ThreadPoolExecutor(max(_LEAST_READERS, os.cpu_count() or 1)) as pool:
+        found = pool.map(look, others)
+    return {file: known[file] for file in files} | {record.file: record for record in found}
 
 
 def note_folders(store: Store, folders: Iterable[str | os.PathLike[str]]) -> None:
@@ -333,7 +388,23 @@ def _stored_records(store: Store) -> dict[str, ImageRecord]:
         return {}
     good = _read_records(store.images, ("image", *_IMAGES), {})
     bad = _read_records(store.skipped, _SKIPPED, {"image": "", "category": ""}) if store.skipped.exists() else []
+    if _knows_remarks(store):
+        remarks = (tuple(filter(None, text.split(","))) for text in store.images.read("remarks").tolist())
+        good = [replace(record, remarks=some) for record, some in zip(good, remarks, strict=True)]
     return {record.file: record for record in (*good, *bad)}
+
+
+def _knows_remarks(store: Store) -> bool:
+    return store.images.has("remarks") and bool(store.images.done("remarks").all())
+
+
+def _known_records(store: Store, others: Sequence[Store]) -> dict[str, ImageRecord]:
+    """What a store and others know of files; good ones of others only with what is to be said of their pixels."""
+    found: dict[str, ImageRecord] = {}
+    for other in others:
+        known, with_remarks = _stored_records(other), table_is_whole(other) and _knows_remarks(other)
+        found |= {file: record for file, record in known.items() if with_remarks or record.reason is not None}
+    return found | _stored_records(store)
 
 
 def _read_records(group: Group, names: Sequence[str], constant: Mapping[str, Any]) -> list[ImageRecord]:
@@ -365,24 +436,14 @@ def _good_and_bad(sources: Sequence[ImageSource], known: _Records) -> tuple[list
 
 
 def _refuse_changes(store: Store, known: _Records, good: Sequence[ImageRecord], bad: Sequence[ImageRecord]) -> None:
-    """Compare ids, contents and categories with the table that results may rest on."""
-    old = {record.image: record for record in known.values() if record.reason is None}
-    new = {record.image: record for record in good}
-    reasons = {record.file: record.reason for record in bad}
-    both = [image for image in new if image in old]
-    differences = [
-        *(f"{i} ({r.file}) {reasons.get(r.file, 'no longer exists')}" for i, r in old.items() if i not in new),
-        *(f"{i} ({r.file}) is new" for i, r in new.items() if i not in old),
-        *(f"{i} ({new[i].file}) has changed" for i in both if old[i].digest != new[i].digest),
-        *(f"{i} has another category" for i in both if old[i].category != new[i].category),
-    ]
-    if differences:
-        more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
+    """Compare names, contents, order and categories with the table that results may rest on."""
+    old = [record for record in known.values() if record.reason is None]
+    changes = find_changes(old, good, {record.file: record.reason for record in bad})
+    if changes:
         raise StoreMismatchError(
-            f"{store} was made from other images: {'; '.join(differences[:5])}{more}. "
-            "Put the images back, name another `store:`, or run the stage with --redo to replace it",
-            f"made from other images: {differences[0]}"
-            + (f" and {len(differences) - 1} more" if differences[1:] else ""),
+            f"{store} was made from other images: {changes.named}. {changes.sentence}. Or put the "
+            "images back, name another `store:`, or run the stage with --redo to replace it",
+            f"made from other images: {changes.counts}",
         )
 
 
@@ -400,6 +461,7 @@ def _notices(records: Sequence[ImageRecord]) -> dict[str, Notice]:
 
 def _write_table(store: Store, records: Sequence[ImageRecord], *, new: bool) -> None:
     """Write the table; with what is to be said of its images where it is a new one, else what is kept stays true."""
+    with_remarks = new or _knows_remarks(store)
     if new:
         store.images.remove()  # what a killed run left of it
     content = json.dumps([[record.image, record.digest] for record in records])
@@ -413,6 +475,8 @@ def _write_table(store: Store, records: Sequence[ImageRecord], *, new: bool) -> 
         keep_notices(store.images, "orientation", [n for name, n in notices.items() if name == "orientation"])
         keep_notices(store.images, "pixels", [n for name, n in notices.items() if name != "orientation"])
         _log(notices.values())
+    if with_remarks:
+        store.images.write("remarks", [",".join(record.remarks) for record in records])
     for name, values in _columns(records, _IMAGES).items():
         store.images.write(name, values)
 

@@ -331,6 +331,17 @@ def inspect_image(source: ImageSource) -> ImageRecord:
     return replace(record, width=width, height=height, digest=digest_of(data), remarks=picture.remarks)
 
 
+def digest_image(source: ImageSource) -> ImageRecord:
+    """Read one image without decoding it: its row of the image table, with no sizes, or why it cannot be read."""
+    nbytes, modified = file_signature(source.file)
+    names = escape_undecodable(source.id), source.role, source.number, escape_undecodable(source.file)
+    record = ImageRecord(*names, category_of(source), nbytes, modified)
+    try:
+        return replace(record, reason=source.problem, digest=digest_of(read_file(source.file)))
+    except BadImageError as error:
+        return replace(record, reason=error.reason)
+
+
 def category_of(source: ImageSource) -> str:
     """Category of an image in the user's table; empty where there is none."""
     return source.columns.get("category", "").strip()

@@ -35,6 +35,19 @@ def refuse_other_results(
             check()
 
 
+def refuse_other_settings(study: StudyFile, stages: Collection[StageName] = tuple(STAGES)) -> None:
+    """Compare the settings of what some stages made with a study's, and not its images.
+
+    Raises
+    ------
+    StoreMismatchError
+        As `refuse_other_results`.
+    """
+    for stage, layer, check in _checks(study, StudyImages(study)):
+        if stage in stages and (stage, layer) != ("extract", ""):
+            check()
+
+
 def other_results(study: StudyFile) -> dict[tuple[StageName, str], str]:
     """Say what differs between a store and a study.
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from distspc.errors import InputError
+from distspc.images.changes import Changes
+from distspc.images.inventory import table_changes
 from distspc.pipeline.comparison import refuse_other_results
 from distspc.pipeline.compute import Progress, no_progress
 from distspc.pipeline.connections import DEFAULT_PROFILE, Clusters
@@ -19,9 +21,12 @@ from distspc.pipeline.stages.by_layer import LayerStage, compute_layers
 from distspc.pipeline.stages.registry import STAGES, rested_on, resting_on
 from distspc.pipeline.stages.rounds import keeps_all, kept_layers, study_rounds
 from distspc.pipeline.status import StageStatus, study_status
-from distspc.store.access import check_store_path, explain_disk_errors, lock
+from distspc.pipeline.update import begin_update, changed_images, staged_study
+from distspc.store.access import check_store_path, explain_disk_errors, lock, read_only_error
 from distspc.store.activations import give_back, has_activations, left_of_given_back
 from distspc.store.failures import forget_failures
+from distspc.store.replacement import complete_replacement, is_half_replaced, put_in_place
+from distspc.store.store import Store
 from distspc.store.verify import remove_partial_chunks
 from distspc.study.file import StageName, StudyFile
 from distspc.study.images import StudyImages
@@ -51,6 +56,7 @@ class Study(StudyFile):
         strict: bool = False,
         redo: bool = False,
         extract_again: bool = False,
+        update: bool = False,
         progress: Progress = no_progress,
     ) -> Results:
         """Run the stages that are not done and open the results lazily.
@@ -71,6 +77,9 @@ class Study(StudyFile):
             Throw away what these stages (and those that rest on them) have made, and make it again.
         extract_again
             Extract layers again that were given back, where these stages need them.
+        update
+            Where the images have changed, keep the activations of those that are known by the digest of their bytes,
+            whatever their names and order, and compute what else there is anew. Results equal those of a new study.
         progress
             Called with a label, the number of tasks done and their total.
 
@@ -94,6 +103,7 @@ class Study(StudyFile):
                 strict=strict,
                 redo=redo,
                 extract_again=extract_again,
+                update=update,
                 progress=progress,
                 place=clusters.profile_of if client is None else _anywhere,
             )
@@ -260,9 +270,11 @@ def run_stages(
     strict: bool = False,
     redo: bool = False,
     extract_again: bool = False,
+    update: bool = False,
     progress: Progress = no_progress,
     images: StudyImages | None = None,
     place: Callable[[StageName], Hashable] = _anywhere,
+    before: Sequence[Store] = (),
 ) -> Outcome:
     """Run stages under the store's lock, those that go layer by layer side by side.
 
@@ -272,12 +284,14 @@ def run_stages(
         The study.
     connect
         Gives a client for a stage once it is needed.
-    stages, strict, redo, extract_again, progress
+    stages, strict, redo, extract_again, update, progress
         As in `Study.run`.
     images
         Those of the study, where they may be listed already.
     place
         Where a stage runs; stages of one place can share a client. All of them by default.
+    before
+        Stores of the study on other images, whose activations are taken.
 
     Returns
     -------
@@ -292,11 +306,18 @@ def run_stages(
     """
     wanted, images = [stage for name, stage in STAGES.items() if name in stages], images or StudyImages(study)
     check_store_path(study.store)
+    _complete_replacement(study.stored)
+    if update and redo:
+        raise InputError("--update keeps what is known and --redo throws it away: give one of them")
+    if update and (changes := changed_images(study, images)) is not None:
+        runs: dict[str, Any] = {"strict": strict, "progress": progress, "place": place}
+        done = _update(study, connect, stages, images, changes, runs)
+        return done.then(run_stages(study, connect, stages=stages, **runs))
     gone = {stage.name for stage in resting_on(stages)} if redo else set()
     refuse_other_results(study, rested_on(stages) - gone, images)
     for stage in wanted:
         stage.check(study, images, stages)
-    run = Run(study, images, connect, strict=strict, progress=progress)
+    run = Run(study, images, connect, strict=strict, progress=progress, before=tuple(before))
     with explain_disk_errors(study.store), lock(study.store) as run.writable:
         if run.writable:
             remove_partial_chunks(study.stored)
@@ -357,6 +378,35 @@ def _give_back(run: Run, stages: Sequence[Stage]) -> None:
                 run.outcome.given_back[layer] = give_back(run.store, layer)
             except InputError as error:
                 logger.warning("%s is kept: %s", layer, error)
+
+
+def _complete_replacement(store: Store) -> None:
+    """Complete what a run that was stopped has begun to put in the store's place."""
+    if is_half_replaced(store):
+        with explain_disk_errors(store), lock(store):
+            complete_replacement(store)
+
+
+def _update(
+    study: StudyFile,
+    connect: Connect,
+    stages: Sequence[StageName],
+    images: StudyImages,
+    changes: Changes,
+    runs: Mapping[str, Any],
+) -> Outcome:
+    """Make the study anew on other images beside its store, all but the page, and put this in the store's place."""
+    with explain_disk_errors(study.store), lock(study.store) as writable:
+        if not writable:
+            raise read_only_error(study.store)
+        before = begin_update(study, stages, images)
+        staged = staged_study(study)
+        logger.info("update: %s", changes.sentence)
+        made = [name for name in stages if name != "report"]
+        outcome = run_stages(staged, connect, stages=made, before=before, **runs)
+        outcome.updated = table_changes(staged.stored, study.stored)
+        put_in_place(study.stored)
+    return outcome
 
 
 def _side_by_side(

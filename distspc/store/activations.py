@@ -30,8 +30,29 @@ def stored_shapes(store: Store, recipes: Mapping[str, Mapping[str, Any]]) -> dic
     return shapes
 
 
-def allocate_layers(store: Store, shapes: Mapping[str, tuple[int, ...]], recipe: Mapping[str, Any], dtype: str) -> None:
-    """Allocate layers, or check that what is there was made the same way; one that was given back stays so."""
+def allocate_layers(
+    store: Store,
+    shapes: Mapping[str, tuple[int, ...]],
+    recipe: Mapping[str, Any],
+    dtype: str,
+    *,
+    sources: Sequence[str] = (),
+) -> None:
+    """Allocate layers, or check that what is there was made the same way; one that was given back stays so.
+
+    Parameters
+    ----------
+    store
+        The store, with its image table.
+    shapes
+        Shape of each layer.
+    recipe
+        What makes them.
+    dtype
+        Stored type.
+    sources
+        Names of other stores that activations are taken from.
+    """
     ids = store.images.labels("image")
     for layer, shape in shapes.items():
         if store.layer(layer).given_back:
@@ -42,10 +63,13 @@ def allocate_layers(store: Store, shapes: Mapping[str, tuple[int, ...]], recipe:
             chunks=activation_chunks(len(ids), n_features),
             shards={"feature": n_features},
             recipe=recipe,
+            variables=["activation", *(["source"] if sources else [])],
             dtypes={"activation": dtype},
             attrs=_named(store, layer)
             | {"shape": list(shape), "axes": _AXES.get(len(shape), [f"axis_{i}" for i in range(len(shape))])},
         )
+        if sources:
+            store.layer(layer).set_attributes(taken_from=list(sources))
 
 
 def _named(store: Store, layer: str) -> dict[str, Any]:

@@ -72,6 +72,7 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "nbytes": Variable(("image",), "int64", "size of the file", "byte"),
         "modified": Variable(("image",), "int64", "modification time of the file since the epoch", "ns"),
         "category": Variable(("image",), "str", "category of the image, empty where none was given"),
+        "remarks": Variable(("image",), "str", "what was converted or is odd in its pixels, by comma", added=True),
     },
     SKIPPED: {
         "file": Variable(("skipped",), "str", "path of a file that could not be used"),
@@ -90,6 +91,12 @@ GROUPS: dict[str, dict[str, Variable]] = {
     ACTIVATIONS: {
         "image": _IMAGE,
         "activation": Variable(("image", "feature"), "float32", "activation, flattened in C order"),
+        "source": Variable(
+            ("image",),
+            "int16",
+            "store that the activation was taken from, by its position in `taken_from`",
+            added=True,
+        ),
     },
     SCALING: {
         "mean": Variable(("feature",), "float64", "mean of the feature over all images", "activation"),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
     from distributed import Client
 
+    from distspc.images.changes import Changes
     from distspc.pipeline.stages.work import Loads, Setting
     from distspc.schedule import Workers
     from distspc.store.store import Store
@@ -45,10 +46,17 @@ class Outcome:
     failures: list[Failure] = field(default_factory=list)
     report: Path | None = None
     given_back: dict[str, int] = field(default_factory=dict)
+    updated: Changes | None = None
 
     def count(self, label: str, n_tasks: int) -> None:
         """Count tasks that were computed."""
         self.computed[label] = self.computed.get(label, 0) + n_tasks
+
+    def then(self, other: Outcome) -> Outcome:
+        """What this and a later run did."""
+        other.computed, other.updated = {**self.computed, **other.computed}, self.updated
+        other.given_back = {**self.given_back, **other.given_back}
+        return other
 
 
 @dataclass
@@ -75,6 +83,8 @@ class Run:
         The study, where `study` is a part of it with the layers of one round.
     number
         Of the round, from 0.
+    before
+        Stores of the study on other images, whose activations are taken.
     """
 
     study: StudyFile
@@ -87,6 +97,7 @@ class Run:
     written: set[str] = field(default_factory=set)
     whole: StudyFile | None = None
     number: int = 0
+    before: Sequence[Store] = ()
 
     @property
     def all_layers(self) -> Sequence[str]:

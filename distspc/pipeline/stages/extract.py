@@ -16,6 +16,7 @@ from distspc.errors import InputError, StoreMismatchError
 from distspc.extraction.files.weights import DOWNLOADS, is_fetched
 from distspc.extraction.imported.image_table import listed_digest
 from distspc.extraction.options import TIMM
+from distspc.extraction.reuse import OtherStore
 from distspc.images.inventory import images_digest, refuse_other_images
 from distspc.layers import layer_label
 from distspc.pipeline.compute import run_on_all_workers
@@ -128,7 +129,7 @@ class Extract(LayerStage):
             own = network.own_names(layers)
             if own:
                 with network.named_errors():
-                    build.prepare(run.store.of_model(network.model), own, network.options)
+                    build.prepare(run.store.of_model(network.model), own, network.options, _others(run))
 
     def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | str | None, list[Delayed]]:
         """Build the tasks that take a layer over."""
@@ -163,8 +164,9 @@ class Extract(LayerStage):
         """Pass the images through one network, for layers of it by their own names."""
         from distspc.extraction import build, forward
 
+        others = _others(run)
         with refusals_as_values(), network.named_errors():
-            tasks = build.tasks(run.store.of_model(network.model), layers, network.options)
+            tasks = build.tasks(run.store.of_model(network.model), layers, network.options, others)
         with network.named_errors():
             run.compute(tasks, client, network.titled(self.name), resource="GPU", gather=False)
         run_on_all_workers(forward.release, client)
@@ -205,12 +207,12 @@ class Extract(LayerStage):
 
         listed, rows = run.images.listed, []
         with refusals_as_values():
-            tasks = scan_images(run.store, listed, strict=run.strict)
+            tasks = scan_images(run.store, listed, strict=run.strict, others=run.before)
         if tasks:
             run.require_writable()
             client = run.connect(self.name)
             rows = run.compute(tasks, client, "scan images", resource="GPU", gather=True)
-        write_images(run.store, listed, rows, strict=run.strict)
+        write_images(run.store, listed, rows, strict=run.strict, others=run.before)
 
     def status(self, study: StudyFile) -> Iterator[tuple[str, int, int]]:
         """Chunks done and chunks in all, layer by layer, moments counting as one; 0 of 1 where nothing has begun."""
@@ -307,6 +309,11 @@ def _moments_load(study: StudyFile, setting: Setting) -> Load:
     n_tasks = chunks * (2 * math.ceil(setting.n_images / BLOCK_IMAGES) + 2)
     memory = INTERPRETER_NBYTES + 4 * FEATURES_PER_CHUNK * (2 * IMAGES_PER_CHUNK + 8)
     return setting.load("extract", "", n_tasks, memory, 2.0 * store_nbytes(study, setting.n_images), 0.0)
+
+
+def _others(run: Run) -> list[OtherStore]:
+    """Stores whose activations are taken: of the study on other images."""
+    return [OtherStore(store, store.path.name, is_before=True) for store in run.before]
 
 
 def _importer(run: Run) -> tuple[Any, Any]:
