@@ -134,7 +134,7 @@ def _parsed(column: pd.Series, missing: Collection[str]) -> tuple[pd.Series, pd.
     return text, numbers.mask(empty), empty
 
 
-def missing_entries(column: pd.Series, missing: Collection[str] = ()) -> pd.Series:
+def is_missing(column: pd.Series, missing: Collection[str] = ()) -> pd.Series:
     """Which entries of a column of text are missing: empty, NA, NaN and their like, and `missing`."""
     return _parsed(column, missing)[2]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,9 @@ import pandas as pd
 from distspc.errors import InputError
 from distspc.kernels.statistics import correlations as kernel
 from distspc.kernels.statistics import inference
-from distspc.memorability.options import INTERVALS, METHODS, Interval, Method, Names, RelateOptions
+from distspc.kernels.statistics.permutation import permutation_p
+from distspc.memorability.controls import Design, is_labels
+from distspc.memorability.options import INTERVALS, METHODS, TESTS, Interval, Method, Names, RelateOptions, Test
 from distspc.messages import did_you_mean, shorten
 
 log = logging.getLogger(__name__)
@@ -35,6 +38,8 @@ def correlate(
     random_state: int | None = RelateOptions.random_state,
     *,
     interval: Interval = RelateOptions.interval,
+    test: Test = RelateOptions.test,
+    n_permutations: int = RelateOptions.n_permutations,
 ) -> pd.DataFrame:
     """Correlate measures of images with scores, with bootstrap intervals.
 
@@ -48,7 +53,9 @@ def correlate(
         Column, or columns, of the scores.
     given
         Control columns: the correlation is then partial, that of the residuals of measure and score after ordinary
-        least squares on the controls (all of them together).
+        least squares on the controls (all of them together). Columns that hold no numbers are labels, such as
+        categories: fixed effects, a dummy variable for each label. With ``method="spearman"`` the residuals are of
+        the ranks of measure, score and controls of numbers.
     method
         ``"pearson"``, or ``"spearman"`` (the same on ranks).
     n_bootstrap
@@ -58,6 +65,11 @@ def correlate(
         Seed. A result depends on it and on its own columns alone, not on what else is asked for.
     interval
         ``"percentile"`` (2.5 and 97.5 %) or ``"bca"`` (bias-corrected and accelerated, Efron 1987).
+    test
+        ``"bootstrap"``, or ``"permutation"``: then ``p_permutation`` too, of permuted scores, for partial correlations
+        of their permuted residuals (Freedman and Lane 1983).
+    n_permutations
+        Permutations of that test.
 
     Returns
     -------
@@ -68,7 +80,9 @@ def correlate(
         (Student's t), ``p_holm`` (`p_t` after Holm's correction over all rows of the table; not of `p`, whose step
         times the number of tests would often exceed any level), ``n_tests``, ``interval``, ``undefined`` (share of
         resamples that have no correlation, as a column is constant in them; they are left out, and above a
-        twentieth there is no interval and no ``p``: NaN).
+        twentieth there is no interval and no ``p``: NaN), ``p_resolution`` (the step of `p`), ``family`` (the tests
+        that Holm's correction counts), and with ``test="permutation"`` ``p_permutation`` (never below
+        1 / (n_permutations + 1), its step; Phipson and Smyth 2010).
 
     Raises
     ------
@@ -86,10 +100,10 @@ def correlate(
     0    size  20  0.83
     """
     measures, scores, given = as_tuple(measures), as_tuple(score), as_tuple(given)
-    options = RelateOptions(n_bootstrap, interval, random_state=random_state)
-    _check_options(method, interval, n_bootstrap)
+    options = RelateOptions(n_bootstrap, interval, random_state=random_state, test=test, n_permutations=n_permutations)
+    _check_options(method, options)
     _check_roles(measures, scores, given)
-    values = _columns(frame, [*measures, *scores, *given])
+    values = _columns(frame, [*measures, *scores], given)
     rows = []
     for name in scores:
         complete = values.notna()
@@ -103,7 +117,7 @@ def correlate(
     table = pd.concat(rows).assign(given=", ".join(given), method=method, interval=interval)
     order = pd.MultiIndex.from_product([scores, measures])
     table = table.set_index(["score", "measure"]).loc[order].rename_axis(["score", "measure"]).reset_index()
-    table = with_holm(table.assign(p_t=inference.t_test_p(table["r"], table["n"], len(given))))
+    table = with_holm(table, "this table")
     for sentence in bootstrap_notices(table):
         log.warning(sentence)
     return table
@@ -138,12 +152,22 @@ def _largest_shares(rows: pd.DataFrame) -> str:
     )
 
 
-def with_holm(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of correlations with Holm's correction of `p_t` over its rows, columns in their usual order."""
+def with_holm(table: pd.DataFrame, family: str) -> pd.DataFrame:
+    """Return a table of correlations with Holm's correction of `p_t` over its rows, columns in their usual order.
+
+    Parameters
+    ----------
+    table
+        Correlations, as `correlate` returns them.
+    family
+        What the rows are: ``all 12 tests of`` is set before it.
+    """
     n_tests = int(np.isfinite(table["p_t"]).sum())
-    table = table.assign(p_holm=inference.holm(table["p_t"]), n_tests=n_tests)
+    named = f"all {n_tests:,} tests of {family}"
+    table = table.assign(p_holm=inference.holm(table["p_t"]), n_tests=n_tests, family=named)
     first = ["measure", "given", "method", "n", "r", "ci_low", "ci_high", "p", "score", "n_missing"]
-    return table[[*first, "p_t", "p_holm", "n_tests", "interval", "undefined"]]
+    last = [name for name in ("p_permutation",) if name in table.columns]
+    return table[[*first, "p_t", "p_holm", "n_tests", "interval", "undefined", "p_resolution", "family", *last]]
 
 
 def _bootstrapped(
@@ -154,40 +178,45 @@ def _bootstrapped(
     method: str,
     options: RelateOptions,
 ) -> pd.DataFrame:
-    x, y, z = _arrays(sample, measures, score, given)
-    r = kernel.correlations(x, y, z, method=method)
+    (x, y), design = _arrays(sample, measures, score), Design(sample, given)
+    z, groups = design.numbers, design.groups
+    r = kernel.correlations(x, y, z, groups=groups, method=method)
     draws = kernel.bootstrap_correlations(
-        x, y, z, method=method, n_bootstrap=options.n_bootstrap, random_state=options.random_state
+        x, y, z, groups=groups, method=method, n_bootstrap=options.n_bootstrap, random_state=options.random_state
     )
     if options.interval == "bca":
-        low, high = inference.bca_interval(r, draws, kernel.jackknife_correlations(x, y, z, method=method))
+        jackknife = kernel.jackknife_correlations(x, y, z, groups=groups, method=method)
+        low, high = inference.bca_interval(r, draws, jackknife)
     else:
         low, high = inference.percentile_interval(draws)
     undefined = inference.undefined_share(draws)
     table = pd.DataFrame(
         {"measure": list(measures), "r": r, "ci_low": low, "ci_high": high, "p": inference.bootstrap_p(draws)}
     )
-    table.loc[undefined > inference.MAX_UNDEFINED, ["ci_low", "ci_high", "p"]] = np.nan
+    table["p_resolution"] = inference.bootstrap_resolution(draws)
+    table["p_t"] = inference.t_test_p(r, len(sample), design.n_free)
+    if options.test == "permutation":
+        table["p_permutation"] = permutation_p(
+            x, y, z, groups=groups, method=method, n_permutations=options.n_permutations,
+            random_state=options.random_state,
+        )  # fmt: skip
+    table.loc[undefined > inference.MAX_UNDEFINED, ["ci_low", "ci_high", "p", "p_resolution"]] = np.nan
     return table.assign(undefined=undefined)
 
 
-def _arrays(
-    sample: pd.DataFrame, measures: Sequence[str], score: str, given: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return (
-        sample[list(measures)].to_numpy(dtype=float),
-        sample[score].to_numpy(dtype=float),
-        sample[list(given)].to_numpy(dtype=float),
-    )
+def _arrays(sample: pd.DataFrame, measures: Sequence[str], score: str) -> tuple[np.ndarray, np.ndarray]:
+    return sample[list(measures)].to_numpy(dtype=float), sample[score].to_numpy(dtype=float)
 
 
-def _check_options(method: str, interval: str, n_bootstrap: int) -> None:
-    if method not in METHODS:
-        raise InputError(f"method {method!r} is not one of {', '.join(METHODS)}")
-    if interval not in INTERVALS:
-        raise InputError(f"interval {interval!r} is not one of {', '.join(INTERVALS)}")
-    if n_bootstrap < 1:
-        raise InputError(f"n_bootstrap is {n_bootstrap}; it must be at least 1 (1000 in the paper)")
+def _check_options(method: str, options: RelateOptions) -> None:
+    allowed = {"method": (method, METHODS), "interval": (options.interval, INTERVALS), "test": (options.test, TESTS)}
+    for name, (word, words) in allowed.items():
+        if word not in words:
+            raise InputError(f"{name} {word!r} is not one of {', '.join(words)}")
+    if options.n_bootstrap < 1:
+        raise InputError(f"n_bootstrap is {options.n_bootstrap}; it must be at least 1 (1000 in the paper)")
+    if options.n_permutations < 1:
+        raise InputError(f"n_permutations is {options.n_permutations}; it must be at least 1")
 
 
 def _check_roles(measures: Sequence[str], scores: Sequence[str], given: Sequence[str]) -> None:
@@ -202,19 +231,21 @@ def _check_roles(measures: Sequence[str], scores: Sequence[str], given: Sequence
         raise InputError(f"{shorten(both)}: a column can be only one of measure, score and control")
 
 
-def _columns(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Return the named columns as float64."""
-    for name in names:
+def _columns(frame: pd.DataFrame, names: Sequence[str], controls: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the named columns as float64, but for controls that hold labels."""
+    for name in (*names, *controls):
         if name not in frame.columns:
             near = did_you_mean(name, map(str, frame.columns))
             raise InputError(f"there is no column {name!r}; {near}there are {shorten(frame.columns, most=40)}")
-        if not pd.api.types.is_numeric_dtype(frame[name]):
+        if is_labels(frame[name]) and name not in controls:
             raise InputError(f"column {name!r} holds {frame[name].dtype}, not numbers")
-    values = frame[list(names)].astype("float64")
-    infinite = [name for name in names if np.isinf(values[name]).any()]
+    labels = [name for name in controls if is_labels(frame[name])]
+    numbers = [name for name in (*names, *controls) if name not in labels]
+    values = frame[numbers].astype("float64")
+    infinite = [name for name in numbers if np.isinf(values[name]).any()]
     if infinite:
         raise InputError(f"column {shorten(infinite)} has infinite values")
-    return values
+    return values.join(frame[labels].astype(object)) if labels else values
 
 
 def _check_sample(sample: pd.DataFrame, names: Sequence[str], *, n_rows: int) -> None:
@@ -225,13 +256,21 @@ def _check_sample(sample: pd.DataFrame, names: Sequence[str], *, n_rows: int) ->
         )
     constant = constant_columns(sample, names)
     if constant:
-        values = ", ".join(f"{name} is {sample[name].iloc[0]:g} for all" for name in constant[:5])
+        values = ", ".join(f"{name} is {_shown(sample[name].iloc[0])} for all" for name in constant[:5])
         raise InputError(f"constant columns have no correlation ({values}, {len(sample)} images): leave them out")
 
 
 def constant_columns(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """Columns whose known values are all the same, but for rounding."""
-    return [name for name in names if kernel.is_constant(frame[name].to_numpy(dtype=float))]
+    return [name for name in names if _is_constant(frame[name])]
+
+
+def _is_constant(column: pd.Series) -> bool:
+    return len(column.dropna().unique()) == 1 if is_labels(column) else kernel.is_constant(column.to_numpy(dtype=float))
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def compare_correlations(
@@ -270,11 +309,11 @@ def compare_correlations(
     InputError
         As `correlate`.
     """
-    _check_options(method, "percentile", n_bootstrap)
+    _check_options(method, RelateOptions(n_bootstrap))
     _check_roles([first, second], [shared], ())
     sample = _columns(frame, [first, second, shared]).dropna()
     _check_sample(sample, [first, second, shared], n_rows=len(frame))
-    x, y, z = _arrays(sample, [first, second], shared, ())
+    (x, y), z = _arrays(sample, [first, second], shared), np.empty((len(sample), 0))
     r_first, r_second = kernel.correlations(x, y, z, method=method)
     r_between = float(kernel.correlations(x[:, :1], x[:, 1], z, method=method)[0])
     draws = kernel.bootstrap_correlations(x, y, z, method=method, n_bootstrap=n_bootstrap, random_state=random_state)
@@ -295,9 +334,10 @@ def joint_model(
     measures: Names,
     score: str,
     *,
+    controls: Names = (),
     n_folds: int = _FOLDS,
     random_state: int | None = RelateOptions.random_state,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Explain a score by several measures at once: ordinary least squares, and its cross-validation.
 
     Parameters
@@ -308,6 +348,8 @@ def joint_model(
         Predictor columns.
     score
         The column explained.
+    controls
+        Further predictors, labels as dummy variables: what the measures explain beside these is given too.
     n_folds
         Folds of the cross-validation, shuffled with `random_state`.
     random_state
@@ -318,7 +360,9 @@ def joint_model(
     dict
         ``n``, ``n_measures``, ``r2``, ``r2_adjusted``, ``p`` (F test of the whole model) and ``r2_cv``: 1 minus the
         squared error of predictions for images left out of the fit, over the variance. It is below 0 where the
-        model predicts worse than the mean. All NaN but the counts where images are too few for the predictors.
+        model predicts worse than the mean. All NaN but the counts where images are too few for the predictors. With
+        `controls` also ``controls`` (comma-separated), ``r2_controls`` (R^2 of these alone) and ``p_measures`` (F test
+        of what the measures add).
 
     Raises
     ------
@@ -330,27 +374,44 @@ def joint_model(
     from sklearn.metrics import r2_score
     from sklearn.model_selection import KFold, cross_val_predict
 
-    measures = as_tuple(measures)
-    sample = _columns(frame, [*measures, score]).dropna()
-    counts = {"n": len(sample), "n_measures": len(measures)}
-    if len(sample) < max(len(measures) + 3, n_folds, 2 * _MIN_IMAGES):
-        return counts | dict.fromkeys(("r2", "r2_adjusted", "r2_cv", "p"), float("nan"))
+    measures, controls = as_tuple(measures), as_tuple(controls)
+    sample = _columns(frame, [*measures, score], controls).dropna()
+    counts: dict[str, Any] = {"n": len(sample), "n_measures": len(measures)}
+    design = _basis(Design(sample, controls).columns())
+    named = {"controls": ", ".join(controls)} if controls else {}
+    names = ("r2", "r2_adjusted", "r2_cv", "p", *(("r2_controls", "p_measures") if controls else ()))
+    if len(sample) < max(len(measures) + design.shape[1] + 3, n_folds, 2 * _MIN_IMAGES):
+        return counts | named | dict.fromkeys(names, float("nan"))
     _check_sample(sample, [*measures, score], n_rows=len(frame))
     x, y = sample[list(measures)], sample[score]
     x = (x - x.mean()) / x.std()
-    fit = sm.OLS(y, sm.add_constant(_independent(x))).fit()
+    held = pd.DataFrame(design, index=x.index, columns=[f"\0{i}" for i in range(design.shape[1])])
+    x = pd.concat([held, x], axis=1)
+    fit = sm.OLS(y, sm.add_constant(_independent(x, list(held.columns)))).fit()
     folds = KFold(n_folds, shuffle=True, random_state=random_state)
     predicted = cross_val_predict(LinearRegression(), x.to_numpy(), y.to_numpy(), cv=folds)
-    r2_cv = float(r2_score(y, predicted))
-    return counts | {
-        "r2": float(fit.rsquared), "r2_adjusted": float(fit.rsquared_adj), "r2_cv": r2_cv, "p": float(fit.f_pvalue)
-    }  # fmt: skip
+    values = (float(fit.rsquared), float(fit.rsquared_adj), float(r2_score(y, predicted)), float(fit.f_pvalue))
+    found = counts | named | dict(zip(names, values, strict=False))
+    if controls:
+        alone = sm.OLS(y, sm.add_constant(held)).fit()
+        found |= {"r2_controls": float(alone.rsquared), "p_measures": float(fit.compare_f_test(alone)[1])}
+    return found
 
 
-def _independent(x: pd.DataFrame) -> pd.DataFrame:
+def _basis(columns: np.ndarray) -> np.ndarray:
+    """Orthonormal columns that, with the mean, span some columns."""
+    if not columns.shape[1]:
+        return columns
+    centred = columns - columns.mean(axis=0)
+    spread = centred.std(axis=0)
+    u, s, _ = np.linalg.svd(centred / np.where(spread > 0, spread, 1.0), full_matrices=False)
+    return np.asarray(u[:, s > 1e-10 * max(float(s.max(initial=0.0)), 1e-10)])
+
+
+def _independent(x: pd.DataFrame, first: Sequence[str] = ()) -> pd.DataFrame:
     """Columns without those that follow from the columns before them; they explain nothing more."""
-    kept: list[str] = []
-    for name in x.columns:
+    kept: list[str] = list(first)
+    for name in (name for name in x.columns if name not in first):
         if np.linalg.matrix_rank(x[[*kept, name]].to_numpy()) > len(kept):
             kept.append(name)
     return x[kept]

@@ -9,11 +9,13 @@ from typing import Literal, TypedDict, get_args
 
 Method = Literal["pearson", "spearman"]
 Interval = Literal["percentile", "bca"]
+Test = Literal["bootstrap", "permutation"]
 Duplicates = Literal["refuse", "first", "all"]
 Names = str | Sequence[str]
 
 METHODS: tuple[Method, ...] = get_args(Method)
 INTERVALS: tuple[Interval, ...] = get_args(Interval)
+TESTS: tuple[Test, ...] = get_args(Test)
 
 RESPONSE_SCORES = ("hit", "fa", "corrected_hit", "dprime", "n_responses")
 """Scores that responses of subjects give; all but the last are correlated unless others are named."""
@@ -29,6 +31,8 @@ class Sampling(TypedDict):
     n_bootstrap: int
     random_state: int | None
     interval: Interval
+    test: Test
+    n_permutations: int
 
 
 @dataclass(frozen=True)
@@ -39,19 +43,34 @@ class RelateOptions:
     ----------
     n_bootstrap, interval, random_state
         Resamples, kind of interval, seed of the resamples.
-    given
-        Further controls, ``measure:layer``.
+    given, control
+        Further controls: ``measure:layer``; for `control` also scores and columns, labels as fixed effects. All of
+        both are controlled for together.
+    within
+        Column of labels: correlations are also made within each, with their mean, and in a mixed model.
+    test, n_permutations
+        Whether a permutation test stands beside the bootstrap's p, and of how many permutations.
     """
 
     n_bootstrap: int = 1000
     interval: Interval = "percentile"
     given: tuple[str, ...] = ()
     random_state: int | None = 0
+    control: tuple[str, ...] = ()
+    within: str | None = None
+    test: Test = "bootstrap"
+    n_permutations: int = 4999
 
     @property
     def sampling(self) -> Sampling:
         """What the correlation of columns takes of it, by keyword."""
-        return {"n_bootstrap": self.n_bootstrap, "random_state": self.random_state, "interval": self.interval}
+        return {
+            "n_bootstrap": self.n_bootstrap,
+            "random_state": self.random_state,
+            "interval": self.interval,
+            "test": self.test,
+            "n_permutations": self.n_permutations,
+        }
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from distspc.io.files import hex_digest
 from distspc.kernels.statistics import reliability as kernel
 from distspc.kernels.statistics.reliability import seed_reliability
 from distspc.layers import by_model, layer_label, layer_order
+from distspc.memorability.cautions import cautions
+from distspc.memorability.controls import find_controls
 from distspc.memorability.correlation import (
     bootstrap_notices,
     compare_correlations,
@@ -26,13 +28,14 @@ from distspc.memorability.correlation import (
     with_holm,
 )
 from distspc.memorability.matching import Match, match_notices, match_scores, skipped_targets
-from distspc.memorability.options import METHODS, Interval, Method, RelateOptions, ScoreSource, TrialOptions
-from distspc.memorability.score_source import SourceScores, read_source
-from distspc.memorability.trials import related_scores, reliability_table
+from distspc.memorability.options import METHODS, Interval, Method, RelateOptions, ScoreSource, Test, TrialOptions
+from distspc.memorability.score_source import SourceScores, read_columns, read_source
+from distspc.memorability.trials import FEWEST, related_scores, reliability_table
+from distspc.memorability.within import correlations_within, mixed_models
 from distspc.messages import shorten
 from distspc.results.measures import MODEL_MEASURES, SEEDED, Pair, column_label, flat_table, pairs_of, wide_table
 from distspc.results.stored_tables import write_table
-from distspc.results.tidy import labelled_table, target_errors, target_table
+from distspc.results.tidy import labelled_table, target_columns, target_errors, target_table
 from distspc.store import schema
 from distspc.store.notices import RULES, Notice, keep_notices, stored_notices
 from distspc.store.schema import StorePath
@@ -59,10 +62,14 @@ def relate(
     trials: TrialOptions | None = None,
     measures: Sequence[str] | None = None,
     given: Sequence[str] = (),
+    control: Sequence[str] = (),
+    within: str | None = None,
     methods: Sequence[Method] = METHODS,
     n_bootstrap: int = RelateOptions.n_bootstrap,
     interval: Interval = RelateOptions.interval,
     random_state: int | None = RelateOptions.random_state,
+    test: Test = RelateOptions.test,
+    n_permutations: int = RelateOptions.n_permutations,
     score_reliability: Mapping[str, float] | None = None,
     recipe: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
@@ -98,7 +105,14 @@ def relate(
         Further controls, ``measure:layer``: every measure is also correlated given these. Within a layer,
         distinctiveness, reconstruction error and norm are always correlated given one another, and so is the
         paper's pair: reconstruction error of fc2 given distinctiveness of block5_pool.
-    methods, n_bootstrap, interval, random_state
+    control
+        Further controls, beside `given` and with these: measures, scores, columns of the image table or of the table
+        of scores; labels as fixed effects (see `distspc.memorability.controls.find_controls`). They are in the multiple
+        regressions too.
+    within
+        Column of labels such as ``category``: group `within` gets the Pearson correlations within each, `within_mean`
+        their meta-analytic mean, `mixed` linear mixed models with a random intercept for each label.
+    methods, n_bootstrap, interval, random_state, test, n_permutations
         As in `distspc.correlate`.
     score_reliability
         Reliability of a score (such as its split-half correlation) by column, for the ceiling; it counts before the
@@ -126,8 +140,8 @@ def relate(
     notices = [*found.frame.attrs["notices"]]
     scores, related = _related(scores, found, source, notices)
     reliability = _reliabilities(found, match, score_reliability or {}, notices)
-    table = labelled_table(store, layers=layers, seeds=seeds, measures=measures, with_scores=False)
-    wide = _varying(wide_table(table), notices)
+    measured = labelled_table(store, layers=layers, seeds=seeds, measures=measures, with_scores=False)
+    wide = _varying(wide_table(measured), notices)
     for sentence in notices:
         log.warning(sentence)
     if wide.empty:
@@ -136,29 +150,118 @@ def relate(
     absent = [name for name in given if name not in flat.columns]
     if absent:
         raise InputError(f"no measure {shorten(absent)} to control for; there are {shorten(flat.columns, most=40)}")
+    options = RelateOptions(
+        n_bootstrap, interval, tuple(given), random_state, tuple(control), within, test, n_permutations
+    )
     columns_of = free_names([str(name) for name in scores.columns], list(flat.columns))
-    names, score_of = [columns_of[name] for name in related], {column: name for name, column in columns_of.items()}
-    frame, pairs = flat.join(scores.rename(columns=columns_of), validate="one_to_one"), pairs_of(wide)
-    options = RelateOptions(n_bootstrap, interval, tuple(given), random_state)
-    relations = _named(_relations(frame, pairs, names, methods, options), score_of)
+    tables = {"measures": flat, "scores": scores.rename(columns=columns_of), **_columns_of_tables(store, match, source)}
+    table = _with_controls(tables, options, notices)
+    table.scores, table.score_of = [columns_of[name] for name in related], {v: k for k, v in columns_of.items()}
+    table.pairs = pairs_of(wide)
+    relations = _named(_relations(table, methods, options), table.score_of)
     relations["ceiling"] = _ceilings(store, relations, _used(reliability, score_reliability or {}), seeds)
     own = _recipe(source, related, methods, options)
     recipe = own if recipe is None else recipe
     _keep_scores(store, match, targets, scores, recipe, source)
-    store[schema.RELIABILITY].remove()
+    for group in (schema.RELIABILITY, *_WITHIN):
+        store[group].remove()
     if found.responses is not None:
         keep_notices(store.scores, RULES, [*stored_notices([store.scores], key=RULES), found.responses.described()])
         write_table(store[schema.RELIABILITY], reliability, recipe=recipe)
     keep_notices(store.scores, "reading", map(Notice, notices))
-    models = _models(frame, pairs, names, options)
-    comparisons = _comparisons(frame, pairs, names, options)
-    attrs = {"n_bootstrap": n_bootstrap, "interval": interval, "n_targets": len(targets)}
-    write_table(store.models, _named(models, score_of), recipe=recipe)
-    write_table(store.comparisons, _named(comparisons, score_of), recipe=recipe)
+    models = _models(table, options)
+    comparisons = _comparisons(table.frame, table.pairs, table.scores, options)
+    said = _keep_within(store, table, recipe)
+    attrs: dict[str, Any] = {"n_bootstrap": n_bootstrap, "interval": interval, "n_targets": len(targets)}
+    if table.controls:
+        attrs["controls"] = ", ".join(table.controls)
+    if test == "permutation":
+        attrs["n_permutations"] = n_permutations
+    write_table(store.models, _named(models, table.score_of), recipe=recipe)
+    write_table(store.comparisons, _named(comparisons, table.score_of), recipe=recipe)
     write_table(store.relations, relations, recipe=recipe, attrs=attrs)  # last: its being there says all is
     sentences = bootstrap_notices(relations)
     keep_notices(store.relations, "bootstrap", [Notice(s, warning="no bootstrap p" in s) for s in sentences])
+    keep_notices(store.relations, "within", said)
+    keep_notices(store.relations, "cautions", cautions(table.frame, table.columns, relations))
     return relations
+
+
+@dataclass
+class _Table:
+    """What is correlated: a row per image, and what its columns are."""
+
+    frame: pd.DataFrame
+    """A column ``measure:layer`` for each pair, then scores, then controls."""
+    controls: list[str]
+    within: pd.Series | None = None
+    """Category of each image, for correlations within each."""
+    pairs: list[Pair] = field(default_factory=list)
+    scores: list[str] = field(default_factory=list)
+    score_of: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> dict[str, Pair]:
+        """Measures by their columns."""
+        return {column_label(pair): pair for pair in self.pairs}
+
+    @property
+    def columns(self) -> list[str]:
+        """All that is correlated or controlled for."""
+        return list(dict.fromkeys([*self.labels, *self.scores, *self.controls]))
+
+
+def _columns_of_tables(store: Store, match: Match, source: ScoreSource) -> dict[str, pd.DataFrame]:
+    """Columns of the image table and of the table of scores, by target."""
+    images = target_columns(store)
+    found = {"columns of the image table": images}
+    rows = read_columns(source)
+    if not rows.empty:
+        named = rows.reindex([row or None for row in match.rows]).set_axis(images.index)
+        found["columns of the table of scores"] = named
+    return found
+
+
+def _with_controls(tables: Mapping[str, pd.DataFrame], options: RelateOptions, notices: list[str]) -> _Table:
+    """Measures, scores and controls side by side; controls that say nothing are left out, and said."""
+    flat, scores = tables["measures"], tables["scores"]
+    found = find_controls(options.control, tables)
+    same = [name for name in found.columns if len(found[name].dropna().unique()) < 2]
+    few = [name for name in found.columns if found[name].notna().sum() < FEWEST and name not in same]
+    for names, why in ((same, "the same for all images"), (few, f"fewer than {FEWEST} images have it")):
+        if names:
+            notices.append(f"not controlled for, {why}: {', '.join(names)}")
+    controls = list(dict.fromkeys([*options.given, *(name for name in found.columns if name not in same + few)]))
+    frame = flat.join(scores, validate="one_to_one")
+    frame = frame.join(found[[name for name in controls if name not in frame.columns]])
+    if options.within is None:
+        return _Table(frame, controls)
+    return _Table(frame, controls, find_controls([options.within], tables, key="within", labels=True).iloc[:, 0])
+
+
+_WITHIN = (schema.WITHIN, schema.WITHIN_MEAN, schema.MIXED)
+
+
+def _keep_within(store: Store, table: _Table, recipe: Mapping[str, Any]) -> list[Notice]:
+    """Write what is within categories; returns what is to be said of it."""
+    if table.within is None:
+        return []
+    measures, labels = list(table.labels), table.within
+    within, means, said = correlations_within(table.frame, measures, table.scores, labels)
+    controls = [name for name in table.controls if name != labels.name]
+    mixed, more = mixed_models(table.frame, measures, table.scores, labels, controls)
+    attrs = {"within": str(labels.name)}
+    for name, found in zip(_WITHIN, (within, means, mixed), strict=True):
+        write_table(store[name], _named(_by_layer(found, table, name), table.score_of), recipe=recipe, attrs=attrs)
+    return [*said, *more]
+
+
+def _by_layer(found: pd.DataFrame, table: _Table, group: str) -> pd.DataFrame:
+    """A table with measure and layer apart; with the columns of its group where it has no rows."""
+    if found.empty:
+        return pd.DataFrame({name: [] for name in schema.variables(group)})
+    measures, layers = zip(*(table.labels[label] for label in found["measure"]), strict=True)
+    return found.assign(measure=measures, layer=layers)
 
 
 def _related(
@@ -215,27 +318,27 @@ def _varying(frame: pd.DataFrame, notices: list[str]) -> pd.DataFrame:
     return frame.drop(columns=constant)
 
 
-def _relations(
-    frame: pd.DataFrame,
-    pairs: Sequence[Pair],
-    scores: Sequence[str],
-    methods: Sequence[Method],
-    options: RelateOptions,
-) -> pd.DataFrame:
-    """Zero-order and partial correlations of all measures; `frame` has a column ``measure:layer`` for each pair."""
-    labels = {column_label(pair): pair for pair in pairs}
-    controls = [([column_label(control)], [*map(column_label, rest)]) for control, rest in _controls(pairs)]
-    if options.given:
-        controls.append(([*options.given], [label for label in labels if label not in options.given]))
+def _relations(table: _Table, methods: Sequence[Method], options: RelateOptions) -> pd.DataFrame:
+    """Zero-order and partial correlations of all measures."""
+    labels = table.labels
+    controls = [([column_label(control)], [*map(column_label, rest)]) for control, rest in _controls(table.pairs)]
+    if table.controls:
+        controls.append((table.controls, [label for label in labels if label not in table.controls]))
     parts = []
     for method in methods:
-        parts.append(correlate(frame, list(labels), scores, (), method, **options.sampling))
-        partial = [correlate(frame, rest, scores, given, method, **options.sampling) for given, rest in controls]
+        zero_order = correlate(table.frame, list(labels), table.scores, (), method, **options.sampling)
+        parts.append(with_holm(zero_order, f"{method}, zero-order: each measure, layer and score"))
+        partial = [
+            correlate(table.frame, rest, scores, given, method, **options.sampling)
+            for given, rest in controls
+            if rest and (scores := [score for score in table.scores if score not in given])
+        ]
         if partial:
-            parts.append(with_holm(pd.concat(partial, ignore_index=True).drop_duplicates(_KEY)))
-    table = pd.concat(parts, ignore_index=True)
-    measures, layers = zip(*(labels[label] for label in table["measure"]), strict=True)
-    return table.assign(measure=measures, layer=layers)[["layer", *table.columns]]
+            rows = pd.concat(partial, ignore_index=True).drop_duplicates(_KEY)
+            parts.append(with_holm(rows, f"{method}, partial: each measure, layer, score and control"))
+    found = pd.concat(parts, ignore_index=True)
+    measures, layers = zip(*(labels[label] for label in found["measure"]), strict=True)
+    return found.assign(measure=measures, layer=layers)[["layer", *found.columns]]
 
 
 _KEY = ["measure", "given", "score"]
@@ -297,19 +400,23 @@ def _reliability(store: Store, measure: str, layer: str, seeds: Sequence[int] | 
     return seed_reliability(errors.to_numpy().T).mean_icc if min(errors.shape) > 1 else float("nan")
 
 
-def _models(frame: pd.DataFrame, pairs: Sequence[Pair], scores: Sequence[str], options: RelateOptions) -> pd.DataFrame:
-    """Multiple regression of each score on the measures of each layer, of each of several networks, and of all."""
-    predictors = {layer: [*map(column_label, here)] for layer, here in _model_measures(pairs).items()}
+def _models(table: _Table, options: RelateOptions) -> pd.DataFrame:
+    """Multiple regression of each score on the measures of each layer, of each of several networks, and of all.
+
+    What the study controls for is in each beside the measures.
+    """
+    predictors = {layer: [*map(column_label, here)] for layer, here in _model_measures(table.pairs).items()}
+    controls = [name for name in table.controls if name not in options.given or name in options.control]
     of_models = {layer_label("all", model): layers for model, layers in by_model(list(predictors)).items()}
     joint = {name: [label for layer in layers for label in predictors[layer]] for name, layers in of_models.items()}
     predictors |= joint | {"all": [label for labels in joint.values() for label in labels]}
-    rows = [
-        {"layer": layer, "score": score, "measures": ", ".join(labels)}
-        | joint_model(frame, labels, score, random_state=options.random_state)
-        for score in scores
-        for layer, labels in predictors.items()
-        if labels
-    ]
+    rows = []
+    for score in table.scores:
+        given = [name for name in controls if name != score]
+        for layer, labels in predictors.items():
+            if own := [label for label in labels if label not in given]:
+                found = joint_model(table.frame, own, score, controls=given, random_state=options.random_state)
+                rows.append({"layer": layer, "score": score, "measures": ", ".join(own)} | found)
     return pd.DataFrame(rows)
 
 
@@ -341,4 +448,10 @@ def _recipe(
     scores: dict[str, Any] = {"scores": hex_digest(Path(source.file)), "image": source.image, "columns": list(columns)}
     if source.trials is not None:
         scores["trials"] = asdict(source.trials)
-    return scores | {"methods": list(methods), "given": list(options.given), **options.sampling}
+    used = {
+        "given": list(options.given),
+        **options.sampling,
+        "control": list(options.control),
+        "within": options.within,
+    }
+    return scores | {"methods": list(methods), **used}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from distspc.io.columns import normalised, read_table
 from distspc.memorability.options import ScoreSource
 from distspc.memorability.scores import read_scores
 from distspc.memorability.trials import Responses, read_responses, related_scores
@@ -41,6 +42,20 @@ def read_source(source: ScoreSource) -> SourceScores:
     responses = read_responses(source.file, image_column=source.image, options=source.trials, missing=source.missing)
     related_scores(responses.scores, source.columns, [], where=source.where)
     return SourceScores(responses.scores, responses)
+
+
+def read_columns(source: ScoreSource) -> pd.DataFrame:
+    """Read all columns of a table of scores as text, a row per image by its normalised name.
+
+    Of a table of responses one by one, those columns that are the same in all rows of an image.
+    """
+    table = read_table(source.file, what="scores").drop(columns="", errors="ignore")
+    rows = table.set_axis(table[source.image].map(normalised), axis=0)
+    if not rows.index.has_duplicates:
+        return rows
+    first = rows[~rows.index.duplicated()]
+    same = [name for name in rows.columns if (rows[name] == first[name].reindex(rows.index)).all()]
+    return first[same]
 
 
 def described_responses(source: ScoreSource) -> list[str]:

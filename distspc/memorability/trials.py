@@ -12,7 +12,7 @@ import pandas as pd
 from distspc.errors import InputError
 from distspc.io.columns import (
     describe_places,
-    missing_entries,
+    is_missing,
     need_columns,
     normalised,
     read_table,
@@ -164,7 +164,7 @@ def _of_trials(
 def _flags(column: pd.Series, where: str, missing: Collection[str]) -> pd.Series:
     """1 for 1, true and old, 0 for 0, false and new, NaN for missing entries."""
     text = column.astype(str).str.strip().str.lower()
-    flags, empty = text.map(_FLAGS), missing_entries(column, missing)
+    flags, empty = text.map(_FLAGS), is_missing(column, missing)
     bad = (flags.isna() & ~empty).to_numpy()
     if bad.any():
         entries = [f"{entry!r} {place}" for entry, place in zip(column[bad], describe_places(column, bad), strict=True)]

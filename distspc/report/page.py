@@ -131,6 +131,7 @@ def _read(
     study.seeds = seeds
     if store.relations.exists():
         study.n_bootstrap = int(store.relations.attributes.get("n_bootstrap", 0))
+        study.n_permutations = int(store.relations.attributes.get("n_permutations", 0))
     study.statistics = statistics.statistic_tables(store, layers=layers, with_scores=with_scores)
     return study
 

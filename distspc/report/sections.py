@@ -16,7 +16,7 @@ from distspc.layers import by_model, models_of
 from distspc.report import galleries, numbers, problems, readouts, sentences
 from distspc.report.galleries import data_uri
 from distspc.report.problems import is_scaled
-from distspc.report.statistics import split_half_sentences
+from distspc.report.statistics import related_sentences, split_half_sentences
 from distspc.results import measures, tidy
 from distspc.results.measures import MEASURES, zero_order_rows
 from distspc.store import schema
@@ -54,6 +54,7 @@ class ReportData:
     layers: list[str]
     wide: pd.DataFrame = field(init=False)
     n_bootstrap: int = 0
+    n_permutations: int = 0
     seeds: Sequence[int] | None = None
     figure: Sequence[str] = ()
     statistics: dict[str, pd.DataFrame] = field(default_factory=dict)
@@ -144,6 +145,7 @@ def _score_section(study: ReportData, score: str, directory: Path) -> Section:
     for measure in sentences.HEADLINE:
         plots += _scatter(study, score, measure, directory)
     texts = sentences.score_sentences(study.relations, study.models, study.comparisons, score)
+    texts += related_sentences(study.store, study.relations, study.statistics, score, list(sentences.HEADLINE))
     texts.append(sentences.rank_sentence(study.relations, score))
     texts += readouts.readout_sentences(study.statistics.get(schema.READOUT, pd.DataFrame()), study.relations, score)
     texts += [notice.text for notice in stored_notices([study.store.scores], key=RULES)]

@@ -131,12 +131,32 @@ def partial_sentence(relations: pd.DataFrame, score: str, measure: str, control:
     rows = rows[np.array([pairs == [(control, layer or own)] for pairs, own in _with_controls(rows)], dtype=bool)]
     if rows.empty:
         return ""
+    where = f"at {layer}" if layer else "of the same layer"
+    return _partial_text(rows, f"{MEASURES[control]} {where}", score, measure)
+
+
+def control_sentence(relations: pd.DataFrame, score: str, measure: str, controls: str) -> str:
+    """Say the same of all that a study controls for together, `controls` as the relations have them."""
+    rows = partial_rows(relations)
+    rows = rows[(rows["score"] == score) & (rows["measure"] == measure) & rows["r"].notna()]
+    rows = rows[rows["given"] == controls]
+    names = [_control_name(name) for name in controls.split(", ")]
+    return _partial_text(rows, join_words(names), score, measure) if len(rows) else ""
+
+
+def _control_name(label: str) -> str:
+    """A control in words: a measure with its layer, or a column."""
+    measure, layer = split_label(label)
+    if measure in MEASURES:
+        return f"{MEASURES[measure]} at {layer}" if layer else MEASURES[measure]
+    return label.replace("_", " ")
+
+
+def _partial_text(rows: pd.DataFrame, controls: str, score: str, measure: str) -> str:
     holds = rows[rows["p_holm"] < LEVEL]
     best = _largest(holds if len(holds) else rows, "r")
     size = "largest partial" if len(rows) > 1 else "partial"
-    text = (
-        f"Controlling for {MEASURES[control]} {f'at {layer}' if layer else 'of the same layer'}, {MEASURES[measure]} "
-    )
+    text = f"Controlling for {controls}, {MEASURES[measure]} "
     if holds.empty:
         where = f"at any of the {len(rows)} layers" if len(rows) > 1 else f"at {best['layer']}"
         test = f"{p_text(best['p_holm'])} after Holm's correction"
@@ -149,11 +169,14 @@ def partial_sentence(relations: pd.DataFrame, score: str, measure: str, control:
 def across_sentences(relations: pd.DataFrame, score: str) -> list[str]:
     """Say the same for controls that are of another layer."""
     across = partial_rows(relations, method=None)
-    across = across[
-        np.array([len(pairs) == 1 and pairs[0][1] != own for pairs, own in _with_controls(across)], dtype=bool)
-    ]
+    across = across[np.array([_is_across(pairs, own) for pairs, own in _with_controls(across)], dtype=bool)]
     found = across[["measure", "given"]].drop_duplicates().itertuples(index=False, name=None)
     return [partial_sentence(across, score, measure, *split_label(given)) for measure, given in found]
+
+
+def _is_across(controls: Sequence[Pair], own: str) -> bool:
+    """Whether what is controlled for is one measure, of another layer."""
+    return len(controls) == 1 and controls[0][0] in MEASURES and controls[0][1] not in ("", own)
 
 
 def _with_controls(rows: pd.DataFrame) -> Iterator[tuple[list[Pair], str]]:

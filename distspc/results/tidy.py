@@ -80,6 +80,15 @@ def target_positions(store: Store) -> np.ndarray:
     return np.flatnonzero(store.images.read("role") == "target")
 
 
+def target_columns(store: Store) -> pd.DataFrame:
+    """Return what the image table of a store says of its targets, by their ids: also columns that a user brought."""
+    images = store.images
+    there = images.read("role") == "target"
+    names = [name for name in images.variables if name not in ("image", "role")]
+    columns = {name: images.read(name)[there].tolist() for name in names}
+    return pd.DataFrame(columns, index=pd.Index(images.read("image")[there].tolist(), name="image"))
+
+
 def read_scores_of(store: Store) -> pd.DataFrame:
     """Return the scores kept in a store: a row per target, a column per score; no columns before `relate`."""
     if not store.scores.exists():

@@ -83,6 +83,11 @@ class Group:
         return (self.path / variable / "zarr.json").exists()
 
     @property
+    def variables(self) -> list[str]:
+        """Names of the variables that the group has, also of those that the schema does not know."""
+        return [name for name, _ in self._arrays_there()]
+
+    @property
     def attributes(self) -> dict[str, Any]:
         """Attributes of the group, its recipe among them (key ``recipe``)."""
         return dict(self._zarr().attrs)

@@ -18,7 +18,7 @@ SCALING, DISTANCES, RECONSTRUCTION = "scaling", "distances", "reconstruction"
 MEASURES, REFERENCES = "measures", "references"
 SCORES, RELATIONS, MODELS, COMPARISONS = "scores", "relations", "models", "comparisons"
 GRAM, PREDICTED, READOUT = "gram", "predicted", "readout"
-RELIABILITY = "reliability"
+RELIABILITY, WITHIN, WITHIN_MEAN, MIXED = "reliability", "within", "within_mean", "mixed"
 NEW_IMAGES = "new_images"
 """Names of the groups; a layer's activations are in a group of ``activations``, its moments in one of ``scaling``;
 each further measure is in a group of ``measures``, and what it compares new images with in one of ``references``."""
@@ -29,10 +29,10 @@ BY_LAYER = (ACTIVATIONS, SCALING)
 NESTED = (*BY_LAYER, MEASURES, REFERENCES)
 """Groups that hold groups in place of variables."""
 
-TABLES = (RELATIONS, MODELS, COMPARISONS, READOUT, RELIABILITY)
+TABLES = (RELATIONS, MODELS, COMPARISONS, READOUT, RELIABILITY, WITHIN, WITHIN_MEAN, MIXED)
 """Groups that are tables, a variable per column."""
 
-WITH_LAYERS = (DISTANCES, RECONSTRUCTION, RELATIONS, COMPARISONS, GRAM, PREDICTED, READOUT)
+WITH_LAYERS = (DISTANCES, RECONSTRUCTION, RELATIONS, COMPARISONS, GRAM, PREDICTED, READOUT, WITHIN, WITHIN_MEAN, MIXED)
 """Groups whose variables or rows are of layers."""
 
 
@@ -262,6 +262,11 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "undefined": Variable(
             ("relation",), "float64", "share of bootstrap resamples without a defined correlation", added=True
         ),
+        "p_resolution": Variable(("relation",), "float64", "step of p: 2 over the number of resamples", added=True),
+        "p_permutation": Variable(
+            ("relation",), "float64", "two-tailed p value of the permutation test (partial: Freedman-Lane)", added=True
+        ),
+        "family": Variable(("relation",), "str", "tests that Holm's correction counts", added=True),
         "ceiling": Variable(("relation",), "float64", "noise ceiling (attenuation-corrected maximum)"),
     },
     MODELS: {
@@ -274,6 +279,52 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "r2_adjusted": Variable(("model",), "float64", "adjusted R^2"),
         "r2_cv": Variable(("model",), "float64", "cross-validated R^2"),
         "p": Variable(("model",), "float64", "p value of the F test of the whole model"),
+        "controls": Variable(("model",), "str", "further predictors, controlled for, comma-separated", added=True),
+        "r2_controls": Variable(("model",), "float64", "R^2 of the controls alone", added=True),
+        "p_measures": Variable(
+            ("model",), "float64", "p value of the F test of what the measures add to the controls", added=True
+        ),
+    },
+    WITHIN: {
+        "layer": Variable(("correlation",), "str", "network layer"),
+        "measure": Variable(("correlation",), "str", "measure"),
+        "score": Variable(("correlation",), "str", "score column"),
+        "category": Variable(("correlation",), "str", "label that the images share"),
+        "n": Variable(("correlation",), "int64", "number of images"),
+        "r": Variable(("correlation",), "float64", "Pearson correlation within the category"),
+        "ci_low": Variable(("correlation",), "float64", "lower limit of its 95 % CI (Fisher's z)"),
+        "ci_high": Variable(("correlation",), "float64", "upper limit of its 95 % CI (Fisher's z)"),
+        "p_t": Variable(("correlation",), "float64", "two-tailed p value from Student's t, uncorrected"),
+    },
+    WITHIN_MEAN: {
+        "layer": Variable(("mean",), "str", "network layer"),
+        "measure": Variable(("mean",), "str", "measure"),
+        "score": Variable(("mean",), "str", "score column"),
+        "n": Variable(("mean",), "int64", "number of images"),
+        "n_categories": Variable(("mean",), "int64", "number of categories"),
+        "r": Variable(("mean",), "float64", "mean correlation within categories (Fisher's z, weights n - 3)"),
+        "ci_low": Variable(("mean",), "float64", "lower limit of its 95 % CI"),
+        "ci_high": Variable(("mean",), "float64", "upper limit of its 95 % CI"),
+        "p": Variable(("mean",), "float64", "two-tailed p value of the mean, uncorrected"),
+        "q": Variable(("mean",), "float64", "Cochran's Q of the differences between categories"),
+        "q_p": Variable(("mean",), "float64", "p value of Q (chi-squared)"),
+        "i2": Variable(("mean",), "float64", "I^2: share of the differences between categories beyond chance"),
+    },
+    MIXED: {
+        "layer": Variable(("mixed",), "str", "network layer"),
+        "measure": Variable(("mixed",), "str", "measure"),
+        "score": Variable(("mixed",), "str", "score column"),
+        "given": Variable(("mixed",), "str", "further fixed effects, comma-separated"),
+        "n": Variable(("mixed",), "int64", "number of images"),
+        "n_categories": Variable(("mixed",), "int64", "number of categories, each with a random intercept"),
+        "coefficient": Variable(
+            ("mixed",), "float64", "standardised fixed effect of the measure", "standard deviation"
+        ),
+        "ci_low": Variable(("mixed",), "float64", "lower limit of its 95 % CI", "standard deviation"),
+        "ci_high": Variable(("mixed",), "float64", "upper limit of its 95 % CI", "standard deviation"),
+        "p": Variable(("mixed",), "float64", "two-tailed p value of the fixed effect, uncorrected"),
+        "icc": Variable(("mixed",), "float64", "share of the variance left that is between categories"),
+        "converged": Variable(("mixed",), "bool", "whether the fit converged"),
     },
     COMPARISONS: {
         "layer": Variable(("comparison",), "str", "network layer"),

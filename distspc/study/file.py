@@ -51,6 +51,7 @@ from distspc.memorability.options import (
     ReadoutOptions,
     RelateOptions,
     ScoreSource,
+    Test,
     TrialOptions,
 )
 from distspc.messages import did_you_mean, unknown_key
@@ -486,12 +487,16 @@ class Predictions(Section):
 
 
 class Relate(_Settings[RelateOptions]):
-    """Relation to the scores: bootstrap, further controls (``measure:layer``), linear readout, others' predictions."""
+    """Relation to the scores: resamples, controls, categories, permutations, linear readout, others' predictions."""
 
     made = RelateOptions
     n_bootstrap: _count(1_000_000, least=10) = Field(default=RelateOptions.n_bootstrap, alias="bootstrap")  # type: ignore[valid-type]
     interval: Interval = RelateOptions.interval
     given: tuple[str, ...] = RelateOptions.given
+    control: Annotated[tuple[str, ...], BeforeValidator(_several)] = RelateOptions.control
+    within: str | None = RelateOptions.within
+    test: Test = RelateOptions.test
+    n_permutations: _count(1_000_000, least=10) = Field(default=RelateOptions.n_permutations, alias="permutations")  # type: ignore[valid-type]
     random_state: _count(2**32 - 1, least=0) = Field(default=RelateOptions.random_state, alias="seed")  # type: ignore[valid-type]
     readout: Annotated[Readout | None, BeforeValidator(_yes_or_settings)] = None
     predictions: Predictions | None = None

@@ -79,6 +79,30 @@ def check_predictions(study: StudyFile, listed: Sequence[ImageSource] | None = N
         check_columns(source.source, None if study.scores is None else study.scores.source, columns)
 
 
+def check_related_columns(study: StudyFile, listed: Sequence[ImageSource] | None = None) -> None:
+    """Look whether what the relations control for, and the categories within which they are, can be there.
+
+    Raises
+    ------
+    InputError
+        For a name that is neither a measure nor a column of a table that the study names.
+    """
+    wanted = {"control": study.relate.control, "within": tuple(filter(None, [study.relate.within]))}
+    if study.scores is None or not any(wanted.values()):
+        return
+    from distspc.memorability.controls import check_controls
+    from distspc.memorability.score_source import read_columns, read_source
+
+    source = study.scores.source
+    columns = [*read_columns(source).columns, *read_source(source).frame.columns, *_IMAGE_COLUMNS]
+    columns += [name for one in (listed or [])[:1] for name in one.columns]
+    for key, names in wanted.items():
+        check_controls(names, columns, key=key)
+
+
+_IMAGE_COLUMNS = ("category", "width", "height", "nbytes", "number")
+
+
 def match_study(study: StudyFile, listed: Sequence[ImageSource] | None = None) -> tuple[Match, pd.DataFrame]:
     """Put the scores of a study beside its targets as they are listed, readable or not; returns these too.
 

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from distspc.kernels.statistics.groups import Floats, Groups
 
 BLOCK_NBYTES = 2**24  # of one (resamples, images) array of counts; a few such live at a time
 CACHE_NBYTES = 2**20  # of one (images, resamples) array of ranks
@@ -125,15 +124,35 @@ def _centred_ranks(counts: Floats, column: Floats) -> Floats:
     return np.asarray(centred[group])
 
 
+def mid_ranks(column: Floats) -> Floats:
+    """Ranks less their mean, shape (images,); ties share their mean rank."""
+    return np.asarray(_centred_ranks(np.ones((len(column), 1)), column)[:, 0])
+
+
+def _repeated(counts: Floats, column: Floats) -> Floats:
+    """A column as it is in every resample, (n, b)."""
+    return np.repeat(column[:, None], counts.shape[1], axis=1)
+
+
 def _total(a: Floats, other: Floats) -> Floats:
     return np.asarray(np.einsum("nb,nb->b", a, other))
 
 
-def _rank_moments(counts: Floats, x: Floats, y: Floats, z: Floats) -> _Moments:
-    """Moments of Spearman's rho: every column is ranked anew in every resample. Counts are (n, b) here."""
+def _column_moments(
+    counts: Floats, x: Floats, y: Floats, z: Floats, groups: Groups | None, *, ranked: bool
+) -> _Moments:
+    """Moments where every column is ranked anew (Spearman's rho), or freed of its groups' means, in every resample.
+
+    Counts are (n, b) here.
+    """
     b, m, c = counts.shape[1], x.shape[1], z.shape[1]
-    ry = _centred_ranks(counts, y)
-    rz = [_centred_ranks(counts, z[:, j]) for j in range(c)]
+
+    def of_resamples(column: Floats) -> Floats:
+        values = _centred_ranks(counts, column) if ranked else _repeated(counts, column)
+        return values if groups is None else groups.weighted_centred(counts, values)
+
+    ry = of_resamples(y)
+    rz = [of_resamples(z[:, j]) for j in range(c)]
     wy, wz = counts * ry, [counts * column for column in rz]
     moments = _Moments(
         xx=np.empty((b, m)),
@@ -144,7 +163,7 @@ def _rank_moments(counts: Floats, x: Floats, y: Floats, z: Floats) -> _Moments:
         zz=np.array([[_total(w, column) for column in rz] for w in wz]).reshape(c, c, b).transpose(2, 0, 1),
     )
     for i in range(m):
-        rx = _centred_ranks(counts, x[:, i])
+        rx = of_resamples(x[:, i])
         moments.xx[:, i] = _total(counts * rx, rx)
         moments.xy[:, i] = _total(wy, rx)
         for j in range(c):
@@ -152,12 +171,14 @@ def _rank_moments(counts: Floats, x: Floats, y: Floats, z: Floats) -> _Moments:
     return moments
 
 
-def _rank_correlations(counts: Floats, x: Floats, y: Floats, z: Floats, cache_nbytes: int) -> Floats:
-    """Spearman's rho in groups of resamples that stay in the processor's cache."""
+def _by_column(
+    counts: Floats, x: Floats, y: Floats, z: Floats, groups: Groups | None, *, ranked: bool, cache_nbytes: int
+) -> Floats:
+    """Correlations by `_column_moments`, in parts of the resamples that stay in the processor's cache."""
     b, n = counts.shape
-    size = max(1, cache_nbytes // (8 * n))
-    groups = [np.ascontiguousarray(counts[start : start + size].T) for start in range(0, b, size)]
-    return np.concatenate([_ratio(_rank_moments(group, x, y, z), _FLAT * n**3) for group in groups])
+    size, flat = max(1, cache_nbytes // (8 * n)), _FLAT * n ** (3 if ranked else 1)
+    parts = [np.ascontiguousarray(counts[start : start + size].T) for start in range(0, b, size)]
+    return np.concatenate([_ratio(_column_moments(part, x, y, z, groups, ranked=ranked), flat) for part in parts])
 
 
 def _standardised(columns: Floats) -> Floats:
@@ -168,7 +189,14 @@ def _standardised(columns: Floats) -> Floats:
 
 
 def weighted_correlations(
-    counts: Floats, x: Floats, y: Floats, z: Floats, *, method: str = "pearson", cache_nbytes: int = CACHE_NBYTES
+    counts: Floats,
+    x: Floats,
+    y: Floats,
+    z: Floats,
+    *,
+    groups: Groups | None = None,
+    method: str = "pearson",
+    cache_nbytes: int = CACHE_NBYTES,
 ) -> Floats:
     """Correlation of each measure with the score in each resample, given the controls.
 
@@ -182,6 +210,8 @@ def weighted_correlations(
         Score, shape (images,).
     z
         Controls, shape (images, controls); no columns for a zero-order correlation.
+    groups
+        Groups of the images, such as categories, whose means are controlled for too: as a dummy variable for each.
     method
         ``"pearson"``, or ``"spearman"`` (ranks within each resample, ties share their mean rank).
     cache_nbytes
@@ -198,21 +228,37 @@ def weighted_correlations(
     With S the matrix of sums of squares and products, the residuals have Sxy - Sxz Szz^-1 Szy; no residual is formed.
     """
     if method == "spearman":
-        return _rank_correlations(counts, x, y, z, cache_nbytes)
+        return _by_column(counts, x, y, z, groups, ranked=True, cache_nbytes=cache_nbytes)
+    if groups is not None:
+        columns = (groups.centred(part) for part in map(_standardised, (x, y[:, None], z)))
+        x, y, z = (part * _varies(part, len(y)) for part in columns)
+        return _by_column(counts, x, y[:, 0], z, groups, ranked=False, cache_nbytes=cache_nbytes)
     moments = _linear_moments(counts, _standardised(x), _standardised(y), _standardised(z))
     return _ratio(moments, _FLAT * len(y))
 
 
-def correlations(x: Floats, y: Floats, z: Floats, *, method: str = "pearson") -> Floats:
+def _varies(columns: Floats, n: int) -> Floats:
+    """0 for columns that do not vary but for rounding, 1 for others."""
+    return np.asarray((np.sum(columns**2, axis=0) > _FLAT * n).astype(float))
+
+
+def correlations(x: Floats, y: Floats, z: Floats, *, groups: Groups | None = None, method: str = "pearson") -> Floats:
     """Correlation of each measure with the score, given the controls, shape (measures,).
 
     See `weighted_correlations` for the shapes.
     """
-    return np.asarray(weighted_correlations(np.ones((1, len(y))), x, y, z, method=method)[0])
+    return np.asarray(weighted_correlations(np.ones((1, len(y))), x, y, z, groups=groups, method=method)[0])
 
 
 def bootstrap_correlations(
-    x: Floats, y: Floats, z: Floats, *, method: str = "pearson", n_bootstrap: int = 1000, random_state: int | None = 0
+    x: Floats,
+    y: Floats,
+    z: Floats,
+    *,
+    groups: Groups | None = None,
+    method: str = "pearson",
+    n_bootstrap: int = 1000,
+    random_state: int | None = 0,
 ) -> Floats:
     """Correlations in bootstrap resamples of the images, shape (n_bootstrap, measures).
 
@@ -220,14 +266,17 @@ def bootstrap_correlations(
     See `weighted_correlations` for the shapes.
     """
     blocks = resample_counts(len(y), n_bootstrap, random_state)
-    drawn = [weighted_correlations(counts, x, y, z, method=method) for counts in blocks]
+    drawn = [weighted_correlations(counts, x, y, z, groups=groups, method=method) for counts in blocks]
     return np.concatenate(drawn) if drawn else np.empty((0, x.shape[1]))
 
 
-def jackknife_correlations(x: Floats, y: Floats, z: Floats, *, method: str = "pearson") -> Floats:
+def jackknife_correlations(
+    x: Floats, y: Floats, z: Floats, *, groups: Groups | None = None, method: str = "pearson"
+) -> Floats:
     """Correlations with one image left out at a time, shape (images, measures)."""
     blocks = leave_one_out_counts(len(y))
-    return np.concatenate([weighted_correlations(counts, x, y, z, method=method) for counts in blocks])
+    drawn = [weighted_correlations(counts, x, y, z, groups=groups, method=method) for counts in blocks]
+    return np.concatenate(drawn)
 
 
 def is_constant(values: Floats) -> bool:

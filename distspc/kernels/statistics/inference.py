@@ -89,6 +89,12 @@ def bootstrap_p(draws: Floats) -> Floats:
     return np.asarray(2 * tail / np.where(n > 0, n, np.nan))
 
 
+def bootstrap_resolution(draws: Floats) -> Floats:
+    """Step of the bootstrap p of each statistic: 2 over its number of defined resamples; NaN without any."""
+    n = np.isfinite(draws).sum(axis=0)
+    return np.asarray(2 / np.where(n > 0, n, np.nan))
+
+
 def t_test_p(r: ArrayLike, n: ArrayLike, n_controls: int = 0) -> Floats:
     """Two-tailed p of a (partial) correlation from Student's t with n - 2 - controls degrees of freedom."""
     r, free = np.asarray(r, dtype=float), np.asarray(n, dtype=float) - 2 - n_controls

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from distspc.errors import InputError
 from distspc.io.files import hex_digest
+from distspc.memorability.options import RelateOptions
 from distspc.pipeline.stages import readouts
 from distspc.pipeline.stages.base import (
     Run,
@@ -24,12 +25,16 @@ from distspc.pipeline.stages.base import (
 from distspc.store import schema
 from distspc.store.failures import Failure, keep_failures
 from distspc.store.notices import Notice, keep_notices
-from distspc.study.images import check_predictions, check_scores
+from distspc.study.images import check_predictions, check_related_columns, check_scores
 
 if TYPE_CHECKING:
     from distspc.store.store import Store
     from distspc.study.file import StageName, StudyFile
     from distspc.study.images import StudyImages
+
+
+WITHIN_CATEGORIES = (schema.WITHIN, schema.WITHIN_MEAN, schema.MIXED)
+"""Groups that there are where a study relates within categories."""
 
 
 class Relate(Stage):
@@ -38,7 +43,7 @@ class Relate(Stage):
     name = "relate"
     makes = (
         *(schema.RELATIONS, schema.MODELS, schema.COMPARISONS, schema.SCORES, schema.RELIABILITY),
-        *(schema.READOUT, schema.PREDICTED),
+        *(schema.READOUT, schema.PREDICTED, *WITHIN_CATEGORIES),
     )
     rests_on = ("extract", "distances", "reconstruct", "measures", "readout", "relate")
 
@@ -48,6 +53,7 @@ class Relate(Stage):
             listed = images.listed if study.images is not None else None
             check_scores(study, listed)
             check_predictions(study, listed)
+            check_related_columns(study, listed)
         elif list(stages) == ["relate"]:
             raise InputError("the study names no scores to relate to; add `scores:` with `file`, `image` and `columns`")
 
@@ -69,7 +75,7 @@ class Relate(Stage):
 
         run.require_writable()
         self.prepare(run, "")
-        given, lost = _controls(study)
+        given, control, lost = _controls(study)
         if given is None:
             error = InputError("no layer has a measure")
             keep_failures(run.store, self.name, [Failure.of(self.name, "", None, error)])
@@ -86,7 +92,7 @@ class Relate(Stage):
             columns=scores.columns,
             missing=scores.missing,
             trials=scores.source.trials,
-            **{**asdict(study.relate.options), "given": given},
+            **{**asdict(study.relate.options), "given": given, "control": control},
             score_reliability=scores.reliability,
             recipe=relation_recipe(study),
         )
@@ -104,19 +110,23 @@ class Relate(Stage):
             yield "", int(relations_are_current(study)), 1
 
 
-def _controls(study: StudyFile) -> tuple[list[str] | None, list[str]]:
-    """Controls that there are, None if there is no measure at all; and those that failed with their layer."""
+def _controls(study: StudyFile) -> tuple[list[str] | None, list[str], list[str]]:
+    """Controls that there are, None if there is no measure at all; and those that failed with their layer.
+
+    The first are `given`, the second `control`.
+    """
     from distspc.results.measures import flat_table, split_label, wide_table
     from distspc.results.tidy import labelled_table
 
     failed = {one.layer for one in study_failures(study)}
-    given = list(study.relate.given)
+    given, control = list(study.relate.given), list(study.relate.control)
     if not failed:
-        return given, []
+        return given, control, []
     table = labelled_table(study.store)
     known = flat_table(wide_table(table[table["layer"].isin(study.layers)])).columns
-    lost = [name for name in given if name not in known and split_label(name)[1] in failed]
-    return ([name for name in given if name not in lost] if len(known) else None), lost
+    lost = [name for name in (*given, *control) if name not in known and split_label(name)[1] in failed]
+    given, control = ([name for name in names if name not in lost] for names in (given, control))
+    return (given if len(known) else None), control, lost
 
 
 # ---------------------------------------------------------------- what they rest on
@@ -138,7 +148,7 @@ def relation_recipe(study: StudyFile) -> dict[str, Any]:
                 **({"trials": asdict(scores.source.trials)} if scores.source.trials else {}),
                 "reliability": dict(scores.reliability),
                 "layers": study.layers,
-                "relate": study.relate.model_dump(exclude={"readout", "predictions"}),
+                "relate": _asked_for(study.relate.model_dump(exclude={"readout", "predictions"})),
                 **readouts.recipe(study),
                 "seeds": study.reconstruction.seeds,
                 "measures": stored_recipes(study, measure_groups(study)),
@@ -146,6 +156,12 @@ def relation_recipe(study: StudyFile) -> dict[str, Any]:
             }
         )
     )
+
+
+def _asked_for(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without those that came later, where they ask for nothing: older stores lack them."""
+    nothing = {"control": (), "within": None, "test": RelateOptions.test, "permutations": RelateOptions.n_permutations}
+    return {key: value for key, value in settings.items() if key not in nothing or value != nothing[key]}
 
 
 def relations_are_current(study: StudyFile) -> bool:
@@ -166,7 +182,13 @@ def relations_are_current(study: StudyFile) -> bool:
 def _groups_of(study: StudyFile) -> list[str]:
     """Groups that the relations of a study have: some are made only where it asks for them."""
     responses = study.scores is not None and study.scores.trials is not None
-    asked = {schema.RELIABILITY: responses, schema.READOUT: readouts.are_asked(study), schema.PREDICTED: False}
+    within = dict.fromkeys(WITHIN_CATEGORIES, study.relate.within is not None)
+    asked = {
+        schema.RELIABILITY: responses,
+        schema.READOUT: readouts.are_asked(study),
+        schema.PREDICTED: False,
+        **within,
+    }
     return [group for group in Relate.makes if asked.get(group, True)]
 
 

@@ -1,9 +1,12 @@
 """Studies that relate in several ways: scores from responses, in the store, the page and the tables."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from statsmodels.formula.api import ols
 
 from distspc.errors import InputError
 from distspc.memorability.options import RESPONSE_SCORES
@@ -139,6 +142,114 @@ def test_what_is_done_stays_and_other_columns_or_reliabilities_are_related_anew(
 )
 def test_bad_responses_are_refused_before_any_work(root, tmp_path, scores, message):
     study = make_study(root, tmp_path, scores=scores)
+    with pytest.raises(InputError, match=message):
+        study.run()
+    assert not Store(study.store).exists()
+
+
+RELATED = {"bootstrap": 40, "control": ["category", "norm:fc2", "arousal"], "within": "category",
+           "test": "permutation", "permutations": 99}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def controlled(root, finished, tmp_path_factory):
+    """The same study with controls, within categories and with a permutation test."""
+    folder = tmp_path_factory.mktemp("controlled")
+    shutil.copytree(finished.store, folder / "s.zarr")
+    study = make_study(root, folder, relate=RELATED, scores={**TRIALS, "columns": ["hit", "fa"]})
+    study.run()
+    return study
+
+
+def frame_of(study, root):
+    table = tidy_table(study.store).set_index("image")
+    images = pd.read_csv(root / "images.csv").iloc[:N_TARGETS].set_axis(table.index, axis=0)
+    return table.join(images[["category", "arousal"]])
+
+
+def test_categories_measures_and_columns_are_controlled_for_together(controlled, root):
+    relations = read_table_of(controlled.stored.relations)
+    rows = relations[relations["given"] == "category, norm:fc2, arousal"]
+    assert set(rows["method"]) == {"pearson", "spearman"}
+    assert set(rows["measure"]) == {"distinctiveness", "reconstruction_error", "pool_distance"}
+    frame = frame_of(controlled, root)
+    row = rows[(rows["method"] == "pearson") & (rows["measure"] == "distinctiveness") & (rows["score"] == "hit")].iloc[
+        0
+    ]
+    formula = "{} ~ C(category) + norm + arousal"
+    x, y = (ols(formula.format(name), frame).fit().resid for name in ("distinctiveness", "hit"))
+    assert row["r"] == pytest.approx(np.corrcoef(x, y)[0, 1])
+    whole = ols("hit ~ distinctiveness + C(category) + norm + arousal", frame).fit()
+    assert row["p_t"] == pytest.approx(whole.pvalues["distinctiveness"])
+
+
+def test_multiple_regressions_have_the_controls_beside_the_measures(controlled, root):
+    models = read_table_of(controlled.stored.models)
+    row = models[(models["layer"] == "fc2") & (models["score"] == "hit")].iloc[0]
+    frame = frame_of(controlled, root)
+    whole = ols("hit ~ distinctiveness + reconstruction_error + C(category) + norm + arousal", frame).fit()
+    alone = ols("hit ~ C(category) + norm + arousal", frame).fit()
+    assert row["measures"] == "distinctiveness:fc2, reconstruction_error:fc2"
+    assert row["controls"] == "category, norm:fc2, arousal"
+    assert (row["r2"], row["r2_controls"]) == (pytest.approx(whole.rsquared), pytest.approx(alone.rsquared))
+    assert row["p_measures"] == pytest.approx(whole.compare_f_test(alone)[1])
+
+
+def test_correlations_within_categories_have_a_mean_and_a_mixed_model(controlled, root):
+    within, means, mixed = (read_table_of(controlled.stored[name]) for name in ("within", "within_mean", "mixed"))
+    frame = frame_of(controlled, root)
+    assert set(within["category"]) == set(CATEGORIES)
+    own = within[(within["measure"] == "distinctiveness") & (within["score"] == "hit")].set_index("category")
+    part = frame[frame["category"] == "food"]
+    assert own.loc["food", "r"] == pytest.approx(part["distinctiveness"].corr(part["hit"]))
+    assert (own["n"] == 12).all()
+    row = means[(means["measure"] == "distinctiveness") & (means["score"] == "hit")].iloc[0]
+    assert np.arctanh(row["r"]) == pytest.approx(np.arctanh(own["r"]).mean())
+    assert row["ci_low"] < row["r"] < row["ci_high"]
+    assert set(mixed["given"]) == {"norm:fc2, arousal"}
+    assert set(mixed["measure"]) == {"distinctiveness", "reconstruction_error", "pool_distance"}
+    assert (mixed["n_categories"] == 3).all()
+
+
+def test_a_permutation_test_stands_beside_p_and_families_are_named(controlled):
+    relations = read_table_of(controlled.stored.relations)
+    steps = relations["p_permutation"].to_numpy() * 100
+    np.testing.assert_allclose(steps, np.round(steps))
+    assert steps.min() >= 1
+    np.testing.assert_allclose(relations["p_resolution"], 2 / 40)
+    families = relations.groupby("family")["n_tests"].agg(["size", "first"])
+    assert len(families) == 4
+    assert (families["size"] == families["first"]).all()
+    assert all(name.startswith(f"all {n} tests of ") for name, n in families["size"].items())
+
+
+def test_the_page_shows_controls_categories_and_permutations(controlled):
+    page = controlled.report.read_text("utf-8")
+    for wanted in ("category, norm fc2, arousal", "within.csv", "within_mean.csv", "mixed.csv", "p (permutation)",
+                   "Correlations within categories (8)", "Mixed models (6)", "99 permutations",
+                   "Controlling for category, L2 norm at fc2 and arousal, distinctiveness",
+                   "Within each category, distinctiveness correlates with hit",
+                   "all 8 tests of pearson, zero-order: each measure, layer and score"):  # fmt: skip
+        assert wanted in page, wanted
+
+
+def test_what_is_controlled_is_done_and_asking_for_less_takes_it_away(controlled, root):
+    assert run_stages(controlled, refuse).computed == {}
+    less = controlled.model_copy(update={"relate": controlled.relate.model_copy(update={"within": None})})
+    less.run(stages=["relate"])
+    assert not less.stored["within"].exists()
+
+
+@pytest.mark.parametrize(
+    ("relate", "message"),
+    [
+        ({"control": ["categry"]}, "`control` names 'categry': neither a measure .* did you mean 'category'"),
+        ({"within": "scene"}, "`within` names 'scene': neither a measure"),
+        ({"control": ["nrom:fc2"]}, "`control` names 'nrom:fc2'"),
+    ],
+)
+def test_what_cannot_be_controlled_for_is_refused_before_any_work(root, tmp_path, relate, message):
+    study = make_study(root, tmp_path, relate=relate)
     with pytest.raises(InputError, match=message):
         study.run()
     assert not Store(study.store).exists()

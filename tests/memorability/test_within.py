@@ -1,0 +1,94 @@
+"""Correlations within categories, and mixed models against statsmodels' formulas and a known effect."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.formula.api import mixedlm
+
+from distspc.memorability.within import correlations_within, mixed_models
+
+
+def simulated(n_categories=12, n_each=25, seed=0, between=1.0):
+    """Within categories the score rises with the measure by 0.5; between them it falls."""
+    rng = np.random.default_rng(seed)
+    level = rng.normal(size=n_categories)
+    category = np.repeat(np.arange(n_categories), n_each)
+    x = 2 * level[category] + rng.normal(size=category.size)
+    y = 0.5 * (x - 2 * level[category]) - between * 3 * level[category] + rng.normal(size=category.size)
+    labels = pd.Series([f"c{i:02d}" for i in category], name="category")
+    return pd.DataFrame({"x": x, "z": rng.normal(size=category.size), "y": y}), labels
+
+
+def test_correlations_within_categories_are_not_those_between():
+    frame, labels = simulated()
+    within, means, said = correlations_within(frame, ["x", "z"], ["y"], labels)
+    assert np.corrcoef(frame["x"], frame["y"])[0, 1] < -0.5
+    row = means[means["measure"] == "x"].iloc[0]
+    assert row["r"] == pytest.approx(0.5 / np.sqrt(1.25), abs=0.1)
+    assert row["ci_low"] < 0.5 / np.sqrt(1.25) < row["ci_high"]
+    assert (row["n_categories"], row["n"]) == (12, 300)
+    assert len(within) == 24
+    part = frame[labels == "c03"]
+    own = within[(within["category"] == "c03") & (within["measure"] == "x")].iloc[0]
+    assert own["r"] == pytest.approx(part["x"].corr(part["y"]))
+    assert said == []
+
+
+def test_categories_that_are_too_small_are_named_and_left_out():
+    frame, labels = simulated(3, 6)
+    labels[:3] = "tiny"
+    labels[5] = None
+    within, means, said = correlations_within(frame, ["x"], ["y"], labels)
+    assert set(within["category"]) == {"c01", "c02"}
+    assert means["n_categories"].tolist() == [2]
+    assert [notice.text for notice in said] == [
+        "Within category: 2 with fewer than 4 images have no correlation of their own: tiny, c00.",
+        "Within category: 1 of 18 images have no category and are left out.",
+    ]
+    none, no_means, _ = correlations_within(frame.iloc[:3], ["x"], ["y"], labels.iloc[:3])
+    assert none.empty
+    assert no_means.empty
+
+
+def test_mixed_models_are_statsmodels():
+    frame, labels = simulated()
+    table, said = mixed_models(frame, ["x"], ["y"], labels, ["z"])
+    standard = ((frame - frame.mean()) / frame.std()).assign(category=labels)
+    known = mixedlm("y ~ x + z", standard, groups="category").fit()
+    row = table.iloc[0]
+    assert row["coefficient"] == pytest.approx(known.params["x"], abs=1e-4)
+    np.testing.assert_allclose(row[["ci_low", "ci_high"]].astype(float), known.conf_int().loc["x"], atol=1e-3)
+    assert row["p"] == pytest.approx(known.pvalues["x"], abs=1e-6)
+    assert row["coefficient"] == pytest.approx(0.5 * frame["x"].std() / frame["y"].std(), abs=0.08)
+    assert (row["n"], row["n_categories"], row["given"], row["converged"]) == (300, 12, "z", True)
+    assert row["icc"] > 0.8
+    assert said == []
+
+
+def test_no_variance_between_categories_is_said_and_is_no_failure():
+    frame, labels = simulated(4, 10, between=0)
+    frame["y"] -= frame["y"].groupby(labels).transform("mean")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table, said = mixed_models(frame, ["z"], ["y"], labels)
+    assert table["icc"].iloc[0] < 0.05
+    assert [notice.warning for notice in said] == [False]
+    assert "In 1 of 1 mixed models the categories' intercepts have no variance" in said[0].text
+
+
+def test_categories_that_do_not_repeat_have_no_mixed_model():
+    frame, _ = simulated(2, 5)
+    table, said = mixed_models(frame, ["x"], ["y"], pd.Series([f"i{i}" for i in range(10)], name="kind"))
+    assert table.empty
+    assert said[0].text == "No mixed model: fewer than 2 of 10 values of kind have more than one image."
+
+
+def test_a_model_that_cannot_be_fitted_is_named():
+    frame, labels = simulated(3, 4)
+    table, said = mixed_models(frame.assign(copy=frame["x"]), ["x"], ["y"], labels, ["copy"])
+    assert not table["converged"].iloc[0]
+    assert np.isnan(table["coefficient"].iloc[0])
+    assert said[0].warning
+    assert "1 of 1 mixed models did not converge; their coefficients are not to be used: x with y." in said[0].text
