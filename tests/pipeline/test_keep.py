@@ -44,6 +44,8 @@ def study_of(root, store, scaling="none", **model):
         "layers": [f"/{layer}" for layer in LAYERS],
         "scaling": scaling,
         "reconstruction": {"units": 20, "codewords": 6, "batches": 3, "batch-size": 8, "seeds": [0, 1]},
+        "measures": ["typicality", "pixels"],
+        "relate": {"readout": True},
         "report": str(store.with_suffix(".html")),
     }
     return Study.from_dict(content, base=root)
@@ -65,7 +67,7 @@ def digests(study, *groups):
     return {str(file.relative_to(study.store)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-RESULTS = ("distances", "reconstruction", "scaling")
+RESULTS = ("distances", "reconstruction", "scaling", "measures", "references", "gram")
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +168,10 @@ def test_a_stage_alone_takes_all_layers_and_the_last_gives_them_back(root, tmp_p
     study = study_of(root, tmp_path / "s.zarr", keep=[])
     run_stages(study, in_process, stages=["extract"])
     assert "`keep` saves disk in `distspc run` alone" in caplog.text
-    run_stages(study, in_process, stages=["distances"])
-    assert not any(study.stored.layer(layer).given_back for layer in study.layers)
-    run_stages(study, in_process, stages=["reconstruct"])
+    for stage in ("distances", "reconstruct", "measures"):
+        run_stages(study, in_process, stages=[stage])
+        assert not any(study.stored.layer(layer).given_back for layer in study.layers)
+    run_stages(study, in_process, stages=["readout"])
     assert all(study.stored.layer(layer).given_back for layer in study.layers)
 
 

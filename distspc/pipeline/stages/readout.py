@@ -60,6 +60,10 @@ class Readout(LayerStage):
             refuse_given_back(study.stored, layer)
             check_gram(_options(study, layer))
 
+    def reads_activations(self, study: StudyFile) -> bool:
+        """Whether a readout is asked for."""
+        return study.relate.readout is not None
+
     def missing(self, run: Run, layer: str) -> Seeds:
         """Whether the layer's matrix is missing."""
         from distspc.distances import gram
