@@ -105,13 +105,14 @@ class Measures(LayerStage):
 
     def loads(self, study: StudyFile, setting: Setting) -> Loads | None:
         """The work of every measure at every layer, and of those of the images."""
-        chains = [
-            _layer_loads(study, layer, one, setting)
-            for layer in ["", *study.layers]
-            for one in study.measures
-            if (one.measure.needs == "activations") == bool(layer)
-        ]
-        return Loads(tuple(chains)) if chains else None
+        from distspc.measures.build import at_layer
+
+        wanted = {layer: at_layer(study.measures, layer) for layer in ["", *study.layers]}
+        chains = {
+            layer: [load for one in some for load in _layer_loads(study, layer, one, setting)]
+            for layer, some in wanted.items()
+        }
+        return Loads(tuple(chain for chain in chains.values() if chain)) if any(chains.values()) else None
 
 
 def _of_layers(study: StudyFile) -> list[ChosenMeasure]:

@@ -54,3 +54,19 @@ def test_the_plan_counts_a_pass_over_every_layer(tmp_path):
     loads = STAGE.loads(study, Setting(8, 12, Resources(1, 1, 2**30, 50.0), Rates()))
     assert [chain[0].layer for chain in loads.chains] == ["", "fc2", "fc1"]
     assert [chain[0].moved_nbytes for chain in loads.chains[1:]] == [4 * 20 * 30, 4 * 20 * 20]
+
+
+def test_results_open_and_are_one_netcdf_file(tmp_path):
+    import xarray as xr
+
+    from distspc.results.netcdf import to_netcdf
+
+    study = study_of(tmp_path, measures=[WORD, "typicality"])
+    study.run(stages=["measures"])
+    with xr.open_datatree(to_netcdf(study.store, tmp_path / "r.nc"), engine="h5netcdf") as tree:
+        found = tree[f"measures/{WORD}"]["activation_entropy"]
+        assert found.attrs["units"] == "nat"
+        assert found.sel(layer="fc2").shape == (20,)
+        assert set(tree["measures/typicality"].data_vars) == {
+            *("typicality", "typicality_category", "centroid_similarity")
+        }
