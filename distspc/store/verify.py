@@ -11,11 +11,12 @@ from typing import Any
 import zarr
 
 from distspc.errors import InputError
+from distspc.store import schema
 from distspc.store.group import Group
 from distspc.store.store import Store
 
 _SWEPT = "swept"
-"""Attribute of a store among whose chunks no unfinished file can be: no writer has begun since one was looked for."""
+"""Attribute of a store whose activations hold no unfinished file: no writer has begun since these were looked for."""
 
 
 def remove_partial_chunks(store: Store, *, everywhere: bool = False) -> int:
@@ -26,13 +27,13 @@ def remove_partial_chunks(store: Store, *, everywhere: bool = False) -> int:
     store
         The store.
     everywhere
-        Look among the chunks, of which a million images have hundreds of thousands, even if no writer has begun since
-        this was done.
+        Look among the activations, of which a million images have a hundred thousand files, even if no writer has begun
+        since this was done.
     """
-    left = []
+    left, activations = [], str(store.path / schema.ACTIVATIONS)
     swept = store.attributes.get(_SWEPT, False) and not everywhere
     for at, folders, names in os.walk(store.path):
-        if swept:
+        if swept and at.startswith(activations):
             folders[:] = [name for name in folders if name != "c"]
         left += [Path(at, name) for name in names if name.endswith(".partial")]
     for path in left:
@@ -44,7 +45,7 @@ def remove_partial_chunks(store: Store, *, everywhere: bool = False) -> int:
 
 
 def expect_writers(store: Store) -> None:
-    """Note that writers begin, so that what they may leave is looked for afterwards."""
+    """Note that writers of activations may begin, so that what they leave is looked for afterwards."""
     if store.attributes.get(_SWEPT, False):
         store.set_attributes(**{_SWEPT: False})
 

@@ -32,10 +32,11 @@ def test_sweep_removes_unfinished_chunks(tmp_path):
     assert remove_partial_chunks(store) == 1
     assert not left.exists()
     left.write_bytes(b"half")
-    beside = store.path / "images/zarr.0a1b.partial"
-    beside.write_bytes(b"half")
-    assert remove_partial_chunks(store) == 1  # no writer since: a million chunks are not walked through
-    assert not beside.exists()
+    beside = [store.path / "activations/fc2/zarr.0a1b.partial", store.path / "images/role/c/0.0a1b.partial"]
+    for path in beside:
+        path.write_bytes(b"half")
+    assert remove_partial_chunks(store) == 2  # no writer since: those of a million images are not walked through
+    assert not any(path.exists() for path in beside)
     assert left.exists()
     expect_writers(store)
     assert remove_partial_chunks(store) == 1

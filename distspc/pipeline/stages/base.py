@@ -109,11 +109,12 @@ class Run:
         """The store of the study."""
         return self.study.stored
 
-    def require_writable(self) -> None:
-        """Raise InputError where the store cannot be written; writers begin then."""
+    def require_writable(self, *, activations: bool = True) -> None:
+        """Raise InputError where the store cannot be written; writers begin then, of `activations` too or not."""
         if not self.writable:
             raise read_only_error(self.study.store)
-        expect_writers(self.store)
+        if activations:
+            expect_writers(self.store)
 
     def compute(
         self, tasks: Sequence[Delayed], client: Client | None, label: str, *, resource: str | None = None, gather: bool

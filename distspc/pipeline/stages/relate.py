@@ -73,7 +73,7 @@ class Relate(Stage):
             return
         from distspc.memorability import relations  # not for a study that is done: it takes long to import
 
-        run.require_writable()
+        run.require_writable(activations=False)
         self.prepare(run, "")
         given, control, lost = _controls(study)
         if given is None:

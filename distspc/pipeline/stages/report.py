@@ -52,7 +52,7 @@ class Report(Stage):
             return
         from distspc.report.page import write_report  # not for a study that is done: it takes long to import
 
-        run.require_writable()
+        run.require_writable(activations=False)
         self.prepare(run, "")
         run.progress("report", 0, 1)
         digest = fingerprint(study)
