@@ -58,6 +58,21 @@ def settle_given_back(
         ask_again(run.store, layer)
 
 
+def refuse_update(study: StudyFile, images: StudyImages) -> None:
+    """Refuse to make a study anew from activations of known images that were given back.
+
+    Raises
+    ------
+    InputError
+        Says what extracting them again costs.
+    """
+    if gone := [layer for layer in study.layers if study.stored.layer(layer).given_back]:
+        raise InputError(
+            f"--update keeps no activations of {shorten(gone)}, which were given back. `distspc run STUDY.yaml "
+            f"--update --extract-again` makes them again, of all images: {cost_again(study, gone, images)}"
+        )
+
+
 def _needs(run: Run, stage: Stage, layer: str, redone: Collection[StageName]) -> bool:
     return stage.reads_activations(run.study) if stage.name in redone else stage.needs_activations(run, layer)
 

@@ -15,7 +15,7 @@ from distspc.images.inventory import table_changes
 from distspc.pipeline.comparison import refuse_other_results
 from distspc.pipeline.compute import Progress, no_progress
 from distspc.pipeline.connections import DEFAULT_PROFILE, Clusters
-from distspc.pipeline.given_back import settle_given_back
+from distspc.pipeline.given_back import refuse_update, settle_given_back
 from distspc.pipeline.stages.base import Connect, Outcome, Run, Stage, study_failures
 from distspc.pipeline.stages.by_layer import LayerStage, compute_layers
 from distspc.pipeline.stages.registry import STAGES, rested_on, resting_on
@@ -310,6 +310,8 @@ def run_stages(
     if update and redo:
         raise InputError("--update keeps what is known and --redo throws it away: give one of them")
     if update and (changes := changed_images(study, images)) is not None:
+        if not extract_again:
+            refuse_update(study, images)
         runs: dict[str, Any] = {"strict": strict, "progress": progress, "place": place}
         done = _update(study, connect, stages, images, changes, runs)
         return done.then(run_stages(study, connect, stages=stages, **runs))

@@ -9,7 +9,7 @@ from distspc.errors import InputError
 from distspc.pipeline.given_back import cost_again
 from distspc.pipeline.run import run_stages
 from distspc.study.images import StudyImages
-from tests.pipeline.imported_study import LAYERS, MEASURING, make_study, write_activations
+from tests.pipeline.imported_study import LAYERS, MEASURING, N_FILLERS, N_TARGETS, make_study, write_activations
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +140,19 @@ def test_a_readout_needs_activations_only_where_its_matrix_is_not_there(referenc
     assert measure(study, extract_again=True).computed["readout"] == 3
     study.clean(activations=["fc2"])
     assert not measure(study, refuse).computed
+
+
+def test_an_update_says_what_it_costs_where_known_images_have_no_activations(reference, tmp_path):
+    shutil.copytree(reference, tmp_path, dirs_exist_ok=True)
+    study = make_study(tmp_path)
+    study.clean(activations=["fc2"])
+    for layer in LAYERS:
+        folder = tmp_path / "Activations" / layer / "Targets"
+        shutil.copy(folder / "1.npy", folder / f"{N_TARGETS + 1}.npy")
+    with pytest.raises(
+        InputError, match=r"keeps no activations of fc2, .*--update --extract-again` .*: they come from"
+    ):
+        run_stages(study, refuse, update=True)
+    run_stages(study, in_process, stages=MEASURING, update=True, extract_again=True)
+    assert study.stored.layer("fc2").sizes["image"] == N_TARGETS + N_FILLERS + 1
+    assert not study.stored.layer("fc2").given_back
