@@ -16,7 +16,7 @@ import numpy as np
 from distspc.errors import InputError
 from distspc.kernels.sparse_coding import scaling
 from distspc.kernels.sparse_coding import training as kernel
-from distspc.kernels.sparse_coding.inner_loop import DivergedError
+from distspc.kernels.sparse_coding.inner_loop import DivergedError, Stop
 from distspc.kernels.sparse_coding.principal_components import row_parts
 from distspc.reconstruction.gather import remove_folder, union_of_units
 from distspc.reconstruction.models import fit_model
@@ -25,6 +25,9 @@ from distspc.store.store import Store
 from distspc.tasks import free_spare_memory
 
 logger = logging.getLogger(__name__)
+
+SAID_EVERY = 100
+"""Batches of which the log says together how many iterations they took."""
 
 
 def missing_seeds(store: Store, layer: str, seeds: Iterable[int]) -> list[int]:
@@ -78,6 +81,21 @@ def fit_seed(
     if n_failed:
         logger.warning("%s, seed %d: %d of %d batches did not converge", layer, seed, n_failed, converged.size)
     return {"layer": layer, "seed": seed, "n_not_converged": n_failed}
+
+
+class _Progress:
+    """Logs how many iterations batches take, and so how long is left: where the step is nearly unstable, hundreds."""
+
+    def __init__(self, name: str, n_batches: int) -> None:
+        self.name, self.n_batches, self.n_steps = name, n_batches, np.zeros(n_batches, np.int64)
+
+    def __call__(self, i: int, stop: Stop) -> None:
+        """Take in a batch."""
+        self.n_steps[i] = stop.n_steps
+        if (i + 1) % SAID_EVERY == 0 or i + 1 == self.n_batches:
+            last = self.n_steps[i // SAID_EVERY * SAID_EVERY : i + 1]
+            words = "%s: batch %d of %d, %.1f iterations a batch of the last %d (most: %d)"
+            logger.info(words, self.name, i + 1, self.n_batches, last.mean(), len(last), last.max())
 
 
 def _way_out(problem: Exception) -> str:
@@ -179,6 +197,11 @@ def _fit(
 ) -> dict[str, Any]:
     sampled = sampled_units(store, layer, seed, seeds, s, gathered, spilled)
     values = fit_model(
-        sampled.x, s, sampled.rng, first_row=first_row, allocate=lambda shape, dtype: _array(shape, dtype, spilled)
+        sampled.x,
+        s,
+        sampled.rng,
+        first_row=first_row,
+        allocate=lambda shape, dtype: _array(shape, dtype, spilled),
+        each_batch=_Progress(f"{layer}, seed {seed}", s.n_batches),
     )
     return {"sampled_unit": sampled.units, "scale": float(sampled.scale), **values}

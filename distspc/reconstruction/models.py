@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +10,20 @@ import numpy as np
 
 from distspc.kernels.sparse_coding import training as kernel
 from distspc.kernels.sparse_coding.fixed_steps import error_after_steps
+from distspc.kernels.sparse_coding.inner_loop import Stop
 from distspc.kernels.sparse_coding.lasso import lasso_code
 from distspc.kernels.sparse_coding.principal_components import PrincipalComponents, principal_components, row_parts
 from distspc.reconstruction.options import ReconstructionOptions
 
 
 def fit_model(
-    x: np.ndarray, s: ReconstructionOptions, rng: np.random.RandomState, *, first_row: int, allocate: kernel.Allocate
+    x: np.ndarray,
+    s: ReconstructionOptions,
+    rng: np.random.RandomState,
+    *,
+    first_row: int,
+    allocate: kernel.Allocate,
+    each_batch: Callable[[int, Stop], None] | None = None,
 ) -> dict[str, Any]:
     """Train on scaled units and reconstruct all of them.
 
@@ -29,6 +37,8 @@ def fit_model(
         Training draws from this row on.
     allocate
         Makes the arrays that grow with the number of images.
+    each_batch
+        See `distspc.kernels.sparse_coding.training.train`.
 
     Returns
     -------
@@ -36,7 +46,7 @@ def fit_model(
     """
     if s.solver == "pca":
         return _fit_components(x, first_row, s)
-    return _fit_code(x, first_row, s, rng, allocate)
+    return _fit_code(x, first_row, s, rng, allocate, each_batch)
 
 
 def _fit_components(x: np.ndarray, first_row: int, s: ReconstructionOptions) -> dict[str, Any]:
@@ -60,7 +70,12 @@ def _fit_components(x: np.ndarray, first_row: int, s: ReconstructionOptions) -> 
 
 
 def _fit_code(
-    x: np.ndarray, first_row: int, s: ReconstructionOptions, rng: np.random.RandomState, allocate: kernel.Allocate
+    x: np.ndarray,
+    first_row: int,
+    s: ReconstructionOptions,
+    rng: np.random.RandomState,
+    allocate: kernel.Allocate,
+    each_batch: Callable[[int, Stop], None] | None,
 ) -> dict[str, Any]:
     first = kernel.draw_dictionary(rng, s.n_units, s.n_codewords)
     trained = kernel.train(
@@ -71,6 +86,7 @@ def _fit_code(
         batch_size=s.batch_size,
         rule=s.rule,
         precision=s.precision,
+        each_batch=each_batch,
     )
     if s.solver == "converged":
         error, converged = _converged_error(x, trained.dictionary, s, kernel.scalar_mean(x))

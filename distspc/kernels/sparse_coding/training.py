@@ -69,6 +69,7 @@ def train(
     rule: Rule = PAPER,
     precision: Precision = "float64",
     n_threads: int | None = None,
+    each_batch: Callable[[int, Stop], None] | None = None,
 ) -> Trained:
     """Learn a dictionary, as the method says.
 
@@ -88,6 +89,8 @@ def train(
         Type of all arithmetic; the method's is float64.
     n_threads
         Threads; as many as BLAS may use by default.
+    each_batch
+        Is told the number of each batch, from 0, and how its inner loop ended.
 
     Raises
     ------
@@ -105,6 +108,8 @@ def train(
             except DivergedError as problem:
                 raise problem.within(f"training batch {i + 1} of {n_batches}", first_component_share(x)) from None
             n_steps[i], converged[i], step[i] = stop.n_steps, stop.converged, stop.step
+            if each_batch is not None:
+                each_batch(i, stop)
     return Trained(trainer.dictionary.astype(np.float64), error, n_steps, converged, step)
 
 
