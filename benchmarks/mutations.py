@@ -8,8 +8,9 @@ within ten times as long. Verdicts go to the record one by one, so that a run th
 `--again survived` asks anew about those that nothing noticed. A change whose line is no longer in its file, exactly
 once, ends the run before anything is tested.
 
-Not mutmut or cosmic-ray: they make every change they know of everywhere (some 3,000 for `kernels/` alone, half a minute
-of tests each), and know of no term left out of a sum, which is what these files are made of.
+Not mutmut or cosmic-ray: they make every change they know of everywhere (cosmic-ray 8.7: 10,081 for `kernels/` alone,
+most of them another operator in place of one, noticed by any test, with seconds to a minute of tests each), and know of
+no term left out of a sum and no margin set to nothing, which is what proofs fail by.
 """
 
 from __future__ import annotations

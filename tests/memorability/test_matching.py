@@ -141,3 +141,31 @@ def test_a_difference_in_case_or_ending_is_offered_as_the_way_out(file, entry, w
     scores = pd.DataFrame({"mem": [1.0]}, index=pd.Index([entry], name="image"))
     with pytest.raises(InputError, match=rf"{entry} and {file} differ in {what} alone: rename one of them"):
         match_scores(images, scores)
+
+
+def frame_of(**scores_by_name):
+    return pd.DataFrame({"score": list(scores_by_name.values())}, index=pd.Index(list(scores_by_name), name="who"))
+
+
+def test_a_name_that_two_images_share_means_neither():
+    images = pd.DataFrame(
+        {"image": ["t/c/x", "t/d/x", "t/d/y"], "number": [1, 2, 3], "file": ["/a/c/x.jpg", "/a/d/x.jpg", "/a/d/y.jpg"]}
+    )
+    match = matching.find_match(images, frame_of(x=1.0, y=2.0))
+    assert match.key == "stem"
+    np.testing.assert_array_equal(match.frame["score"], [np.nan, np.nan, 2.0])
+    assert match.without_image == ("x",)
+
+
+def test_a_name_with_two_numbers_is_neither_of_them():
+    images = images_of(["/a/im7.jpg", "/a/im8.jpg", "/a/im9_v2.jpg"])
+    match = matching.find_match(images, frame_of(**{"7": 1.0, "8": 2.0, "9": 3.0}))
+    assert match.key == "number in the name"
+    np.testing.assert_array_equal(match.frame["score"], [1.0, 2.0, np.nan])
+
+
+def test_two_rows_that_end_alike_mean_no_image():
+    match = matching.find_match(
+        images_of(["/a/x.jpg", "/a/y.jpg"]), frame_of(**{"../x.jpg": 1.0, "x.jpg": 2.0, "y.jpg": 3.0})
+    )
+    np.testing.assert_array_equal(match.frame["score"], [np.nan, 3.0])

@@ -170,3 +170,23 @@ def test_a_group_that_a_full_disk_kept_from_its_variables_has_nothing_complete(t
         (group.path / name / "zarr.json").unlink()  # the folder is made first
     assert group.complete("layer").tolist() == [False, False]
     assert group.sizes["layer"] == 2
+
+
+def test_a_removal_that_is_cut_short_leaves_no_group(tmp_path, monkeypatch):
+    path = tmp_path / "s.zarr"
+    allocate(path)
+
+    def interrupted(folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("distspc.store.group.shutil.rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Store(path).reconstruction.remove()
+    assert not Store(path).reconstruction.exists()
+
+
+def test_a_chunk_of_nothing_but_missing_values_is_written_too(tmp_path):
+    allocate(tmp_path / "s.zarr")
+    group = Store(tmp_path / "s.zarr").reconstruction
+    group.write("error", np.full(3, np.nan), layer=0, seed=0)
+    assert group.done("error").all()
