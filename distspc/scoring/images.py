@@ -163,6 +163,8 @@ def tell_apart(sources: Sequence[ImageSource], records: Sequence[ImageRecord], s
     skipped = [(record.file, record.reason) for record in records if record.reason is not None]
     if len(skipped) == len(records):
         first = f"image {skipped[0][0]!r}: {skipped[0][1]}"
+        if len(records) == 1:
+            raise InputError(f"{first}; there is no other image to score")
         raise InputError(f"none of the {len(records)} images can be used; the first: {first}")
     ids, known = store.images.labels("image"), _StudyImages(store)
     images = [known.image(source, record) for source, record in zip(sources, records, strict=True)

@@ -53,28 +53,45 @@ def scored_again(study, stage, **changes):
     assert_as_stored(other.score(files_of(other, SOME)), other)
 
 
-@pytest.fixture(scope="module", params=["none", "z-score"])
-def one_layer(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("score")
-    return finished(folder, stages=[], scaling=request.param, layers={"fc2": 40})
+@pytest.fixture(scope="module")
+def one_layer(tmp_path_factory):
+    """Studies of one layer, of which nothing is computed, by scaling."""
+    folders = {scaling: tmp_path_factory.mktemp("score") for scaling in ("none", "z-score")}
+    return {scaling: finished(folder, stages=[], scaling=scaling, layers={"fc2": 40})
+            for scaling, folder in folders.items()}  # fmt: skip
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "cosine", "correlation"])
-@pytest.mark.parametrize(("protocol", "k"), [("paper", 3), ("spc-public", 1), ("distinct", 2)])
-def test_images_of_the_study_have_their_stored_neighbours(one_layer, protocol, metric, k):
-    settings = {"protocol": protocol, "metric": metric, "neighbours": k}
-    scored_again(one_layer, "distances", distinctiveness=settings)
+PROTOCOLS = {"paper": 3, "spc-public": 1, "distinct": 2}
+"""With the number of neighbours that is looked for."""
+METRICS = ["euclidean", "cosine", "correlation"]
+DISTANCES = [
+    *(("none", protocol, metric) for protocol in PROTOCOLS for metric in METRICS),
+    *(("z-score", protocol, metric) for protocol, metric in zip(PROTOCOLS, METRICS, strict=True)),
+]
+FITS = [("paper", "all"), ("converged", "fillers"), ("pca", "all"), ("pca", "fillers")]
 
 
-@pytest.mark.parametrize("train_on", ["all", "fillers"])
-@pytest.mark.parametrize("solver", ["paper", "converged", "pca"])
-def test_images_of_the_study_have_their_stored_errors(one_layer, solver, train_on):
-    one_layer.stored.distances.remove()
-    scored_again(one_layer, "reconstruct", reconstruction={**SETTINGS, "solver": solver, "train-on": train_on})
+@pytest.mark.parametrize(("scaling", "protocol", "metric"), DISTANCES)
+def test_images_of_the_study_have_their_stored_neighbours(one_layer, scaling, protocol, metric):
+    settings = {"protocol": protocol, "metric": metric, "neighbours": PROTOCOLS[protocol]}
+    scored_again(one_layer[scaling], "distances", distinctiveness=settings)
 
 
-def test_rows_do_not_depend_on_the_company(tmp_path):
-    study = finished(tmp_path)
+@pytest.mark.parametrize("scaling", ["none", "z-score"])
+@pytest.mark.parametrize(("solver", "train_on"), FITS)
+def test_images_of_the_study_have_their_stored_errors(one_layer, scaling, solver, train_on):
+    one_layer[scaling].stored.distances.remove()
+    settings = {**SETTINGS, "solver": solver, "train-on": train_on}
+    scored_again(one_layer[scaling], "reconstruct", reconstruction=settings)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A finished study, to be read."""
+    return finished(tmp_path_factory.mktemp("finished"), distinctiveness={"neighbours": 2})
+
+
+def test_rows_do_not_depend_on_the_company(study):
     together = study.score(files_of(study, SOME))
     for file in files_of(study, SOME)[::-1]:
         alone = study.score(file).drop(columns="file")
@@ -87,17 +104,15 @@ def test_neighbours_within_the_category_are_those_of_the_image_in_the_study(tmp_
     assert_as_stored(study.score(files_of(study, SOME)), study)
 
 
-def test_fillers_and_all_images_of_a_folder_can_be_scored(tmp_path):
-    study = finished(tmp_path)
-    table = study.score(tmp_path / "Images" / "fillers")
+def test_fillers_and_all_images_of_a_folder_can_be_scored(study):
+    table = study.score(study.store.parent / "Images" / "fillers")
     assert table["in_study"].str.startswith("fillers/").all()
     errors = study.stored.reconstruction.load("error", layer="fc2")["error"].mean("seed").to_series()
     at_fc2 = table[table["layer"] == "fc2"].set_index("in_study")["reconstruction_error"]
     np.testing.assert_allclose(at_fc2, errors[at_fc2.index], rtol=1e-9)
 
 
-def test_percentiles_are_among_the_targets(tmp_path):
-    study = finished(tmp_path)
+def test_percentiles_are_among_the_targets(study):
     table, targets = study.score(files_of(study, SOME)), tidy_table(study.store)
     for row in table.itertuples():
         same = targets[targets["layer"] == row.layer]
@@ -108,8 +123,7 @@ def test_percentiles_are_among_the_targets(tmp_path):
             assert getattr(row, f"{name}_percentile") == pytest.approx(100 * below)
 
 
-def test_columns_are_those_of_the_study_with_the_new_ones(tmp_path):
-    study = finished(tmp_path, distinctiveness={"neighbours": 2})
+def test_columns_are_those_of_the_study_with_the_new_ones(study):
     table = study.score(files_of(study, SOME), layers=["fc1"])
     assert table.columns.tolist() == [
         "image", "file", "layer", "in_study", "neighbour", "distinctiveness", "distinctiveness_percentile",
@@ -149,20 +163,20 @@ def test_a_study_without_anything_is_refused(tmp_path):
         study.score(tmp_path / "Images" / "targets")
 
 
-def test_other_settings_and_layers_are_refused(tmp_path):
-    study = finished(tmp_path)
-    other = Study.from_dict({**study.model_dump(), "distinctiveness": {"metric": "cosine"}}, base=tmp_path)
+def test_other_settings_and_layers_are_refused(study):
+    other = Study.from_dict({**study.model_dump(), "distinctiveness": {"metric": "cosine"}}, base=study.store.parent)
     with pytest.raises(StoreMismatchError, match="metric was"):
         other.score(files_of(study, SOME))
     with pytest.raises(InputError, match="no layer 'fc3'; did you mean 'fc2'"):
         study.score(files_of(study, SOME), layers=["fc3"])
 
 
-def test_a_study_without_a_network_scores_its_own_images_alone(tmp_path):
-    study = finished(tmp_path)
-    (tmp_path / "new.png").write_bytes((tmp_path / "Images" / "targets" / "1.png").read_bytes() + b"0")
+def test_a_study_without_a_network_scores_its_own_images_alone(study):
+    (study.store.parent / "new.png").write_bytes(
+        (study.store.parent / "Images" / "targets" / "1.png").read_bytes() + b"0"
+    )
     with pytest.raises(InputError, match="has no network"):
-        study.score(tmp_path / "new.png")
+        study.score(study.store.parent / "new.png")
 
 
 # ---------------------------------------------------------------- many images
@@ -194,15 +208,14 @@ def test_a_stopped_run_goes_on_and_leaves_nothing_behind(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir() if "scores" in path.name] == []
 
 
-def test_workers_give_the_same(tmp_path):
-    study = finished(tmp_path)
-    alone = study.score(tmp_path / "Images" / "targets")
+def test_workers_give_the_same(study):
+    alone = study.score(study.store.parent / "Images" / "targets")
     limits = ScoreLimits(images_per_task=5)
     with Client(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as client:
         found = score_images(
-            study, tmp_path / "Images" / "targets", connect=lambda: client, always_connect=True, limits=limits
+            study, study.store.parent / "Images" / "targets", connect=lambda: client, always_connect=True, limits=limits
         )
-        one = study.score(tmp_path / "Images" / "targets" / "2.png", client)
+        one = study.score(study.store.parent / "Images" / "targets" / "2.png", client)
     pd.testing.assert_frame_equal(with_models(found.table), alone, rtol=1e-12, check_like=True)
     assert one["distinctiveness"].tolist() == alone[alone["image"] == "2"]["distinctiveness"].tolist()
     found.forget()
@@ -226,8 +239,7 @@ def test_a_study_that_changes_meanwhile_is_noticed(tmp_path, monkeypatch):
             study.score(files_of(study, SOME))
 
 
-def test_the_study_is_only_read(tmp_path):
-    study = finished(tmp_path)
+def test_the_study_is_only_read(study):
     before = {path: path.stat().st_mtime_ns for path in study.store.rglob("*")}
     study.score(files_of(study, SOME))
     assert {path: path.stat().st_mtime_ns for path in study.store.rglob("*")} == before

@@ -101,3 +101,5 @@ def test_files_that_cannot_be_used_are_named(folder, store):
     assert reasons["gone.png"] == "does not exist"
     with pytest.raises(InputError, match=r"none of the 2 images can be used; the first: .*bad.png"):
         looked_at([folder / "new" / "bad.png", folder / "gone.png"], store)
+    with pytest.raises(InputError, match=r"gone.png': does not exist; there is no other image to score"):
+        looked_at(folder / "gone.png", store)
