@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distspc.store.group import file_nbytes
+from distspc.store.replacement import earlier_store, staged_store
+from distspc.store.store import Store
 from distspc.study.file import STAGES
 
 
@@ -35,7 +37,7 @@ _TABLES = ("measures.csv", "relations.csv", "models.csv", "comparisons.csv")
 
 
 def units(store: Path) -> list[Leftover]:
-    """Units that a stopped reconstruction has gathered, and chunks that killed writers have not finished.
+    """Units that a stopped reconstruction has gathered, chunks that killed writers have not finished, begun updates.
 
     Parameters
     ----------
@@ -48,7 +50,17 @@ def units(store: Path) -> list[Leftover]:
         found.append(Leftover(name, _files(folder, _UNITS_FILE), (folder, folder.parent)))
     partial = [Path(at, name) for at, _, names in os.walk(store) for name in names if name.endswith(".partial")]
     found.append(Leftover("unfinished chunks", tuple(sorted(partial))))
+    found += [_whole(begun(Store(store)).path) for begun in (staged_store, earlier_store)]
     return [one for one in found if one.files]
+
+
+def _whole(store: Path) -> Leftover:
+    """A store that an update has begun to make, which the next one goes on with."""
+    if store.is_symlink() or not Store(store).exists():
+        return Leftover(store.name, ())
+    walked = list(os.walk(store, topdown=False))
+    files = [Path(at, name) for at, _, names in walked for name in names]
+    return Leftover(f"{store.name} (an update that was begun)", tuple(files), tuple(Path(at) for at, _, _ in walked))
 
 
 def logs(folder: Path, names: Iterable[str]) -> list[Leftover]:

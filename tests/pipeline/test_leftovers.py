@@ -35,6 +35,14 @@ def test_units_are_those_of_the_store_and_nothing_else(tmp_path):
     assert not (tmp_path / "s.zarr.units/spilled-ab1").exists()
 
 
+def test_an_update_that_was_begun_goes_whole_and_the_store_stays(tmp_path):
+    write(tmp_path, "s.zarr/zarr.json", "s.zarr.update/zarr.json", "s.zarr.update/images/c/0", "s.zarr.update-mine/a")
+    found = units(tmp_path / "s.zarr")
+    assert [(one.name, one.nbytes) for one in found] == [("s.zarr.update (an update that was begun)", 2)]
+    remove(found)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.zarr", "s.zarr.update-mine"]
+
+
 @pytest.mark.parametrize(
     "name",
     [
