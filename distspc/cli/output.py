@@ -44,6 +44,15 @@ def table(frame: pd.DataFrame) -> str:
     return _text(shown)
 
 
+def p_of_step(p: float, step: float) -> float | str:
+    """A p, or that it is less than its step.
+
+    >>> p_of_step(0.0, 0.002), p_of_step(0.25, 0.002)
+    ('< 0.002', 0.25)
+    """
+    return f"< {step:.2g}" if p < step else p
+
+
 def printable(text: str) -> str:
     """Text without what moves a terminal's cursor: a name may hold anything."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -23,7 +23,7 @@ from distspc.cli.options import (
     echo_text,
 )
 from distspc.errors import InputError
-from distspc.memorability.options import METHODS, Interval, Method, RelateOptions
+from distspc.memorability.options import METHODS, Interval, Method, RelateOptions, Test
 
 if TYPE_CHECKING:
     from distspc.pipeline.run import Outcome
@@ -178,6 +178,20 @@ def relate(
         list[str] | None,
         typer.Option("--missing", metavar="ENTRY", help="Entry that means a missing value; repeatable."),
     ] = None,
+    control: Annotated[
+        list[str] | None,
+        typer.Option("--control", metavar="COLUMN", help="Control column, labels as fixed effects; repeatable."),
+    ] = None,
+    within: Annotated[
+        str | None,
+        typer.Option("--within", metavar="COLUMN", help="Correlate within each label of this column too."),
+    ] = None,
+    test: Annotated[
+        Test, typer.Option("--test", help="permutation: a permutation test beside the bootstrap's p.")
+    ] = RelateOptions.test,
+    permutations: Annotated[
+        int, typer.Option("--permutations", min=10, help="Permutations of that test.")
+    ] = RelateOptions.n_permutations,
     output: Annotated[
         Path | None, typer.Option("--output", metavar="CSV", help="Write the table to this file.")
     ] = None,
@@ -189,7 +203,7 @@ def relate(
         return
     if measures is None or scores is None or by is None:
         raise InputError("give a study file, or --measures CSV --scores CSV --by COLUMN")
-    from distspc.cli.output import table
+    from distspc.cli.output import p_of_step, table
     from distspc.memorability.two_tables import relate_tables
 
     frame = relate_tables(
@@ -202,16 +216,34 @@ def relate(
         method=method,
         n_bootstrap=bootstrap,
         interval=interval,
+        control=tuple(control or ()),
+        within=within,
+        test=test,
+        n_permutations=permutations,
         missing=[entry for text in missing or () for entry in (part.strip() for part in text.split(",")) if entry],
     )
     for sentence in frame.attrs["notices"]:
         typer.echo(sentence, err=True)
+    further = {name: frame.attrs[name] for name in ("within_mean", "within", "mixed") if name in frame.attrs}
     if output is not None:
         frame.to_csv(output, index=False)
+        for name, part in further.items():
+            part.to_csv(output.with_name(f"{output.stem}_{name}{output.suffix}"), index=False)
     undefined = ["undefined"] if frame["undefined"].any() else []
-    columns = ["measure", "given", "score", "method", "n", "r", "ci_low", "ci_high", "p", "p_holm", *undefined]
-    echo_text(table(frame[columns]))
+    tested = ["p_permutation"] if test == "permutation" else []
+    columns = ["measure", "given", "score", "method", "n", "r", "ci_low", "ci_high", "p", *tested, "p_holm", *undefined]
+    shown = frame.assign(p=[p_of_step(p, step) for p, step in zip(frame["p"], frame["p_resolution"], strict=True)])
+    echo_text(table(shown[columns]))
+    typer.echo(f"Holm's correction counts {frame['family'].iloc[0]}; p is of {bootstrap:,} resamples.", err=True)
+    for name, part in further.items():
+        echo_text(f"\n{_FURTHER[name]}:\n{table(part)}" if len(part) else f"\n{_FURTHER[name]}: none")
 
+
+_FURTHER = {
+    "within_mean": "Mean of the correlations within each label (Fisher's z)",
+    "within": "Correlations within each label",
+    "mixed": "Mixed models with a random intercept for each label (standardised)",
+}
 
 _RELATE_OF_STUDY = ("profile", "overrides", "redo")
 

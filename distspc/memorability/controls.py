@@ -50,25 +50,30 @@ def find_controls(
     """
     found = {}
     for name in names:
-        own, as_labels = _own_name(name, labels=labels)
+        own = own_name(name)
+        as_labels = labels or own == "category" or _LABELS.fullmatch(name) is not None
         column = _find(own, tables, key)
-        found[ALIASES.get(name, name)] = _as_labels(column) if as_labels else _as_numbers(column)
+        called = str(column.name) if own in ALIASES else name
+        found[called] = _as_labels(column) if as_labels else _as_numbers(column)
     index = next(iter(tables.values())).index
     return pd.DataFrame(found, index=index)
 
 
-def _own_name(name: str, *, labels: bool) -> tuple[str, bool]:
-    """A column's own name, and whether it holds labels whatever it looks like."""
+def own_name(name: str) -> str:
+    """The name of the column that a control means.
+
+    >>> own_name("C(block)"), own_name("norm:fc2")
+    ('block', 'norm:fc2')
+    """
     marked = _LABELS.fullmatch(name)
-    own = marked.group(1) if marked else name
-    own = ALIASES.get(own, own)
-    return own, labels or bool(marked) or own == "category"
+    return marked.group(1) if marked else name
 
 
 def _find(name: str, tables: Mapping[str, pd.DataFrame], key: str) -> pd.Series:
-    spelled = (name, re.sub(r"[^\w.-]", "_", name), f"table_{name}")  # as the store spells a user's columns
-    for table in tables.values():
-        for one in spelled:
+    # As the store spells a user's columns; an alias only where nothing bears the name itself.
+    spelled = (name, re.sub(r"[^\w.-]", "_", name), f"table_{name}", ALIASES.get(name, name))
+    for one in spelled:
+        for table in tables.values():
             if one in table.columns:
                 return table[one]
     known = [str(column) for table in tables.values() for column in table.columns]
@@ -102,8 +107,8 @@ def check_controls(names: Iterable[str], columns: Iterable[str], *, key: str) ->
     columns = [str(column) for column in columns]
     known = {*columns, *(re.sub(r"[^\w.-]", "_", column) for column in columns)}
     for name in names:
-        own, _ = _own_name(name, labels=False)
-        if own not in known and split_label(own)[0] not in MEASURES:
+        own = own_name(name)
+        if own not in known and split_label(ALIASES.get(own, own))[0] not in MEASURES:
             raise InputError(
                 f"`{key}` names {own!r}: neither a measure (such as norm:fc2) nor a column; "
                 f"{did_you_mean(own, [*columns, *MEASURES])}columns are {shorten(columns, most=20) or 'none'}; "

@@ -14,10 +14,13 @@ from distspc.errors import InputError
 from distspc.io.columns import free_names, missing_notices, need_columns, pick_columns, read_table, to_numbers
 from distspc.io.csv_tables import is_index
 from distspc.measures.registry import IMAGE_COLUMNS
+from distspc.memorability.cautions import cautions
+from distspc.memorability.controls import ALIASES, find_controls, own_name
 from distspc.memorability.correlation import as_tuple, constant_columns, correlate
 from distspc.memorability.matching import UnmatchedError, common_rows
-from distspc.memorability.options import Interval, Method, Names, RelateOptions
+from distspc.memorability.options import Interval, Method, Names, RelateOptions, Test
 from distspc.memorability.scores import check_rates
+from distspc.memorability.within import correlations_within, mixed_models
 from distspc.messages import shorten
 from distspc.results.measures import Pair, column_label, flat_table, pairs_of, with_labels
 
@@ -41,6 +44,10 @@ def relate_tables(
     random_state: int | None = RelateOptions.random_state,
     interval: Interval = RelateOptions.interval,
     missing: Names = (),
+    control: Names = (),
+    within: str | None = None,
+    test: Test = RelateOptions.test,
+    n_permutations: int = RelateOptions.n_permutations,
 ) -> pd.DataFrame:
     """Relate the measures of one table to the scores of another; no study or store is needed.
 
@@ -54,8 +61,12 @@ def relate_tables(
         Column that names the image in both; ``"A=B"`` if it is A among the measures and B among the scores.
     scores, measures
         Columns; by default all that hold numbers, but for row numbers and columns that are the same for all images.
-    given, method, n_bootstrap, random_state, interval
+    given, method, n_bootstrap, random_state, interval, test, n_permutations
         As in `correlate`.
+    control
+        Further controls, beside `given` and with these: columns of either table, labels as fixed effects.
+    within
+        Column of either table with labels, within each of which measures and scores are correlated too.
     missing
         Entries that mean a missing value in both tables, beside empty ones, NA and NaN.
 
@@ -63,7 +74,8 @@ def relate_tables(
     -------
     DataFrame
         As `correlate`; ``attrs`` has the images that only one of the tables names, and under ``"notices"`` a sentence
-        about each thing that was left out or converted.
+        about each thing that was left out or converted; with `within` also the tables ``"within"``, ``"within_mean"``
+        and ``"mixed"`` (see `distspc.memorability.within`).
 
     Raises
     ------
@@ -72,15 +84,17 @@ def relate_tables(
     """
     left, _, right = by.partition("=")
     right, given, missing = right or left, as_tuple(given), as_tuple(missing)
-    x = _read(measures_file, "measures", left, as_tuple(measures or ()), given, missing)
-    y = _read(scores_file, "scores", right, as_tuple(scores or ()), (), missing)
+    held = [own_name(name) for name in (*as_tuple(control), *([within] if within else []))]
+    held += [ALIASES[name] for name in held if name in ALIASES]
+    x = _read(measures_file, "measures", left, as_tuple(measures or ()), given, missing, held)
+    y = _read(scores_file, "scores", right, as_tuple(scores or ()), (), missing, held)
     try:
         (x.table, y.table), unmatched = common_rows({x.where: x.table, y.where: y.table}, [left, right])
     except UnmatchedError:
         # A study's own results name an image by id and by file: scores may hold paths.
         if left != "image" or "file" not in read_table(measures_file, what="measures").columns:
             raise
-        x = _read(measures_file, "measures", "file", as_tuple(measures or ()), given, missing)
+        x = _read(measures_file, "measures", "file", as_tuple(measures or ()), given, missing, held)
         (x.table, y.table), unmatched = common_rows({x.where: x.table, y.where: y.table}, ["file", right])
     notices = [*x.notices, *y.notices]
     known = y.table if x.pairs else y.table[y.names]  # all scores of a study are in its export
@@ -93,14 +107,45 @@ def relate_tables(
         _leave_out(side, _of_no_use(side, numbers), notices, "the same for all images, or without values")
     columns = free_names(y.names, [*frame.columns])
     frame = frame.join(others[y.names].rename(columns=columns))
+    tables = {"measures and scores": frame, x.where: x.table, y.where: y.table}
+    held_columns = find_controls(as_tuple(control), tables, key="--control")
+    frame = frame.join(held_columns[[name for name in held_columns.columns if name not in frame.columns]])
+    controls = list(dict.fromkeys([*given, *held_columns.columns]))
     result = correlate(
-        frame, x.names, list(columns.values()), given, method, n_bootstrap, random_state, interval=interval
-    )
-    result["score"] = result["score"].map({column: name for name, column in columns.items()})
+        frame, x.names, list(columns.values()), controls, method, n_bootstrap, random_state,
+        interval=interval, test=test, n_permutations=n_permutations,
+    )  # fmt: skip
+    notices += [notice.text for notice in cautions(frame, [*x.names, *columns.values(), *controls], result)]
+    own = {column: name for name, column in columns.items()}
+    found = {} if within is None else _within(frame, x.names, list(own), controls, tables, within, notices)
+    result, *others_found = (_by_score(table, own) for table in (result, *found.values()))
     for sentence in notices:
         log.info(sentence)
     result.attrs = {**{f"only in {name}": list(lost) for name, lost in unmatched.items()}, "notices": notices}
+    result.attrs |= dict(zip(found, others_found, strict=True))
     return result
+
+
+def _by_score(table: pd.DataFrame, own: Mapping[str, str]) -> pd.DataFrame:
+    """A table with the scores' own names, in place of those of their columns."""
+    return table.assign(score=table["score"].map(own)) if len(table) else table
+
+
+def _within(
+    frame: pd.DataFrame,
+    measures: Sequence[str],
+    scores: Sequence[str],
+    controls: Sequence[str],
+    tables: Mapping[str, pd.DataFrame],
+    within: str,
+    notices: list[str],
+) -> dict[str, pd.DataFrame]:
+    """Correlations within each label of a column, their mean, and mixed models; sentences about these are added."""
+    labels = find_controls([within], tables, key="--within", labels=True).iloc[:, 0]
+    each, means, said = correlations_within(frame, measures, scores, labels)
+    mixed, more = mixed_models(frame, measures, scores, labels, [name for name in controls if name != labels.name])
+    notices += [notice.text for notice in (*said, *more)]
+    return {"within": each, "within_mean": means, "mixed": mixed}
 
 
 @dataclass
@@ -119,9 +164,15 @@ class _Side:
 
 
 def _read(
-    file: str | Path, what: str, by: str, wanted: Sequence[str], given: Sequence[str], missing: Collection[str]
+    file: str | Path,
+    what: str,
+    by: str,
+    wanted: Sequence[str],
+    given: Sequence[str],
+    missing: Collection[str],
+    held: Sequence[str],
 ) -> _Side:
-    """Read a table and choose its columns; one of several layers gets a row per image."""
+    """Read a table and choose its columns, none of those held constant; one of several layers gets a row per image."""
     table, where = read_table(file, what=what), f"{what} {file}"
     notices: list[str] = [*table.attrs["notices"]]
     need_columns(table, [by], where=where)
@@ -134,7 +185,7 @@ def _read(
     need_columns(table, [*names, *given], where=where)
     if not wanted:
         of_layers = [name for name, (measure, _) in pairs.items() if measure in _OF_LAYERS]
-        names, left_out = pick_columns(table, but=[by, *given, *of_layers], where=where, missing=missing)
+        names, left_out = pick_columns(table, but=[by, *given, *held, *of_layers], where=where, missing=missing)
         notices += left_out
     if not names:
         raise InputError(f"{where} has no column of numbers beside {shorten([by, *given])}")

@@ -98,6 +98,23 @@ def check_related_columns(study: StudyFile, listed: Sequence[ImageSource] | None
     columns += [name for one in (listed or [])[:1] for name in one.columns]
     for key, names in wanted.items():
         check_controls(names, columns, key=key)
+        _check_measured(study, [name for name in names if name not in columns], key)
+
+
+def _check_measured(study: StudyFile, names: Sequence[str], key: str) -> None:
+    """See that measures to control for are computed by the study."""
+    from distspc.measures.registry import COLUMNS, MEASURES
+    from distspc.memorability.controls import ALIASES
+    from distspc.results.measures import split_label
+
+    chosen = {column.name for one in study.measures for column in one.measure.columns}
+    for name in names:
+        measure, layer = split_label(ALIASES.get(name, name))
+        if measure in COLUMNS and measure not in chosen:
+            word = next(word for word, one in MEASURES.items() if measure in [column.name for column in one.columns])
+            raise InputError(f"`{key}` names {name!r}, which the study does not measure: add `{word}` to `measures:`")
+        if layer and layer not in study.layers:
+            raise InputError(f"`{key}` names {name!r}, but the layers of the study are {', '.join(study.layers)}")
 
 
 _IMAGE_COLUMNS = ("category", "width", "height", "nbytes", "number")

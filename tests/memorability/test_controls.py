@@ -105,5 +105,7 @@ def test_what_is_not_there_is_named_with_what_is():
     with pytest.raises(InputError, match=r"`within` names 'arousl': no such column; did you mean 'arousal'. there are"):
         find_controls(["arousl"], TABLES, key="within")
     check_controls(["norm:fc2", "category", "edges"], ["category", "edge_share"], key="control")
+    own = find_controls(["edges"], {"measures": pd.DataFrame({"edge_share": [0.1], "edges": [3.0]})})
+    assert own["edges"].tolist() == [3.0]
     with pytest.raises(InputError, match=r"neither a measure .such as norm:fc2. nor a column; did you mean 'category'"):
         check_controls(["catgory"], ["category"], key="control")

@@ -156,3 +156,37 @@ def test_results_of_a_study_join_its_scores_whatever_these_call_an_image(tmp_pat
     found = relate_tables(tmp_path / "results.csv", tmp_path / "scores.csv", by="image", n_bootstrap=20)
     assert found["n"].tolist() == [n]
     assert found["r"].item() == pytest.approx(np.corrcoef(measure, score)[0, 1])
+
+
+def tables_with_labels(tmp_path, n=60):
+    rng = np.random.default_rng(0)
+    frame = frame_of(n).assign(image=[f"p{i}" for i in range(n)], kind=rng.choice(["a", "b", "c"], n))
+    frame = frame.assign(arousal=rng.normal(size=n), edges=rng.normal(size=n))
+    frame[["image", "m1", "m2", "kind", "edges"]].to_csv(tmp_path / "measures.csv", index=False)
+    frame[["image", "hit", "arousal"]].to_csv(tmp_path / "scores.csv", index=False)
+    return frame
+
+
+def test_controls_and_categories_may_stand_in_either_table(tmp_path):
+    frame = tables_with_labels(tmp_path)
+    found = two_tables.relate_tables(
+        tmp_path / "measures.csv", tmp_path / "scores.csv", by="image", control=["kind", "arousal", "edges"],
+        within="kind", test="permutation", n_permutations=99, n_bootstrap=40,
+    )  # fmt: skip
+    assert list(found["measure"]) == ["m1", "m2"]
+    assert set(found["score"]) == {"hit"}
+    expected = distspc.correlate(frame, ["m1", "m2"], "hit", ["kind", "arousal", "edges"], n_bootstrap=40)
+    np.testing.assert_allclose(found["r"], expected["r"])
+    assert (found["p_permutation"] * 100 >= 0.99).all()
+    within = found.attrs["within"]
+    part = frame[frame["kind"] == "b"]
+    row = within[(within["category"] == "b") & (within["measure"] == "m2")].iloc[0]
+    assert row["r"] == pytest.approx(part["m2"].corr(part["hit"]))
+    assert found.attrs["within_mean"]["n_categories"].tolist() == [3, 3]
+    assert set(found.attrs["mixed"]["given"]) == {"arousal, edges"}
+
+
+def test_a_control_that_neither_table_has_is_named(tmp_path):
+    tables_with_labels(tmp_path)
+    with pytest.raises(InputError, match=r"`--control` names 'knd': no such column; did you mean 'kind'"):
+        two_tables.relate_tables(tmp_path / "measures.csv", tmp_path / "scores.csv", by="image", control="knd")

@@ -246,6 +246,8 @@ def test_what_is_controlled_is_done_and_asking_for_less_takes_it_away(controlled
         ({"control": ["categry"]}, "`control` names 'categry': neither a measure .* did you mean 'category'"),
         ({"within": "scene"}, "`within` names 'scene': neither a measure"),
         ({"control": ["nrom:fc2"]}, "`control` names 'nrom:fc2'"),
+        ({"control": ["edges"]}, "names 'edges', which the study does not measure: add `pixels` to `measures:`"),
+        ({"control": ["norm:fc1"]}, "names 'norm:fc1', but the layers of the study are fc2"),
     ],
 )
 def test_what_cannot_be_controlled_for_is_refused_before_any_work(root, tmp_path, relate, message):
