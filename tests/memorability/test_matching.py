@@ -169,3 +169,20 @@ def test_two_rows_that_end_alike_mean_no_image():
         images_of(["/a/x.jpg", "/a/y.jpg"]), frame_of(**{"../x.jpg": 1.0, "x.jpg": 2.0, "y.jpg": 3.0})
     )
     np.testing.assert_array_equal(match.frame["score"], [np.nan, 3.0])
+
+
+def test_positions_need_the_numbers_of_the_images_to_be_all_from_1():
+    images = images_of(["/a/x.jpg", "/a/y.jpg"], numbers=[2, 3])
+    with pytest.raises(matching.UnmatchedError):
+        matching.find_match(images, frame_of(**{"1": 1.0, "2": 2.0}))
+
+
+def test_a_second_rule_that_fits_an_image_the_first_leaves_out_is_shown():
+    images = images_of(["/a/x.jpg", "/a/y.jpg", "/a/im5.jpg"])
+    with pytest.raises(InputError, match=r"ambiguous: by file name: .*; by number in the name: /a/im5.jpg -> 5"):
+        matching.find_match(images, frame_of(**{"x.jpg": 1.0, "y.jpg": 2.0, "5": 3.0}))
+
+
+def test_rows_that_name_the_same_image_are_refused():
+    with pytest.raises(InputError, match="rows that name the same image: 5"):
+        matching.find_match(images_of(["/a/5.jpg", "/a/6.jpg"]), frame_of(**{"5": 1.0, "05": 2.0, "6": 3.0}))

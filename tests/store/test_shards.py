@@ -156,3 +156,15 @@ def test_a_chunk_is_read_without_the_rest_of_its_shard(tmp_path, monkeypatch):
         group.read("activation", feature=slice(800, 1200))
     assert sum(n == 16 * 10 + 4 for n in read) == 1
     assert sum(read) < Path(group.path / "activation/c/0/0").stat().st_size / 2
+
+
+def test_the_last_shard_of_an_array_has_as_many_chunks_as_are_left(tmp_path):
+    group = Store(tmp_path / "s.zarr").layer("fc2")
+    sizes = {"chunks": {"image": 2, "feature": 4}, "shards": {"image": 4}}
+    group.allocate(coords={"image": image_ids(5, 0), "feature": 4}, recipe={}, **sizes)
+    values = np.arange(20, dtype=np.float32).reshape(5, 4)
+    group.write("activation", values[:4], image=slice(0, 4))
+    assert group.done("activation").ravel().tolist() == [True, False]
+    group.write("activation", values[4:], image=slice(4, 5))
+    assert group.done("activation").all()
+    np.testing.assert_array_equal(group.read("activation"), values)

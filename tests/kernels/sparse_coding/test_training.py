@@ -26,6 +26,19 @@ def test_training_is_the_method_to_rounding_with_the_same_steps(n_threads, liter
     np.testing.assert_allclose(found.dictionary, expected[0], rtol=0, atol=1e-11)
 
 
+def test_short_codewords_are_scaled_to_length_1_and_none_stays_nothing(literal, drawn):
+    rng, _, X, phi = drawn()
+    phi[:, 3] *= 1e-4
+    phi[:, 5] = 0
+    expected = literal.train(X, phi, rng, 3, 50)
+    rng, *_ = drawn()
+    found = kernel.train(X, phi, rng, n_batches=3, batch_size=50)
+    np.testing.assert_array_equal(found.n_steps, expected[2])
+    np.testing.assert_allclose(found.dictionary, expected[0], rtol=0, atol=1e-11)
+    assert np.linalg.norm(found.dictionary[:, 3]) > 0.9
+    assert (found.dictionary[:, 5] == 0).all()
+
+
 def test_at_full_size_too(literal, activations):
     activations = relu_activations(400, 1500)
     rng, _, X, phi = literal.draw(0, activations, 1000, 500)
