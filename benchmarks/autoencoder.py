@@ -30,9 +30,9 @@ SEEDS = (0, 1, 2)
 SETTINGS = {
     "default": {},
     "100 epochs": {"epochs": 100},
+    "100 epochs, sparsity 1": {"epochs": 100, "sparsity": 1.0},
     "batches of 1 at 1e-4, 5 epochs": {"batch_size": 1, "learning_rate": 1e-4, "epochs": 5},
     "batches of 1 at 1e-4, 20 epochs": {"batch_size": 1, "learning_rate": 1e-4},
-    "default, sparsity 1": {"sparsity": 1.0},
 }
 
 
@@ -40,17 +40,19 @@ def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--patches", type=int, default=40, help="of each of 16 photographs")
-    n_patches = arguments.parse_args().patches
+    arguments.add_argument("--networks", nargs="+", default=["vit", "vgg16"], choices=["vit", "vgg16"])
+    settings = arguments.parse_args()
+    n_patches = settings.patches
     n_images, hidden = n_patches * len(PHOTOGRAPHS + SAMPLE_IMAGES), MEASURE.options().hidden
     print(f"{n_images} images, {hidden} hidden units, {len(SEEDS)} seeds\n")
     print("| embedding | training | autoencoder | PCA | r with PCA | r of two seeds | processor s a seed |")
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="distspc-autoencoder-") as folder:
         write_patches(Path(folder) / "T", n_patches)
-        for name, model, layer in networks(Path(folder)):
-            x = embedding(Path(folder), name, model, layer)
-            for words, settings in SETTINGS.items():
-                print(row(f"{name}, {x.shape[1]} features", words, x, AutoencoderOptions(**settings)), flush=True)
+        for name in settings.networks:
+            x = embedding(Path(folder), name, *trained_network(Path(folder), name))
+            for words, some in SETTINGS.items():
+                print(row(f"{name}, {x.shape[1]} features", words, x, AutoencoderOptions(**some)), flush=True)
 
 
 def write_patches(folder: Path, n_patches: int) -> None:
@@ -60,17 +62,16 @@ def write_patches(folder: Path, n_patches: int) -> None:
         Image.fromarray(patch).save(folder / f"{i + 1}.png")
 
 
-def networks(folder: Path) -> list[tuple[str, dict, str]]:
-    """Name, model and layer of the trained networks."""
+def trained_network(folder: Path, name: str) -> tuple[dict, str]:
+    """Model and layer of a trained network."""
     sys.path.insert(0, str(ROOT))
     from tests.trained import vgg16, vit
 
+    if name == "vit":
+        file = vit.VIT.cached("vit_s_focus.onnx")
+        return {"weights": str(file), "preprocessing": vit.PREPROCESSING}, vit.block(11)
     weights = vgg16.write_weights(vgg16.VGG16.cached("vgg16_convolutions.onnx"), folder / "vgg16.h5")
-    file = vit.VIT.cached("vit_s_focus.onnx")
-    return [
-        ("vgg16", {"weights": str(weights), "preprocessing": "caffe"}, "block5_pool"),
-        ("vit", {"weights": str(file), "preprocessing": vit.PREPROCESSING}, vit.block(11)),
-    ]
+    return {"weights": str(weights), "preprocessing": "caffe"}, "block5_pool"
 
 
 def embedding(folder: Path, name: str, model: dict, layer: str) -> np.ndarray:

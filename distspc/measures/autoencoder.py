@@ -84,6 +84,12 @@ class Autoencoder(Measure):
         pca = task(_components)(place, scaled, dask_key_name=place.key("components"))
         return [*gathered, scaled, *seeds, pca, task(_write)(place, seeds, pca, dask_key_name=place.key("write"))]
 
+    def problem(self, n_images: int, options: Any) -> str:
+        """See that there are more images than hidden units: as many components leave nothing of fewer images."""
+        if n_images > options.hidden + 1:
+            return ""
+        return f"{options.hidden} hidden units for {n_images} images leave nothing to reconstruct; lower `hidden`"
+
     def remarks(self, places: Sequence[Place]) -> list[str]:
         """Say of which wide layers how many features are taken."""
         return sampling_remarks(places)
@@ -235,11 +241,11 @@ class _CodeNorm:
 def _standardised(place: Place, gathered: Sequence[np.ndarray]) -> _Scaled:
     """Task: the features of all images, standardised; what they were standardised by is kept."""
     x = joined(gathered)
-    if len(x) <= place.options.hidden or x.shape[1] <= place.options.hidden:
-        raise InputError(
-            f"autoencoder of layer {place.layer}: {place.options.hidden} hidden units for {len(x)} images of "
-            f"{x.shape[1]} features leave nothing to reconstruct; lower `hidden` of the measure below both"
-        )
+    problem, hidden = place.measure.problem(len(x), place.options), place.options.hidden
+    if not problem and x.shape[1] <= hidden:
+        problem = f"{hidden} hidden units for {x.shape[1]} features leave nothing to reconstruct; lower `hidden`"
+    if problem:
+        raise InputError(f"autoencoder of layer {place.layer}: {problem}")
     moments = Moments(x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64))
     moments = moments._replace(sd=np.where(np.ptp(x, axis=0) == 0, 0.0, moments.sd))
     for name, values in moments._asdict().items():

@@ -256,6 +256,10 @@ class Measure(ABC):
         """Name the arrays of the study that new images are compared with, with the lengths of their dimensions."""
         return {}
 
+    def problem(self, n_images: int, options: Any) -> str:
+        """Say why so many images cannot be measured with these settings, and what to do; empty where they can."""
+        return ""
+
     def remarks(self, places: Sequence[Place]) -> list[str]:
         """Sentences about how the layers, or the images, were measured, for readers of the results."""
         return []

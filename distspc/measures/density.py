@@ -81,6 +81,12 @@ class Density(Measure):
         ]
         return [*gathered, points, *blocks, task(_write)(place, blocks, dask_key_name=place.key("write"))]
 
+    def problem(self, n_images: int, options: Any) -> str:
+        """See that there are more images than neighbours."""
+        if n_images > options.neighbours:
+            return ""
+        return f"{options.neighbours} neighbours of each of {n_images} images; lower `neighbours` of the measure"
+
     def remarks(self, places: Sequence[Place]) -> list[str]:
         """Say of which wide layers how many features are taken."""
         return sampling_remarks(places)
@@ -221,11 +227,8 @@ def _find_points(place: Place, gathered: Sequence[np.ndarray]) -> _Points:
 
     x, options = joined(gathered).astype(np.float64), place.options
     n_images, n_dimensions = len(x), _dimensions(options.dimensions, *x.shape)
-    if n_images <= options.neighbours:
-        raise InputError(
-            f"density of layer {place.layer}: {options.neighbours} neighbours of each of {n_images} images; "
-            "lower `neighbours` of the measure"
-        )
+    if problem := place.measure.problem(n_images, options):
+        raise InputError(f"density of layer {place.layer}: {problem}")
     solver = "arpack" if n_dimensions < min(x.shape) - 1 else "full"
     pca = PCA(n_dimensions, svd_solver=solver, random_state=0).fit(x)
     points = pca.transform(x)

@@ -88,5 +88,5 @@ def test_constant_features_are_0():
 
 
 def test_more_hidden_units_than_images_are_refused(tmp_path):
-    with pytest.raises(InputError, match="100 hidden units for 5 images of 8 features leave nothing to reconstruct"):
+    with pytest.raises(InputError, match="layer fc2: 100 hidden units for 5 images leave nothing to reconstruct"):
         computed(tmp_path / "s.zarr", "autoencoder", n_targets=3, n_fillers=2, layers={"fc2": 8})

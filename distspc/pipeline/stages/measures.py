@@ -37,6 +37,12 @@ class Measures(LayerStage):
 
             raise InputError(f"the study names no further measures; add `measures:` with any of {', '.join(MEASURES)}")
 
+        if "extract" in stages and study.measures:
+            n_images = sum(images.counts)
+            problems = [(one.word, one.measure.problem(n_images, one.options)) for one in study.measures]
+            if found := [f"measure {word}: {problem}" for word, problem in problems if problem]:
+                raise InputError("; ".join(found))
+
     def comparisons(self, study: StudyFile, images: StudyImages) -> Iterator[tuple[str, Comparison]]:
         """Compare the settings of every measure."""
         from distspc.measures.build import recipe

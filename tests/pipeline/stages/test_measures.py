@@ -1,5 +1,7 @@
 """The stage of further measures: layer by layer beside others, one that fails stops no other."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from distspc.errors import InputError
@@ -47,6 +49,16 @@ def test_a_measure_that_fails_stops_no_other_and_is_tried_again(tmp_path):
     assert STAGE.missing(run_of(study), "fc2") == []
     assert STAGE.missing(run_of(study), "") == ["pixels"]
     assert [row.failed for row in study.model_copy(update={"measures": study.measures[:1]}).status()] == [""] * 9
+
+
+def test_too_few_images_for_a_measure_are_said_before_any_work(tmp_path):
+    study = study_of(tmp_path, measures=["autoencoder", "density"])
+    images = SimpleNamespace(counts=(3, 4))
+    with pytest.raises(
+        InputError, match=r"measure autoencoder: 100 hidden units for 7 images .*; measure density: 10 "
+    ):
+        STAGE.check(study, images, ["extract", "measures"])
+    STAGE.check(study, images, ["measures"])
 
 
 def test_the_plan_counts_a_pass_over_every_layer(tmp_path):
