@@ -167,12 +167,23 @@ def plan_text(study: Study, plan: StudyPlan) -> str:
             f"profile {name}: {r.n_workers} workers of {r.cores} cores and {format_nbytes(r.memory_nbytes)}"
             for name, r in profiles.items()
         ),
+        *_update_text(plan),
         *_rounds_text(plan, n_targets + n_fillers),
         _plan_table(plan.stages),
         f"estimate: {format_duration(plan.makespan_s)}, distances and reconstruction at the same time where they have "
         f"the same workers, if every core does {gflops:.0f} GFLOP/s of float32 products",
     ]
     return "\n".join([*lines, *filter(None, [faster_engine(study, plan.resources["extract"])])])
+
+
+def _update_text(plan: StudyPlan) -> list[str]:
+    """What an update keeps and computes, and what it takes of the disk; nothing where none is planned."""
+    if plan.changes is None:
+        return []
+    return [
+        f"update: {plan.changes.sentence}; forward passes: {plan.n_passes:,}; until it is done it takes up to "
+        f"{format_nbytes(plan.extra_nbytes)} beside the old store, less where whole files are shared"
+    ]
 
 
 def _rounds_text(plan: StudyPlan, n_images: int) -> list[str]:

@@ -302,6 +302,7 @@ def plan(
         float | None,
         typer.Option("--gflops", help="GFLOP/s of a core's float32 products, in place of a measurement here."),
     ] = None,
+    update: UpdateOption = False,
 ) -> None:
     """Show what a study will cost on a profile (tasks, memory, bytes, time), and refuse what cannot fit."""
     from distspc.cli.output import plan_text
@@ -310,7 +311,7 @@ def plan(
     if gflops is not None and not 0 < gflops < math.inf:
         raise InputError(f"--gflops {gflops:g} must be a number above 0")
     loaded = Study.from_file(study)
-    found = loaded.plan(profile=profile, overrides=tuple(overrides or ()), gflops_per_core=gflops)
+    found = loaded.plan(profile=profile, overrides=tuple(overrides or ()), gflops_per_core=gflops, update=update)
     echo_text(json.dumps(found.as_dict(), indent=2) if form == "json" else plan_text(loaded, found))
 
 

@@ -22,7 +22,7 @@ from distspc.extraction.network import layer_shapes, network_size
 from distspc.extraction.network_spec import NetworkSpec, resolve_network
 from distspc.extraction.options import STORAGE_DTYPES, ExtractionOptions, Precision, Preprocessing, StorageType
 from distspc.extraction.pooling import Pooling, refuse_unpooled
-from distspc.extraction.reuse import OtherStore, find_donors, find_origins, group_chunks, stored_like
+from distspc.extraction.reuse import OtherStore, Recipes, find_donors, find_origins, group_chunks, stored_like, why_not
 from distspc.images.inventory import images_digest
 from distspc.store.activations import allocate_layers, missing_chunks, missing_layers, stored_shapes
 from distspc.store.notices import Notice, keep_notices
@@ -159,6 +159,7 @@ def prepare(store: Store, layers: Sequence[str], options: ExtractionOptions, oth
         allocate_layers(store, {layer: shape}, recipes[layer], options.dtype, sources=sources)
     _keep_doubts(store, network)
     _keep_prefix(store, network, donors)
+    _tell_unused(store, recipes, others)
 
 
 def _network(layers: Sequence[str], options: ExtractionOptions) -> NetworkSpec:
@@ -173,6 +174,16 @@ def _recipes(store: Store, network: NetworkSpec, options: ExtractionOptions) -> 
     """What makes the activations of each layer."""
     common = {"dtype": options.dtype, "images": images_digest(store)}
     return {layer: {**network.described(layer), **common} for layer in network.layers}
+
+
+def _tell_unused(store: Store, recipes: Recipes, others: Sequence[OtherStore]) -> None:
+    """Say and keep why nothing is taken of stores that the study names."""
+    for layer, recipe in recipes.items():
+        reasons = [why_not(store, layer, recipe, other) for other in others if not other.is_before]
+        notices = [Notice(f"Nothing was taken: {reason}.", warning=True) for reason in reasons if reason]
+        for notice in notices:
+            logger.warning("%s", notice.text)
+        keep_notices(store.layer(layer), "reuse", notices)
 
 
 def _keep_prefix(store: Store, network: NetworkSpec, donors: Mapping[str, Sequence[Donor]]) -> None:

@@ -66,7 +66,9 @@ def find_donors(store: Store, recipes: Recipes, others: Sequence[OtherStore]) ->
 def why_not(store: Store, layer: str, recipe: Mapping[str, Any], other: OtherStore) -> str:
     """Say why a layer of another store is not taken; empty where it is."""
     if _same_layer(store, layer, recipe, other) is not None:
-        return ""
+        known = set(other.store.images.read("digest").tolist())
+        shared = known.intersection(store.images.read("digest").tolist())
+        return "" if shared else f"{other.name} has none of the images"
     found = list(_layers_called(other.store, layer))
     if not found:
         return f"{other.name} has no activations of {layer}"

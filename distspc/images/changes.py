@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from distspc.images.listing import ImageRecord
 
@@ -65,6 +66,19 @@ class Changes:
         }
         words = [f"{len(found):,} {word}" for word, found in counted.items() if found]
         return ", ".join([*words, *(["in another order"] if self.reordered else [])])
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts, by what they count."""
+        return {
+            "kept": self.n_kept,
+            "new": len(self.new),
+            "gone": len(self.gone),
+            "renamed": len(self.renamed),
+            "changed": len(self.changed),
+            "other_role": len(self.other_role),
+            "other_category": len(self.other_category),
+            "reordered": self.reordered,
+        }
 
     @property
     def sentence(self) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
+from distspc.images.changes import Changes
 from distspc.pipeline.cost import measure_gflops, plan_stage, stage_loads
 from distspc.pipeline.stages.registry import ON_CLUSTER
 from distspc.pipeline.stages.rounds import Round, disk_peak, study_rounds
@@ -40,6 +41,10 @@ class StudyPlan:
         Forward passes, an image through a network each.
     disk_nbytes
         Bytes that the store takes at most, before compression.
+    changes
+        In what the images differ from those of the store, where this is to be updated.
+    extra_nbytes
+        Bytes that an update takes at most beside the old store, until it is done.
     """
 
     stages: tuple[StagePlan, ...]
@@ -49,6 +54,8 @@ class StudyPlan:
     rounds: tuple[Round, ...]
     n_passes: int
     disk_nbytes: int
+    changes: Changes | None = None
+    extra_nbytes: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The plan in plain numbers and text; of several profiles, the workers are those of the distances."""
@@ -64,10 +71,13 @@ class StudyPlan:
             "rounds": [list(layers) for layers in self.rounds],
             "forward_passes": self.n_passes,
             "disk_nbytes": self.disk_nbytes,
+            **({"update": self.changes.as_dict() | {"extra_nbytes": self.extra_nbytes}} if self.changes else {}),
         }
 
 
-def plan_whole(study: StudyFile, *, n_targets: int, n_fillers: int, resources: GetResources) -> StudyPlan:
+def plan_whole(
+    study: StudyFile, *, n_targets: int, n_fillers: int, resources: GetResources, n_known: int = 0
+) -> StudyPlan:
     """Plan a whole study, each stage on its own profile.
 
     Parameters
@@ -78,6 +88,8 @@ def plan_whole(study: StudyFile, *, n_targets: int, n_fillers: int, resources: G
         Images of each role.
     resources
         Gives what a stage runs on.
+    n_known
+        Images whose activations need not be computed.
 
     Raises
     ------
@@ -87,7 +99,7 @@ def plan_whole(study: StudyFile, *, n_targets: int, n_fillers: int, resources: G
     n_images, own = n_targets + n_fillers, {stage: resources(stage) for stage in ON_CLUSTER}
     rounds = study_rounds(study, n_images)
     parts = [study.model_copy(update={"layers": layers}) for layers in rounds]
-    plans = [_plan_round(part, n_targets, n_fillers, own) for part in parts]
+    plans = [_plan_round(part, n_targets, n_fillers, own, n_known) for part in parts]
     stages = tuple(row for rows, _, _ in plans for row in rows)
     n_networks = sum(len(part.networks) for part in parts) if study.activations is None else 0
     return StudyPlan(
@@ -96,16 +108,16 @@ def plan_whole(study: StudyFile, *, n_targets: int, n_fillers: int, resources: G
         lower_bound_s=sum(bound_s for _, _, bound_s in plans),
         resources={stage: workers for stage, workers in own.items() if any(row.stage == stage for row in stages)},
         rounds=tuple(rounds),
-        n_passes=n_networks * n_images,
+        n_passes=n_networks * (n_images - n_known),
         disk_nbytes=disk_peak(study, rounds, n_targets, n_images),
     )
 
 
 def _plan_round(
-    study: StudyFile, n_targets: int, n_fillers: int, own: Mapping[StageName, Resources]
+    study: StudyFile, n_targets: int, n_fillers: int, own: Mapping[StageName, Resources], n_known: int
 ) -> tuple[list[StagePlan], float, float]:
     """Stages of a round's layers, seconds until its last task is done, and their lower bound."""
-    setting = partial(Setting, n_targets, n_fillers, rates=Rates())
+    setting = partial(Setting, n_targets, n_fillers, rates=Rates(), n_known=n_known)
     loads: dict[StageName, Loads] = {}
     for stage, workers in own.items():
         loads |= stage_loads(study, setting(workers), [stage])

@@ -21,11 +21,11 @@ from distspc.pipeline.stages.by_layer import LayerStage, compute_layers
 from distspc.pipeline.stages.registry import STAGES, rested_on, resting_on
 from distspc.pipeline.stages.rounds import keeps_all, kept_layers, study_rounds
 from distspc.pipeline.status import StageStatus, study_status
-from distspc.pipeline.update import begin_update, changed_images, staged_study
+from distspc.pipeline.update import begin_update, changed_images, n_known_images, staged_study
 from distspc.store.access import check_store_path, explain_disk_errors, lock, read_only_error
 from distspc.store.activations import give_back, has_activations, left_of_given_back
 from distspc.store.failures import forget_failures
-from distspc.store.replacement import complete_replacement, is_half_replaced, put_in_place
+from distspc.store.replacement import complete_replacement, is_half_replaced, put_in_place, read_whole
 from distspc.store.store import Store
 from distspc.store.verify import remove_partial_chunks
 from distspc.study.file import StageName, StudyFile
@@ -186,7 +186,12 @@ class Study(StudyFile):
         return as_table(check_study(self, profile_resources(self, profile, overrides, "local")))
 
     def plan(
-        self, *, profile: str | None = None, overrides: Sequence[str] = (), gflops_per_core: float | None = None
+        self,
+        *,
+        profile: str | None = None,
+        overrides: Sequence[str] = (),
+        gflops_per_core: float | None = None,
+        update: bool = False,
     ) -> StudyPlan:
         """Plan what the study will cost: tasks, memory, bytes and seconds of every stage; nothing is computed.
 
@@ -196,6 +201,8 @@ class Study(StudyFile):
             Where it would run, as `distspc.deploy` takes them; by default what the study says, else locally.
         gflops_per_core
             GFLOP/s of float32 products of one core of a worker; by default those of one here, measured.
+        update
+            Of a run with `update`: known images are not computed again. Files that the store does not know are read.
 
         Raises
         ------
@@ -207,9 +214,11 @@ class Study(StudyFile):
 
         n_targets, n_fillers = count_images(self)
         resources = profile_resources(self, profile, overrides, DEFAULT_PROFILE, gflops_per_core)
-        found = plan_whole(self, n_targets=n_targets, n_fillers=n_fillers, resources=resources)
+        changes = changed_images(self, StudyImages(self)) if update else None
+        n_known = n_known_images(self, changes)
+        found = plan_whole(self, n_targets=n_targets, n_fillers=n_fillers, resources=resources, n_known=n_known)
         check_sizes(self, n_targets, n_fillers)
-        return found
+        return found if changes is None else replace(found, changes=changes, extra_nbytes=found.disk_nbytes)
 
     def clean(
         self,
@@ -255,7 +264,7 @@ class Study(StudyFile):
 
     def status(self) -> list[StageStatus]:
         """How far every stage is, layer by layer, without computing anything."""
-        return list(study_status(self))
+        return read_whole(self.stored, lambda: list(study_status(self)))
 
 
 def _anywhere(stage: StageName) -> Hashable:

@@ -9,6 +9,7 @@ from distspc.pipeline.comparison import other_results
 from distspc.pipeline.stages.base import study_failures
 from distspc.pipeline.stages.registry import STAGES as REGISTRY
 from distspc.store.activations import when_given_back
+from distspc.store.rows import taken_in_words
 from distspc.study.file import StageName, StudyFile
 
 
@@ -63,6 +64,8 @@ def study_status(study: StudyFile) -> Iterator[StageStatus]:
 def _note(study: StudyFile, stage: StageName, layer: str, unfinished: bool) -> str:
     """What is to be said of a layer whose activations were given back."""
     said = when_given_back(study.stored.layer(layer)) if layer else ""
-    if stage == "extract" or not said:
+    if stage == "extract":
+        return "; ".join(filter(None, [said, taken_in_words(study.stored.layer(layer))]))
+    if not said:
         return said
     return f"needs its activations, {said}" if unfinished else ""

@@ -38,6 +38,14 @@ def changed_images(study: StudyFile, images: StudyImages) -> Changes | None:
     return image_changes(study.stored, images.listed) or None
 
 
+def n_known_images(study: StudyFile, changes: Changes | None) -> int:
+    """Images whose activations an update keeps: none where a layer has none, or was given back."""
+    if changes is None or study.activations is not None:
+        return 0
+    groups = [study.stored.layer(layer) for layer in study.layers]
+    return changes.n_known if all(group.exists() and not group.given_back for group in groups) else 0
+
+
 def _lists_differ(study: StudyFile, images: StudyImages) -> bool:
     for layer, check in STAGES["extract"].comparisons(study, images):
         if not layer:

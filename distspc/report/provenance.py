@@ -17,6 +17,7 @@ from distspc.measures.registry import MEASURES
 from distspc.messages import format_duration
 from distspc.store import schema
 from distspc.store.group import Group
+from distspc.store.rows import taken_in_words
 from distspc.store.store import Store
 
 PACKAGES = ("distspc", "numpy", "scipy", "tensorflow", "keras", "onnxruntime", "torch", "timm", "dask", "distributed",
@@ -100,7 +101,15 @@ def _activations(store: Store, layers: Sequence[str], name: str) -> list[Stage]:
     groups = [group for layer in layers if (group := store.layer(layer)).exists()]
     recipes = [_recipe(group) for group in groups]
     common = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)} if recipes else {}
-    return [Stage(name, common | _pooling(store, layers), written(groups))] if groups else []
+    return [Stage(name, common | _pooling(store, layers) | _taken(store, layers), written(groups))] if groups else []
+
+
+def _taken(store: Store, layers: Sequence[str]) -> dict[str, str]:
+    """How many images' activations were taken from other stores, by layer where it differs; empty where none were."""
+    said = {layer: text for layer in layers if (text := taken_in_words(store.layer(layer)))}
+    same = len(set(said.values())) == 1 and len(said) == len(layers)
+    texts = [*said.values()][:1] if same else [f"{layer}: {text}" for layer, text in said.items()]
+    return {"taken from other stores": "; ".join(texts)} if texts else {}
 
 
 def _pooling(store: Store, layers: Sequence[str]) -> dict[str, str]:

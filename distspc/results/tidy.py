@@ -18,6 +18,7 @@ from distspc.measures.registry import MEASURES
 from distspc.results.measures import OWN_COLUMNS, with_models
 from distspc.store.failures import stored_failures
 from distspc.store.group import Group
+from distspc.store.replacement import read_whole
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
 
@@ -124,6 +125,9 @@ def _distances(store: Store, layer: str, targets: _Targets) -> dict[str, pd.Seri
     group = store.distances
     if not group.exists() or layer not in group.labels("layer"):
         return {}
+    if not _is_written(group, layer):
+        ids = targets.table["image"]
+        return {"neighbour": pd.Series("", ids, dtype="str"), "distinctiveness": pd.Series(np.nan, ids)}
     several = ("mean_distance",) if group.sizes.get("neighbour", 1) > 1 else ()
     others = [name for name in (*several, "pool_distance") if group.has(name)]
     found = group.load("distance", "neighbour_index", *others, layer=layer)
@@ -138,6 +142,12 @@ def _distances(store: Store, layer: str, targets: _Targets) -> dict[str, pd.Seri
     if group.has("norm"):
         columns["norm"] = targets.series(group.read("norm", layer=group.position("layer", layer)))
     return columns
+
+
+def _is_written(distances: Group, layer: str) -> bool:
+    """Whether both a layer's distances and its neighbours are there: a run may be between them."""
+    at = distances.position("layer", layer)
+    return all(bool(distances.done(name)[at].all()) for name in ("distance", "neighbour_index"))
 
 
 def reconstruction_errors(store: Store, layer: str, seeds: Sequence[int] | None = None) -> pd.DataFrame:
@@ -302,6 +312,16 @@ def labelled_table(
         As `tidy_table`.
     """
     store = Store(store)
+    return read_whole(store, lambda: _labelled_table(store, layers, seeds, measures, with_scores))
+
+
+def _labelled_table(
+    store: Store,
+    layers: Sequence[str] | None,
+    seeds: Sequence[int] | None,
+    measures: Sequence[str] | None,
+    with_scores: bool,
+) -> pd.DataFrame:
     targets, parts = _Targets.of(store), []
     words = [word for word in MEASURES if measures is None or word in measures]
     of_images = _further(store, "", words, targets)

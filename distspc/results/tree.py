@@ -9,6 +9,7 @@ import xarray as xr
 
 from distspc.errors import InputError
 from distspc.store import schema
+from distspc.store.replacement import read_whole
 from distspc.store.schema import StorePath
 from distspc.store.store import Store
 
@@ -111,7 +112,7 @@ def open_results(store: StorePath) -> Results:
     InputError
         If there is no store.
     """
-    tree = Store(store).open()
+    tree = read_whole(Store(store), Store(store).open)
     results = Results.from_dict(dict(tree.to_dict()), name=Store(store).path.stem)
     results.encoding = dict(tree.encoding)
     return results

@@ -28,6 +28,7 @@ from distspc.messages import format_nbytes
 from distspc.store import schema
 from distspc.store import shards as sharding
 from distspc.store.layout import create_array
+from distspc.store.paths import absolute_paths, kept_paths
 from distspc.tasks import ranges
 
 if TYPE_CHECKING:
@@ -401,6 +402,8 @@ class Group:
         ValueError
             If the region does not cover whole files: two writers could then lose each other's data.
         """
+        if self._is_path(variable):
+            values = kept_paths(np.asarray(values).tolist(), self.store)
         self.write_parts(variable, [(index, values)])
 
     def write_parts(self, variable: str, parts: Iterable[tuple[Mapping[str, slice | int], Any]]) -> None:
@@ -454,13 +457,20 @@ class Group:
         selection = _selection(array, index, f"{self.name}/{variable}")
         buffer = None if out is None else NDBuffer.from_numpy_array(out)
         try:
-            return np.asarray(array.get_orthogonal_selection(selection, out=buffer))
+            values = np.asarray(array.get_orthogonal_selection(selection, out=buffer))
         except Exception as error:
             raise InputError(
                 f"{self.store}: {self.name}/{variable} cannot be read at {index or 'any index'} ({error}). A chunk may "
                 "be damaged: `distspc verify STUDY.yaml` names damaged chunks and removes them, so that the next run "
                 "makes them again"
             ) from error
+        if not self._is_path(variable):
+            return values
+        paths = absolute_paths(np.atleast_1d(values).tolist(), self.store)
+        return np.asarray(paths, np.dtypes.StringDType()).reshape(values.shape)
+
+    def _is_path(self, variable: str) -> bool:
+        return variable in self.schema and self.schema[variable].is_path
 
     def load(self, *variables: str, **labels: Any) -> xr.Dataset:
         """Read variables into memory with their coordinates, for use by label.

@@ -255,5 +255,20 @@ def taken_from(group: Group) -> Mapping[str, int]:
     return {name: counts[i] for i, name in enumerate(names) if counts[i]}
 
 
+def taken_in_words(group: Group) -> str:
+    """Say how many images' activations were taken from which stores; empty where none were.
+
+    Examples
+    --------
+    ``8,000 images from other.zarr, 225 computed``
+    """
+    counts = taken_from(group)
+    if not counts:
+        return ""
+    n_computed = group.sizes["image"] - sum(counts.values())
+    taken = [f"{n:,} {'image' if n == 1 else 'images'} from {name}" for name, n in counts.items()]
+    return ", ".join([*taken, f"{n_computed:,} computed"])
+
+
 def _names(group: Group) -> list[str]:
     return list(group.attributes.get(TAKEN_FROM, ()))

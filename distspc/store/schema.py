@@ -46,6 +46,8 @@ class Variable:
     units: str = "1"
     added: bool = False
     """Whether stores have been written without it: these are complete as they are."""
+    is_path: bool = False
+    """Whether it is of paths, which are kept from the folder of the store where they are near it."""
 
 
 def scaled(variable: Variable, recipe: Mapping[str, Any]) -> Variable:
@@ -65,7 +67,7 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "image": _IMAGE,
         "role": Variable(("image",), "str", "target or filler"),
         "number": Variable(("image",), "int64", "number of the image among its role's files, from 1"),
-        "file": Variable(("image",), "str", "path of the image file"),
+        "file": Variable(("image",), "str", "path of the image file, from the folder of the store", is_path=True),
         "width": Variable(("image",), "int64", "width of the decoded image", "pixel"),
         "height": Variable(("image",), "int64", "height of the decoded image", "pixel"),
         "digest": Variable(("image",), "str", "SHA-256 of the file's bytes"),
@@ -75,7 +77,7 @@ GROUPS: dict[str, dict[str, Variable]] = {
         "remarks": Variable(("image",), "str", "what was converted or is odd in its pixels, by comma", added=True),
     },
     SKIPPED: {
-        "file": Variable(("skipped",), "str", "path of a file that could not be used"),
+        "file": Variable(("skipped",), "str", "path of a file that could not be used", is_path=True),
         "role": Variable(("skipped",), "str", "target or filler"),
         "reason": Variable(("skipped",), "str", "why the file could not be used"),
         "number": Variable(("skipped",), "int64", "number that the image has among its role's files, from 1"),

@@ -354,7 +354,8 @@ def _kept(value: Any) -> Any:
 class Model(_Settings[ExtractionOptions]):
     """The network: weights, preprocessing (a word or every step), precision, images per forward pass, storage type.
 
-    Beside these, whose activations stay in the store (`keep`), and how many bytes of them may be there at a time.
+    Beside these, whose activations stay in the store (`keep`), and how many bytes of them may be there at a time; and
+    other stores whose activations of the same images and network are taken (`reuse`).
     """
 
     made = ExtractionOptions
@@ -369,6 +370,7 @@ class Model(_Settings[ExtractionOptions]):
     seed: _count(2**32 - 1, least=0) = ExtractionOptions.seed  # type: ignore[valid-type]
     dtype: StorageType = Field(default=ExtractionOptions.dtype, alias="storage")
     keep: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_kept)] = "all"
+    reuse: Annotated[tuple[StudyPath, ...], BeforeValidator(_several)] = ()
     disk: Annotated[int, Field(gt=0), BeforeValidator(_bytes_of_text)] | None = None
 
     @model_validator(mode="after")
@@ -655,11 +657,17 @@ class StudyFile(Section):
         """The networks that images go through, in order, each with its layers."""
         if not self.models:
             layers = tuple(self.layers)
-            return (StudyNetwork("", self.model.options, layers, self.model.kept(layers), self.model.disk),)
+            return (
+                StudyNetwork(
+                    "", self.model.options, layers, self.model.kept(layers), self.model.disk, self.model.reuse
+                ),
+            )
         found = []
         for one in self.models:
             layers = tuple(layer for layer in one.layers if layer_label(layer, one.name) in self.layers)
-            found += [StudyNetwork(one.name, one.options, layers, one.kept(layers), one.disk)] if layers else []
+            found += (
+                [StudyNetwork(one.name, one.options, layers, one.kept(layers), one.disk, one.reuse)] if layers else []
+            )
         return tuple(found)
 
     def network_of(self, layer: str) -> StudyNetwork:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from distspc.errors import InputError, StoreMismatchError
 from distspc.extraction.network_spec import NetworkSpec, resolve_network
@@ -28,6 +29,8 @@ class StudyNetwork:
         Those whose activations stay in the store; the others are given back once what rests on them is done.
     disk : int or None
         Bytes that its activations may take at a time; None: as few as can be.
+    reuse : tuple of Path
+        Other stores whose activations of the same images and network are taken.
     """
 
     model: str
@@ -35,6 +38,7 @@ class StudyNetwork:
     layers: tuple[str, ...]
     keep: tuple[str, ...] = ()
     disk: int | None = None
+    reuse: tuple[Path, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -1,6 +1,10 @@
 """A study whose images have changed: what is known is kept, and all equals a new study, to the bit."""
 
+import os
 import shutil
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pandas as pd
@@ -173,3 +177,148 @@ def test_other_settings_are_refused_by_an_update_too(folder):
         study_of(folder).run(update=True, stages=["distances"])
     with pytest.raises(InputError, match="--update keeps what is known and --redo throws it away"):
         study_of(folder).run(update=True, redo=True)
+
+
+def test_the_plan_of_an_update_counts_what_is_kept_and_what_is_computed(folder):
+    all_of_it(folder)
+    found = study_of(folder).plan(update=True, gflops_per_core=10.0)
+    plain = study_of(folder).plan(gflops_per_core=10.0)
+    assert (found.n_passes, plain.n_passes) == (5, 148)
+    update = found.as_dict()["update"]
+    assert (update["kept"], update["new"], update["gone"], update["renamed"]) == (142, 5, 2, 1)
+    assert update["extra_nbytes"] == found.disk_nbytes
+    assert "update" not in plain.as_dict()
+
+
+KILLED = """
+import os, shutil, signal, sys
+from distspc.pipeline.run import Study, run_stages
+n, file = int(sys.argv[1]), sys.argv[2]
+steps = 0
+def counted(step):
+    def maybe(*arguments, **named):
+        global steps
+        steps += 1
+        if steps == n:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(*arguments, **named)
+    return maybe
+for module, name in ((os, "rename"), (os, "link"), (os, "replace"), (shutil, "rmtree")):
+    setattr(module, name, counted(getattr(module, name)))
+run_stages(Study.from_file(file), lambda _: None, update=True, stages=("extract", "distances", "reconstruct"))
+"""
+
+
+def test_a_kill_at_any_point_leaves_the_old_study_or_one_that_goes_on(folder):
+    (folder / "study.yaml").write_text(
+        "store: study.zarr\nimages: {targets: Targets, fillers: Fillers}\nmodel: {weights: small.onnx}\n"
+        "layers: [edges, top]\ndistinctiveness: {neighbours: 2}\n"
+        "reconstruction: {units: 6, codewords: 4, batches: 3, batch-size: 8, seeds: [0, 1]}\n"
+    )
+    insert_and_remove(folder)
+    before, ended = arrays(folder / "study.zarr"), []
+    for n in (3, 1, 2, 2, 1, 1):  # each goes on where the one before was killed
+        command = [sys.executable, "-c", KILLED, str(n), str(folder / "study.yaml")]
+        ended.append(subprocess.run(command, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode)
+        if (folder / "study.zarr").exists() and len(Store(folder / "study.zarr").images.labels("image")) == 145:
+            now = arrays(folder / "study.zarr")
+            assert now.keys() == before.keys()
+            for key, values in now.items():
+                np.testing.assert_array_equal(values, before[key], err_msg=str(key))
+    assert ended[0] == -9
+    study_of(folder).run(update=True, stages=MEASURES)
+    study_of(folder, store="new.zarr", report="new.html").run(stages=MEASURES)
+    assert_same(folder / "study.zarr", folder / "new.zarr")
+    assert [path.name for path in folder.glob("study.zarr*")] == ["study.zarr"]
+
+
+def test_what_was_begun_for_other_images_is_not_lost(folder, passed, monkeypatch):
+    append_fillers(folder)
+    with monkeypatch.context() as patched:
+        patched.setattr("distspc.pipeline.run.put_in_place", lambda store: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            study_of(folder).run(update=True, stages=["extract"])
+    write_image(folder / "Targets" / "400.png", 9000)
+    study_of(folder).run(update=True, stages=["extract"])
+    assert sum(passed) == 4
+    assert [path.name for path in folder.glob("study.zarr*")] == ["study.zarr"]
+
+
+def test_readers_see_whole_results_while_a_study_is_updated(folder):
+    append_fillers(folder)
+    stop, seen, wrong = threading.Event(), set(), []
+
+    def look():
+        while not stop.is_set():
+            try:
+                table = study_of(folder).results().to_dataframe()
+                study_of(folder).status()
+            except Exception as error:  # any of them would be met by a user
+                wrong.append(error)
+                return
+            measured = table.dropna(subset=["distinctiveness"])
+            seen.add(len(measured))
+            if len(measured) and (measured["neighbour"] == "").any():
+                wrong.append(measured)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    study_of(folder).run(update=True, stages=MEASURES)
+    stop.set()
+    reader.join()
+    assert wrong == []
+    assert seen <= {0, N_TARGETS, 2 * N_TARGETS}
+
+
+def test_activations_are_taken_from_other_stores_and_it_is_said(folder, passed):
+    other = {"store": "other.zarr", "report": "other.html", "images": {"targets": "Few"}, "scores": None}
+    (folder / "Few").mkdir()
+    for i in range(1, 9):
+        shutil.copy(folder / "Targets" / f"{i}.png", folder / "Few" / f"x{i}.png")
+    write_image(folder / "Few" / "z.png", 8000)
+    reusing = study_of(folder, model={"weights": "small.onnx", "reuse": ["study.zarr"]}, **other)
+    reusing.run(stages=MEASURES)
+    assert sum(passed) == 1
+    notes = {row.layer: row.note for row in reusing.status() if row.stage == "extract"}
+    assert notes == dict.fromkeys(("edges", "top"), "8 images from study.zarr, 1 computed")
+    study_of(folder, **{**other, "store": "new.zarr"}).run(stages=MEASURES)
+    assert_same(folder / "other.zarr", folder / "new.zarr")
+
+
+def test_another_preprocessing_never_matches_and_the_key_is_named(folder, passed):
+    model = {"weights": "small.onnx", "preprocessing": "caffe", "reuse": ["study.zarr"]}
+    study_of(folder, store="other.zarr", model=model).run(stages=["extract"])
+    assert sum(passed) == 145
+    notices = Store(folder / "other.zarr").layer("top").attributes["notices"]["reuse"]
+    assert 'preprocessing was "raw", now "caffe"' in notices[0][0]
+    with pytest.raises(InputError, match="which is no store of a study"):
+        study_of(folder, store="x.zarr", model={"weights": "small.onnx", "reuse": "none.zarr"}).run()
+
+
+def test_a_study_that_is_moved_as_a_whole_has_nothing_to_do(folder, tmp_path, passed):
+    moved = tmp_path / "elsewhere" / "moved"
+    moved.parent.mkdir()
+    folder.rename(moved)
+    assert run_stages(study_of(moved), None).computed == {}
+    assert all(row.complete for row in study_of(moved).status())
+    stored = study_of(moved).results()
+    assert set(stored.to_dataframe()["file"]) == {str(file) for file in (moved / "Targets").iterdir()}
+    assert stored["images"]["file"].values[0] == "Targets/1.png"
+    text = "".join(path.read_text() for path in (moved / "study.zarr").rglob("zarr.json"))
+    assert str(folder) not in text
+    (moved / "report.html").unlink()
+    assert run_stages(study_of(moved), None, stages=["report"]).computed == {"report": 1}
+    assert "data:image/jpeg" in (moved / "report.html").read_text()
+    assert passed == []
+
+
+def test_images_elsewhere_are_named_by_the_study_file(folder, tmp_path, passed):
+    away = tmp_path / "away"
+    away.mkdir()
+    for role in ("Targets", "Fillers"):
+        shutil.move(folder / role, away / role)
+    study = study_of(folder, images={"targets": str(away / "Targets"), "fillers": str(away / "Fillers")})
+    assert set(run_stages(study, lambda _: None).computed) <= {"scan images", "report", "relate"}
+    assert run_stages(study, None).computed == {}
+    assert set(study.results().to_dataframe()["file"]) == {str(file) for file in (away / "Targets").iterdir()}
+    assert passed == []

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from distspc.errors import InputError, StoreMismatchError
+from distspc.extraction.assemble import Lost
 from distspc.extraction.files.weights import DOWNLOADS, is_fetched
 from distspc.extraction.imported.image_table import listed_digest
 from distspc.extraction.options import TIMM
-from distspc.extraction.reuse import OtherStore
+from distspc.extraction.reuse import OtherStore, refuse_no_store
 from distspc.images.inventory import images_digest, refuse_other_images
 from distspc.layers import layer_label
 from distspc.pipeline.compute import run_on_all_workers
@@ -26,13 +29,14 @@ from distspc.pipeline.stages.sizes import forward_flop, forward_memory, n_featur
 from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Resources, Setting
 from distspc.store import schema
 from distspc.store.chunks import FEATURES_PER_CHUNK, IMAGES_PER_CHUNK
+from distspc.store.notices import Notice, keep_notices
+from distspc.store.store import Store
 from distspc.tasks import refusals_as_values
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed
     from distributed import Client
 
-    from distspc.store.store import Store
     from distspc.study.file import StageName, StudyFile
     from distspc.study.images import StudyImages
     from distspc.study.networks import StudyNetwork
@@ -64,6 +68,8 @@ class Extract(LayerStage):
         else:
             n_images = len(images.listed)
             for network in study.networks:
+                with network.named_errors():
+                    refuse_no_store(_named_stores(study.stored, network), study.stored)
                 _check_network(study, network, n_images)
 
     def comparisons(self, study: StudyFile, images: StudyImages) -> Iterator[tuple[str, Comparison]]:
@@ -129,7 +135,7 @@ class Extract(LayerStage):
             own = network.own_names(layers)
             if own:
                 with network.named_errors():
-                    build.prepare(run.store.of_model(network.model), own, network.options, _others(run))
+                    build.prepare(run.store.of_model(network.model), own, network.options, _others(run, network))
 
     def tasks(self, run: Run, layer: str, missing: Seeds, plan: Any) -> Mapping[int | str | None, list[Delayed]]:
         """Build the tasks that take a layer over."""
@@ -164,11 +170,12 @@ class Extract(LayerStage):
         """Pass the images through one network, for layers of it by their own names."""
         from distspc.extraction import build, forward
 
-        others = _others(run)
+        others = _others(run, network)
         with refusals_as_values(), network.named_errors():
             tasks = build.tasks(run.store.of_model(network.model), layers, network.options, others)
         with network.named_errors():
-            run.compute(tasks, client, network.titled(self.name), resource="GPU", gather=False)
+            results = run.compute(tasks, client, network.titled(self.name), resource="GPU", gather=bool(others))
+        _tell_lost(run, network, [lost for some in results for lost in some])
         run_on_all_workers(forward.release, client)
 
     def _compute_moments(self, run: Run) -> None:
@@ -288,7 +295,8 @@ def _pass_load(study: StudyFile, network: StudyNetwork, setting: Setting) -> Loa
     moved = _nbytes(study, network.labels, setting.n_images)
     memory = forward_memory(network)
     forward = memory.built + network.options.batch_size * memory.image + _buffer_nbytes(moved, setting)
-    flop = setting.n_images * forward_flop(network)
+    flop = (setting.n_images - setting.n_known) * forward_flop(network)
+    moved += _nbytes(study, network.labels, setting.n_known)  # read where they are known
     return setting.load("extract", "", _n_chunks(setting), int(max(memory.building, forward)), moved, flop)
 
 
@@ -311,9 +319,30 @@ def _moments_load(study: StudyFile, setting: Setting) -> Load:
     return setting.load("extract", "", n_tasks, memory, 2.0 * store_nbytes(study, setting.n_images), 0.0)
 
 
-def _others(run: Run) -> list[OtherStore]:
-    """Stores whose activations are taken: of the study on other images."""
-    return [OtherStore(store, store.path.name, is_before=True) for store in run.before]
+def _others(run: Run, network: StudyNetwork) -> list[OtherStore]:
+    """Stores whose activations are taken: of the study on other images, and those that it names."""
+    before = [OtherStore(store, store.path.name, is_before=True) for store in run.before]
+    return before + _named_stores(run.store, network)
+
+
+def _named_stores(store: Store, network: StudyNetwork) -> list[OtherStore]:
+    """Stores that a network of a study names, called by their path from the folder of the study's own."""
+    return [OtherStore(Store(path), os.path.relpath(path, store.path.parent)) for path in network.reuse]
+
+
+def _tell_lost(run: Run, network: StudyNetwork, lost: Sequence[Lost]) -> None:
+    """Say and keep which activations could not be read elsewhere."""
+    for layer in dict.fromkeys(one.layer for one in lost):
+        counts = Counter[str]()
+        for one in lost:
+            counts.update({one.store: one.n_images} if one.layer == layer else {})
+        notices = [
+            Notice(f"{layer}: {n} images were computed, as their activations in {store} are damaged.", warning=True)
+            for store, n in counts.items()
+        ]
+        keep_notices(run.store.of_model(network.model).layer(layer), "damaged", notices)
+        for notice in notices:
+            logger.warning("%s", notice.text)
 
 
 def _importer(run: Run) -> tuple[Any, Any]:

@@ -129,6 +129,8 @@ class Setting:
     n_fillers: int
     resources: Resources
     rates: Rates
+    n_known: int = 0
+    """Images whose activations need not be computed."""
 
     @property
     def n_images(self) -> int:
