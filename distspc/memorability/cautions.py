@@ -13,23 +13,27 @@ from distspc.store.notices import Notice
 FEW = 10
 """Images under which an interval and a p say little."""
 
-MANY_TIES = 0.1
+MANY_TIES = 0.3
 """Share of images that share their value with another, from which ties are said."""
 
 
-def cautions(frame: pd.DataFrame, columns: Sequence[str], relations: pd.DataFrame) -> list[Notice]:
+def cautions(
+    frame: pd.DataFrame, measures: Sequence[str], others: Sequence[str], relations: pd.DataFrame
+) -> list[Notice]:
     """Say which correlations rest on few images, which values are missing, and where images are tied.
 
     Parameters
     ----------
     frame
         A row per image, with the columns that were correlated.
-    columns
-        Their names: measures, scores and controls.
+    measures
+        Their measures. Ties of these are not said: two images that are each other's neighbour share their distance.
+    others
+        Their scores and controls.
     relations
         Their correlations, as `distspc.correlate` returns them.
     """
-    return [*_few(relations), *_missing(frame, columns), *_ties(frame, columns, relations)]
+    return [*_few(relations), *_missing(frame, [*measures, *others]), *_ties(frame, others, relations)]
 
 
 def _few(relations: pd.DataFrame) -> list[Notice]:

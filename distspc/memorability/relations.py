@@ -183,7 +183,7 @@ def relate(
     sentences = bootstrap_notices(relations)
     keep_notices(store.relations, "bootstrap", [Notice(s, warning="no bootstrap p" in s) for s in sentences])
     keep_notices(store.relations, "within", said)
-    keep_notices(store.relations, "cautions", cautions(table.frame, table.columns, relations))
+    keep_notices(store.relations, "cautions", cautions(table.frame, list(table.labels), table.others, relations))
     return relations
 
 
@@ -206,9 +206,9 @@ class _Table:
         return {column_label(pair): pair for pair in self.pairs}
 
     @property
-    def columns(self) -> list[str]:
-        """All that is correlated or controlled for."""
-        return list(dict.fromkeys([*self.labels, *self.scores, *self.controls]))
+    def others(self) -> list[str]:
+        """Scores and controls, but for measures."""
+        return [name for name in dict.fromkeys([*self.scores, *self.controls]) if name not in self.labels]
 
 
 def _columns_of_tables(store: Store, match: Match, source: ScoreSource) -> dict[str, pd.DataFrame]:

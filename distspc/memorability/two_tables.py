@@ -115,7 +115,7 @@ def relate_tables(
         frame, x.names, list(columns.values()), controls, method, n_bootstrap, random_state,
         interval=interval, test=test, n_permutations=n_permutations,
     )  # fmt: skip
-    notices += [notice.text for notice in cautions(frame, [*x.names, *columns.values(), *controls], result)]
+    notices += [notice.text for notice in cautions(frame, x.names, [*columns.values(), *controls], result)]
     own = {column: name for name, column in columns.items()}
     found = {} if within is None else _within(frame, x.names, list(own), controls, tables, within, notices)
     result, *others_found = (_by_score(table, own) for table in (result, *found.values()))

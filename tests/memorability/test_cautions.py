@@ -11,7 +11,7 @@ def said(n, **columns):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"m": rng.normal(size=n), "score": rng.normal(size=n)}).assign(**columns)
     relations = pd.concat([correlate(frame, ["m"], "score", method=m, n_bootstrap=20) for m in ("pearson", "spearman")])
-    return cautions(frame, ["m", "score"], relations)
+    return cautions(frame, ["m"], ["score"], relations)
 
 
 def test_nothing_is_said_of_many_different_values():
@@ -37,4 +37,4 @@ def test_ties_are_counted_where_ranks_are_correlated():
         "mean rank."
     )
     frame = pd.DataFrame({"m": range(12), "score": [1.0, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8, 9]})
-    assert cautions(frame, ["m", "score"], correlate(frame, ["m"], "score", n_bootstrap=20)) == []
+    assert cautions(frame, ["m"], ["score"], correlate(frame, ["m"], "score", n_bootstrap=20)) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,7 +115,7 @@ def _controls(study: StudyFile) -> tuple[list[str] | None, list[str], list[str]]
 
     The first are `given`, the second `control`.
     """
-    from distspc.results.measures import flat_table, split_label, wide_table
+    from distspc.results.measures import flat_table, wide_table
     from distspc.results.tidy import labelled_table
 
     failed = {one.layer for one in study_failures(study)}
@@ -124,9 +124,18 @@ def _controls(study: StudyFile) -> tuple[list[str] | None, list[str], list[str]]
         return given, control, []
     table = labelled_table(study.store)
     known = flat_table(wide_table(table[table["layer"].isin(study.layers)])).columns
-    lost = [name for name in (*given, *control) if name not in known and split_label(name)[1] in failed]
+    lost = [name for name in (*given, *control) if _is_lost(name, known, failed)]
     given, control = ([name for name in names if name not in lost] for names in (given, control))
     return (given if len(known) else None), control, lost
+
+
+def _is_lost(name: str, known: Collection[str], failed: Collection[str]) -> bool:
+    """Whether a control is a measure that failed with its layer, or with the images where it has none."""
+    from distspc.memorability.controls import ALIASES
+    from distspc.results.measures import MEASURES, split_label
+
+    measure, layer = split_label(ALIASES.get(name, name))
+    return measure in MEASURES and layer in failed and not {name, ALIASES.get(name, name)} & {*known}
 
 
 # ---------------------------------------------------------------- what they rest on

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from distspc.pipeline.stages.relate import _names_digest
+from distspc.pipeline.stages.relate import _is_lost, _names_digest
 from distspc.store.store import Store
 
 
@@ -36,3 +36,11 @@ def test_whole_paths_give_the_digest_of_before(tmp_path):
     store = make(tmp_path / "1.zarr", ["/s/a.png", "/s/b.png"])
     text = json.dumps({"images": [["target", "target"], [0, 1], ["/s/a.png", "/s/b.png"]]})
     assert _names_digest(store, absolute=True) == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_control_is_lost_with_its_layer_or_with_the_images():
+    assert _is_lost("norm:fc2", ["norm:fc1"], {"fc2"})
+    assert _is_lost("edges", ["norm:fc1"], {""})
+    assert not _is_lost("edges", ["edge_share"], {""})
+    assert not _is_lost("category", ["norm:fc1"], {""})
+    assert not _is_lost("norm:fc1", ["norm:fc1"], {"fc2"})
