@@ -95,8 +95,8 @@ def _finish(outcome: Outcome) -> None:
         typer.echo(f"... and {len(outcome.skipped) - 20} more", err=True)
     if outcome.skipped:
         typer.echo(
-            f"{len(outcome.skipped)} images could not be used; everything else is done. "
-            "Fix or remove these files and rerun with --update to include them.",
+            f"{len(outcome.skipped)} image{'s' if outcome.skipped[1:] else ''} could not be used; everything else is "
+            "done. Fix or remove these files and rerun with --update to include them.",
             err=True,
         )
     for failure in outcome.failures:

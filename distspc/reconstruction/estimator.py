@@ -63,7 +63,7 @@ class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     Attributes
     ----------
-    components_ : ndarray (n_codewords, n_features_in_)
+    components_ : ndarray (n_codewords, n_features)
         The dictionary as training left it.
     n_iter_ : int
         Number of batches.

@@ -127,7 +127,7 @@ def test_a_bad_image_is_named_and_the_others_are_done(study, refused, case):
     file = study.parent / "Images" / name
     file.write_bytes(content) if isinstance(content, bytes) else content(file)
     said = refused(["extract", study], f"skipped: [^\n]*7[^\n]*: [^\n]*({sentence})")
-    assert "1 images could not be used; everything else is done. Fix or remove these files and rerun" in said.err
+    assert "1 image could not be used; everything else is done. Fix or remove these files and rerun" in said.err
     store = study.parent / "made/study.zarr"
     assert Store(store).images.read("number").tolist() == ([1, 20] if name.startswith("7.") else [1, 3])
     values = Store(store).layer("block1_pool").read("activation")

@@ -33,7 +33,7 @@ def import_activations(store: StorePath, *, directory: str | os.PathLike[str], l
     """Build the tasks that take over activations in the authors' layout of .npy files.
 
     The files are ``<directory>/<layer>/Targets/<i>.npy`` and ``.../Fillers/<i>.npy`` (fillers are optional), i from
-    1 without a gap, each (1, *shape of the layer) or of the shape itself. Writes the image table at once.
+    1 without a gap, each of the shape of the layer with a 1 before it, or without. Writes the image table at once.
 
     Parameters
     ----------

@@ -1,0 +1,132 @@
+"""Tables of the documentation that are made from the package, so that they cannot differ from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
+
+from docutils import nodes
+from pydantic import BaseModel
+from sphinx.util.docutils import SphinxDirective
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+    from sphinx.application import Sphinx
+
+
+def study_keys() -> str:
+    """A section for each section of the study file, with a table of its keys."""
+    from distspc.study.file import StudyFile
+
+    return "\n\n".join(f"**`{title}`**\n\n{table}" for title, table in _sections(StudyFile, "the study"))
+
+
+def _sections(model: type[BaseModel], title: str, known: tuple[type[BaseModel], ...] = ()) -> Iterator[tuple[str, str]]:
+    """Title and table of a section and of those in it; of what another section has too, the rest."""
+    shared = {name for other in known if issubclass(model, other) for name in other.model_fields}
+    below, rows = [], []
+    for name, field in model.model_fields.items():
+        if name in shared:
+            continue
+        key = (field.alias or name).replace("_", "-")
+        rows.append([f"`{key}`", _words(field.annotation, field), _default(field), field.description or ""])
+        below += [(key, section) for section in _models(field.annotation)]
+    yield title, _markdown(["key", "value", "default", "what it says"], rows)
+    for number, (key, section) in enumerate(below):
+        yield from _sections(section, key, tuple(other for _, other in below[:number]))
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Sections that a key may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _words(annotation: Any, field: FieldInfo) -> str:
+    """What a key may be, in words."""
+    sections = _models(annotation)
+    words = sorted({word for word in _literals(annotation) if isinstance(word, str)})
+    limits = {name: getattr(m, name) for m in field.metadata for name in ("ge", "gt", "le") if hasattr(m, name)}
+    if sections:
+        return "a section" if get_origin(annotation) is None else "sections"
+    if words:
+        return ", ".join(f"`{word}`" for word in words)
+    number = "number" if "float" in str(annotation) else "count" if "int" in str(annotation) else ""
+    low = f" from {limits['ge']}" if "ge" in limits else f" above {limits['gt']}" if "gt" in limits else ""
+    high = f" to {limits['le']:,}" if "le" in limits else ""
+    if number:
+        return number + low + high
+    if "bool" in str(annotation):
+        return "`true`, `false`"
+    return "path" if "Path" in str(annotation) else "list" if "tuple" in str(annotation) else "text"
+
+
+def _literals(annotation: Any) -> Iterator[Any]:
+    if get_origin(annotation) is Literal:
+        yield from get_args(annotation)
+    else:
+        for part in get_args(annotation):
+            yield from _literals(part)
+
+
+def _default(field: FieldInfo) -> str:
+    from pydantic_core import PydanticUndefined
+
+    value = field.default
+    if value is PydanticUndefined:
+        return "(needed)" if field.is_required() else ""
+    if value is None or value == () or value == {} or isinstance(value, BaseModel):
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`[{', '.join(map(str, value))}]`" if isinstance(value, tuple) else f"`{value}`"
+
+
+def data_sets() -> str:
+    """The image sets that `distspc init` and `distspc fetch` know."""
+    from distspc.datasets.catalogue import DATASETS
+
+    rows = [
+        [f"`{one.name}`", one.title, ", ".join(f"`{s}`" for s in one.scores), one.citation] for one in DATASETS.values()
+    ]
+    return _markdown(["name", "set", "scores", "cite"], rows)
+
+
+def measures() -> str:
+    """The measures that a study may name, with their columns."""
+    from distspc.measures.registry import MEASURES
+
+    rows = [
+        [f"`{word}`", f"`{one.name}`", one.words, one.unit, one.larger, one.undefined, measure.source]
+        for word, measure in MEASURES.items()
+        for one in measure.columns
+    ]
+    return _markdown(["word", "column", "measure", "unit", "images with more", "no value where", "source"], rows)
+
+
+def _markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+class GeneratedTable(SphinxDirective):
+    """A table, by its name."""
+
+    required_arguments = 1
+    tables: ClassVar[dict[str, Callable[[], str]]] = {
+        "study-keys": study_keys,
+        "data-sets": data_sets,
+        "measures": measures,
+    }
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the table as if it stood in the page."""
+        return self.parse_text_to_nodes(self.tables[self.arguments[0]]())
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Offer the directive."""
+    app.add_directive("generated-table", GeneratedTable)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,54 @@
+"""A small study for the pages whose commands are run: photographs of noise, a small network in an ONNX file, scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+STUDY = """\
+store: study.zarr
+images: {targets: Images/Targets, fillers: Images/Fillers}
+scores: {file: scores.csv, image: image, columns: [hit]}
+model: {weights: net.onnx, batch-size: 4}
+layers: [/pool, /fc]
+reconstruction: {units: 8, codewords: 6, batches: 20, batch-size: 8}
+"""
+
+
+@pytest.fixture(scope="session")
+def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a study that is done, `new/beach.png`, and two tables."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from distspc.pipeline.run import Study
+
+    folder = tmp_path_factory.mktemp("documentation")
+    _write_network(folder / "net.onnx")
+    rng = np.random.default_rng(0)
+    for name, n in (("Images/Targets", 24), ("Images/Fillers", 8), ("new", 1)):
+        (folder / name).mkdir(parents=True)
+        for number in range(1, n + 1):
+            pixels = rng.integers(0, 256, (12, 10, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / ("beach.png" if name == "new" else f"{number}.png"))
+    scores = pd.DataFrame({"image": range(1, 25), "hit": rng.normal(size=24).round(3)})
+    scores.to_csv(folder / "scores.csv", index=False)
+    scores.assign(measure=rng.normal(size=24)).drop(columns="hit").to_csv(folder / "measures.csv", index=False)
+    (folder / "study.yaml").write_text(STUDY)
+    Study.from_file(folder / "study.yaml").run()
+    return folder
+
+
+def _write_network(path: Path) -> None:
+    from distspc.testing.onnx_vgg16 import write_vgg16
+
+    rng = np.random.default_rng(0)
+    shapes = {"conv1": (3, 3, 3, 4), "conv2": (3, 3, 4, 5), "fc": (6 * 5 * 5, 8), "predictions": (8, 6)}
+    weights = {
+        name: (rng.normal(size=shape).astype("f4") / 9, np.zeros(shape[-1], "f4")) for name, shape in shapes.items()
+    }
+    layers = ["conv1", "conv2", "pool", "flatten", "fc", "predictions"]
+    write_vgg16(path, weights, layers=layers, input_shape=("n", 3, 12, 10))
