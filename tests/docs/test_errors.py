@@ -40,6 +40,11 @@ def empty_folder(folder: Path) -> None:
         file.unlink()
 
 
+def too_many_neighbours(folder: Path) -> None:
+    remove("study.zarr")(folder)
+    in_study("layers:", "distinctiveness: {neighbours: 40}\nlayers:")(folder)
+
+
 def damaged_image(folder: Path) -> None:
     remove("study.zarr")(folder)
     (folder / "Images" / "Targets" / "3.png").write_text("no image")
@@ -73,7 +78,7 @@ CAUSES: dict[str, tuple[Change, tuple[str, ...]]] = {
     "are not a whole ONNX file": (lambda folder: (folder / "net.onnx").write_text("broken") and None, RUN),
     "there is no profile": (nothing, (*RUN, "--profile", "slurm-gpuu")),
     "has no activations of": (remove("study.zarr"), ("distances", "study.yaml")),
-    "neighbours asked for": (in_study("layers:", "distinctiveness: {neighbours: 40}\nlayers:"), RUN),
+    "neighbours asked for": (too_many_neighbours, RUN),
 }
 
 
