@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from distspc.distances.options import PROTOCOLS
 from distspc.distances.plan import DistancePlan
+from distspc.errors import InputError
 from distspc.kernels.distance.products import METRICS
 from distspc.store.store import Store
 from distspc.testing.stores import make_store
-from tests.distances.shared import brute_force, difficult, layer_size, run, run_plan
+from tests.distances.shared import FEATURE_TILES, brute_force, difficult, layer_size, run, run_plan
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -118,3 +119,15 @@ def test_a_task_of_many_candidates_reads_its_tiles_again(tmp_path):
     np.testing.assert_allclose(found["distance"], distance, rtol=1e-12)
     assert found["bytes_read"] >= 2 * x.nbytes
     assert found["n_rescored"] < 0.1 * 100 * 200
+
+
+@pytest.mark.parametrize("image", [2, 30])
+def test_an_image_that_cannot_be_scaled_is_named_whether_target_or_filler(tmp_path, image):
+    x = np.random.default_rng(0).random((40, 1024), dtype=np.float32)
+    x[image] = 0
+    chunks = {"image": 20, "feature": 512}
+    path = tmp_path / "s.zarr"
+    make_store(path, n_targets=10, n_fillers=30, layers={"fc2": 1024}, activations={"fc2": x}, chunks=chunks)
+    name = Store(path).images.labels("image")[image]
+    with pytest.raises(InputError, match=f"the activations of image {name} are all 0"):
+        run(path, limits=FEATURE_TILES, metric="cosine")

@@ -1,9 +1,11 @@
 """How features are scaled: moments that are in the store, of its activations as they are."""
 
+import dask
 import numpy as np
 import pytest
 
 from distspc.errors import InputError
+from distspc.extraction.moments import compute_moments, note_moments
 from distspc.store.scaling import SCALINGS, has_moments, require_scaling, stored_moments
 from distspc.store.store import Store
 from distspc.testing.stores import make_store, write_moments
@@ -39,6 +41,14 @@ def test_moments_of_other_activations_and_of_half_a_layer_do_not_count(store):
     assert has_moments(store, "fc2")
     next(path for path in (store.path / "scaling/fc2/sd/c").rglob("*") if path.is_file()).unlink()
     assert not has_moments(store, "fc2")
+
+
+def test_moments_count_once_the_number_of_constant_features_is_noted(store):
+    dask.compute(*compute_moments(store, layers=["fc2"]), scheduler="synchronous")
+    assert store.scaling("fc2").done("sd").all()
+    assert not has_moments(store, "fc2")
+    note_moments(store, "fc2")
+    assert has_moments(store, "fc2")
 
 
 def test_unknown_scaling_is_refused(store):
