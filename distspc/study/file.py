@@ -460,7 +460,11 @@ class Readout(_Settings[ReadoutOptions]):
 
 
 def _yes_or_settings(value: Any) -> Any:
-    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+    if isinstance(value, bool):
+        return {} if value else None
+    if not isinstance(value, Mapping | Readout | None):
+        raise ValueError("expected true, false, or a mapping of folds, penalties, seed")
+    return value
 
 
 class Predictions(Section):

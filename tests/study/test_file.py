@@ -4,7 +4,7 @@ from distspc.distances.options import DistanceOptions
 from distspc.errors import InputError
 from distspc.extraction.options import ExtractionOptions
 from distspc.layers import LAYERS
-from distspc.memorability.options import RelateOptions
+from distspc.memorability.options import PredictionSource, ReadoutOptions, RelateOptions
 from distspc.reconstruction.options import ReconstructionOptions
 from distspc.study.file import StudyFile
 
@@ -167,7 +167,20 @@ def test_a_study_is_dumped_with_the_keys_that_it_is_read_with(tmp_path):
     text = SHORT + "reconstruction: {units: 9, batch-size: 3}\nrelate: {bootstrap: 20}\nmodel: {storage: float16}\n"
     study = read(tmp_path, text)
     assert StudyFile.from_dict(study.model_dump()) == study
-    assert study.relate.model_dump() == {"bootstrap": 20, "interval": "percentile", "given": (), "seed": 0}
+    asked = {"bootstrap": 20, "interval": "percentile", "given": (), "seed": 0}
+    assert asked.items() <= study.relate.model_dump().items()
+
+
+def test_a_readout_is_on_or_off_or_has_settings(tmp_path):
+    assert read(tmp_path, SHORT).relate.readout is None
+    assert read(tmp_path, SHORT + "relate: {readout: false}\n").relate.readout is None
+    assert read(tmp_path, SHORT + "relate: {readout: true}\n").relate.readout.options == ReadoutOptions()
+    study = read(tmp_path, SHORT + "relate: {readout: {folds: 5, penalties: [1, 10]}, predictions: resmem}\n")
+    assert study.relate.readout.options == ReadoutOptions(5, (1.0, 10.0))
+    assert study.relate.predictions.source == PredictionSource(("resmem",))
+    assert StudyFile.from_dict(study.model_dump()) == study
+    with pytest.raises(InputError, match=r"relate.readout: invalid value 'maybe': expected true, false, or a mapping"):
+        read(tmp_path, SHORT + "relate: {readout: maybe}\n")
 
 
 def test_scaling_is_a_key_of_the_study_and_a_setting_of_both_measures(tmp_path):
