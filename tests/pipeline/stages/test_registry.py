@@ -27,7 +27,7 @@ def test_a_stage_redone_takes_what_rests_on_it_along():
     made = {name: [group for stage in resting_on([name]) for group in stage.makes] for name in NAMES}
     related = list(STAGES["relate"].makes)
     assert related[:4] == ["relations", "models", "comparisons", "scores"]
-    assert related[-2:] == ["readout", "predicted"]
+    assert {"readout", "predicted"} <= set(related)
     assert made["extract"] == [
         *(
             "images",
