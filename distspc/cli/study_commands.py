@@ -271,8 +271,13 @@ def status(study: StudyArgument) -> None:
     """Show what is done and what is left: a line per stage and layer."""
     from distspc.cli.output import status_table
     from distspc.pipeline.run import Study
+    from distspc.store.replacement import staged_store
 
-    echo_text(status_table(Study.from_file(study).status()))
+    loaded = Study.from_file(study)
+    echo_text(status_table(loaded.status()))
+    begun = staged_store(loaded.stored)
+    if begun.exists():
+        echo_text(f"an update has begun in {begun}: `distspc run {study} --update` goes on with it")
 
 
 @commands.command()

@@ -32,7 +32,8 @@ def test_the_image_table(study):
     assert table["image"].values.tolist() == ids
     row = table.isel(image=1)
     file = study / "Images" / "Targets" / "2.jpg"
-    assert (row["role"].item(), row["number"].item(), row["file"].item()) == ("target", 2, str(file))
+    assert (row["role"].item(), row["number"].item(), row["file"].item()) == ("target", 2, "Images/Targets/2.jpg")
+    assert Store(study / "s.zarr").images.read("file", image=1) == str(file)
     assert (row["width"].item(), row["height"].item()) == (64, 64)
     assert table["width"].values[0] == 48
     assert row["nbytes"].item() == file.stat().st_size
