@@ -327,7 +327,7 @@ def _relations(table: _Table, methods: Sequence[Method], options: RelateOptions)
     parts = []
     for method in methods:
         zero_order = correlate(table.frame, list(labels), table.scores, (), method, **options.sampling)
-        parts.append(with_holm(zero_order, f"{method}, zero-order: each measure, layer and score"))
+        parts.append(with_holm(zero_order, f"{method.capitalize()}'s zero-order correlations of this study"))
         partial = [
             correlate(table.frame, rest, scores, given, method, **options.sampling)
             for given, rest in controls
@@ -335,7 +335,7 @@ def _relations(table: _Table, methods: Sequence[Method], options: RelateOptions)
         ]
         if partial:
             rows = pd.concat(partial, ignore_index=True).drop_duplicates(_KEY)
-            parts.append(with_holm(rows, f"{method}, partial: each measure, layer, score and control"))
+            parts.append(with_holm(rows, f"{method.capitalize()}'s partial correlations of this study"))
     found = pd.concat(parts, ignore_index=True)
     measures, layers = zip(*(labels[label] for label in found["measure"]), strict=True)
     return found.assign(measure=measures, layer=layers)[["layer", *found.columns]]

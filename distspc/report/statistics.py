@@ -10,7 +10,7 @@ import pandas as pd
 
 from distspc.layers import layer_label, models_of
 from distspc.report.numbers import format_r, interval_text, join_words, p_text
-from distspc.report.sentences import control_sentence
+from distspc.report.sentences import LEVEL, control_sentence
 from distspc.results.measures import MEASURES
 from distspc.results.stored_tables import read_table_of
 from distspc.store import schema
@@ -94,10 +94,13 @@ def _within_sentence(means: pd.DataFrame, score: str, measure: str, category: st
         return ""
     best = _strongest(rows, "r")
     most = "most strongly " if len(rows) > 1 else ""
-    differ = f"; categories differ (I² = {100 * best['i2']:.0f} %, {p_text(best['q_p'])})" if best["q_p"] < 0.05 else ""
+    verb = "correlates" if best["p"] < LEVEL else "is not significantly correlated"
+    differ = (
+        f"; categories differ (I² = {100 * best['i2']:.0f} %, {p_text(best['q_p'])})" if best["q_p"] < LEVEL else ""
+    )
     where = f" at {best['layer']}" if best["layer"] else ""
     return (
-        f"Within each {category}, {MEASURES[measure]} correlates with {score} {most}{where.strip()}, mean of "
+        f"Within each {category}, {MEASURES[measure]} {verb} with {score} {most}{where.strip()}: mean of "
         f"{int(best['n_categories'])} categories {interval_text(best)}, {p_text(best['p'])} uncorrected{differ}."
     )
 
@@ -113,7 +116,8 @@ def _mixed_sentence(mixed: pd.DataFrame, score: str, measure: str) -> str:
     return (
         f"In a mixed model with a random intercept for each of {int(best['n_categories'])} categories{beside}, one sd "
         f"more of {MEASURES[measure]}{where} goes with {format_r(best['coefficient'])} sd of {score} (95 % CI "
-        f"{format_r(best['ci_low'])} to {format_r(best['ci_high'])}, {p_text(best['p'])} uncorrected)."
+        f"{format_r(best['ci_low'])} to {format_r(best['ci_high'])}, {p_text(best['p'])} uncorrected"
+        f"{'' if best['p'] < LEVEL else '; not significant'})."
     )
 
 

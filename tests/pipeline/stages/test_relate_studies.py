@@ -229,7 +229,7 @@ def test_the_page_shows_controls_categories_and_permutations(controlled):
                    "Correlations within categories (8)", "Mixed models (6)", "99 permutations",
                    "Controlling for category, L2 norm at fc2 and arousal, distinctiveness",
                    "Within each category, distinctiveness correlates with hit",
-                   "all 8 tests of pearson, zero-order: each measure, layer and score"):  # fmt: skip
+                   "all 8 tests of Pearson&#39;s zero-order correlations of this study"):  # fmt: skip
         assert wanted in page, wanted
 
 
