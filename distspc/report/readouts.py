@@ -65,17 +65,17 @@ def _of_layers(rows: pd.DataFrame, relations: pd.DataFrame, score: str) -> list[
 
 
 def _beside(best: Any, relations: pd.DataFrame, score: str) -> str:
-    """How far the measure with the largest correlation comes."""
+    """How far the measure of a layer with the largest correlation comes; those of the image itself are not read out."""
     rows = zero_order_rows(relations)
-    rows = rows[(rows["score"] == score) & rows["r"].notna()]
+    rows = rows[(rows["score"] == score) & rows["r"].notna() & (rows["layer"] != "")]
     if rows.empty:
         return ""
     largest = rows.iloc[int(np.argmax(rows["r"].abs()))]
     name = MEASURES.get(largest["measure"], largest["measure"])
-    where = f" at {largest['layer']}" if largest["layer"] else ""
     share = abs(largest["r"]) / best["r"]
     reach = f"{percent(share)} of it" if share < 1 else "more than that"
-    return f" The largest correlation of one measure, {name}{where} (r = {format_r(largest['r'])}), is {reach}."
+    of_measure = f"{name} at {largest['layer']} (r = {format_r(largest['r'])})"
+    return f" The largest correlation of one measure, {of_measure}, is {reach}."
 
 
 def _of_measures(row: Any, score: str) -> str:
