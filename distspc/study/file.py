@@ -144,8 +144,11 @@ class Images(Section):
     """Where the images are: a folder each for targets and fillers, or a CSV table with a path column."""
 
     targets: StudyPath | None = None
+    """Folder of the images whose memorability is studied."""
     fillers: StudyPath | None = None
+    """Folder of images that are only compared with."""
     table: StudyPath | None = None
+    """CSV table with a column `path`, and `role`, `category` or any other; instead of folders."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -173,8 +176,11 @@ class LayerMatrix(Section):
     """One layer's matrix: its file, the array in a file of several, the names of its rows."""
 
     file: StudyPath
+    """Matrix of the layer, a row for each image."""
     array: str | None = None
+    """Name of the array in a file of several."""
     names: RowNames | None = None
+    """Names of its rows: a file, a column or an array."""
 
     @model_validator(mode="before")
     @classmethod
@@ -186,9 +192,13 @@ class Activations(Section):
     """Activations that somebody already has: a folder of .npy files, a matrix a layer, or one file of several."""
 
     folder: StudyPath | None = None
+    """Folder in the authors' layout, `<layer>/Targets/<i>.npy`."""
     file: StudyPath | None = None
+    """One file with an array for each layer."""
     names: RowNames | None = None
+    """Names of the rows of all matrices."""
     layers: Mapping[str, LayerMatrix] = {}
+    """The matrix of each layer."""
 
     @model_validator(mode="before")
     @classmethod
@@ -260,19 +270,33 @@ class Scores(Section):
     """
 
     file: StudyPath | None = None
+    """CSV table of scores, a row for each image."""
     trials: StudyPath | None = None
+    """CSV table of responses, a row for each subject and image, or counts for each image."""
     image: str = "im_ind"
+    """Column that names the image."""
     columns: tuple[str, ...] = Field(default=("corrected_hit",), min_length=1)
+    """Score columns."""
     missing: Annotated[tuple[Annotated[str, BeforeValidator(_number_as_text)], ...], BeforeValidator(_several)] = ()
+    """Entries that mean a missing value, beside empty ones, NA and NaN."""
     reliability: Mapping[str, Annotated[float, Field(gt=0, le=1)]] = {}
+    """Reliability of scores by column, for the noise ceiling."""
     subject: str = TrialOptions.subject
+    """Trials: column of the subject."""
     old: str = TrialOptions.old
+    """Trials: column that says whether the image had been shown."""
     response: str = TrialOptions.response
+    """Trials: column of the response, old or new."""
     hits: str = TrialOptions.hits
+    """Counts: column of hits."""
     misses: str = TrialOptions.misses
+    """Counts: column of misses."""
     false_alarms: str = TrialOptions.false_alarms
+    """Counts: column of false alarms."""
     correct_rejections: str = TrialOptions.correct_rejections
+    """Counts: column of correct rejections."""
     duplicates: Duplicates = TrialOptions.duplicates
+    """Trials: which of several responses of a subject to an image count."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -360,18 +384,31 @@ class Model(_Settings[ExtractionOptions]):
 
     made = ExtractionOptions
     weights: str = ExtractionOptions.weights
+    """Network: a name, `timm:NAME`, or a path to .h5, .keras or .onnx."""
     file: Annotated[str, AfterValidator(_text_beside_study)] | None = ExtractionOptions.file
+    """Weights of a timm network, instead of a download."""
     digest: str | None = Field(default=ExtractionOptions.digest, pattern=r"^(sha256:)?[0-9a-f]{64}$")
+    """SHA-256 that the weights must have."""
     preprocessing: Annotated[Preprocessing, BeforeValidator(_word_or_steps)] = ExtractionOptions.preprocessing
+    """`auto`: the network's own (VGG-16 and files: raw); or every step as a mapping."""
     pooling: Annotated[Pooling | Mapping[str, Pooling], BeforeValidator(_pooling_words)] = ExtractionOptions.pooling
+    """What is kept of maps and tokens, for all layers or by layer."""
     prefix_tokens: _count(1024, least=0) | None = ExtractionOptions.prefix_tokens  # type: ignore[valid-type]
+    """Class token and registers of a transformer, where the file does not say how many."""
     precision: Precision = ExtractionOptions.precision
+    """Arithmetic of the forward pass."""
     batch_size: _count(4096) = ExtractionOptions.batch_size  # type: ignore[valid-type]
+    """Images of a forward pass."""
     seed: _count(2**32 - 1, least=0) = ExtractionOptions.seed  # type: ignore[valid-type]
+    """Of random weights."""
     dtype: StorageType = Field(default=ExtractionOptions.dtype, alias="storage")
+    """Number format of stored activations."""
     keep: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_kept)] = "all"
+    """Layers whose activations stay once all that rests on them is done."""
     reuse: Annotated[tuple[StudyPath, ...], BeforeValidator(_several)] = ()
+    """Stores of other studies whose activations of the same images and network are taken."""
     disk: Annotated[int, Field(gt=0), BeforeValidator(_bytes_of_text)] | None = None
+    """Bytes that activations may take at a time, such as `40 GB`; with `keep`."""
 
     @model_validator(mode="after")
     def _disk_with_keep(self) -> Self:
@@ -400,7 +437,9 @@ class NamedModel(Model):
     """One network of several: its name, its layers, and what `model` takes."""
 
     name: Annotated[str, AfterValidator(_model_name)]
+    """Name of the network in tables."""
     layers: tuple[str, ...] = Field(default=tuple(LAYERS), min_length=1)
+    """Layers of the network."""
 
     @model_validator(mode="before")
     @classmethod
@@ -415,9 +454,13 @@ class Distinctiveness(_Settings[DistanceOptions]):
 
     made = DistanceOptions
     protocol: Protocol = DistanceOptions.protocol
+    """Comparison set, and whether identical images count."""
     metric: Metric = DistanceOptions.metric
+    """Distance between activations."""
     n_neighbours: _count(1000) = Field(default=DistanceOptions.n_neighbours, alias="neighbours")  # type: ignore[valid-type]
+    """Nearest neighbours; with more than one, their mean is kept too."""
     within_category: bool = Field(default=False, strict=True)
+    """Whether neighbours must share the target's category."""
 
     @property
     def category(self) -> str | None:
@@ -430,15 +473,25 @@ class Reconstruction(_Settings[ReconstructionOptions]):
 
     made = ReconstructionOptions
     n_units: _count(1_000_000) = Field(default=ReconstructionOptions.n_units, alias="units")  # type: ignore[valid-type]
+    """Units drawn at random from the layer."""
     n_codewords: _count(100_000) = Field(default=ReconstructionOptions.n_codewords, alias="codewords")  # type: ignore[valid-type]
+    """Codewords (atoms, basis functions) of the dictionary."""
     n_batches: _count(1_000_000) = Field(default=ReconstructionOptions.n_batches, alias="batches")  # type: ignore[valid-type]
+    """Training batches."""
     batch_size: _count(1_000_000) = ReconstructionOptions.batch_size  # type: ignore[valid-type]
+    """Images of a batch, drawn with replacement."""
     sparsity: float = Field(default=ReconstructionOptions.sparsity, gt=0, le=1000, allow_inf_nan=False)
+    """Threshold of the sparse code."""
     seeds: tuple[_count(2**32 - 1, least=0), ...] = Field(default=(0,), min_length=1)  # type: ignore[valid-type]
+    """Seeds of the random draws; several give the measure's reliability."""
     train_on: TrainOn = ReconstructionOptions.train_on
+    """Images that train the dictionary."""
     precision: FitPrecision = ReconstructionOptions.precision
+    """Arithmetic."""
     solver: Solver = ReconstructionOptions.solver
+    """`paper`: its iterations; `converged`: the lasso; `pca`: principal components."""
     step: Step = ReconstructionOptions.step
+    """`stable`: the paper's step of 0.01, shorter where that diverges; `paper`: always 0.01."""
 
 
 def _measures_as_given(chosen: Sequence[ChosenMeasure]) -> list[str | dict[str, Any]]:
@@ -453,10 +506,13 @@ class Readout(_Settings[ReadoutOptions]):
 
     made = ReadoutOptions
     n_folds: _count(1000, least=2) = Field(default=ReadoutOptions.n_folds, alias="folds")  # type: ignore[valid-type]
+    """Folds of the cross-validation."""
     penalties: tuple[Annotated[float, Field(ge=1e-8, le=1e12)], ...] = Field(
         default=ReadoutOptions.penalties, min_length=1, max_length=100
     )
+    """Ridge penalties that are tried."""
     random_state: _count(2**32 - 1, least=0) = Field(default=ReadoutOptions.random_state, alias="seed")  # type: ignore[valid-type]
+    """Seed of the folds."""
 
 
 def _yes_or_settings(value: Any) -> Any:
@@ -471,9 +527,13 @@ class Predictions(Section):
     """Memorability that others predicted: columns of the image table or the scores, or of a table of their own."""
 
     columns: tuple[str, ...] = Field(min_length=1)
+    """Columns of memorability that other models predict."""
     file: StudyPath | None = None
+    """CSV table that holds them; the table of images by default."""
     image: str = "image"
+    """Column that names the image."""
     missing: Annotated[tuple[Annotated[str, BeforeValidator(_number_as_text)], ...], BeforeValidator(_several)] = ()
+    """Entries that mean a missing value."""
 
     @model_validator(mode="before")
     @classmethod
@@ -497,15 +557,25 @@ class Relate(_Settings[RelateOptions]):
 
     made = RelateOptions
     n_bootstrap: _count(1_000_000, least=10) = Field(default=RelateOptions.n_bootstrap, alias="bootstrap")  # type: ignore[valid-type]
+    """Resamples of images."""
     interval: Interval = RelateOptions.interval
+    """Kind of bootstrap CI."""
     given: tuple[str, ...] = RelateOptions.given
+    """Measures, `measure:layer`, controlled for in further partial correlations."""
     control: Annotated[tuple[str, ...], BeforeValidator(_several)] = RelateOptions.control
+    """Measures, scores or columns of the image table to control for; categories as fixed effects."""
     within: str | None = RelateOptions.within
+    """Column whose categories are related each on its own, and their mean."""
     test: Test = RelateOptions.test
+    """Test of each correlation beside the bootstrap."""
     n_permutations: _count(1_000_000, least=10) = Field(default=RelateOptions.n_permutations, alias="permutations")  # type: ignore[valid-type]
+    """Permutations of that test."""
     random_state: _count(2**32 - 1, least=0) = Field(default=RelateOptions.random_state, alias="seed")  # type: ignore[valid-type]
+    """Seed of resamples and permutations."""
     readout: Annotated[Readout | None, BeforeValidator(_yes_or_settings)] = None
+    """Cross-validated kernel ridge from all activations of each layer: `true`, or settings."""
     predictions: Predictions | None = None
+    """Memorability that other models predict, to stand beside the measures."""
 
 
 class Shown(TypedDict):
@@ -527,20 +597,35 @@ class StudyFile(Section):
     """
 
     store: StudyPath
+    """Zarr store of the results, a folder of its own."""
     images: Images | None = None
+    """Where the images are."""
     activations: Activations | None = None
+    """Activations that you have, instead of a network."""
     scores: Scores | None = None
+    """Memorability scores; without them the study ends with the measures."""
     model: Model = Model()
+    """The network."""
     models: tuple[NamedModel, ...] = Field(default=(), min_length=1)
+    """Several networks, instead of `model` and `layers`."""
     layers: tuple[str, ...] = Field(default=tuple(LAYERS), min_length=1)
+    """Layers of the network; `{name: fc2, pooling: mean}` for one with its own pooling."""
     scaling: Scaling = "none"
+    """`z-score`: features standardised over all images before both measures."""
     distinctiveness: Distinctiveness = Distinctiveness()
+    """Nearest-neighbour distances."""
     reconstruction: Reconstruction = Reconstruction()
+    """Sparse coding."""
     measures: FurtherMeasures = ()
+    """Further measures, by [their words](measures.md)."""
     relate: Relate = Relate()
+    """Correlation with the scores."""
     report: StudyPath = Field(default=Path("report.html"), validate_default=True)
+    """Path of the report; figures/ and tables/ are written next to it."""
     report_measures: tuple[str, ...] = ()
+    """Measures that the report's figure by layer shows."""
     profiles: Mapping[StageName, Annotated[str, AfterValidator(_profile_beside_study)]] = {}
+    """Where each stage runs, by stage; `--profile` wins."""
 
     @model_validator(mode="before")
     @classmethod

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
 from docutils import nodes
@@ -21,15 +25,28 @@ def study_keys() -> str:
     return "\n\n".join(f"**`{title}`**\n\n{table}" for title, table in _sections(StudyFile, "the study"))
 
 
+def key_texts(model: type[BaseModel]) -> dict[str, str]:
+    """What stands below each field in the source of a section, and of those that it builds on."""
+    found: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        if issubclass(base, BaseModel) and base.__module__.startswith("distspc.") and "[" not in base.__name__:
+            body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0].body  # type: ignore[attr-defined]
+            for field, text in pairwise(body):
+                match field, text:
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                        found[name] = words
+    return found
+
+
 def _sections(model: type[BaseModel], title: str, known: tuple[type[BaseModel], ...] = ()) -> Iterator[tuple[str, str]]:
     """Title and table of a section and of those in it; of what another section has too, the rest."""
     shared = {name for other in known if issubclass(model, other) for name in other.model_fields}
-    below, rows = [], []
+    below, rows, texts = [], [], key_texts(model)
     for name, field in model.model_fields.items():
         if name in shared:
             continue
         key = (field.alias or name).replace("_", "-")
-        rows.append([f"`{key}`", _words(field.annotation, field), _default(field), field.description or ""])
+        rows.append([f"`{key}`", _words(field.annotation, field), _default(field), texts.get(name, "")])
         below += [(key, section) for section in _models(field.annotation)]
     yield title, _markdown(["key", "value", "default", "what it says"], rows)
     for number, (key, section) in enumerate(below):
@@ -49,7 +66,7 @@ def _words(annotation: Any, field: FieldInfo) -> str:
     words = sorted({word for word in _literals(annotation) if isinstance(word, str)})
     limits = {name: getattr(m, name) for m in field.metadata for name in ("ge", "gt", "le") if hasattr(m, name)}
     if sections:
-        return "a section" if get_origin(annotation) is None else "sections"
+        return "sections" if get_origin(annotation) in (tuple, Mapping) else "a section"
     if words:
         return ", ".join(f"`{word}`" for word in words)
     number = "number" if "float" in str(annotation) else "count" if "int" in str(annotation) else ""
