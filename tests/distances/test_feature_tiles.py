@@ -7,10 +7,12 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from distspc.distances.feature_tiles import Partial, add_partials
 from distspc.distances.options import PROTOCOLS
 from distspc.distances.plan import DistancePlan
 from distspc.errors import InputError
 from distspc.kernels.distance.products import METRICS
+from distspc.kernels.distance.rows import row_statistics
 from distspc.store.store import Store
 from distspc.testing.stores import make_store
 from tests.distances.shared import FEATURE_TILES, brute_force, difficult, layer_size, run, run_plan
@@ -131,3 +133,20 @@ def test_an_image_that_cannot_be_scaled_is_named_whether_target_or_filler(tmp_pa
     name = Store(path).images.labels("image")[image]
     with pytest.raises(InputError, match=f"the activations of image {name} are all 0"):
         run(path, limits=FEATURE_TILES, metric="cosine")
+
+
+def test_sums_of_tiles_know_of_how_many_they_are():
+    rows = row_statistics(np.ones((2, 512), np.float32))
+    one = Partial(np.ones((2, 2)), np.dtype(np.float32), rows, rows, n_tiles=1, read_nbytes=5)
+    both = add_partials([add_partials([one, one]), one])
+    assert (both.n_tiles, both.read_nbytes) == (3, 15)
+    assert (both.products == 3).all()
+
+
+def test_norms_are_the_same_to_the_last_bit_of_whole_rows_and_of_fifteen_tiles(tmp_path):
+    x, path = np.random.default_rng(0).random((40, 7680), dtype=np.float32), tmp_path / "s.zarr"
+    layer = {"layers": {"fc2": 7680}, "activations": {"fc2": x}, "chunks": {"image": 20, "feature": 512}}
+    make_store(path, n_targets=20, n_fillers=20, **layer)
+    size = layer_size(path)
+    whole, cut = (run_plan(path, DistancePlan(size, 20, 40, n, 20, 20))["norm"] for n in (7680, 512))
+    np.testing.assert_array_equal(cut, whole)

@@ -107,3 +107,14 @@ def test_what_is_the_same_but_for_rounding_is_constant():
     assert kernel.is_constant(np.array([0.3, 0.1 + 0.2, np.nan]))
     assert not kernel.is_constant(np.array([0.3, 0.3001]))
     assert not kernel.is_constant(np.full(3, np.nan))
+
+
+def test_a_resample_of_images_that_are_the_same_has_no_correlation_but_for_rounding():
+    """Sums of squares less squares of sums leave something of either sign."""
+    counts = np.zeros((1, 6))
+    counts[0, :3] = 1, 3, 2
+    for seed in range(40):
+        x, y = np.random.default_rng(seed).random((2, 6))
+        x[:3] = x[0]
+        assert np.isnan(kernel.weighted_correlations(counts, x[:, None], y, np.empty((6, 0)))).all()
+        assert np.isnan(kernel.weighted_correlations(counts, y[:, None], x, np.empty((6, 0)))).all()
