@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -28,6 +29,12 @@ def log_goes_nowhere_after_a_command() -> Iterator[None]:
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if type(handler) is logging.StreamHandler]:
         root.removeHandler(handler)
+
+
+@pytest.fixture
+def record_property(record_property: Callable[[str, object], None]) -> Callable[[str, Any], None]:
+    """Record numbers as plain ones, which test processes can send to the one that reports."""
+    return lambda name, value: record_property(name, np.asarray(value).tolist())
 
 
 @pytest.fixture(scope="session")
