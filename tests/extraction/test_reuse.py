@@ -24,6 +24,7 @@ def test_a_layer_of_the_same_recipe_is_found_under_any_network_s_name(other, tmp
     assert [donor.layer for donor in donors["fc2"]] == ["fc2"]
     donors = find_donors(store.of_model("vgg"), {"fc2": RECIPE}, [other])
     assert [donor.layer for donor in donors["fc2"]] == ["fc2@vgg"]
+    make_store(store, n_targets=3, n_fillers=0, layers={})
     assert why_not(store, "fc2", RECIPE, other) == ""
 
 
