@@ -106,7 +106,7 @@ def write_page(
 
 def _facts(table: pd.DataFrame, reference: Reference, n_images: int) -> list[tuple[str, str]]:
     n_targets = int((reference.store.images.read("role") == "target").sum())
-    n_layers, distance = table["layer"].nunique(), reference.distance
+    n_layers, distance = table["layer"].replace("", None).nunique(), reference.distance
     facts = [
         (f"{n_images:,}", "image" if n_images == 1 else "images"),
         (f"{n_targets:,}", "targets in the study"),
