@@ -201,7 +201,10 @@ COMMANDS = {
     "no study": (["run"], "Missing argument 'STUDY.yaml'"),
     "an unknown command": (["frobnicate"], "No such command 'frobnicate'"),
     "an unknown option": (["run", "study.yaml", "--fast"], "No such option: --fast"),
-    "export without results": (["export", "study.yaml", "made/out"], "run the study first"),
+    "export without results": (
+        ["export", "study.yaml", "made/out"],
+        "holds no images yet: run `distspc extract` first",
+    ),
     "verify without a store": (["verify", "study.yaml"], "is not a store yet: run the study first"),
     "distances without activations": (["distances", "study.yaml"], "run `distspc extract` first"),
     "report without anything": (["report", "study.yaml"], "run the study first|holds no"),

@@ -19,6 +19,7 @@ def test_version_and_help(capsys):
     assert code == 0
     names = ["run", "extract", "distances", "reconstruct", "relate", "report", "status", "check", "plan", "export"]
     names += ["layers", "select", "verify", "profiles", "job-script", "submit", "init", "fetch", "convert", "demo"]
+    names += ["clean", "measures", "readout", "score"]
     listed = [line.split()[0] for line in out[out.index("Commands:") :].splitlines()[1:] if line.strip()]
     assert sorted(listed) == sorted(names)
     assert listed[0] == "run"

@@ -76,7 +76,7 @@ CAUSES: dict[str, tuple[Change, tuple[str, ...]]] = {
     "the network has no layer": (in_study("/pool, /fc", "/fc9"), RUN),
     "there is no such file": (in_study("net.onnx", "no.onnx"), RUN),
     "are not a whole ONNX file": (lambda folder: (folder / "net.onnx").write_text("broken") and None, RUN),
-    "there is no profile": (nothing, (*RUN, "--profile", "slurm-gpuu")),
+    "there is no profile": (remove("study.zarr"), (*RUN, "--profile", "slurm-gpuu")),
     "has no activations of": (remove("study.zarr"), ("distances", "study.yaml")),
     "neighbours asked for": (too_many_neighbours, RUN),
 }

@@ -254,7 +254,7 @@ def test_batches_that_do_not_converge_are_stored_and_said(store, monkeypatch, ca
 
 
 def test_the_log_says_how_many_iterations_batches_take(store, caplog):
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="distspc"):
         compute(fit_sparse_code(store, layer="fc2", seeds=[0], **MODEL))
     n = read(store, "n_steps").ravel()
     words = f"fc2, seed 0: batch 8 of 8, {n.mean():.1f} iterations a batch of the last 8 (most: {n.max()})"

@@ -13,8 +13,8 @@ def test_groups_are_those_of_the_schema(tmp_path):
     assert store.layers() == ["fc1", "fc2"]
     assert store.groups() == ["activations/fc1", "activations/fc2", "images"]
     for name in set(schema.GROUPS) - set(schema.NESTED):
-        assert getattr(store, name).name == name
-        assert getattr(store, name).schema == schema.variables(name)
+        assert store[name].name == name
+        assert store[name].schema == schema.variables(name)
     with pytest.raises(ValueError, match="a store has no group 'distance'; it has images, "):
         store["distance"]
 
