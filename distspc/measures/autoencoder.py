@@ -63,7 +63,7 @@ class Autoencoder(Measure):
     - ``pca_error``: the same of the first 100 principal components of the standardised features.
 
     Takmaz et al. train with batches of one image at a learning rate of 1e-4 for 5 to 20 epochs: ``batch-size: 1``,
-    ``learning-rate: 0.0001``; batches of 32 at 1e-3 reach as far in a thirtieth of the steps.
+    ``learning-rate: 0.0001``; batches of 32 at 1e-3 take a thirtieth of the steps.
     """
 
     word = "autoencoder"

@@ -190,7 +190,7 @@ class Place:
         images = self.store.images
         files, digests = (images.read(name, image=slice(start, stop)).tolist() for name in ("file", "digest"))
         for file, digest in zip(files, digests, strict=True):
-            yield checked_image(file, digest)
+            yield checked_image(file, digest or None)  # imported tables know no digests
 
     def read(self, name: str) -> np.ndarray:
         """A column of all images at the layer; the mean over seeds where it has them."""
