@@ -28,7 +28,7 @@ from distspc.deployment.session import deploy
 from distspc.distances.build import nearest_distances
 from distspc.layers import LAYERS
 from distspc.messages import format_nbytes
-from distspc.store.chunks import activation_chunks
+from distspc.store.format.chunks import activation_chunks
 from distspc.store.store import Store
 from distspc.tasks import ranges
 from distspc.testing.stores import image_ids, write_image_table

@@ -27,8 +27,8 @@ from distspc.images.inventory import write_images
 from distspc.images.listing import ImageRecord, ImageSource, file_signature, list_images
 from distspc.layers import LAYERS
 from distspc.pipeline.run import Study
+from distspc.store.format.layout import create_array
 from distspc.store.group import Group
-from distspc.store.layout import create_array
 from distspc.store.store import Store
 from distspc.testing.stores import write_measures
 

@@ -44,8 +44,8 @@ from distspc.deployment.session import deploy
 from distspc.distances.build import prepare as prepare_distances
 from distspc.distances.build import tasks as distance_tasks
 from distspc.distances.checks import check_distances
-from distspc.distances.cuts import plan_layers
 from distspc.distances.options import LayerOptions
+from distspc.distances.planning.cuts import plan_layers
 from distspc.extraction.build import extract_activations
 from distspc.images import inventory, listing
 from distspc.layers import LAYERS

@@ -3,7 +3,7 @@
     python benchmarks/shards.py                   # block1_pool and block4_pool, 9 rounds, temporary folder
 
 Three ways: `chunks` (a file for every 64 images x 25,088 features, as before), `shards` (one for 64 images, as
-`distspc.store.shards` reads and writes it) and `zarr` (the same files by Zarr's own codec). Ratios of medians to
+`distspc.store.format.shards` reads and writes it) and `zarr` (the same files by Zarr's own codec). Ratios of medians to
 `chunks`, processor time and clock; everything is read back and compared. Where others use the machine, processor time
 is what counts.
 """
@@ -24,7 +24,7 @@ import zarr
 from zarr.buffer.cpu import NDBuffer
 
 from distspc.layers import LAYERS
-from distspc.store.chunks import FEATURES_PER_CHUNK, IMAGES_PER_CHUNK
+from distspc.store.format.chunks import FEATURES_PER_CHUNK, IMAGES_PER_CHUNK
 from distspc.store.group import Group
 from distspc.store.store import Store
 from distspc.testing.stores import image_ids, relu_activations

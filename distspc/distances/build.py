@@ -1,11 +1,11 @@
 """Distinctiveness: the nearest neighbours of every target in the space of one layer, exact, tiled over Dask.
 
-One layer is cut into tasks (`distspc.distances.plan` has the formulas for their number and bytes, and
-`distspc.distances.cuts` chooses them for the workers there are); further ones settle the neighbours of some targets
-each where no task has seen the whole pool; a last task puts their small results together and writes the layer's row
-of group `distances`. Distances are those of float64 brute force over x - y; `distspc.kernels.distance.products` proves
-why. They are the same to the last bit for every cut, as are ``neighbour_index``, ``mean_distance`` and
-``duplicate_of``: what may be nearest is computed from whole rows, whatever found it.
+One layer is cut into tasks (`planning.plan` has the formulas for their number and bytes, and `planning.cuts` chooses
+them for the workers there are); further ones settle the neighbours of some targets each where no task has seen the
+whole pool; a last task puts their small results together and writes the layer's row of group `distances`. Distances are
+those of float64 brute force over x - y; `distspc.kernels.distance.products` proves why. They are the same to the last
+bit for every cut, as are ``neighbour_index``, ``mean_distance`` and ``duplicate_of``: what may be nearest is computed
+from whole rows, whatever found it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 from dask.base import tokenize
 
 from distspc.distances.checks import check_distances, check_positive
-from distspc.distances.cuts import plan_layers
 from distspc.distances.feature_tiles import search_products
 from distspc.distances.finish import finish_layer, settle_neighbours
 from distspc.distances.options import DistanceOptions, LayerOptions, Protocol
-from distspc.distances.plan import DEFAULT_NBYTES, DistancePlan
+from distspc.distances.planning.cuts import plan_layers
+from distspc.distances.planning.plan import DEFAULT_NBYTES, DistancePlan
 from distspc.distances.tile import DistanceTask
 from distspc.distances.tree import product_tree
 from distspc.distances.whole_rows import search_rows
@@ -31,8 +31,8 @@ from distspc.kernels.threads import allowed_threads
 from distspc.messages import format_nbytes
 from distspc.schedule import Workers
 from distspc.store.activations import refuse_given_back
+from distspc.store.format.schema import StorePath
 from distspc.store.scaling import Scaling
-from distspc.store.schema import StorePath
 from distspc.store.store import Store
 from distspc.tasks import task, task_key
 

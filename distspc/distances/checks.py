@@ -7,7 +7,7 @@ from numbers import Integral
 import numpy as np
 
 from distspc.distances.options import PROTOCOLS, DistanceOptions, LayerOptions
-from distspc.distances.plan import LayerSize, Range
+from distspc.distances.planning.plan import LayerSize, Range
 from distspc.errors import InputError
 from distspc.kernels.distance.candidates import scales
 from distspc.kernels.distance.products import METRICS

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from distspc.distances.checks import check_rows, check_scales
 from distspc.distances.options import LayerOptions
-from distspc.distances.plan import Range, overlap
+from distspc.distances.planning.plan import Range, overlap
 from distspc.distances.reading import Reader, category_codes
 from distspc.distances.tile import DistanceTask, Tile, TileResult, pair_groups, self_columns
 from distspc.distances.tile_stream import task_rows

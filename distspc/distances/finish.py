@@ -9,7 +9,7 @@ import numpy as np
 
 from distspc.distances.feature_tiles import rescore
 from distspc.distances.options import LayerOptions
-from distspc.distances.plan import LayerSize, Range
+from distspc.distances.planning.plan import LayerSize, Range
 from distspc.distances.tile import TileResult
 from distspc.errors import InputError
 from distspc.kernels.distance.candidates import Nearest, Pairs, add_to_pool, as_distance, within_limit

@@ -17,9 +17,9 @@ from dask.base import tokenize
 
 from distspc.distances.checks import layer_size
 from distspc.distances.feature_tiles import Partial
-from distspc.distances.gram_plan import GramPlan
 from distspc.distances.options import LayerOptions
-from distspc.distances.plan import LayerSize, Range
+from distspc.distances.planning.gram_plan import GramPlan
+from distspc.distances.planning.plan import LayerSize, Range
 from distspc.distances.tile import DistanceTask
 from distspc.distances.tree import product_tree
 from distspc.errors import InputError

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from distspc.distances.options import LayerOptions
-from distspc.distances.plan import LayerSize, Range, buffer_lengths, tiles_beside
+from distspc.distances.planning.plan import LayerSize, Range, buffer_lengths, tiles_beside
 from distspc.distances.reading import Reader, row_memory
 from distspc.distances.tile import DistanceTask, Tile
 from distspc.distances.tile_stream import TileStream

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from distspc.distances.options import LayerOptions
-from distspc.distances.plan import Range
+from distspc.distances.planning.plan import Range
 from distspc.store.scaling import stored_moments
 from distspc.tasks import SpareMemory
 

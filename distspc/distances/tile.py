@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distspc.distances.options import LayerOptions
-from distspc.distances.plan import Range
+from distspc.distances.planning.plan import Range
 from distspc.kernels.distance.candidates import Pairs
 from distspc.kernels.distance.rows import RowStatistics
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from distspc.distances.plan import Range, buffer_lengths, tiles_beside
+from distspc.distances.planning.plan import Range, buffer_lengths, tiles_beside
 from distspc.distances.reading import Reader, row_memory
 from distspc.distances.tile import DistanceTask, Tile
 from distspc.kernels.threads import Threads, in_background, single_threaded_blas, thread_parts

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from distspc.distances.feature_tiles import add_partials, multiply_features
-from distspc.distances.plan import TREE_FAN_IN, Range
+from distspc.distances.planning.plan import TREE_FAN_IN, Range
 from distspc.distances.tile import DistanceTask
 from distspc.tasks import task, task_key
 

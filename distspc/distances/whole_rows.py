@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from distspc.distances.checks import check_rows
-from distspc.distances.plan import Range, overlap
+from distspc.distances.planning.plan import Range, overlap
 from distspc.distances.reading import category_codes
 from distspc.distances.tile import DistanceTask, Tile, TileResult, pair_groups, self_columns
 from distspc.distances.tile_stream import task_rows

@@ -25,9 +25,9 @@ from distspc.extraction.pooling import Pooling, refuse_unpooled
 from distspc.extraction.reuse import OtherStore, Recipes, find_donors, find_origins, group_chunks, stored_like, why_not
 from distspc.images.inventory import images_digest
 from distspc.store.activations import allocate_layers, missing_chunks, missing_layers, stored_shapes
+from distspc.store.format.schema import StorePath
 from distspc.store.notices import Notice, keep_notices
 from distspc.store.rows import Donor, source_names
-from distspc.store.schema import StorePath
 from distspc.store.store import Store
 from distspc.tasks import task, task_key
 

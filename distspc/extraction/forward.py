@@ -18,7 +18,7 @@ from distspc.extraction.network_spec import NetworkSpec
 from distspc.images.decoding import network_input
 from distspc.images.resizing import Resize
 from distspc.store.activations import images_of
-from distspc.store.chunks import IMAGES_PER_CHUNK
+from distspc.store.format.chunks import IMAGES_PER_CHUNK
 from distspc.store.store import Store
 from distspc.tasks import SpareMemory, ranges
 

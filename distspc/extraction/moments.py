@@ -15,9 +15,9 @@ from dask.delayed import Delayed
 
 from distspc.kernels.standardisation import Moments, add_rows, add_squares
 from distspc.store.activations import refuse_given_back
+from distspc.store.format.schema import StorePath
 from distspc.store.notices import Notice, keep_notices
 from distspc.store.scaling import has_moments, moments_recipe
-from distspc.store.schema import StorePath
 from distspc.store.store import Store
 from distspc.tasks import ranges, task, task_key
 

@@ -35,10 +35,10 @@ from distspc.images.pixels import REMARKS
 from distspc.images.stored_listing import Listing, StoredListing
 from distspc.io.csv_tables import LONGEST_NAME, safe_names
 from distspc.io.files import digest_of
-from distspc.store.chunks import ROWS_PER_CHUNK
+from distspc.store.format.chunks import ROWS_PER_CHUNK
+from distspc.store.format.schema import IMAGES, variables
 from distspc.store.group import Group
 from distspc.store.notices import Notice, keep_notices
-from distspc.store.schema import IMAGES, variables
 from distspc.store.store import Store
 from distspc.tasks import ranges, task, task_key
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distspc.images.listing import ImageSource
-from distspc.store.chunks import ROWS_PER_CHUNK
+from distspc.store.format.chunks import ROWS_PER_CHUNK
 from distspc.store.store import Store
 
 _COLUMNS = ("image", "role", "number", "file")

@@ -18,10 +18,10 @@ from dask.delayed import Delayed
 from distspc.errors import InputError
 from distspc.images.decoding import checked_image
 from distspc.measures.options import Options
-from distspc.store.chunks import activation_chunks
+from distspc.store.format.chunks import activation_chunks
+from distspc.store.format.schema import Variable
 from distspc.store.group import Group
 from distspc.store.scaling import Scaling, stored_moments
-from distspc.store.schema import Variable
 from distspc.store.store import Store
 from distspc.tasks import free_spare_memory, ranges, task, task_key
 

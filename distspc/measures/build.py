@@ -13,10 +13,10 @@ from distspc.measures.base import LIMITS, Column, Limits, Place
 from distspc.measures.registry import MEASURES, ChosenMeasure
 from distspc.messages import shorten
 from distspc.store.activations import refuse_given_back
+from distspc.store.format.schema import Variable
 from distspc.store.group import Group
 from distspc.store.notices import Notice, keep_notices
 from distspc.store.scaling import Scaling, require_scaling
-from distspc.store.schema import Variable
 from distspc.store.store import Store
 
 

@@ -10,7 +10,7 @@ from dask.delayed import Delayed
 from distspc.kernels.sparse_coding.training import draw_units
 from distspc.measures.base import LIMITS, Place, Size, Work
 from distspc.messages import shorten
-from distspc.store.chunks import activation_chunks
+from distspc.store.format.chunks import activation_chunks
 from distspc.tasks import free_spare_memory, task
 
 MOST_UNITS = 4096

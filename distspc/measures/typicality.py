@@ -11,7 +11,7 @@ from dask.delayed import Delayed
 
 from distspc.measures.base import LIMITS, Column, Columns, Measure, Place, Size, Work
 from distspc.measures.options import Options, word
-from distspc.store.chunks import activation_chunks
+from distspc.store.format.chunks import activation_chunks
 from distspc.tasks import free_spare_memory, ranges, task
 
 Range = tuple[int, int]

@@ -36,9 +36,9 @@ from distspc.messages import shorten
 from distspc.results.measures import MODEL_MEASURES, SEEDED, Pair, column_label, flat_table, pairs_of, wide_table
 from distspc.results.stored_tables import write_table
 from distspc.results.tidy import labelled_table, target_columns, target_errors, target_table
-from distspc.store import schema
+from distspc.store.format import schema
+from distspc.store.format.schema import StorePath
 from distspc.store.notices import RULES, Notice, keep_notices, stored_notices
-from distspc.store.schema import StorePath
 from distspc.store.store import Store
 
 log = logging.getLogger(__name__)

@@ -22,8 +22,8 @@ from distspc.io.columns import (
 from distspc.kernels.statistics import recognition as kernel
 from distspc.memorability.options import COUNT_COLUMNS, RESPONSE_SCORES, TRIAL_COLUMNS, TrialOptions
 from distspc.messages import shorten
+from distspc.store.format.schema import RELIABILITY, variables
 from distspc.store.notices import Notice
-from distspc.store.schema import RELIABILITY, variables
 
 FEWEST = 4  # images with a score, for it to be correlated
 DEFAULTS = TrialOptions()

@@ -2,7 +2,7 @@
 
 The work of a stage is its floating-point operations over what a worker's cores do of a float32 matrix product, times
 the share of it that the stage has been measured to reach, plus the bytes it moves and a little for every task (the
-distances read while they multiply, see `distspc.distances.cost`); its time is that of these tasks handed out to the
+distances read while they multiply, see `distances.planning.cost`); its time is that of these tasks handed out to the
 workers, longest way to the end first. What the model takes from measurements is in `Rates`; a
 measured sample of a study gives rates of its own (`fit_rates`). An estimate for choosing a profile, not a promise.
 """

@@ -21,8 +21,8 @@ from distspc.reconstruction.fit import fit_seed, missing_seeds
 from distspc.reconstruction.gather import gather_range, remove_units, units_folder
 from distspc.reconstruction.options import ReconstructionOptions, Solver, Step, TrainOn
 from distspc.store.activations import refuse_given_back
+from distspc.store.format.schema import StorePath
 from distspc.store.scaling import Scaling, require_scaling
-from distspc.store.schema import StorePath
 from distspc.store.store import Store
 from distspc.tasks import task, task_key
 

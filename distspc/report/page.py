@@ -15,7 +15,7 @@ from distspc.report import numbers, problems, provenance, statistics
 from distspc.report.sections import ReportData, compare_measures, make_galleries, make_headlines, make_sections
 from distspc.results import measures, stored_tables, tidy
 from distspc.results.measures import MEASURES, partial_rows, zero_order_rows
-from distspc.store.schema import StorePath
+from distspc.store.format.schema import StorePath
 from distspc.store.store import Store
 
 

@@ -15,7 +15,7 @@ from distspc.extraction.preprocessing import IN_WORDS, in_words
 from distspc.layers import by_model, models_of
 from distspc.measures.registry import MEASURES
 from distspc.messages import format_duration
-from distspc.store import schema
+from distspc.store.format import schema
 from distspc.store.group import Group
 from distspc.store.rows import taken_in_words
 from distspc.store.store import Store

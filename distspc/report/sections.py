@@ -19,7 +19,7 @@ from distspc.report.problems import is_scaled
 from distspc.report.statistics import related_sentences, split_half_sentences
 from distspc.results import measures, tidy
 from distspc.results.measures import MEASURES, zero_order_rows
-from distspc.store import schema
+from distspc.store.format import schema
 from distspc.store.notices import RULES, stored_notices
 from distspc.store.store import Store
 

@@ -13,7 +13,7 @@ from distspc.report.numbers import format_r, interval_text, join_words, p_text
 from distspc.report.sentences import LEVEL, control_sentence
 from distspc.results.measures import MEASURES
 from distspc.results.stored_tables import read_table_of
-from distspc.store import schema
+from distspc.store.format import schema
 from distspc.store.store import Store
 
 TABLES = {

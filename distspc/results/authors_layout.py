@@ -11,7 +11,7 @@ from distspc.errors import InputError
 from distspc.layers import folder_name, split_layer
 from distspc.results.netcdf import to_netcdf
 from distspc.results.tidy import tidy_table
-from distspc.store.schema import StorePath
+from distspc.store.format.schema import StorePath
 from distspc.store.store import Store
 
 

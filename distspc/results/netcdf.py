@@ -7,7 +7,7 @@ from typing import Any
 
 from distspc.errors import InputError
 from distspc.io.files import written_whole
-from distspc.store.schema import ACTIVATIONS, GRAM, MEASURES, StorePath
+from distspc.store.format.schema import ACTIVATIONS, GRAM, MEASURES, StorePath
 from distspc.store.store import Store
 
 

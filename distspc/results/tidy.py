@@ -17,9 +17,9 @@ from distspc.measures.base import Column
 from distspc.measures.registry import MEASURES
 from distspc.results.measures import OWN_COLUMNS, with_models
 from distspc.store.failures import stored_failures
+from distspc.store.format.schema import StorePath
 from distspc.store.group import Group
 from distspc.store.replacement import read_whole
-from distspc.store.schema import StorePath
 from distspc.store.store import Store
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from distspc.errors import InputError
-from distspc.store import schema
+from distspc.store.format import schema
+from distspc.store.format.schema import StorePath
 from distspc.store.replacement import read_whole
-from distspc.store.schema import StorePath
 from distspc.store.store import Store
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 
 from distspc.distances.checks import check_distances
 from distspc.distances.options import DistanceOptions, LayerOptions
-from distspc.distances.plan import LayerSize
+from distspc.distances.planning.plan import LayerSize
 from distspc.errors import InputError
 from distspc.io.files import hex_digest
 from distspc.layers import split_layer

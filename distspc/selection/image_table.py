@@ -18,7 +18,7 @@ from distspc.messages import did_you_mean, shorten
 from distspc.results.measures import OWN_COLUMNS, flat_table, wide_table, with_labels
 from distspc.results.tidy import image_table, labelled_table
 from distspc.selection.matching.near_duplicates import Distances
-from distspc.store.schema import StorePath
+from distspc.store.format.schema import StorePath
 from distspc.store.store import Store
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from distspc.errors import DistspcError, InputError, StoreBusyError
-from distspc.store.schema import StorePath
+from distspc.store.format.schema import StorePath
 
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -9,7 +9,7 @@ import numpy as np
 
 from distspc.errors import InputError
 from distspc.messages import format_nbytes
-from distspc.store.chunks import activation_chunks
+from distspc.store.format.chunks import activation_chunks
 from distspc.store.group import GIVEN_BACK, Group, folder_nbytes
 from distspc.store.store import Store
 

@@ -25,10 +25,10 @@ from zarr.buffer.cpu import NDBuffer
 
 from distspc.errors import InputError, StoreMismatchError
 from distspc.messages import format_nbytes
-from distspc.store import schema
-from distspc.store import shards as sharding
-from distspc.store.layout import create_array
-from distspc.store.paths import absolute_paths, kept_paths
+from distspc.store.format import schema
+from distspc.store.format import shards as sharding
+from distspc.store.format.layout import create_array
+from distspc.store.format.paths import absolute_paths, kept_paths
 from distspc.tasks import ranges
 
 if TYPE_CHECKING:

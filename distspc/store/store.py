@@ -10,7 +10,7 @@ import zarr
 
 from distspc.errors import InputError
 from distspc.layers import folder_name, layer_label, layer_of_folder, models_of, split_layer
-from distspc.store import schema
+from distspc.store.format import schema
 from distspc.store.group import Group
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 import zarr
 
 from distspc.errors import InputError
-from distspc.store import schema
+from distspc.store.format import schema
 from distspc.store.group import Group
 from distspc.store.store import Store
 

@@ -10,8 +10,8 @@ import dask
 import numpy as np
 
 from distspc.extraction.moments import compute_moments, note_moments
-from distspc.store.chunks import activation_chunks
-from distspc.store.schema import StorePath
+from distspc.store.format.chunks import activation_chunks
+from distspc.store.format.schema import StorePath
 from distspc.store.store import Store
 from distspc.tasks import ranges
 

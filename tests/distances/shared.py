@@ -13,7 +13,7 @@ from distspc.distances import build
 from distspc.distances.build import layer_tasks, nearest_distances
 from distspc.distances.checks import check_distances
 from distspc.distances.options import LayerOptions, TileLimits
-from distspc.distances.plan import DistancePlan, LayerSize
+from distspc.distances.planning.plan import DistancePlan, LayerSize
 from distspc.schedule import Workers
 from distspc.store.scaling import Scaling
 from distspc.store.store import Store

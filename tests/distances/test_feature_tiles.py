@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from distspc.distances.feature_tiles import Partial, add_partials
 from distspc.distances.options import PROTOCOLS
-from distspc.distances.plan import DistancePlan
+from distspc.distances.planning.plan import DistancePlan
 from distspc.errors import InputError
 from distspc.kernels.distance.products import METRICS
 from distspc.kernels.distance.rows import row_statistics

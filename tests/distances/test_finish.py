@@ -6,7 +6,7 @@ import dask
 
 from distspc.distances import finish
 from distspc.distances.build import nearest_distances
-from distspc.distances.plan import DistancePlan
+from distspc.distances.planning.plan import DistancePlan
 from distspc.store.store import Store
 from tests.distances.shared import FEATURE_TILES, N_TARGETS, brute_force, layer_size, run, run_plan, stored
 

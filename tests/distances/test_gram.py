@@ -9,8 +9,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from distspc.distances import gram
-from distspc.distances.gram_plan import GramPlan, plan_grams
 from distspc.distances.options import LayerOptions
+from distspc.distances.planning.gram_plan import GramPlan, plan_grams
 from distspc.errors import InputError, StoreMismatchError
 from distspc.schedule import Workers
 from distspc.store.store import Store

@@ -186,7 +186,7 @@ def test_flattened_activations_take_their_layers_shape_again(study, model):
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batch_size=st.integers(1, 100), chunk=st.integers(1, 80))
 def test_no_batch_and_chunk_size_changes_a_value(study, model, monkeypatch, batch_size, chunk):
-    monkeypatch.setattr("distspc.store.chunks.IMAGES_PER_CHUNK", chunk)
+    monkeypatch.setattr("distspc.store.format.chunks.IMAGES_PER_CHUNK", chunk)
     shutil.rmtree(study / "s.zarr", ignore_errors=True)
     scan(study)
     run(extract(study, model, layers=("top",), batch_size=batch_size))

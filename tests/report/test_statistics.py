@@ -7,7 +7,7 @@ import pandas as pd
 
 from distspc.report.statistics import split_half_sentences, statistic_tables
 from distspc.results.stored_tables import write_table
-from distspc.store import schema
+from distspc.store.format import schema
 from distspc.store.store import Store
 from distspc.testing.stores import make_store
 

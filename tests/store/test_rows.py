@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from distspc.store.chunks import activation_chunks
+from distspc.store.format.chunks import activation_chunks
 from distspc.store.rows import Donor, Origin, find_origin, link_rows, read_rows, source_names, sources_of, taken_from
 from distspc.store.store import Store
 from distspc.testing.stores import image_ids, make_store, write_image_table

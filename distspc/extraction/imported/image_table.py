@@ -11,7 +11,7 @@ import numpy as np
 from distspc.images.inventory import extra_columns
 from distspc.images.listing import ImageSource, escape_undecodable
 from distspc.io.files import digest_of
-from distspc.store.chunks import ROWS_PER_CHUNK
+from distspc.store.format.chunks import ROWS_PER_CHUNK
 from distspc.store.store import Store
 
 _TEXTS = ("role", "number", "file", "digest", "category")

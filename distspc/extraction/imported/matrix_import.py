@@ -23,8 +23,8 @@ from distspc.images.listing import ImageSource
 from distspc.io.files import digest_of
 from distspc.messages import shorten
 from distspc.store.activations import allocate_layers, images_of, missing_chunks, missing_layers
+from distspc.store.format.schema import StorePath
 from distspc.store.notices import Notice, keep_notices
-from distspc.store.schema import StorePath
 from distspc.store.store import Store
 from distspc.tasks import task, task_key
 

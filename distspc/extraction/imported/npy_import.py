@@ -22,7 +22,7 @@ from distspc.images.listing import ImageSource
 from distspc.io.files import irregularity
 from distspc.layers import LAYERS
 from distspc.store.activations import allocate_layers, images_of, missing_chunks, missing_layers
-from distspc.store.schema import StorePath
+from distspc.store.format.schema import StorePath
 from distspc.store.store import Store
 from distspc.tasks import task, task_key
 

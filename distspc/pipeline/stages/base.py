@@ -13,9 +13,9 @@ import numpy as np
 
 from distspc.errors import InputError
 from distspc.pipeline.compute import Progress, compute, no_progress
-from distspc.store import schema
 from distspc.store.access import read_only_error
 from distspc.store.failures import Failure, stored_failures
+from distspc.store.format import schema
 from distspc.store.verify import expect_writers
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from distspc.distances.cost import Speeds, steps
-from distspc.distances.cuts import plan_layers, require_memory
-from distspc.distances.plan import DistancePlan, LayerSize
+from distspc.distances.planning.cost import Speeds, steps
+from distspc.distances.planning.cuts import plan_layers, require_memory
+from distspc.distances.planning.plan import DistancePlan, LayerSize
 from distspc.errors import InputError
 from distspc.layers import N_CLASSES
 from distspc.pipeline.compute import planned_workers
@@ -19,9 +19,9 @@ from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
 from distspc.pipeline.stages.sizes import n_features
 from distspc.pipeline.stages.work import Load, Loads, Setting
 from distspc.schedule import Workers
-from distspc.store import schema
 from distspc.store.activations import refuse_given_back
-from distspc.store.chunks import IMAGES_PER_CHUNK, activation_chunks
+from distspc.store.format import schema
+from distspc.store.format.chunks import IMAGES_PER_CHUNK, activation_chunks
 from distspc.study.images import check_sizes
 from distspc.tasks import Refusal
 

@@ -27,8 +27,8 @@ from distspc.pipeline.stages.base import Comparison, Run, Seeds, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage
 from distspc.pipeline.stages.sizes import forward_flop, forward_memory, n_features, refuse_unpooled_tokens
 from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Resources, Setting
-from distspc.store import schema
-from distspc.store.chunks import FEATURES_PER_CHUNK, IMAGES_PER_CHUNK
+from distspc.store.format import schema
+from distspc.store.format.chunks import FEATURES_PER_CHUNK, IMAGES_PER_CHUNK
 from distspc.store.notices import Notice, keep_notices
 from distspc.store.store import Store
 from distspc.tasks import refusals_as_values

@@ -11,7 +11,7 @@ from distspc.pipeline.stages.base import Comparison, Run, Seeds, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
 from distspc.pipeline.stages.sizes import n_features
 from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Setting
-from distspc.store import schema
+from distspc.store.format import schema
 
 if TYPE_CHECKING:
     from typing import Any

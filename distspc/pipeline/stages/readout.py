@@ -7,10 +7,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from distspc.distances.cost import Speeds
-from distspc.distances.cuts import memory_of
-from distspc.distances.gram_plan import FLOAT64_COST, GramPlan, plan_grams, steps
-from distspc.distances.plan import LayerSize
+from distspc.distances.planning.cost import Speeds
+from distspc.distances.planning.cuts import memory_of
+from distspc.distances.planning.gram_plan import FLOAT64_COST, GramPlan, plan_grams, steps
+from distspc.distances.planning.plan import LayerSize
 from distspc.errors import InputError
 from distspc.kernels.statistics import ridge
 from distspc.memorability.options import ReadoutOptions
@@ -21,9 +21,9 @@ from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
 from distspc.pipeline.stages.sizes import n_features
 from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Setting
 from distspc.schedule import Workers
-from distspc.store import schema
 from distspc.store.activations import refuse_given_back
-from distspc.store.chunks import activation_chunks
+from distspc.store.format import schema
+from distspc.store.format.chunks import activation_chunks
 from distspc.tasks import Refusal
 
 if TYPE_CHECKING:

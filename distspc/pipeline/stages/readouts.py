@@ -14,7 +14,7 @@ from distspc.kernels.statistics import ridge
 from distspc.memorability.options import ReadoutOptions
 from distspc.messages import shorten
 from distspc.pipeline.stages.base import Run, complete_results
-from distspc.store import schema
+from distspc.store.format import schema
 from distspc.store.notices import Notice
 
 if TYPE_CHECKING:

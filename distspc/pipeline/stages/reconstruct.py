@@ -15,9 +15,9 @@ from distspc.pipeline.stages.base import Comparison, Run, Seeds, complete_result
 from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
 from distspc.pipeline.stages.sizes import n_features
 from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Loads, Setting
-from distspc.store import schema
 from distspc.store.activations import refuse_given_back
-from distspc.store.chunks import activation_chunks
+from distspc.store.format import schema
+from distspc.store.format.chunks import activation_chunks
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed

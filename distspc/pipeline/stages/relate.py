@@ -22,8 +22,8 @@ from distspc.pipeline.stages.base import (
     stored_recipes,
     study_failures,
 )
-from distspc.store import schema
 from distspc.store.failures import Failure, keep_failures
+from distspc.store.format import schema
 from distspc.store.notices import Notice, keep_notices
 from distspc.study.images import check_predictions, check_related_columns, check_scores
 

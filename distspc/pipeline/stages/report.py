@@ -19,7 +19,7 @@ from distspc.pipeline.stages.base import (
     study_failures,
 )
 from distspc.pipeline.stages.relate import relations_are_shown
-from distspc.store import schema
+from distspc.store.format import schema
 
 if TYPE_CHECKING:
     from distspc.study.file import Shown, StageName, StudyFile

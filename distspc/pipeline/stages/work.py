@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from distspc.distances.cost import EFFICIENCY
+from distspc.distances.planning.cost import EFFICIENCY
 from distspc.schedule import Step, makespan, work
 from distspc.study.file import StageName
 

@@ -31,7 +31,7 @@ def take(tmp_path, layers=("block5_pool", "fc2")):
 
 
 def test_the_authors_layout_is_taken_over(tmp_path, monkeypatch):
-    monkeypatch.setattr("distspc.store.chunks.IMAGES_PER_CHUNK", 3)
+    monkeypatch.setattr("distspc.store.format.chunks.IMAGES_PER_CHUNK", 3)
     pool = write_npy(tmp_path / "Activations", "block5_pool", (7, 7, 512))
     fc2 = write_npy(tmp_path / "Activations", "fc2", (4096,))
     tasks = take(tmp_path)

@@ -4,8 +4,8 @@ import dask
 import pytest
 
 from distspc.distances.checks import check_distances
-from distspc.distances.cuts import plan_layers
-from distspc.distances.plan import LayerSize, smallest_plan
+from distspc.distances.planning.cuts import plan_layers
+from distspc.distances.planning.plan import LayerSize, smallest_plan
 from distspc.errors import InputError
 from distspc.pipeline.cost import Resources
 from distspc.pipeline.stages import distances

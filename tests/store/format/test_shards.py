@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distspc.errors import InputError
-from distspc.store import shards
+from distspc.store.format import shards
 from distspc.store.store import Store
 from distspc.store.verify import damaged_chunks, remove_damaged
 from distspc.testing.stores import image_ids, make_store, relu_activations

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distspc.distances.options import TileLimits
-from distspc.distances.plan import (
+from distspc.distances.planning.plan import (
     DistancePlan,
     LayerSize,
     buffer_lengths,

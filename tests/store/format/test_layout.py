@@ -3,8 +3,8 @@
 import numpy as np
 import zarr
 
-from distspc.store import schema
-from distspc.store.layout import create_array
+from distspc.store.format import schema
+from distspc.store.format.layout import create_array
 
 
 def made(tmp_path, name, dtype):

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distspc.distances.cost import nominal_speeds, steps
-from distspc.distances.cuts import LONGEST_S, SHORTEST_S, plan_layers, require_memory
 from distspc.distances.options import TileLimits
-from distspc.distances.plan import LayerSize, smallest_plan
+from distspc.distances.planning.cost import nominal_speeds, steps
+from distspc.distances.planning.cuts import LONGEST_S, SHORTEST_S, plan_layers, require_memory
+from distspc.distances.planning.plan import LayerSize, smallest_plan
 from distspc.errors import InputError
 from distspc.layers import LAYERS, n_features
 from distspc.schedule import Workers, makespan

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distspc.store.paths import absolute_paths, kept_paths
+from distspc.store.format.paths import absolute_paths, kept_paths
 from distspc.store.store import Store
 
 STORE = Path("/home/somebody/study/made/s.zarr")

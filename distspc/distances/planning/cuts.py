@@ -1,7 +1,7 @@
 """Plans for the workers there are: of all ways to cut all layers, those with which the last task ends soonest.
 
 Workers are shared, so that layers are cut together: tasks of at most so many seconds, at least one for each worker, of
-every layer the cut with the least work in all whose tasks are no longer (`distspc.distances.cost`), and of all such
+every layer the cut with the least work in all whose tasks are no longer (`planning.cost`), and of all such
 lengths the one whose tasks, handed out longest way to the end first, are done soonest.
 """
 
@@ -13,9 +13,9 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
-from distspc.distances.cost import Speeds, nominal_speeds, settled_at_once, steps
 from distspc.distances.options import TileLimits
-from distspc.distances.plan import (
+from distspc.distances.planning.cost import Speeds, nominal_speeds, settled_at_once, steps
+from distspc.distances.planning.plan import (
     DEFAULT_LIMITS,
     DEFAULT_NBYTES,
     DistancePlan,

@@ -8,8 +8,8 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from distspc.store import schema
-from distspc.store.schema import StorePath
+from distspc.store.format import schema
+from distspc.store.format.schema import StorePath
 
 _FILL = {"f": np.nan, "i": -1, "b": False, "T": "", "U": ""}
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
 
-from distspc.distances.cost import Speeds, nominal_speeds
-from distspc.distances.cuts import LONGEST_S, feature_counts, memory_of
 from distspc.distances.options import TileLimits
-from distspc.distances.plan import DEFAULT_LIMITS, N_BUFFERS, LayerSize, Range
+from distspc.distances.planning.cost import Speeds, nominal_speeds
+from distspc.distances.planning.cuts import LONGEST_S, feature_counts, memory_of
+from distspc.distances.planning.plan import DEFAULT_LIMITS, N_BUFFERS, LayerSize, Range
 from distspc.errors import InputError
 from distspc.kernels.distance.bounds import PANEL_NBYTES
 from distspc.messages import format_nbytes

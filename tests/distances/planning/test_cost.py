@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from distspc.distances.cost import Speeds, nominal_speeds, settled_at_once, steps, tile_seconds
-from distspc.distances.plan import DistancePlan, LayerSize
+from distspc.distances.planning.cost import Speeds, nominal_speeds, settled_at_once, steps, tile_seconds
+from distspc.distances.planning.plan import DistancePlan, LayerSize
 from distspc.schedule import work
 
 SIZE = LayerSize("block4_pool", 100, (0, 1100), 2048, 10, 512)

@@ -2,14 +2,14 @@
 
 A task reads its targets, then multiplies them with its images while these are read: the seconds of the targets, and
 the longer of the two others. Of feature tiles, each task that adds two up fetches one from another worker; then rows
-are read again to settle what may be nearest. See `distspc.distances.plan` for the numbers of tasks and bytes.
+are read again to settle what may be nearest. See `distspc.distances.planning.plan` for the numbers of tasks and bytes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from distspc.distances.plan import DistancePlan, n_halved
+from distspc.distances.planning.plan import DistancePlan, n_halved
 from distspc.schedule import Step
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from distspc.store import schema
+from distspc.store.format import schema
 from distspc.store.store import Store
 from distspc.testing.stores import make_store
 

@@ -11,7 +11,7 @@ With T targets, N images in the pool, K features, 4 bytes an activation, a task 
   images, as many again to add up, and one to find candidates; whole rows are read once more, of the targets and of what
   may be their nearest: 4 K (b T + a N) + 4 K T (1 + k) bytes in all.
 
-`distspc.distances.cost` says what each takes, `distspc.distances.cuts` chooses.
+`distspc.distances.planning.cost` says what each takes, `distspc.distances.planning.cuts` chooses.
 """
 
 from __future__ import annotations

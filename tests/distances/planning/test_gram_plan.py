@@ -1,13 +1,13 @@
-"""Tests of `distspc.distances.gram_plan`."""
+"""Tests of `distspc.distances.planning.gram_plan`."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from distspc.distances.cost import nominal_speeds
-from distspc.distances.gram_plan import CHUNK_ROWS, GramPlan, plan_grams, steps
-from distspc.distances.plan import LayerSize
+from distspc.distances.planning.cost import nominal_speeds
+from distspc.distances.planning.gram_plan import CHUNK_ROWS, GramPlan, plan_grams, steps
+from distspc.distances.planning.plan import LayerSize
 from distspc.errors import InputError
 from distspc.schedule import Workers, makespan
 

@@ -3,7 +3,7 @@
 import pytest
 
 from distspc.layers import LAYERS
-from distspc.store.chunks import activation_chunks
+from distspc.store.format.chunks import activation_chunks
 
 
 @pytest.mark.parametrize("layer", LAYERS.values(), ids=list(LAYERS))

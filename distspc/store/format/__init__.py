@@ -1,0 +1,1 @@
+"""How a store lies on disk: its variables, chunks, shards and paths."""
