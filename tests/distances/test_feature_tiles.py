@@ -150,3 +150,14 @@ def test_norms_are_the_same_to_the_last_bit_of_whole_rows_and_of_fifteen_tiles(t
     size = layer_size(path)
     whole, cut = (run_plan(path, DistancePlan(size, 20, 40, n, 20, 20))["norm"] for n in (7680, 512))
     np.testing.assert_array_equal(cut, whole)
+
+
+def test_images_that_have_the_halves_of_another_swapped_are_no_duplicates(tmp_path):
+    x, path = np.random.default_rng(0).random((30, 1024), dtype=np.float32), tmp_path / "s.zarr"
+    x[20:] = np.roll(x[:10], 512, axis=1)
+    x[19] = x[3]
+    chunks = {"image": 20, "feature": 512}
+    make_store(path, n_targets=10, n_fillers=20, layers={"fc2": 1024}, activations={"fc2": x}, chunks=chunks)
+    found = run_plan(path, DistancePlan(layer_size(path), 10, 40, 512, 20, 10))["duplicate_of"]
+    assert np.flatnonzero(found >= 0).tolist() == [19]
+    assert found[19] == 3

@@ -39,3 +39,14 @@ def test_tiles_of_some_targets_are_put_together_within_their_memory(relu_store):
         found = run_plan(path, plan, memory_nbytes=memory)
         assert found["distance"].tolist() == expected["distance"].tolist()
         assert found["neighbour_index"].tolist() == expected["neighbour_index"].tolist()
+
+
+def test_what_is_read_and_computed_again_counts_once_however_many_settle_it(relu_store):
+    path, x = relu_store
+    whole = run_plan(path, DistancePlan(layer_size(path), 30, 96, x.shape[1], 16, 30))
+    parts = run_plan(path, DistancePlan(layer_size(path), 30, 96, x.shape[1], 16, 7))
+    assert whole["n_rescored"] == parts["n_rescored"] > 0
+    assert whole["bytes_read"] == parts["bytes_read"] == x.nbytes
+    cut = [run_plan(path, DistancePlan(layer_size(path), 30, 32, x.shape[1], 16, n)) for n in (30, 7)]
+    assert cut[0]["n_rescored"] == cut[1]["n_rescored"]
+    assert cut[0]["bytes_read"] == cut[1]["bytes_read"]

@@ -10,6 +10,7 @@ from distspc.store.store import Store
 def test_a_target_is_its_own_column_only_where_the_tile_holds_it():
     assert self_columns((2, 6), (4, 9)).tolist() == [-1, -1, 0, 1]
     assert self_columns((0, 2), (2, 4)).tolist() == [-1, -1]
+    assert self_columns((7, 11), (4, 9)).tolist() == [3, 4, -1, -1]
 
 
 def test_codes_of_a_tile_are_those_of_its_rows_and_columns():

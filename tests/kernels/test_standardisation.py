@@ -83,3 +83,13 @@ def test_what_is_not_finite_stays_so(x):
     assert np.isnan(x[3, 4])
     assert np.isinf(x[5, 6])
     assert np.isfinite(x).sum() == x.size - 2
+
+
+def test_a_quotient_halfway_between_two_float32_numbers_is_rounded_as_one_division_rounds_it():
+    """For 0 less a mean of -N k, by an sd of k 2**24, N odd: exactly in the middle, rounded to the even neighbour."""
+    n = 2.0**24 + np.arange(1, 2001, 2)
+    k = np.resize(np.arange(3.0, 200, 2), len(n))
+    row = np.zeros((1, len(n)), np.float32)
+    Moments(-n * k, k * 2.0**24).standardise(row)
+    even = np.where((n - 1) / 2 % 2 == 0, n - 1, n + 1)
+    np.testing.assert_array_equal(row[0], even / 2.0**24)

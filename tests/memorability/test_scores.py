@@ -1,6 +1,7 @@
 """Tests of `distspc.memorability.scores`."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from distspc.errors import InputError
@@ -47,3 +48,16 @@ def test_semicolons_byte_order_mark_and_missing_entries(tmp_path):
     path.write_bytes("\ufeffim_ind; hit\r\n1;0.5\r\n2;NA\r\n".encode())
     table = scores.read_scores(path, image_column="im_ind")
     np.testing.assert_array_equal(table["hit"], [0.5, np.nan])
+
+
+@pytest.mark.parametrize(("n_beyond", "refused"), [(1, True), (2, True), (3, False), (4, False)])
+def test_a_column_is_one_of_rates_while_no_more_than_half_of_it_is_beyond_them(n_beyond, refused):
+    """Most beyond them: percentages or standardised values, which are called so, too."""
+    values = np.array([0.25, 0.5, 0.75, 0.9])
+    values[:n_beyond] += 60
+    column = pd.Series(values, name="hit", index=list("abcd"))
+    if refused:
+        with pytest.raises(InputError, match=r"column hit: outside \[0, 1\]: 60.25"):
+            scores.check_rates(column, where="scores")
+    else:
+        scores.check_rates(column, where="scores")

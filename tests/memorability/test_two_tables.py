@@ -83,6 +83,16 @@ def test_a_constant_column_that_nobody_named_is_left_out(tmp_path):
             two_tables.relate_tables(**files, by="image", scores=[name], n_bootstrap=20)
 
 
+@pytest.mark.parametrize(("n_known", "taken"), [(0, False), (3, False), (4, True)])
+def test_a_column_of_too_few_values_that_nobody_named_is_left_out(tmp_path, n_known, taken):
+    few = np.where(np.arange(40) < n_known, np.arange(40.0), np.nan)
+    files, _ = rated(tmp_path, "mem", few=few)
+    found = two_tables.relate_tables(**files, by="image", n_bootstrap=20)
+    assert list(found["score"]) == (["mem", "few"] if taken else ["mem"])
+    said = [sentence for sentence in found.attrs["notices"] if "left out" in sentence and "few" in sentence]
+    assert len(said) == (not taken)
+
+
 def test_a_measure_and_a_score_may_have_one_name(tmp_path):
     files, r = rated(tmp_path, "distinctiveness", measure="distinctiveness")
     for names in ({}, {"measures": "distinctiveness", "scores": "distinctiveness"}):

@@ -10,6 +10,7 @@ from distspc.reconstruction.build import fit_sparse_code
 from distspc.reconstruction.fit import fit_seed, missing_seeds
 from distspc.reconstruction.gather import gather_units
 from distspc.reconstruction.options import ReconstructionOptions
+from distspc.store.group import Group
 from distspc.store.store import Store
 from distspc.testing.stores import make_store, no_compute
 
@@ -55,3 +56,23 @@ def test_units_that_cannot_be_used_name_layer_and_seed(tmp_path):
     fit_sparse_code(tmp_path / "z.zarr", layer="fc2", seeds=[0, 1], **NAMES)
     with pytest.raises(InputError, match=r"reconstruction of layer fc2, seed 0: .*percentile"):
         fit(Store(tmp_path / "z.zarr"), tmp_path / "u", 0)
+
+
+def test_errors_are_written_last_so_that_what_was_interrupted_is_missing(store, tmp_path, monkeypatch):
+    written, write = [], Group.write
+
+    def full_after(n, group, name, value, **at):
+        if len(written) == n:
+            raise OSError("no space left on device")
+        write(group, name, value, **at)
+        written.append(name)
+
+    for n in range(11):
+        monkeypatch.setattr(Group, "write", lambda *a, n=n, **k: full_after(n, *a, **k))
+        written.clear()
+        with pytest.raises(OSError, match="no space left"):
+            fit(store, tmp_path / "u", 1)
+        assert missing_seeds(store, "fc2", [1]) == [1]
+    monkeypatch.undo()
+    fit(store, tmp_path / "u", 1)
+    assert missing_seeds(store, "fc2", [1]) == []

@@ -31,6 +31,16 @@ def test_gathered_units_are_those_of_all_seeds(made, tmp_path):
     assert gather_units(store, str(tmp_path / "units"), "fc2", start=16, stop=50, seeds=[0, 5], n_units=6) == file
 
 
+def test_units_that_were_gathered_are_not_read_again(made, tmp_path):
+    store, _ = made
+    arguments = {"start": 0, "stop": 50, "seeds": [0], "n_units": 6}
+    file = gather_units(store, str(tmp_path / "units"), "fc2", **arguments)
+    first = np.load(file)
+    store.layer("fc2").remove()
+    assert gather_units(store, str(tmp_path / "units"), "fc2", **arguments) == file
+    np.testing.assert_array_equal(np.load(file), first)
+
+
 def test_a_folder_is_named_by_what_its_units_depend_on_and_others_go(made):
     store, _ = made
     first = units_folder(store, "fc2", [0], OPTIONS)

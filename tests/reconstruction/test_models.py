@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from distspc.kernels.sparse_coding import training
 from distspc.reconstruction.models import fit_model
 from distspc.reconstruction.options import ReconstructionOptions
 from distspc.testing.stores import relu_activations
@@ -48,3 +49,30 @@ def test_components_are_those_of_the_training_rows():
 def test_a_seed_gives_the_same_numbers_again_and_another_others():
     np.testing.assert_array_equal(fit("paper")["error"], fit("paper")["error"])
     assert not np.array_equal(fit("paper")["error"], fit("paper", seed=1)["error"])
+
+
+@pytest.mark.parametrize("solver", ["paper", "converged"])
+def test_a_dictionary_is_trained_on_the_rows_from_the_first_on_and_errors_are_of_all(solver):
+    found, rng = fit(solver, first_row=25), np.random.RandomState(0)
+    first = training.draw_dictionary(rng, 12, 6)
+    trained = training.train(X[25:], first, rng, n_batches=5, batch_size=20, rule=OPTIONS.rule, precision="float64")
+    np.testing.assert_array_equal(found["dictionary"], trained.dictionary)
+    np.testing.assert_array_equal(found["training_error"], trained.training_error)
+    assert found["error"].shape == (60,)
+
+
+def test_the_converged_code_is_the_fixed_point_of_the_papers_step():
+    found = fit("converged")
+    inputs, phi, rule = X - X.mean(), found["dictionary"], OPTIONS.rule
+    code = np.zeros((60, 6))
+    for _ in range(20_000):
+        code += rule.step * (inputs - code @ phi.T) @ phi
+        code = np.sign(code) * np.maximum(np.abs(code) - rule.sparsity, 0)
+    expected = ((inputs - code @ phi.T) ** 2).mean(axis=1)
+    assert found["encode_converged"]
+    np.testing.assert_allclose(found["error"], expected, rtol=1e-3)
+
+
+def test_a_step_that_was_not_shortened_is_not_counted():
+    assert fit("paper")["n_shortened"] == 0
+    assert fit("paper")["smallest_step"] == OPTIONS.rule.step

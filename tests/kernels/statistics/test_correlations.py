@@ -118,3 +118,31 @@ def test_a_resample_of_images_that_are_the_same_has_no_correlation_but_for_round
         x[:3] = x[0]
         assert np.isnan(kernel.weighted_correlations(counts, x[:, None], y, np.empty((6, 0)))).all()
         assert np.isnan(kernel.weighted_correlations(counts, y[:, None], x, np.empty((6, 0)))).all()
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e9])
+def test_constant_but_for_rounding_is_relative_to_the_largest_value(size):
+    assert kernel.is_constant(size * np.array([1.0, 1 + 5e-11, 1 - 3e-11]))
+    assert not kernel.is_constant(size * np.array([1.0, 1 + 2e-10]))
+
+
+def test_differences_of_numbers_near_1_are_zeros_but_for_rounding():
+    assert kernel.is_constant(np.array([0.0, 0.3 - 0.1 - 0.2, 0.7 - 0.1 * 7]))
+    assert kernel.is_constant(np.array([0.0, 9e-16]))
+    assert not kernel.is_constant(np.array([0.0, 2e-15]))
+
+
+@pytest.mark.parametrize("method", ["pearson", "spearman"])
+def test_a_perfect_correlation_is_not_beyond_1(method):
+    """Of products of rounded sums the share of one that is larger than 1 is some tenth."""
+    rng = np.random.default_rng(0)
+    for n in (5, 12, 40):
+        x = rng.random((n, 200))
+        y, z = rng.random(n), rng.random((n, 1))
+        lines = y[:, None] * (1 + x[:1]) + x[1:2]  # each a line of the score
+        for controls in (np.empty((n, 0)), z):
+            draws = kernel.bootstrap_correlations(lines, y, controls, method=method, n_bootstrap=20)
+            known = draws[np.isfinite(draws)]
+            assert known.size > 1000
+            assert np.abs(known).max() <= 1
+            np.testing.assert_allclose(known, 1, atol=1e-7)

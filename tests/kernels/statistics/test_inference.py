@@ -96,3 +96,15 @@ def test_the_same_measure_twice_cannot_be_compared():
 def test_the_share_of_undefined_draws_is_counted_by_statistic():
     draws = np.array([[1.0, np.nan], [np.nan, np.nan], [0.0, 1.0], [2.0, 3.0]])
     assert inference.undefined_share(draws).tolist() == [0.25, 0.5]
+
+
+def test_a_draw_that_is_the_sample_but_for_rounding_is_neither_above_nor_below_it():
+    """Of few images many resamples hold every image once: their sums are added up in another order."""
+    estimate, jackknife = np.array([0.5]), np.array([[0.4], [0.55], [0.52], [0.47]])
+    others = np.linspace(0.1, 0.9, 40)
+    exactly = np.concatenate([others, np.full(20, 0.5)])[:, None]
+    rounded = np.concatenate([others, np.full(20, 0.5 - 3e-16)])[:, None]
+    expected = inference.bca_interval(estimate, exactly, jackknife)
+    np.testing.assert_allclose(inference.bca_interval(estimate, rounded, jackknife), expected, atol=1e-12)
+    moved = np.concatenate([others, np.full(20, 0.5 - 1e-6)])[:, None]
+    assert np.abs(inference.bca_interval(estimate, moved, jackknife) - expected).max() > 0.05
