@@ -14,6 +14,7 @@ from distspc.measures.options import Options, whole
 
 JPEG_QUALITY = 75
 CANNY_SIGMA = 1.0  # pixels
+AT_ONE_SIZE = "`{name: pixels, size: 256}` under `measures` takes all at one size."
 LUMINANCE = (0.2125, 0.7154, 0.0721)  # of scikit-image's rgb2gray
 
 
@@ -61,14 +62,15 @@ class Pixels(ByImage):
         if not own_size:
             return []
         sides = np.stack([own_size[0].store.images.read(name) for name in ("width", "height")], axis=1)
+        if (sides < 0).any():  # activations that others made: the files were not looked at
+            return [f"Bytes and edges depend on the size of an image, which is its own here: {AT_ONE_SIZE}"]
         if not _differ(sides):
             return []
         small, large = (
             " x ".join(map(str, sides[i])) for i in (sides.prod(axis=1).argmin(), sides.prod(axis=1).argmax())
         )
         return [
-            f"The images differ in size ({small} to {large} pixels), and bytes and edges depend on it: "
-            "`{name: pixels, size: 256}` under `measures` takes all at one size."
+            f"The images differ in size ({small} to {large} pixels), and bytes and edges depend on it: " + AT_ONE_SIZE
         ]
 
     def of_image(self, values: np.ndarray, options: Any = None) -> Sequence[float]:

@@ -89,6 +89,10 @@ def test_the_stage_measures_the_files_as_decoded(tmp_path, picture):
     build.note(store, ChosenMeasure.parse("pixels"), [])
     (notice,) = stored_notices([store.measure("pixels")])
     assert notice.text.startswith("The images differ in size (100 x 256 to 200 x 256 pixels), and bytes and edges")
+    store.images.write("width", np.array([-1, -1, -1]))  # activations that others made
+    build.note(store, ChosenMeasure.parse("pixels"), [])
+    (notice,) = stored_notices([store.measure("pixels")])
+    assert "which is its own here: `{name: pixels, size: 256}`" in notice.text
     for i, rgb in enumerate(pictures):
         assert {name: found[name][i] for name in NAMES} == of(rgb)
 

@@ -2,10 +2,14 @@
 
 from types import SimpleNamespace
 
+import cv2
+import numpy as np
 import pytest
 
 from distspc.errors import InputError
+from distspc.measures.pixels import Pixels
 from distspc.pipeline.cost import Resources
+from distspc.pipeline.run import Study
 from distspc.pipeline.stages.measures import Measures
 from distspc.pipeline.stages.work import Rates, Setting
 from distspc.results.tidy import tidy_table
@@ -49,6 +53,28 @@ def test_a_measure_that_fails_stops_no_other_and_is_tried_again(tmp_path):
     assert STAGE.missing(run_of(study), "fc2") == []
     assert STAGE.missing(run_of(study), "") == ["pixels"]
     assert [row.failed for row in study.model_copy(update={"measures": study.measures[:1]}).status()] == [""] * 9
+
+
+def test_pixels_are_measured_of_images_whose_activations_others_made(tmp_path):
+    rng = np.random.default_rng(3)
+    (tmp_path / "photos").mkdir()
+    photos = [rng.integers(0, 255, (24, 32, 3), np.uint8) for _ in range(4)]
+    for number, photo in enumerate(photos, start=1):
+        cv2.imwrite(str(tmp_path / "photos" / f"{number}.png"), photo[..., ::-1])
+    np.save(tmp_path / "fc7.npy", rng.random((4, 5), np.float32))
+    (tmp_path / "names.txt").write_text("".join(f"{number}.png\n" for number in range(1, 5)))
+    content = {
+        "store": "s.zarr",
+        "images": {"targets": "photos"},
+        "activations": {"layers": {"fc7": "fc7.npy"}, "names": "names.txt"},
+        "measures": ["pixels"],
+    }
+    study = Study.from_dict(content, base=tmp_path)
+    study.run(stages=["extract", "measures"], client=None)
+    table = tidy_table(study.store).set_index("image")
+    names = [column.name for column in Pixels.columns]
+    for number, photo in enumerate(photos, start=1):
+        assert table.loc[f"targets/{number}", names].tolist() == Pixels().of_image(photo)
 
 
 def test_too_few_images_for_a_measure_are_said_before_any_work(tmp_path):
