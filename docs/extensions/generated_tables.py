@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
@@ -22,7 +23,7 @@ def study_keys() -> str:
     """A section for each section of the study file, with a table of its keys."""
     from distspc.study.file import StudyFile
 
-    return "\n\n".join(f"**`{title}`**\n\n{table}" for title, table in _sections(StudyFile, "the study"))
+    return "\n\n".join(f"## {title}\n\n{table}" for title, table in _sections(StudyFile, "Keys of the study"))
 
 
 def key_texts(model: type[BaseModel]) -> dict[str, str]:
@@ -38,7 +39,9 @@ def key_texts(model: type[BaseModel]) -> dict[str, str]:
     return found
 
 
-def _sections(model: type[BaseModel], title: str, known: tuple[type[BaseModel], ...] = ()) -> Iterator[tuple[str, str]]:
+def _sections(
+    model: type[BaseModel], title: str, known: tuple[type[BaseModel], ...] = (), parent: str = ""
+) -> Iterator[tuple[str, str]]:
     """Title and table of a section and of those in it; of what another section has too, the rest."""
     shared = {name for other in known if issubclass(model, other) for name in other.model_fields}
     below, rows, texts = [], [], key_texts(model)
@@ -46,11 +49,11 @@ def _sections(model: type[BaseModel], title: str, known: tuple[type[BaseModel], 
         if name in shared:
             continue
         key = (field.alias or name).replace("_", "-")
-        rows.append([f"`{key}`", _words(field.annotation, field), _default(field), texts.get(name, "")])
-        below += [(key, section) for section in _models(field.annotation)]
+        rows.append([f"`{key}`", _words(f"{parent}{key}", field), _default(field), texts.get(name, "")])
+        below += [(f"{parent}{key}", section) for section in _models(field.annotation)]
     yield title, _markdown(["key", "value", "default", "what it says"], rows)
     for number, (key, section) in enumerate(below):
-        yield from _sections(section, key, tuple(other for _, other in below[:number]))
+        yield from _sections(section, f"`{key}`", tuple(other for _, other in below[:number]), f"{key}: ")
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
@@ -60,13 +63,15 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [model for part in get_args(annotation) for model in _models(part)]
 
 
-def _words(annotation: Any, field: FieldInfo) -> str:
+def _words(key: str, field: FieldInfo) -> str:
     """What a key may be, in words."""
+    annotation = field.annotation
     sections = _models(annotation)
     words = sorted({word for word in _literals(annotation) if isinstance(word, str)})
     limits = {name: getattr(m, name) for m in field.metadata for name in ("ge", "gt", "le") if hasattr(m, name)}
     if sections:
-        return "sections" if get_origin(annotation) in (tuple, Mapping) else "a section"
+        place = re.sub(r"[^\w-]+", "-", key).strip("-")
+        return f"[{'sections' if get_origin(annotation) in (tuple, Mapping) else 'a section'}](#{place})"
     if words:
         return ", ".join(f"`{word}`" for word in words)
     number = "number" if "float" in str(annotation) else "count" if "int" in str(annotation) else ""
@@ -122,6 +127,32 @@ def measures() -> str:
     return _markdown(["word", "column", "measure", "unit", "images with more", "no value where", "source"], rows)
 
 
+def store_variables() -> str:
+    """Every variable of a store, by group."""
+    from distspc.store.schema import GROUPS
+
+    rows = [
+        [
+            f"`{group}`",
+            f"`{name}`",
+            " x ".join(one.dims),
+            one.dtype,
+            "" if one.units == "1" else one.units,
+            one.long_name,
+        ]
+        for group, variables in GROUPS.items()
+        for name, one in variables.items()
+    ]
+    return _markdown(["group", "variable", "dimensions", "type", "unit", "what it is"], rows)
+
+
+def profiles() -> str:
+    """The profiles that the package brings."""
+    from distspc.deployment.profile.reading import list_profiles
+
+    return _markdown(["profile", "what"], [[f"`{name}`", text] for name, text in list_profiles().items()])
+
+
 def _markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = list(head)
     lines = [head, ["---"] * len(head), *rows]
@@ -136,11 +167,12 @@ class GeneratedTable(SphinxDirective):
         "study-keys": study_keys,
         "data-sets": data_sets,
         "measures": measures,
+        "store-variables": store_variables,
     }
 
     def run(self) -> list[nodes.Node]:
         """Parse the table as if it stood in the page."""
-        return self.parse_text_to_nodes(self.tables[self.arguments[0]]())
+        return self.parse_text_to_nodes(self.tables[self.arguments[0]](), allow_section_headings=True)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -16,6 +16,7 @@ scores: {file: scores.csv, image: image, columns: [hit]}
 model: {weights: net.onnx, batch-size: 4}
 layers: [/pool, /fc]
 reconstruction: {units: 8, codewords: 6, batches: 20, batch-size: 8}
+relate: {bootstrap: 100}
 """
 
 
@@ -34,12 +35,45 @@ def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(1, n + 1):
             pixels = rng.integers(0, 256, (12, 10, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / name / ("beach.png" if name == "new" else f"{number}.png"))
-    scores = pd.DataFrame({"image": range(1, 25), "hit": rng.normal(size=24).round(3)})
-    scores.to_csv(folder / "scores.csv", index=False)
-    scores.assign(measure=rng.normal(size=24)).drop(columns="hit").to_csv(folder / "measures.csv", index=False)
+    _write_tables(folder, rng)
     (folder / "study.yaml").write_text(STUDY)
-    Study.from_file(folder / "study.yaml").run()
+    with pytest.MonkeyPatch.context() as patch:
+        _draw_nothing(patch)
+        Study.from_file(folder / "study.yaml").run()
     return folder
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report without its figures."""
+    _draw_nothing(monkeypatch)
+
+
+def _draw_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Write no figures: they take most of the time of so small a study, and have tests of their own."""
+    patch.setattr("distspc.report.page.write_report", lambda store, path, **shown: path.write_text("a report"))
+
+
+def _write_tables(folder: Path, rng: np.random.Generator) -> None:
+    """Scores, a measure, responses of twelve subjects, and the images as a table with a category."""
+    numbers = np.arange(1, 25)
+    tables = {
+        "scores": pd.DataFrame({"image": numbers, "hit": rng.normal(size=24).round(3)}),
+        "measures": pd.DataFrame({"image": numbers, "measure": rng.normal(size=24)}),
+        "responses": pd.DataFrame(
+            [(who, number, who % 2, int(rng.random() < 0.5)) for who in range(12) for number in numbers],
+            columns=["subject", "image", "old", "response"],
+        ),
+        "images": pd.DataFrame(
+            {
+                "path": [f"Images/Targets/{n}.png" for n in numbers] + [f"Images/Fillers/{n}.png" for n in range(1, 9)],
+                "role": ["target"] * 24 + ["filler"] * 8,
+                "category": ["indoor", "outdoor"] * 16,
+            }
+        ),
+    }
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
 
 
 def _write_network(path: Path) -> None:
