@@ -26,6 +26,8 @@ from zarr.buffer.cpu import Buffer
 from zarr.core.buffer import BufferPrototype
 from zarr.storage import LocalStore
 
+from distspc.store.format.direct import DirectFile
+
 Position = tuple[int, ...]
 
 _INDEX = {
@@ -179,7 +181,7 @@ class _NewShard:
         self.path, self.partial = path, path.with_suffix(f".{uuid.uuid4().hex}.partial")
         self.index = np.full((*chunks_per_shard, 2), _ABSENT, "<u8")
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = self.partial.open("wb")
+        self.file = DirectFile(self.partial)
 
     def append(self, inside: Position, data: Any) -> None:
         self.index[inside] = self.file.tell(), self.file.write(data)
@@ -190,7 +192,7 @@ class _NewShard:
             raise ValueError(f"{self.path}: {int(missing.sum())} of {missing.size} chunks of a shard are not written")
         data = self.index.tobytes()
         self.file.write(data + google_crc32c.value(data).to_bytes(4, "little"))
-        self.file.close()
+        self.file.finish()
         self.partial.replace(self.path)
 
     def discard(self) -> None:
