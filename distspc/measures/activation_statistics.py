@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import xlogy
+import scipy  # its parts are imported at first use: scipy.special takes long
 
 from distspc.measures.base import ByImage, Column
 
@@ -75,7 +75,7 @@ def _sparseness(l1: float, squares: float, n: int) -> tuple[float, float]:
 
 def _entropy(a: np.ndarray, total: float) -> float:
     p = a / total
-    return max(0.0, -float(xlogy(p, p).sum()))
+    return max(0.0, -float(scipy.special.xlogy(p, p).sum()))
 
 
 MEASURE = ActivationStatistics()

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy  # its parts are imported at first use: scipy.optimize takes long
 from dask.delayed import Delayed
-from scipy.optimize import minimize_scalar
-from scipy.special import gammaln, logsumexp
 
 from distspc.errors import InputError
 from distspc.measures.base import LIMITS, Column, Columns, Measure, Place, Size, Work
@@ -160,7 +159,7 @@ def log_density(squares: np.ndarray, bandwidth: float, n_dimensions: int) -> np.
     """Log of the mean Gaussian kernel over the points at finite distance, for each row of squared distances."""
     n_others = np.isfinite(squares).sum(axis=1)
     constant = 0.5 * n_dimensions * math.log(2 * math.pi * bandwidth**2)
-    return np.asarray(logsumexp(-squares / (2 * bandwidth**2), axis=1) - np.log(n_others) - constant)
+    return np.asarray(scipy.special.logsumexp(-squares / (2 * bandwidth**2), axis=1) - np.log(n_others) - constant)
 
 
 def best_bandwidth(rows: Sequence[np.ndarray], n_dimensions: int) -> float:
@@ -191,14 +190,14 @@ def best_bandwidth(rows: Sequence[np.ndarray], n_dimensions: int) -> float:
     steps = np.linspace(low, high, _STEPS)
     best = int(np.argmin([loss(step) for step in steps]))
     around = steps[max(best - 1, 0)], steps[min(best + 1, _STEPS - 1)]
-    return math.exp(minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 1e-4}).x)
+    return math.exp(scipy.optimize.minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 1e-4}).x)
 
 
 def local_density(squares: np.ndarray, k: int, n_dimensions: int) -> np.ndarray:
     """Log density by k nearest neighbours, for each row of squared distances; NaN where these are at distance 0."""
     n_others = np.isfinite(squares).sum(axis=1)
     kth = np.partition(squares, k - 1, axis=1)[:, k - 1]
-    ball = 0.5 * n_dimensions * math.log(math.pi) - gammaln(0.5 * n_dimensions + 1)
+    ball = 0.5 * n_dimensions * math.log(math.pi) - scipy.special.gammaln(0.5 * n_dimensions + 1)
     with np.errstate(divide="ignore"):
         density = math.log(k) - np.log(n_others) - ball - 0.5 * n_dimensions * np.log(kth)
     return np.where(np.isfinite(density), density, np.nan)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from distspc.measures.registry import MEASURES as MEASURE_WORDS
 from distspc.messages import shorten
 from distspc.results.measures import MEASURES
-from distspc.results.tidy import target_errors
 from distspc.store.failures import Failure, stored_failures
 from distspc.store.group import Group
 from distspc.store.notices import Notice, stored_notices
 from distspc.store.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def _layers_of(group: Group, layers: Sequence[str]) -> list[str]:
@@ -59,6 +61,8 @@ def seed_pairs(
     store: Store, layers: Sequence[str], seeds: Sequence[int] | None = None
 ) -> tuple[dict[str, list[float]], int]:
     """Correlations of the reconstruction errors of targets between every two seeds, by layer; number of seeds."""
+    from distspc.results.tidy import target_errors
+
     pairs, most = {}, 0
     for layer in _layers_of(store.reconstruction, layers):
         errors = target_errors(store, layer, seeds)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from distspc.layers import layer_label, layer_order, models_of, split_layer
 from distspc.measures.registry import COLUMNS, IMAGE_COLUMNS
 from distspc.measures.registry import MEASURES as FURTHER
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MEASURES: dict[str, str] = {
     "distinctiveness": "distinctiveness",
@@ -110,6 +113,8 @@ def wide_table(table: pd.DataFrame) -> pd.DataFrame:
 
     Measures of the image itself, which a tidy table has in the rows of every layer, have the layer "".
     """
+    import pandas as pd
+
     wide = {}
     order = pd.Index(dict.fromkeys(table["image"]), name="image")
     for layer in layer_order(list(table["layer"])):

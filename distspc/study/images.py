@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from distspc.errors import InputError
 from distspc.study.file import StudyFile
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from distspc.images.listing import ImageSource
     from distspc.memorability.matching import Match
 
@@ -128,6 +128,8 @@ def match_study(study: StudyFile, listed: Sequence[ImageSource] | None = None) -
     InputError
         As `check_scores`, and if the study names no scores or no images.
     """
+    import pandas as pd
+
     from distspc.memorability.matching import find_match
     from distspc.memorability.score_source import read_source
 

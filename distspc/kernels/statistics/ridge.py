@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg
+import scipy  # its parts are imported at first use: scipy.linalg takes long
 
 from distspc.kernels.statistics.correlations import Floats
 
@@ -114,9 +114,9 @@ def _residual_maker(values: Floats, vectors: Floats, penalty: float) -> Floats:
 
 def _leave_out(maker: Floats, residual: Floats, left: np.ndarray, kept: np.ndarray) -> tuple[Floats, Floats]:
     """Errors for images left out, (left, scores); mean squared errors where each other is left out too, (scores,)."""
-    inner, across = linalg.cho_factor(maker[np.ix_(left, left)]), maker[np.ix_(left, kept)]
-    error = linalg.cho_solve(inner, residual[left])
-    own = maker.diagonal()[kept] - np.einsum("ij,ij->j", across, linalg.cho_solve(inner, across))
+    inner, across = scipy.linalg.cho_factor(maker[np.ix_(left, left)]), maker[np.ix_(left, kept)]
+    error = scipy.linalg.cho_solve(inner, residual[left])
+    own = maker.diagonal()[kept] - np.einsum("ij,ij->j", across, scipy.linalg.cho_solve(inner, across))
     one_more = (residual[kept] - across.T @ error) / own[:, None]
     return error, np.mean(one_more**2, axis=0)
 
