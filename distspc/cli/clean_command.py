@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from distspc.cli import completion
+from distspc.cli.help import LOOK, examples
 from distspc.cli.options import StudyArgument, echo_text
 from distspc.errors import InputError
 
@@ -21,11 +23,22 @@ ListFormat = Literal["table", "json"]
 commands = typer.Typer()
 
 
-@commands.command()
+@commands.command(
+    rich_help_panel=LOOK,
+    epilog=examples(
+        "clean study.yaml",
+        "clean study.yaml --activations",
+        "clean study.yaml --activations fc1 fc2 --yes",
+        "clean study.yaml --units --logs --reports",
+    ),
+)
 def clean(
     study: StudyArgument,
     layers: Annotated[
-        list[str] | None, typer.Argument(metavar="[LAYER]...", help="With --activations: of these layers alone.")
+        list[str] | None,
+        typer.Argument(
+            metavar="LAYER", help="With --activations: of these layers alone.", autocompletion=completion.layers
+        ),
     ] = None,
     activations: Annotated[bool, typer.Option("--activations", help="Give back activations.")] = False,
     units: Annotated[bool, typer.Option("--units", help="Give back work files that stopped runs have left.")] = False,
@@ -35,7 +48,10 @@ def clean(
     force: Annotated[bool, typer.Option("--force", help="Give back activations too that are still needed.")] = False,
     form: Annotated[ListFormat, typer.Option("--format", help="A table to read, or JSON.")] = "table",
 ) -> None:
-    """List what of a study's disk can be given back, or give it back, after asking; what is done stays done."""
+    """List the disk that can be given back, or give it back.
+
+    Nothing goes before it is named, with its size, and you have agreed. What is done stays done.
+    """
     from distspc.pipeline.clean import Choice, list_items, refuse_needed
     from distspc.pipeline.run import Study
 

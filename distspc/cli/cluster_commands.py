@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from distspc.cli.options import SetOption, StrictOption, StudyArgument, echo_text
+from distspc.cli.help import CLUSTERS, examples
+from distspc.cli.options import QueueOption, SetOption, StrictOption, StudyArgument, echo_text
 
 commands = typer.Typer()
 
 
-@commands.command()
+@commands.command(rich_help_panel=CLUSTERS, epilog=examples("profiles"))
 def profiles() -> None:
     """List the profiles that come with distspc, and where they are."""
     from distspc.deployment.profile.reading import list_profiles, profile_folder
@@ -23,25 +22,37 @@ def profiles() -> None:
     echo_text(f"Files: {profile_folder()}. Copy one, change it, and give its path to --profile.")
 
 
-@commands.command("job-script")
+@commands.command(
+    "job-script",
+    rich_help_panel=CLUSTERS,
+    epilog=examples("job-script --profile slurm-cpu", "job-script -p slurm-gpu --set walltime=02:00:00"),
+)
 def job_script(
-    profile: Annotated[str, typer.Option("--profile", "-p", metavar="PROFILE", help="A profile of a batch queue.")],
+    profile: QueueOption,
     overrides: SetOption = None,
 ) -> None:
-    """Print the exact text of the job that would be submitted for one worker."""
+    """Print the exact job that would be submitted for one worker."""
     from distspc.deployment.batch.driver import job_script as script
 
     echo_text(script(profile, overrides=tuple(overrides or ())))
 
 
-@commands.command()
+@commands.command(
+    rich_help_panel=CLUSTERS,
+    epilog=examples(
+        "submit study.yaml --profile slurm-cpu", "submit study.yaml -p slurm-cpu --set workers=64 --strict"
+    ),
+)
 def submit(
     study: StudyArgument,
-    profile: Annotated[str, typer.Option("--profile", "-p", metavar="PROFILE", help="A profile of a batch queue.")],
+    profile: QueueOption,
     overrides: SetOption = None,
     strict: StrictOption = False,
 ) -> None:
-    """Submit one small job that runs the study, so that no login session has to stay open."""
+    """Submit a small job that runs the study.
+
+    No login session has to stay open: the job starts the workers and ends them.
+    """
     from distspc.deployment.batch.driver import submit_driver
     from distspc.pipeline.run import Study
 

@@ -7,18 +7,31 @@ from typing import Annotated, Literal
 
 import typer
 
+from distspc.cli import completion
+from distspc.cli.help import DATA, examples
 from distspc.cli.options import ProfileOption, SetOption, echo_text
 from distspc.cli.study_commands import run
 
 commands = typer.Typer()
 
 
-@commands.command()
+@commands.command(rich_help_panel=DATA, epilog=examples("init mine --dataset things"))
 def init(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the study.")],
-    dataset: Annotated[str, typer.Option("--dataset", help="isola, memcat, lamem, things, or csv.")] = "csv",
+    dataset: Annotated[
+        str,
+        typer.Option(
+            "--dataset",
+            metavar="NAME",
+            help="isola, memcat, lamem, things, or csv.",
+            autocompletion=completion.data_sets,
+        ),
+    ] = "csv",
 ) -> None:
-    """Write a study file for a data set of the field, and say what to download from where."""
+    """Write the study file of a new study.
+
+    It is for a data set of the field, and what to download from where is said.
+    """
     from distspc.datasets.new_study import init_study
 
     started = init_study(dataset, directory)
@@ -27,12 +40,22 @@ def init(
         echo_text(f"- {sentence}")
 
 
-@commands.command()
+@commands.command(
+    rich_help_panel=DATA, epilog=examples("fetch isola-study --dataset isola", "fetch memcat --dataset memcat")
+)
 def fetch(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the files go.")],
-    dataset: Annotated[str, typer.Option("--dataset", help="isola, memcat, lamem or things.")],
+    dataset: Annotated[
+        str,
+        typer.Option(
+            "--dataset", metavar="NAME", help="isola, memcat, lamem or things.", autocompletion=completion.data_sets
+        ),
+    ],
 ) -> None:
-    """Download the files of a data set that may be fetched, against their digests; what is there already stays."""
+    """Download those files of a data set that may be fetched.
+
+    Each is compared with its digest; what is there already stays, and what has to be got by hand is said.
+    """
     from distspc.datasets.download import fetch as fetch_files
 
     files, by_hand = fetch_files(dataset, directory)
@@ -42,7 +65,13 @@ def fetch(
         echo_text(f"manual step: {sentence}")
 
 
-@commands.command()
+@commands.command(
+    rich_help_panel=DATA,
+    epilog=examples(
+        "convert target_images.mat filler_images.mat Images",
+        "convert target_images.mat filler_images.mat Images --format png",
+    ),
+)
 def convert(
     targets: Annotated[Path, typer.Argument(metavar="TARGETS.mat", help="MATLAB file of the target images.")],
     fillers: Annotated[Path, typer.Argument(metavar="FILLERS.mat", help="MATLAB file of the filler images.")],
@@ -52,7 +81,7 @@ def convert(
     ] = "jpeg",
     n_targets: Annotated[int, typer.Option("--n-targets", min=1, help="How many of the first file count.")] = 2222,
 ) -> None:
-    """Write the images of the MATLAB files of Isola et al. as files, as the paper did."""
+    """Write the images of Isola et al.'s MATLAB files as files."""
     from distspc.cli.progress import progress_bars
     from distspc.datasets.matlab import convert as convert_images
 
@@ -61,21 +90,27 @@ def convert(
     echo_text(f"{n[0]} targets and {n[1]} fillers are in {directory}")
 
 
-@commands.command()
+@commands.command(
+    rich_help_panel=DATA, epilog=examples("demo", "demo demo2 --weights imagenet", "demo demo3 --profile slurm-cpu")
+)
 def demo(
-    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="New folder for the demo.")] = Path("distspc-demo"),
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the demo.")] = Path("distspc-demo"),
     weights: Annotated[
         str | None,
         typer.Option(
             "--weights",
             metavar="WEIGHTS",
             help="A trained network instead of random numbers: what `model: weights:` of a study may name.",
+            autocompletion=completion.weights,
         ),
     ] = None,
     profile: ProfileOption = None,
     overrides: SetOption = None,
 ) -> None:
-    """Run a whole study on photographs that installed packages ship, with random weights unless others are named."""
+    """Run a whole study on photographs that are here already.
+
+    Installed packages ship them. The network's weights are random numbers unless others are named.
+    """
     from distspc.datasets.demo import write_demo
     from distspc.pipeline.run import Study
 

@@ -20,15 +20,16 @@ from distspc.cli import (
     selection_commands,
     study_commands,
 )
+from distspc.cli.help import Commands, examples
 from distspc.cli.options import echo_text
 from distspc.errors import DistspcError, InputError
 
 app = typer.Typer(
+    cls=Commands,
     help="Distinctiveness and sparse-coding reconstruction error of images, related to their memorability.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    add_completion=False,
+    rich_markup_mode="rich",
 )
 for group in (
     study_commands,
@@ -49,7 +50,10 @@ def _on_sigterm(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-@app.callback(invoke_without_command=True)
+@app.callback(
+    invoke_without_command=True,
+    epilog=examples("demo demo", "init mine --dataset things", "run mine/study.yaml", "run --help"),
+)
 def _options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show log messages.")] = False,

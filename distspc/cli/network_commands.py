@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from distspc.cli import completion
+from distspc.cli.help import LOOK, examples
 from distspc.cli.options import echo_text
 from distspc.errors import InputError
 
@@ -15,17 +17,32 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 
-@commands.command()
+@commands.command(
+    rich_help_panel=LOOK,
+    epilog=examples(
+        "layers hybrid1365",
+        "layers net.onnx",
+        "layers timm:vit_small_patch14_dinov2.lvd142m",
+        "layers study.yaml",
+    ),
+)
 def layers(
     model: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="What `model: weights:` names, such as net.onnx or resnet50; or a study."),
+        typer.Argument(
+            metavar="MODEL",
+            help="What `model: weights:` names, such as net.onnx or resnet50; or a study.",
+            autocompletion=completion.weights_or_study,
+        ),
     ],
     file: Annotated[
         str | None, typer.Option("--file", metavar="FILE", help="Weights of a network of timm, in a file.")
     ] = None,
 ) -> None:
-    """List a network's layers as a study may name them: name, kind, shape of the output for one image, features."""
+    """List a network's layers, as a study may name them.
+
+    A row has the name, the kind, the shape of the output for one image, and the number of features.
+    """
     from distspc.cli.output import table
 
     if not model.endswith((".yaml", ".yml")):

@@ -7,17 +7,35 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
+from distspc.cli import completion
+
+StudyArgument = Annotated[
+    Path, typer.Argument(metavar="STUDY.yaml", help="The study file.", autocompletion=completion.study_files)
+]
 ProfileOption = Annotated[
     str | None,
     typer.Option(
-        "--profile", "-p", metavar="PROFILE", help="Where to compute: a profile's name or file, or an address."
+        "--profile",
+        "-p",
+        metavar="PROFILE",
+        help="Where to compute: a profile's name or file, or an address.",
+        autocompletion=completion.profiles,
     ),
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the profile; repeatable.")
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first image that cannot be used.")]
+QueueOption = Annotated[
+    str,
+    typer.Option(
+        "--profile", "-p", metavar="PROFILE", help="A profile of a batch queue.", autocompletion=completion.profiles
+    ),
+]
+OptionalStudy = Annotated[
+    Path | None,
+    typer.Argument(metavar="STUDY.yaml", help="The study file.", autocompletion=completion.study_files),
+]
 RedoOption = Annotated[
     bool, typer.Option("--redo", help="Delete this stage's results and everything derived from them first.")
 ]

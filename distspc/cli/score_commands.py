@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from distspc.cli import completion
+from distspc.cli.help import RUN, examples
 from distspc.cli.options import ProfileOption, SetOption, StudyArgument, echo_text
 from distspc.errors import InputError
 
@@ -49,17 +51,31 @@ def spread_layers(arguments: Sequence[str]) -> list[str]:
     return spread
 
 
-@commands.command(cls=_LayersCommand)
+@commands.command(
+    cls=_LayersCommand,
+    rich_help_panel=RUN,
+    epilog=examples(
+        "score study.yaml new.jpg",
+        "score study.yaml new/ --output new.csv --report new.html",
+        "score study.yaml new/ --layers fc1 fc2 --output new.csv",
+    ),
+)
 def score(
     study: StudyArgument,
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGES...", help="Image files, folders, or a CSV table with a column path.")
+        list[Path], typer.Argument(metavar="IMAGES", help="Image files, folders, or a CSV table with a column path.")
     ],
     output: Annotated[
         Path | None, typer.Option("--output", metavar="CSV", help="Write the table to this file.")
     ] = None,
     layers: Annotated[
-        list[str] | None, typer.Option("--layers", metavar="LAYER ...", help="Layers; all of the study by default.")
+        list[str] | None,
+        typer.Option(
+            "--layers",
+            metavar="LAYER ...",
+            help="Layers; all of the study by default.",
+            autocompletion=completion.layers,
+        ),
     ] = None,
     report: Annotated[
         Path | None,
@@ -68,11 +84,10 @@ def score(
     profile: ProfileOption = None,
     overrides: SetOption = None,
 ) -> None:
-    """Measure images that are not in a study against it: nearest neighbours, reconstruction error, percentiles.
+    """Measure new images against a study.
 
-    The study is only read, so that each row is the same whichever images are scored together.
-
-    Example: distspc score study.yaml new/ --output new.csv --report new.html
+    Each gets its nearest neighbours, its reconstruction error, and its percentiles among the targets. The study
+    is only read, so that a row is the same whichever images are scored together.
     """
     from distspc.cli.output import print_dashboard
     from distspc.cli.progress import progress_bars

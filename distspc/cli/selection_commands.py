@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from distspc.cli.options import ProfileOption, SetOption, echo_text
+from distspc.cli.help import RUN, examples
+from distspc.cli.options import OptionalStudy, ProfileOption, SetOption, echo_text
 from distspc.errors import InputError
 from distspc.selection.options import SPLITS, Design, ImageFiles, Limits, Split
 
@@ -59,7 +60,16 @@ def spread_numbers(arguments: Sequence[str]) -> list[str]:
     return spread
 
 
-@commands.command(cls=_SeveralNumbers)
+@commands.command(
+    cls=_SeveralNumbers,
+    rich_help_panel=RUN,
+    epilog=examples(
+        "select s.yaml --by distinctiveness:fc2 --per-cell 24 --output set",
+        "select s.yaml --by norm:fc2 --per-cell 9 --match category --output set",
+        "select --measures m.csv --by size --per-cell 9 --output set",
+        "select s.yaml --by norm:fc2 --per-cell 24 --output set --trials rsvp",
+    ),
+)
 def select(
     context: typer.Context,
     by: Annotated[
@@ -67,69 +77,137 @@ def select(
     ],
     per_cell: Annotated[int, typer.Option("--per-cell", help="Images of each cell.")],
     output: Annotated[Path, typer.Option("--output", metavar="DIR", help="New folder for the set.")],
-    study: Annotated[Path | None, typer.Argument(metavar="[STUDY.yaml]", help="The study file.")] = None,
+    study: OptionalStudy = None,
     measures: Annotated[
-        Path | None, typer.Option("--measures", metavar="CSV", help="Table, instead of a study.")
+        Path | None,
+        typer.Option("--measures", rich_help_panel="Images", metavar="CSV", help="Table, instead of a study."),
     ] = None,
-    scores: Annotated[Path | None, typer.Option("--scores", metavar="CSV", help="Second table beside it.")] = None,
+    scores: Annotated[
+        Path | None, typer.Option("--scores", rich_help_panel="Images", metavar="CSV", help="Second table beside it.")
+    ] = None,
     image: Annotated[
         str,
         typer.Option(
-            "--image", metavar="COLUMN", help="Column of the tables that names the image; A=B where they differ."
+            "--image",
+            rich_help_panel="Images",
+            metavar="COLUMN",
+            help="Column of the tables that names the image; A=B where they differ.",
         ),
     ] = "image",
-    levels: Annotated[int, typer.Option("--levels", help="Levels of each factor.")] = Design.levels,
-    split: Annotated[Split, typer.Option("--split", help="Equal parts, or the first and last third.")] = SPLITS[0],
+    levels: Annotated[
+        int, typer.Option("--levels", rich_help_panel="Cells", help="Levels of each factor.")
+    ] = Design.levels,
+    split: Annotated[
+        Split, typer.Option("--split", rich_help_panel="Cells", help="Equal parts, or the first and last third.")
+    ] = SPLITS[0],
     cut: Annotated[
-        list[str] | None, typer.Option("--cut", metavar="FACTOR=V[,V]", help="Cut points instead; repeatable.")
+        list[str] | None,
+        typer.Option("--cut", rich_help_panel="Cells", metavar="FACTOR=V[,V]", help="Cut points instead; repeatable."),
     ] = None,
     match: Annotated[
-        list[str] | None, typer.Option("--match", metavar="COLUMN", help="Equal in all cells; repeatable.")
+        list[str] | None,
+        typer.Option("--match", rich_help_panel="Cells", metavar="COLUMN", help="Equal in all cells; repeatable."),
     ] = None,
     exclude: Annotated[
-        Path | None, typer.Option("--exclude", metavar="LIST", help="Images to leave out, a line each.")
+        Path | None,
+        typer.Option("--exclude", rich_help_panel="Images", metavar="LIST", help="Images to leave out, a line each."),
     ] = None,
-    must: Annotated[Path | None, typer.Option("--must", metavar="LIST", help="Images to be in, a line each.")] = None,
+    must: Annotated[
+        Path | None,
+        typer.Option("--must", rich_help_panel="Images", metavar="LIST", help="Images to be in, a line each."),
+    ] = None,
     min_distance: Annotated[
         list[str] | None,
-        typer.Option("--min-distance", metavar="LAYER=D", help="Least distance between two images; repeatable."),
+        typer.Option(
+            "--min-distance",
+            rich_help_panel="Images",
+            metavar="LAYER=D",
+            help="Least distance between two images; repeatable.",
+        ),
     ] = None,
-    max_smd: Annotated[float, typer.Option("--max-smd", help="Largest standardised mean difference.")] = Limits.max_smd,
+    max_smd: Annotated[
+        float, typer.Option("--max-smd", rich_help_panel="Cells", help="Largest standardised mean difference.")
+    ] = Limits.max_smd,
     variance_ratio: Annotated[
         tuple[float, float],
-        typer.Option("--variance-ratio", metavar="LOW HIGH", help="Smallest and largest ratio of variances."),
+        typer.Option(
+            "--variance-ratio",
+            rich_help_panel="Cells",
+            metavar="LOW HIGH",
+            help="Smallest and largest ratio of variances.",
+        ),
     ] = Limits.variance_ratio,
     max_correlation: Annotated[
-        float, typer.Option("--max-correlation", help="Largest correlation of two factors.")
+        float, typer.Option("--max-correlation", rich_help_panel="Cells", help="Largest correlation of two factors.")
     ] = Limits.max_correlation,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same set and the same trials.")] = 0,
-    time_limit: Annotated[float, typer.Option("--time-limit", metavar="S", help="Seconds for the search.")] = 60.0,
-    gap: Annotated[float, typer.Option("--gap", help="Distance from the proven bound that is good enough.")] = 0.01,
-    images: Annotated[ImageFiles, typer.Option("--images", help="Copy or link the images into DIR.")] = "copy",
-    trials: Annotated[str | None, typer.Option("--trials", metavar="rsvp", help="Write trial lists as well.")] = None,
-    images_per_trial: Annotated[int, typer.Option("--images-per-trial", help="Images of a stream.")] = 6,
-    durations: Annotated[
-        list[int] | None, typer.Option("--durations", metavar="MS ...", help="Of an image; by default 34 84 167.")
+    seed: Annotated[
+        int,
+        typer.Option("--seed", rich_help_panel="Search", help="The same seed gives the same set and the same trials."),
+    ] = 0,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", rich_help_panel="Search", metavar="S", help="Seconds for the search.")
+    ] = 60.0,
+    gap: Annotated[
+        float,
+        typer.Option("--gap", rich_help_panel="Search", help="Distance from the proven bound that is good enough."),
+    ] = 0.01,
+    images: Annotated[
+        ImageFiles, typer.Option("--images", rich_help_panel="Images", help="Copy or link the images into DIR.")
+    ] = "copy",
+    trials: Annotated[
+        str | None,
+        typer.Option("--trials", rich_help_panel="Trial lists", metavar="rsvp", help="Write trial lists as well."),
     ] = None,
-    blocks: Annotated[int, typer.Option("--blocks", help="Blocks of a subject.")] = 12,
-    subjects: Annotated[int, typer.Option("--subjects", help="Subjects, a trial list each.")] = 50,
-    power: Annotated[bool, typer.Option("--power", help="Simulate the experiment; print its power.")] = False,
+    images_per_trial: Annotated[
+        int, typer.Option("--images-per-trial", rich_help_panel="Trial lists", help="Images of a stream.")
+    ] = 6,
+    durations: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--durations", rich_help_panel="Trial lists", metavar="MS ...", help="Of an image; by default 34 84 167."
+        ),
+    ] = None,
+    blocks: Annotated[int, typer.Option("--blocks", rich_help_panel="Trial lists", help="Blocks of a subject.")] = 12,
+    subjects: Annotated[
+        int, typer.Option("--subjects", rich_help_panel="Trial lists", help="Subjects, a trial list each.")
+    ] = 50,
+    power: Annotated[
+        bool, typer.Option("--power", rich_help_panel="Power", help="Simulate the experiment; print its power.")
+    ] = False,
     effect: Annotated[
         list[str] | None,
-        typer.Option("--effect", metavar="[FACTOR=]LOG-ODDS", help="Assumed effect of each or one factor; repeatable."),
+        typer.Option(
+            "--effect",
+            rich_help_panel="Power",
+            metavar="[FACTOR=]LOG-ODDS",
+            help="Assumed effect of each or one factor; repeatable.",
+        ),
     ] = None,
     trial_data: Annotated[
         Path | None,
-        typer.Option("--trial-data", metavar="CSV", help="Trials to estimate effects from: subject, image, correct."),
+        typer.Option(
+            "--trial-data",
+            rich_help_panel="Power",
+            metavar="CSV",
+            help="Trials to estimate effects from: subject, image, correct.",
+        ),
     ] = None,
     power_subjects: Annotated[
-        list[int] | None, typer.Option("--power-subjects", metavar="N ...", help="Numbers of subjects to simulate.")
+        list[int] | None,
+        typer.Option(
+            "--power-subjects", rich_help_panel="Power", metavar="N ...", help="Numbers of subjects to simulate."
+        ),
     ] = None,
-    simulations: Annotated[int, typer.Option("--simulations", help="Experiments simulated for each.")] = 1000,
+    simulations: Annotated[
+        int, typer.Option("--simulations", rich_help_panel="Power", help="Experiments simulated for each.")
+    ] = 1000,
     profile: ProfileOption = None,
     overrides: SetOption = None,
 ) -> None:
-    """Choose images for a factorial experiment, matched in all else: of a study, or of tables (--measures)."""
+    """Choose matched images for a factorial experiment.
+
+    They are images of a study, or of a table (--measures). Trial lists and the experiment's power are optional.
+    """
     from distspc.selection.output import check_folder, write_selection
     from distspc.selection.selection import select_stimuli
     from distspc.selection.trials.images import filler_images

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from distspc.cli.help import LOOK, RUN, examples
 from distspc.cli.options import (
     AgainOption,
+    OptionalStudy,
     PerformanceOption,
     ProfileOption,
     RedoOption,
@@ -112,7 +114,7 @@ def _finish(outcome: Outcome) -> None:
         raise typer.Exit(2)
 
 
-def _computing(name: StageName, text: str) -> Callable[..., None]:
+def _computing(name: StageName, text: str, *examples_of_it: str) -> Callable[..., None]:
     """Make a command that computes one stage of a study."""
 
     def compute(
@@ -127,10 +129,18 @@ def _computing(name: StageName, text: str) -> Callable[..., None]:
         options = RunOptions(profile, tuple(overrides or ()), strict, redo, extract_again, performance_report)
         _run(study, [name], options)
 
-    return commands.command(name, help=text)(compute)
+    shown = examples(f"{name} study.yaml", *(f"{name} {line}" for line in examples_of_it))
+    return commands.command(name, help=text, rich_help_panel=RUN, epilog=shown)(compute)
 
 
-@commands.command()
+@commands.command(
+    rich_help_panel=RUN,
+    epilog=examples(
+        "run study.yaml",
+        "run study.yaml --profile slurm-cpu --set workers=64",
+        "run study.yaml --update",
+    ),
+)
 def run(
     study: StudyArgument,
     profile: ProfileOption = None,
@@ -141,25 +151,43 @@ def run(
     update: UpdateOption = False,
     performance_report: PerformanceOption = None,
 ) -> None:
-    """Run the whole study: extract to report, all that is not done yet. What is done already is kept."""
+    """Run the whole study: all that is not done yet.
+
+    What is done already is kept: after any stop, run it again to go on.
+    """
     from distspc.study.file import STAGES
 
     options = RunOptions(profile, tuple(overrides or ()), strict, redo, extract_again, performance_report, update)
     _run(study, STAGES, options)
 
 
-_computing("extract", "Pass the images through the network; all requested layers in one pass.")
-_computing("distances", "Find every target's nearest neighbour, layer by layer.")
-_computing("reconstruct", "Fit sparse codes; give every image's reconstruction error.")
-_computing("measures", "Compute the further measures that `measures:` names, such as typicality.")
-_computing("readout", "Make the Gram matrices that linear readouts need (`readout: true` under `relate`).")
+_computing(
+    "extract",
+    "Pass the images through the network.\n\nAll requested layers are taken in one pass.",
+    "study.yaml --profile slurm-gpu",
+)
+_computing("distances", "Find every target's nearest neighbour, layer by layer.", "study.yaml --redo")
+_computing("reconstruct", "Fit sparse codes; give every image's reconstruction error.", "study.yaml --set workers=8")
+_computing("measures", "Compute the further measures that `measures:` names.", "study.yaml --redo")
+_computing(
+    "readout",
+    "Make the Gram matrices that linear readouts need.\n\nThey are made where `relate:` has `readout: true`.",
+    "study.yaml --profile slurm-cpu",
+)
 _computing("report", "Write the figures and the page.")
 
 
-@commands.command()
+@commands.command(
+    rich_help_panel=RUN,
+    epilog=examples(
+        "relate study.yaml",
+        "relate --measures results.csv --scores scores.csv --by image",
+        "relate --measures a.csv --scores b.csv --by file=picture --score hit",
+    ),
+)
 def relate(
     context: typer.Context,
-    study: Annotated[Path | None, typer.Argument(metavar="[STUDY.yaml]", help="The study file.")] = None,
+    study: OptionalStudy = None,
     profile: ProfileOption = None,
     overrides: SetOption = None,
     redo: RedoOption = False,
@@ -169,11 +197,11 @@ def relate(
     score: Annotated[list[str] | None, typer.Option("--score", help="Score column; repeatable.")] = None,
     measure: Annotated[list[str] | None, typer.Option("--measure", help="Measure column; repeatable.")] = None,
     given: Annotated[list[str] | None, typer.Option("--given", help="Control measure; repeatable.")] = None,
-    method: Annotated[Method, typer.Option("--method")] = METHODS[0],
+    method: Annotated[Method, typer.Option("--method", help="Kind of correlation.")] = METHODS[0],
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", min=10, help="Bootstrap resamples.")
     ] = RelateOptions.n_bootstrap,
-    interval: Annotated[Interval, typer.Option("--interval")] = RelateOptions.interval,
+    interval: Annotated[Interval, typer.Option("--interval", help="Kind of bootstrap CI.")] = RelateOptions.interval,
     missing: Annotated[
         list[str] | None,
         typer.Option("--missing", metavar="ENTRY", help="Entry that means a missing value; repeatable."),
@@ -196,7 +224,10 @@ def relate(
         Path | None, typer.Option("--output", metavar="CSV", help="Write the table to this file.")
     ] = None,
 ) -> None:
-    """Correlate measures with memorability scores: of a study or of any two tables (--measures, --scores, --by)."""
+    """Correlate measures with memorability scores.
+
+    They are of a study, or of any two tables (--measures, --scores, --by).
+    """
     _refuse_mixture(context, of_study=study is not None)
     if study is not None:
         _run(study, ["relate"], RunOptions(profile, tuple(overrides or ()), redo=redo))
@@ -266,9 +297,9 @@ def _refuse_mixture(context: typer.Context, *, of_study: bool) -> None:
         raise InputError(f"relate: {', '.join(named)} belong to a study, not to two tables; leave them out")
 
 
-@commands.command()
+@commands.command(rich_help_panel=LOOK, epilog=examples("status study.yaml"))
 def status(study: StudyArgument) -> None:
-    """Show what is done and what is left: a line per stage and layer."""
+    """Show what is done and what is left, by stage and layer."""
     from distspc.cli.output import status_table
     from distspc.pipeline.run import Study
     from distspc.store.replacement import staged_store
@@ -280,9 +311,12 @@ def status(study: StudyArgument) -> None:
         echo_text(f"an update has begun in {begun}: `distspc run {study} --update` goes on with it")
 
 
-@commands.command()
+@commands.command(rich_help_panel=LOOK, epilog=examples("check study.yaml", "check study.yaml --profile slurm-cpu"))
 def check(study: StudyArgument, profile: ProfileOption = None, overrides: SetOption = None) -> None:
-    """Look at all that a run will need (images, scores, network, sizes, disk, memory, time); nothing is computed."""
+    """Look at all that a run will need; nothing is computed.
+
+    That is images, scores, network, sizes, disk, memory and time.
+    """
     from distspc.cli.output import table
     from distspc.pipeline.check import as_table, check_study
     from distspc.pipeline.connections import DEFAULT_PROFILE
@@ -297,7 +331,14 @@ def check(study: StudyArgument, profile: ProfileOption = None, overrides: SetOpt
         raise typer.Exit(2)
 
 
-@commands.command()
+@commands.command(
+    rich_help_panel=LOOK,
+    epilog=examples(
+        "plan study.yaml",
+        "plan study.yaml --profile slurm-cpu --set workers=64",
+        "plan study.yaml --format json",
+    ),
+)
 def plan(
     study: StudyArgument,
     profile: ProfileOption = None,
@@ -309,7 +350,10 @@ def plan(
     ] = None,
     update: UpdateOption = False,
 ) -> None:
-    """Show what a study will cost on a profile (tasks, memory, bytes, time), and refuse what cannot fit."""
+    """Show what a study will cost: tasks, memory, bytes, time.
+
+    What cannot fit on the profile is refused.
+    """
     from distspc.cli.output import plan_text
     from distspc.pipeline.run import Study
 
@@ -320,7 +364,9 @@ def plan(
     echo_text(json.dumps(found.as_dict(), indent=2) if form == "json" else plan_text(loaded, found))
 
 
-@commands.command()
+@commands.command(
+    rich_help_panel=LOOK, epilog=examples("export study.yaml results", "export study.yaml results --seed 1")
+)
 def export(
     study: StudyArgument,
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write into.")],
@@ -328,7 +374,10 @@ def export(
         int | None, typer.Option("--seed", help="Whose reconstruction error; the first by default.")
     ] = None,
 ) -> None:
-    """Write the results as files: the authors' layout and a tidy table (results.csv)."""
+    """Write the results as files.
+
+    There are the authors' layout and a tidy table, results.csv.
+    """
     from distspc.pipeline.comparison import refuse_other_results
     from distspc.pipeline.run import Study
     from distspc.pipeline.stages.report import shown_results
@@ -343,9 +392,12 @@ def export(
         echo_text(str(path))
 
 
-@commands.command()
+@commands.command(rich_help_panel=LOOK, epilog=examples("verify study.yaml"))
 def verify(study: StudyArgument) -> None:
-    """Read every chunk of the store against its checksum; damaged ones are named and removed, to be made again."""
+    """Read every chunk of the store against its checksum.
+
+    Damaged ones are named and removed, to be made again by the next run.
+    """
     from distspc.pipeline.run import Study
     from distspc.store.access import lock
     from distspc.store.verify import remove_damaged, remove_partial_chunks

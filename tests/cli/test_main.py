@@ -1,5 +1,7 @@
 """The command: version, help, exit codes of errors, in the order in which commands are used."""
 
+import re
+
 import pytest
 
 from distspc import __version__
@@ -20,7 +22,7 @@ def test_version_and_help(capsys):
     names = ["run", "extract", "distances", "reconstruct", "relate", "report", "status", "check", "plan", "export"]
     names += ["layers", "select", "verify", "profiles", "job-script", "submit", "init", "fetch", "convert", "demo"]
     names += ["clean", "measures", "readout", "score"]
-    listed = [line.split()[0] for line in out[out.index("Commands:") :].splitlines()[1:] if line.strip()]
+    listed = re.findall(r"^│ ([a-z][\w-]*) ", out, re.MULTILINE)
     assert sorted(listed) == sorted(names)
     assert listed[0] == "run"
 
