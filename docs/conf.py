@@ -26,10 +26,12 @@ extensions = [
     "local_links",
     "mathml",
 ]
-exclude_patterns = ["_build", "_demo", "_weights", "_extra", "_templates", "extensions"]
+exclude_patterns = ["_build", "_demo", "_weights", "_extra", "_static", "_templates", "extensions"]
 html_theme = "pydata_sphinx_theme"
 html_title = "distspc"
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_extra_path = ["_extra"]
 html_math_renderer = "mathml"
 nitpicky = True

@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, SystemExit) as error:
         if isinstance(error, SystemExit) and error.code != INTERRUPTED:
             raise
-        typer.echo("stopped; run the same command again to go on", err=True)
+        typer.echo("stopped; run the same command again to continue", err=True)
         sys.exit(INTERRUPTED)
     except Exception as error:
         logging.getLogger(__name__).info("unexpected error", exc_info=True)

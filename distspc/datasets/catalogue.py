@@ -142,5 +142,5 @@ def find_dataset(name: str) -> Dataset:
         If there is none; lists those there are.
     """
     if name not in DATASETS:
-        raise InputError(f"data set {name!r} is not known; known are {', '.join(DATASETS)} and csv (anybody's table)")
+        raise InputError(f"unknown data set {name!r}: expected {', '.join(DATASETS)}, or csv (your own table)")
     return DATASETS[name]

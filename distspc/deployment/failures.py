@@ -95,7 +95,7 @@ def _explained(error: BaseException, logs: Sequence[tuple[Path, str]], lines: It
     if isinstance(error, CancelledError | CommClosedError):
         return (
             f"the connection to the scheduler is lost ({error}): {_why(logs, lines)}; "
-            "what is done stays, run the study again to go on"
+            "what is done stays, run the study again to continue"
         )
     return None
 

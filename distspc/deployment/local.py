@@ -56,7 +56,7 @@ def _wait_for_workers(client: Client, n_workers: int, timeout: float) -> None:
     except TimeoutError:
         raise WorkerError(
             f"{n_workers} local workers did not start within {timeout:.0f} s: set `timeouts.start` higher, or "
-            "look above for what a worker said; a script needs `if __name__ == '__main__':` around its work"
+            "see the messages of the workers above; a script needs `if __name__ == '__main__':` around its work"
         ) from None
 
 

@@ -86,8 +86,8 @@ def _check_pool(settings: LayerOptions, size: LayerSize) -> None:
     n_others = pool[1] - pool[0] - (pool[0] == 0)
     if n_others < settings.n_neighbours:
         raise InputError(
-            f"{settings.layer}: {settings.n_neighbours} neighbours asked for, {n_others} images in the pool; "
-            "ask for fewer, or add images"
+            f"{settings.layer}: `neighbours` is {settings.n_neighbours}, but the comparison set has {n_others} images; "
+            "lower `neighbours`, or add images"
         )
     if settings.category is not None:
         _check_categories(settings, size)
@@ -100,9 +100,8 @@ def _check_categories(settings: LayerOptions, size: LayerSize) -> None:
     unnamed = [ids[i] for i in range(n_targets) if column[i] == ""]
     if unnamed:
         raise InputError(
-            f"{settings.layer}: no {settings.category} is given for {len(unnamed)} targets "
-            f"({', '.join(unnamed[:10])}); "
-            "fill the column, or look for neighbours in all categories"
+            f"{settings.layer}: {len(unnamed)} targets have no {settings.category} ({', '.join(unnamed[:10])}); "
+            "fill in the column, or set `within-category: false`"
         )
     names, counts = np.unique(column[slice(*pool)], return_counts=True)
     others = dict(zip(names.tolist(), (counts - (pool[0] == 0)).tolist(), strict=True))
@@ -111,8 +110,8 @@ def _check_categories(settings: LayerOptions, size: LayerSize) -> None:
     if few:
         sizes = ", ".join(f"{n} has {c}" for n, c in few.items())
         raise InputError(
-            f"{settings.layer}: {settings.n_neighbours} neighbours within the same {settings.category} asked for, but "
-            f"{sizes} in the pool; ask for fewer, or look for neighbours in all categories"
+            f"{settings.layer}: `neighbours` is {settings.n_neighbours}, but {sizes} in the comparison set of the same "
+            f"{settings.category}; lower `neighbours`, or set `within-category: false`"
         )
 
 

@@ -289,7 +289,7 @@ def _choose_file(path: str, digest: str | None) -> dict[str, Any]:
     if os.path.isdir(path):
         raise InputError(f"weights {path!r} is a folder: expected a file")
     if not os.path.isfile(path):
-        raise InputError(f"weights {path!r}: there is no such file")
+        raise InputError(f"weights {path!r}: there is no such file; paths are taken from the folder of the study file")
     if path.lower().endswith(".onnx"):
         found = onnx_files.model_digest(path)
         weight_files.check_digest(path, found, digest)

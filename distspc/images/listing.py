@@ -157,7 +157,7 @@ def _picture_names(folder: str, role: str) -> list[str]:
     if not any(name.lower().endswith(EXTENSIONS) for name in names):
         kinds = ", ".join(e[1:] for e in EXTENSIONS)
         held = "".join(f"; it holds {text}" for text, _ in beside_images(folder))
-        raise InputError(f"folder of {_PLURALS[role]} {folder!r} holds no image (read are: {kinds}){held}")
+        raise InputError(f"folder of {_PLURALS[role]} {folder!r} has no image (expected {kinds}){held}")
     return names
 
 
@@ -291,7 +291,7 @@ def _table_rows(table: Path, where: str) -> list[tuple[int, dict[str, str]]]:
         raise InputError(f"{where} has no rows")
     unnamed = [name for name in content.names if is_unnamed(name)]
     if unnamed:
-        logger.info("%s: columns without a name are left out: %d", where, len(unnamed))
+        logger.info("%s: columns without a name are ignored: %d", where, len(unnamed))
     rows = (dict(zip(content.names, row, strict=True)) for row in content.rows)
     named = ({name: entry for name, entry in row.items() if name not in unnamed} for row in rows)
     return list(zip(content.lines, named, strict=True))

@@ -13,7 +13,7 @@ import pandas as pd
 
 from distspc.errors import InputError
 from distspc.io.csv_tables import is_index, read_csv_table
-from distspc.messages import shorten
+from distspc.messages import did_you_mean, shorten
 
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "."}
 _NUMBER = re.compile(r"0*(\d+)(\.0+)?")
@@ -86,7 +86,8 @@ def need_columns(frame: pd.DataFrame, names: Sequence[str], *, where: str) -> No
     """Raise InputError naming the columns that are not there and those that are."""
     missing = [name for name in names if name not in frame.columns]
     if missing:
-        raise InputError(f"{where} has no column {shorten(missing)}; it has {shorten(frame.columns, most=40)}")
+        near = did_you_mean(missing[0], frame.columns)
+        raise InputError(f"{where} has no column {shorten(missing)}; {near}it has {shorten(frame.columns, most=40)}")
 
 
 def to_numbers(column: pd.Series, *, where: str, missing: Collection[str] = ()) -> pd.Series:
@@ -253,7 +254,5 @@ def unique_keys(column: pd.Series, *, where: str) -> pd.Series:
     twice = keys[keys.duplicated()].unique()
     if len(twice):
         entries = [f"{key} ({shorten(describe_places(column, (keys == key).to_numpy()))})" for key in twice[:5]]
-        raise InputError(
-            f"{where}, column {column.name}: {len(twice)} images are there twice or more: {shorten(entries)}"
-        )
+        raise InputError(f"{where}, column {column.name}: {len(twice)} images occur more than once: {shorten(entries)}")
     return keys

@@ -62,7 +62,7 @@ class ChosenMeasure:
         word, settings = given, {}
         if isinstance(given, dict):
             if "name" not in given:
-                raise ValueError(f"a measure is a word, or has `name` and settings; got the keys {', '.join(given)}")
+                raise ValueError(f"a measure is a name, or has `name` and settings; got the keys {', '.join(given)}")
             word, settings = given["name"], {key: value for key, value in given.items() if key != "name"}
         if word not in MEASURES:
             near = did_you_mean(word, MEASURES) if isinstance(word, str) else ""

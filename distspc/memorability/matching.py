@@ -193,7 +193,8 @@ def find_match(
         names = [_parts(file)[-1] for file in images["file"]]
         raise UnmatchedError(
             f"{where} and the images have nothing in common: column {wanted.name!r} holds {shorten(wanted)}; the "
-            f"images are number {shorten(images['number'], most=3)} or file {shorten(names)}{_way_out(images, wanted)}"
+            f"images are number {shorten(images['number'], most=3)} or file {shorten(names)}"
+            f"{_way_out(images, wanted) or '; choose the column that names images, or correct its entries'}"
         )
     frame = scores.iloc[rows.clip(0)].set_axis(images.index)
     frame.loc[rows < 0] = np.nan

@@ -193,8 +193,8 @@ def _without_repeats(rows: pd.DataFrame, options: TrialOptions, where: str, noti
     more = f" and {n - 3} more" if n > 3 else ""
     if options.duplicates == "refuse":
         raise InputError(
-            f"{where}: a subject responds to an image again, old or new as before: {shown}{more}. Remove these rows, "
-            "or say under `scores:` what counts: `duplicates: first` (of the responses) or `duplicates: all`"
+            f"{where}: a subject has several responses to an image as old, or as new: {shown}{more}. Remove these "
+            "rows, or set under `scores:` which count: `duplicates: first` (of the responses) or `duplicates: all`"
         )
     counted = "the first counts" if options.duplicates == "first" else "all count"
     notices.append(f"{where}: {n:,} rows repeat a subject and an image, old or new as before; {counted}: {shown}{more}")

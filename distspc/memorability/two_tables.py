@@ -209,7 +209,7 @@ def _pivot(table: pd.DataFrame, by: str, where: str) -> pd.DataFrame:
     """A row per image, and a column (measure, layer) for each."""
     if table.duplicated([by, "layer"]).any():
         rows = table.index[table.duplicated([by, "layer"])]
-        raise InputError(f"{where}: image and layer are there twice in line {shorten(rows)}")
+        raise InputError(f"{where}: duplicate image and layer in line {shorten(rows)}; keep one row for each")
     of_images = [name for name in IMAGE_COLUMNS if name in table.columns]  # the same in the rows of all layers
     first = table.drop_duplicates(by).set_index(by)[of_images]
     wide = table.drop(columns=of_images).pivot(index=by, columns="layer")  # noqa: PD010 - text: nothing to aggregate

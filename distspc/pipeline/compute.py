@@ -311,7 +311,7 @@ def _results(
             _submit(work, client, futures, completed, resources)
     except CancelledError as error:
         raise WorkerError(
-            f"{label}: {_why_dropped(error)}; what is done stays, run the study again to go on"
+            f"{label}: {_why_dropped(error)}; what is done stays, run the study again to continue"
         ) from error
     finally:
         _cancel(client, futures)
@@ -389,7 +389,7 @@ def _workers(client: Client) -> list[dict[str, Any]]:
     """
     known = client.scheduler_info(n_workers=-1)
     if "workers" not in known:
-        raise WorkerError(f"{_why_dropped(ConnectionError('connection-lost'))}; run the study again to go on")
+        raise WorkerError(f"{_why_dropped(ConnectionError('connection-lost'))}; run the study again to continue")
     return list(known["workers"].values())
 
 

@@ -317,7 +317,7 @@ def run_stages(
     check_store_path(study.store)
     _complete_replacement(study.stored)
     if update and redo:
-        raise InputError("--update keeps what is known and --redo throws it away: give one of them")
+        raise InputError("--update keeps stored activations and --redo deletes them: use only one of the two")
     if update and (changes := changed_images(study, images)) is not None:
         if not extract_again:
             refuse_update(study, images)

@@ -685,7 +685,9 @@ class StudyFile(Section):
         names = [one.name.casefold() for one in self.models]
         twice = [one.name for one in self.models if names.count(one.name.casefold()) > 1]
         if twice:
-            raise ValueError(f"`models` has a name twice: {', '.join(twice)}; capitals make no other name")
+            raise ValueError(
+                f"`models` has duplicate names: {', '.join(twice)} (upper and lower case are the same); rename one"
+            )
         labels = tuple(layer_label(layer, one.name) for one in self.models for layer in one.layers)
         if "layers" in self.model_fields_set:
             raise ValueError("with `models`, each of them has its own `layers`: move `layers` there")

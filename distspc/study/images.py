@@ -188,5 +188,6 @@ def check_sizes(study: StudyFile, n_targets: int, n_fillers: int) -> None:
     k = study.distinctiveness.n_neighbours
     if 0 < n_others < k:
         raise InputError(
-            f"distinctiveness: {k} neighbours asked for, {n_others} images in the pool; ask for fewer, or add images"
+            f"distinctiveness: `neighbours` is {k}, but the comparison set has {n_others} images; lower `neighbours`, "
+            "or add images"
         )

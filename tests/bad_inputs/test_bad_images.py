@@ -276,7 +276,7 @@ FOLDERS = {
     ),
     "nothing in it": (
         lambda f: [file.unlink() for file in (f / "Images").iterdir()],
-        r"folder of targets '.*Images' holds no image \(read are: bmp, jpeg",
+        r"folder of targets '.*Images' has no image \(expected bmp, jpeg",
     ),
     "none can be used": (
         lambda f: [file.write_bytes(b"") for file in (f / "Images").iterdir()],

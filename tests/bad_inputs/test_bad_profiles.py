@@ -102,7 +102,10 @@ PROFILES = {
         slurm("cores: 2", "cores: 2, job-mem: 2G"),
         "job-mem: invalid value '2G': expected at least the worker",
     ),
-    "a job without number": ("distspc: {kind: slurm}\n", "`workers`: say how many jobs to keep in the queue"),
+    "a job without number": (
+        "distspc: {kind: slurm}\n",
+        "`workers` is missing: give the number of jobs to keep in the queue",
+    ),
 }
 
 

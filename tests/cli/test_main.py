@@ -50,4 +50,4 @@ def test_an_interrupt_says_how_to_go_on(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("distspc.study.file.StudyFile.from_file", stop)
     code, _, err = run(capsys, "status", str(tmp_path / "study.yaml"))
     assert code == 130
-    assert "run the same command again to go on" in err
+    assert "run the same command again to continue" in err

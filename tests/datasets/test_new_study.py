@@ -114,7 +114,7 @@ def test_a_study_file_is_kept_and_another_is_not_replaced(tmp_path):
         new_study.init_study("memcat", tmp_path)
     with pytest.raises(InputError, match="is a file; name a folder"):
         new_study.init_study("memcat", study)
-    with pytest.raises(InputError, match=r"'imagenet' is not known; known are isola, memcat, lamem, things and csv"):
+    with pytest.raises(InputError, match=r"unknown data set 'imagenet': expected isola, memcat, lamem, things, or csv"):
         new_study.init_study("imagenet", tmp_path / "other")
 
 

@@ -79,7 +79,7 @@ def test_a_missing_module_a_missing_resource_and_a_lost_scheduler_are_explained(
     assert str(explain_failure(refused)).endswith("set `resources` in the profile")
     lost = str(explain_failure(CancelledError("task"), lines=["Worker exceeded 95% memory budget"]))
     assert lost.startswith("the connection to the scheduler is lost (task): it ran out of memory")
-    assert lost.endswith("what is done stays, run the study again to go on")
+    assert lost.endswith("what is done stays, run the study again to continue")
 
 
 def test_errors_of_ours_and_of_the_work_are_left_as_they_are():

@@ -53,9 +53,12 @@ def test_layer_without_variance(tmp_path):
         ({"n_workers": 0}, "n_workers is 0; it must be a whole number from 1"),
         ({"n_threads": -1}, "n_threads is -1; it must be a whole number from 1"),
         ({"n_neighbours": True}, "n_neighbours is True; it must be a whole number from 1"),
-        ({"n_neighbours": 90}, "fc2: 90 neighbours asked for, 89 images in the pool; ask for fewer"),
-        ({"n_neighbours": 61, "protocol": "spc-public"}, "fc2: 61 neighbours asked for, 60 images in the pool"),
-        ({"category": "category", "n_neighbours": 45}, "within the same category asked for, but indoor has 44"),
+        ({"n_neighbours": 90}, "fc2: `neighbours` is 90, but the comparison set has 89 images; lower `neighbours`"),
+        (
+            {"n_neighbours": 61, "protocol": "spc-public"},
+            "fc2: `neighbours` is 61, but the comparison set has 60 images",
+        ),
+        ({"category": "category", "n_neighbours": 45}, "but indoor has 44, outdoor has 44 in the comparison set"),
         ({"category": "kind"}, "holds no variable 'kind' in 'images'"),
         ({"memory_nbytes": 1000}, "fc2: the smallest distance task needs .* and may use 1000 B"),
     ],
@@ -82,7 +85,7 @@ def test_no_targets(tmp_path):
 def test_a_target_without_category(tmp_path):
     make_store(tmp_path / "s", n_targets=3, n_fillers=5, layers={"fc2": 50})
     Store(tmp_path / "s").images.write("category", ["a", "", "a", "a", "a", "a", "a", "a"])
-    with pytest.raises(InputError, match=r"fc2: no category is given for 1 targets \(targets/2\)"):
+    with pytest.raises(InputError, match=r"fc2: 1 targets have no category \(targets/2\)"):
         nearest_distances(tmp_path / "s", layer="fc2", category="category")
 
 

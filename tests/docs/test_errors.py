@@ -7,15 +7,17 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
+from PIL import Image
 
 from distspc.cli.main import main
-from distspc.kernels.sparse_coding.scaling import scale_quantile
 from distspc.store.access import lock
 
 PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
-MESSAGES = re.findall(r"^## (.+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+MESSAGES = dict(
+    re.findall(r"^## (.+?)\n\n```text\n(.+?)```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+)
+"""Messages by the titles of the page."""
 Change = Callable[[Path], None]
 
 
@@ -55,49 +57,60 @@ def other_names(folder: Path) -> None:
     scores.write_text(re.sub(r"^(\d+),", r"x\1,", scores.read_text(), flags=re.MULTILINE))
 
 
+def black_images(folder: Path) -> None:
+    remove("study.zarr")(folder)
+    for number in range(1, 25):
+        Image.new("RGB", (10, 12)).save(folder / "Images" / "Targets" / f"{number}.png")
+    in_study(", fillers: Images/Fillers", "")(folder)
+
+
 def nothing(folder: Path) -> None:
     """Change nothing."""
 
 
 RUN = ("run", "study.yaml")
 CAUSES: dict[str, tuple[Change, tuple[str, ...]]] = {
-    "there is no study file": (nothing, ("run", "study.yml")),
-    "unknown key; did you mean": (in_study("reconstruction", "reconstuction"), RUN),
-    "invalid value": (in_study("batches: 20", "batches: many"), RUN),
-    "duplicate key": (in_study("store: study.zarr", "store: study.zarr\nstore: other.zarr"), RUN),
-    "cannot be read as YAML": (in_study("[/pool, /fc]", "[/pool, /fc"), RUN),
-    "does not exist": (in_study("Images/Targets", "Images/Target"), RUN),
-    "holds no image": (empty_folder, RUN),
-    "could not be used": (damaged_image, RUN),
-    "was made from other images": (remove("Images/Targets/3.png"), RUN),
-    "was made with other settings": (in_study("codewords: 6", "codewords: 7"), RUN),
-    "has no column": (in_study("[hit]", "[hits]"), RUN),
-    "have nothing in common": (other_names, RUN),
-    "the network has no layer": (in_study("/pool, /fc", "/fc9"), RUN),
-    "there is no such file": (in_study("net.onnx", "no.onnx"), RUN),
-    "are not a whole ONNX file": (lambda folder: (folder / "net.onnx").write_text("broken") and None, RUN),
-    "there is no profile": (remove("study.zarr"), (*RUN, "--profile", "slurm-gpuu")),
-    "has no activations of": (remove("study.zarr"), ("distances", "study.yaml")),
-    "neighbours asked for": (too_many_neighbours, RUN),
+    "There is no study file": (nothing, ("run", "study.yml")),
+    "Unknown key": (in_study("reconstruction", "reconstuction"), RUN),
+    "Invalid value": (in_study("batches: 20", "batches: many"), RUN),
+    "Duplicate key": (in_study("store: study.zarr", "store: study.zarr\nstore: other.zarr"), RUN),
+    "No YAML": (in_study("[/pool, /fc]", "[/pool, /fc"), RUN),
+    "A folder that does not exist": (in_study("Images/Targets", "Images/Target"), RUN),
+    "No image in a folder": (empty_folder, RUN),
+    "Images that could not be used": (damaged_image, RUN),
+    "Made from other images": (remove("Images/Targets/3.png"), RUN),
+    "Made with other settings": (in_study("codewords: 6", "codewords: 7"), RUN),
+    "A column that is not there": (in_study("[hit]", "[hits]"), RUN),
+    "Scores that match no image": (other_names, RUN),
+    "A layer that the network does not have": (in_study("/pool, /fc", "/fc9"), RUN),
+    "Weights that are not there": (in_study("net.onnx", "no.onnx"), RUN),
+    "Not a whole ONNX file": (lambda folder: (folder / "net.onnx").write_text("broken") and None, RUN),
+    "There is no profile": (remove("study.zarr"), (*RUN, "--profile", "slurm-gpuu")),
+    "No activations yet": (remove("study.zarr"), ("distances", "study.yaml")),
+    "More neighbours than images": (too_many_neighbours, RUN),
+    "Activations that are all 0": (black_images, RUN),
 }
+COMPUTE = ("Images that could not be used", "Activations that are all 0")
+"""Those that are met while tasks run."""
 
 
 def test_each_message_has_a_cause():
     assert len(MESSAGES) == 20
-    assert {*CAUSES, "is in use by process", "percentile of the sampled activations is 0"} == set(MESSAGES)
+    assert {*CAUSES, "The store is in use"} == set(MESSAGES)
 
 
+@pytest.mark.usefixtures("no_figures")
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("message", CAUSES)
-def test_a_message_is_met(message, small_study, tmp_path, monkeypatch, capsys):
-    change, arguments = CAUSES[message]
+@pytest.mark.parametrize("title", CAUSES)
+def test_a_message_is_met_as_the_page_has_it(title, small_study, scheduler, tmp_path, monkeypatch, capsys):
+    change, arguments = CAUSES[title]
     folder = shutil.copytree(small_study, tmp_path / "study")
     change(folder)
     monkeypatch.chdir(folder)
     with pytest.raises(SystemExit) as end:
-        main(arguments)
+        main((*arguments, "--profile", scheduler) if title in COMPUTE else arguments)
     assert end.value.code == 2
-    assert message in " ".join(capsys.readouterr().err.split())
+    assert_on_page(title, capsys.readouterr().err)
 
 
 def test_a_store_that_is_written_is_in_use(small_study, tmp_path, monkeypatch, capsys):
@@ -105,9 +118,10 @@ def test_a_store_that_is_written_is_in_use(small_study, tmp_path, monkeypatch, c
     monkeypatch.chdir(folder)
     with lock(folder / "study.zarr"), pytest.raises(SystemExit):
         main(RUN)
-    assert "is in use by process" in capsys.readouterr().err
+    assert_on_page("The store is in use", capsys.readouterr().err)
 
 
-def test_silent_activations_have_no_scale():
-    with pytest.raises(ValueError, match="percentile of the sampled activations is 0"):
-        scale_quantile(np.zeros((4, 3), np.float32))
+def assert_on_page(title: str, printed: str) -> None:
+    """See that what is printed holds the message of the page, whose `...` stand for anything."""
+    parts = (re.escape(" ".join(part.split())) for part in MESSAGES[title].split("..."))
+    assert re.search(r"\s?.*?\s?".join(parts), " ".join(printed.split())), printed

@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -69,17 +69,6 @@ EFFECTS: dict[str, Effect] = {
 def test_there_are_twenty_tasks():
     assert list(TASKS) == list(EFFECTS)
     assert len(TASKS) == 20
-
-
-@pytest.fixture(scope="module")
-def scheduler() -> Iterator[str]:
-    """Address of a scheduler with a worker in this process: no command waits for processes to start."""
-    from distributed import LocalCluster
-
-    with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None
-    ) as cluster:
-        yield cluster.scheduler_address
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -57,7 +57,9 @@ def test_what_network_or_study_says_counts():
     assert n_prefix_tokens("x", (193, 8), "mean", VIT) == 1
     assert n_prefix_tokens("x", (7, 7, 8), "mean", VIT) == 0
     assert n_prefix_tokens("x", (257, 8), "flatten", VIT) == 0
-    with pytest.raises(InputError, match=r"blocks.3: which of its 193 tokens are patches .* state `prefix-tokens`"):
+    with pytest.raises(
+        InputError, match=r"blocks.3: cannot tell which of its 193 tokens are patches .* set `prefix-tokens`"
+    ):
         n_prefix_tokens("blocks.3", (193, 8), "mean", None)
     with pytest.raises(InputError, match=r"`prefix-tokens: 257` leaves no patches of its 257 tokens"):
         n_prefix_tokens("x", (257, 8), "max", Prefix(257, has_class_token=True))

@@ -68,7 +68,7 @@ def test_a_scheduler_lost_in_the_middle_of_a_run(study, start_cluster, reference
     assert "Traceback" not in ended.err, ended.err
     assert "the connection to the scheduler is lost" in lines[0]
     assert "--verbose" not in lines[0]
-    assert "run the study again to go on" in lines[0]
+    assert "run the study again to continue" in lines[0]
     kept = study.digests()
     assert kept.items() <= reference.items()
     _, file = start_cluster("second")

@@ -199,7 +199,7 @@ def test_a_folder_of_images_and_hidden_files_holds_nothing_beside(tmp_path, phot
 def test_a_folder_without_images_says_what_it_holds(tmp_path, photograph):
     write_images(tmp_path / "a", ["1.jpg"], photograph)
     (tmp_path / "b.tga").write_bytes(b"x")
-    said = r"holds no image .*; it holds 1 image in 1 subfolder \(a\); it holds 1 file that may be images \(1 \.tga\)"
+    said = r"has no image .*; it holds 1 image in 1 subfolder \(a\); it holds 1 file that may be images \(1 \.tga\)"
     with pytest.raises(InputError, match=said):
         listing.list_images(tmp_path)
 
@@ -217,7 +217,7 @@ def test_a_name_that_is_no_utf8_is_named(tmp_path, photograph):
 def test_no_folder_and_no_images_are_errors(tmp_path):
     with pytest.raises(InputError, match=r"folder of targets .*nowhere.* does not exist"):
         listing.list_images(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"holds no image \(read are: bmp, jpeg, jpg"):
+    with pytest.raises(InputError, match=r"has no image \(expected bmp, jpeg, jpg"):
         listing.list_images(tmp_path)
 
 

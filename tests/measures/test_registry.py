@@ -38,7 +38,7 @@ def test_a_study_names_a_measure_by_a_word_or_with_its_settings():
         ([3], "there is no measure 3; there are "),
         ("pixels", "expected a list of measures"),
         (["pixels", "pixels"], "pixels is named twice"),
-        ([{"size": 3}], "a measure is a word, or has `name` and settings; got the keys size"),
+        ([{"size": 3}], "a measure is a name, or has `name` and settings; got the keys size"),
         ([{"name": "pixels", "sise": 3}], "pixels: sise: unknown key; did you mean 'size'? allowed are size"),
         (
             [{"name": "pixels", "size": True}],

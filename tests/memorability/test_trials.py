@@ -93,7 +93,7 @@ def test_counts_are_known_by_their_columns_alone(tmp_path):
         ("subject,image,old,response\ns,a,1,\n", "column response: no row has a response"),
         ("image,hits,misses,false_alarms,correct_rejections\na,3,-1,1,3\n", "column misses: not a count: -1 in line 2"),
         ("image,hits,misses,false_alarms,correct_rejections\na,0.7,1,1,3\n", "column hits: not a count: 0.7 in line 2"),
-        ("image,hits,misses,false_alarms,correct_rejections\na,3,1,1,3\na,3,1,1,3\n", "there twice or more: a"),
+        ("image,hits,misses,false_alarms,correct_rejections\na,3,1,1,3\na,3,1,1,3\n", "occur more than once: a"),
     ],
 )
 def test_what_cannot_be_read_is_named_with_its_line(tmp_path, content, message):
@@ -113,7 +113,8 @@ def test_missing_responses_are_left_out_and_counted(tmp_path):
 def test_repeated_trials_are_refused_with_a_way_out(tmp_path):
     content = text(ROWS[:4]) + "s1,1.jpg,1,0\n"  # subject 1 has 1.jpg as old in line 2 already
     with pytest.raises(
-        InputError, match=r"again.*subject s1, image 1.jpg in line 6.*`duplicates: first`.*`duplicates: all`"
+        InputError,
+        match=r"several responses.*subject s1, image 1.jpg in line 6.*`duplicates: first`.*`duplicates: all`",
     ):
         read(tmp_path, content)
     first = read(tmp_path, content, duplicates="first").scores

@@ -153,7 +153,9 @@ def test_sizes_that_do_not_fit_are_refused_before_extraction(authors_layout, tmp
     study = make_study(authors_layout, tmp_path / "s.zarr")
     n_images = sum(count_images(study))
     settings = study.distinctiveness.model_copy(update={"neighbours": n_images})
-    with pytest.raises(InputError, match=f"{n_images} neighbours asked for, {n_images - 1} images"):
+    with pytest.raises(
+        InputError, match=f"`neighbours` is {n_images}, but the comparison set has {n_images - 1} images"
+    ):
         run_stages(study.model_copy(update={"distinctiveness": settings}), refuse)
     assert not Store(study.store).layer("fc2").exists()
 

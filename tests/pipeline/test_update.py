@@ -175,7 +175,7 @@ def test_other_settings_are_refused_by_an_update_too(folder):
         study_of(folder, distinctiveness={"neighbours": 1}).run(update=True)
     with pytest.raises(InputError, match="other images are for all stages"):
         study_of(folder).run(update=True, stages=["distances"])
-    with pytest.raises(InputError, match="--update keeps what is known and --redo throws it away"):
+    with pytest.raises(InputError, match="--update keeps stored activations and --redo deletes them"):
         study_of(folder).run(update=True, redo=True)
 
 

@@ -44,7 +44,7 @@ def test_files_of_one_stem_go_by_more_of_their_path(folder):
 
 def test_nothing_to_score_is_refused(folder):
     (folder / "empty").mkdir()
-    with pytest.raises(InputError, match=r"folder of images .*empty.* holds no image"):
+    with pytest.raises(InputError, match=r"folder of images .*empty.* has no image"):
         list_new_images(folder / "empty")
     with pytest.raises(InputError, match="no image is named"):
         list_new_images([])

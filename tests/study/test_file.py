@@ -318,7 +318,7 @@ def test_one_network_has_no_name(tmp_path):
     [
         ("- {name: a}\nmodel: {weights: random}\n", r"give either `model` \(one network\) or `models` \(several\)"),
         ("- {name: a}\nlayers: [fc2]\n", "each of them has its own `layers`: move `layers` there"),
-        ("- {name: a}\n- {name: A}\n", "`models` has a name twice: a, A; capitals make no other name"),
+        ("- {name: a}\n- {name: A}\n", r"`models` has duplicate names: a, A \(upper and lower case"),
         ("- {name: a/b}\n", r"models\.0\.name: invalid value 'a/b': expected a name of letters, digits, - _ and \."),
         ("- {name: ..}\n", r"models\.0\.name: invalid value '\.\.': expected a name"),
         ("- {name: a b}\n", r"models\.0\.name: invalid value 'a b': expected a name"),

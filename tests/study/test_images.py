@@ -40,5 +40,5 @@ def test_more_neighbours_than_images_are_refused_before_any_work(study):
     many = study.distinctiveness.model_copy(update={"neighbours": 5})
     asking = study.model_copy(update={"distinctiveness": many})
     check_sizes(study, 3, 2)
-    with pytest.raises(InputError, match="5 neighbours asked for, 4 images in the pool"):
+    with pytest.raises(InputError, match="`neighbours` is 5, but the comparison set has 4 images"):
         check_sizes(asking, 3, 2)

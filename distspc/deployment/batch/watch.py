@@ -51,7 +51,7 @@ class Watch:
             try:
                 await self._look()
             except Exception:
-                logger.warning("the watch over the queue failed; it goes on", exc_info=True)
+                logger.warning("looking at the queue failed; trying again", exc_info=True)
 
     async def _look(self) -> None:
         queued = await asyncio.to_thread(queued_jobs)

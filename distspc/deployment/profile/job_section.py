@@ -116,11 +116,11 @@ class JobSection(Section):
         # Grid Engine knows cores only as slots of a parallel environment, whose name is the site's.
         requests = [match for line in lines if (match := _SLOTS.fullmatch(line))]
         if not requests and cores != 1 and not info.data.get("resource_spec"):
-            raise ValueError(f"nothing asks for {cores} slots; add such as '-pe smp {cores}'")
+            raise ValueError(f"no line requests {cores} slots; add one such as '-pe smp {cores}'")
         for match in requests:
             if match[2] != str(cores):
                 raise ValueError(
-                    f"{match[0]!r} asks for {match[2]} slots, and `cores` is {cores}; make it '-pe {match[1]} {cores}'"
+                    f"{match[0]!r} requests {match[2]} slots, and `cores` is {cores}; make it '-pe {match[1]} {cores}'"
                 )
         return lines
 

@@ -81,7 +81,7 @@ class ProfileSettings(Section):
                     name = key.replace("_", "-")
                     raise ValueError(f"`{name}` goes with kind local; here set `jobqueue.{queue.name}.{home}`")
             if self.workers == "auto":
-                raise ValueError("`workers`: say how many jobs to keep in the queue, such as 4")
+                raise ValueError("`workers` is missing: give the number of jobs to keep in the queue, such as 4")
         if (self.kind == "address") != (self.address is not None or self.scheduler_file is not None):
             raise ValueError("kind `address` goes with `address` or `scheduler-file`, and no other kind does")
         return self

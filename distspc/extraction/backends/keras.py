@@ -196,7 +196,7 @@ def _maker(spec: NetworkSpec, keras: Any) -> Any:
     makers = {n.lower(): getattr(keras.applications, n) for n in dir(keras.applications) if n[0].isupper()}
     if spec.architecture.lower() not in makers:
         known = ", ".join(sorted(makers))
-        raise InputError(f"weights {spec.architecture!r}: expected {WEIGHTS_WORDS} (known are {known})")
+        raise InputError(f"weights {spec.architecture!r}: expected {WEIGHTS_WORDS} (available: {known})")
     return makers[spec.architecture.lower()]
 
 

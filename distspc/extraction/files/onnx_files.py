@@ -50,9 +50,11 @@ def read_model(path: str) -> Any:
     except OSError as error:
         raise InputError(f"weights {path!r} cannot be read ({error.strerror})") from error
     except Exception as error:  # the parser raises errors of its own
-        raise InputError(f"weights {path!r} are not a whole ONNX file ({type(error).__name__})") from error
+        raise InputError(
+            f"weights {path!r} are not a whole ONNX file ({type(error).__name__}); download or export it again"
+        ) from error
     if not model.graph.node:
-        raise InputError(f"weights {path!r} are not a whole ONNX file (it holds no operations)")
+        raise InputError(f"weights {path!r} are not a whole ONNX file (it has no operations); export it again")
     return model
 
 

@@ -61,7 +61,7 @@ def pretrained_config(name: str) -> dict[str, Any]:
             f"it has {', '.join(known)}"
         ) from error
     if config is None:
-        raise InputError(f"weights 'timm:{name}': timm says nothing about {architecture}: take another network")
+        raise InputError(f"weights 'timm:{name}': timm has no settings for {architecture}: choose another network")
     return dict(config.to_dict())
 
 
@@ -136,6 +136,8 @@ def refuse_other_files(path: str | os.PathLike[str]) -> None:
         If there is no such file, or its ending is none of ``.safetensors``, ``.pth``, ``.pt``, ``.bin``.
     """
     if not Path(path).is_file():
-        raise InputError(f"weights {os.fspath(path)!r}: there is no such file")
+        raise InputError(
+            f"weights {os.fspath(path)!r}: there is no such file; paths are taken from the folder of the study file"
+        )
     if Path(path).suffix.lower() not in SAFE_FILES:
         raise InputError(f"weights {os.fspath(path)!r}: expected a file that ends in {', '.join(SAFE_FILES)}")

@@ -44,7 +44,7 @@ class Readout(LayerStage):
     def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
         """Look whether a readout is asked for, where nothing else is to be done."""
         if list(stages) == [self.name] and study.relate.readout is None:
-            raise InputError("the study asks for no readout; add `readout: true` under `relate`")
+            raise InputError("the study has no readout; add `readout: true` under `relate`")
 
     def comparisons(self, study: StudyFile, images: StudyImages) -> Iterator[tuple[str, Comparison]]:
         """Compare the settings."""

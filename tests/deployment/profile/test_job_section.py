@@ -48,8 +48,8 @@ def test_memory_in_the_words_of_the_queue_is_that_of_its_own_key(queue, key):
         ("slurm", {"job_mem": "lots"}, "expected a number with K, M, G or T, as sbatch --mem reads it"),
         ("slurm", {"job_mem": "4095M"}, "expected at least the worker's memory, '4 GiB', or null"),
         ("pbs", {"walltime": "1-00:00:00"}, "expected hours:minutes:seconds"),
-        ("sge", {}, "nothing asks for 2 slots; add such as '-pe smp 2'"),
-        ("sge", {"job_extra_directives": ["-pe mpi 3"]}, "asks for 3 slots, and `cores` is 2; make it '-pe mpi 2'"),
+        ("sge", {}, "no line requests 2 slots; add one such as '-pe smp 2'"),
+        ("sge", {"job_extra_directives": ["-pe mpi 3"]}, "requests 3 slots, and `cores` is 2; make it '-pe mpi 2'"),
         ("slurm", {"job_directives_skip": "--mem"}, "valid tuple"),
     ],
 )

@@ -62,7 +62,7 @@ def test_overrides_reach_each_section():
         ("slurm-cpu", "walltime=01:30", r"jobqueue\.slurm\.walltime: invalid value '01:30'"),
         ("slurm-cpu", "job-mem=1G", r"invalid value '1G': expected at least the worker's memory, '16 GiB'"),
         ("slurm-cpu", "cores-per-worker=2", r"here set `jobqueue\.slurm\.cores`"),
-        ("slurm-cpu", "workers=auto", "say how many jobs to keep"),
+        ("slurm-cpu", "workers=auto", "give the number of jobs to keep"),
         ("slurm-cpu", "adapt={minimum: 3, maximum: 2}", r"`minimum` \(3\) is above `maximum` \(2\)"),
         ("slurm-cpu", "jobqueue.slurm.colour=red", r"jobqueue\.slurm\.colour: unknown key; .*allowed are"),
         ("slurm-cpu", "distributed.scheduler.alowed-failures=3", "did you mean 'allowed-failures'"),
@@ -71,8 +71,8 @@ def test_overrides_reach_each_section():
         ("slurm-cpu", "driver.walltime=soon", r"distspc\.driver\.walltime: invalid value 'soon'"),
         ("pbs", "walltime=2-00:00:00", r"jobqueue\.pbs\.walltime: invalid value '2-00:00:00'"),
         ("lsf", "walltime=01:30:00", "hours:minutes in quotes for LSF"),
-        ("sge", "cores=8", r"'-pe smp 4' asks for 4 slots, and `cores` is 8; make it '-pe smp 8'"),
-        ("sge", "job-extra-directives=[]", "nothing asks for 4 slots; add such as '-pe smp 4'"),
+        ("sge", "cores=8", r"'-pe smp 4' requests 4 slots, and `cores` is 8; make it '-pe smp 8'"),
+        ("sge", "job-extra-directives=[]", "no line requests 4 slots; add one such as '-pe smp 4'"),
     ],
 )
 def test_what_cannot_be_is_refused_with_key_value_and_way_out(name, override, words):

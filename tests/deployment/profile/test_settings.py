@@ -22,7 +22,7 @@ def test_memory_and_lifetime_are_read_once_and_written_as_they_were():
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"kind": "slurm"}, "say how many jobs to keep in the queue"),
+        ({"kind": "slurm"}, "give the number of jobs to keep in the queue"),
         ({"kind": "pbs", "workers": 2, "cores-per-worker": 2}, r"here set `jobqueue\.pbs\.cores`"),
         ({"kind": "sge", "workers": 2, "memory-per-worker": "2 GiB"}, r"here set `jobqueue\.sge\.memory`"),
         ({"kind": "local", "address": "tcp://a:1"}, "kind `address` goes with `address` or `scheduler-file`"),

@@ -182,7 +182,7 @@ def test_names_from_keras_applications_work_with_random_weights():
     assert layer_shapes(recipe) == {"Conv1_relu": (112, 112, 32)}
     found = Network(recipe).activations(np.full((1, 224, 224, 3), 100, np.uint8))["Conv1_relu"]
     assert found.shape == (1, 112, 112, 32)
-    with pytest.raises(InputError, match=r"weights 'best': expected .*known are .*resnet50"):
+    with pytest.raises(InputError, match=r"weights 'best': expected .*available: .*resnet50"):
         layer_shapes(resolve_network("best", layers=("fc2",)))
 
 

@@ -21,7 +21,7 @@ def test_nothing_is_made_or_asked_for_where_a_study_asks_for_no_readout(tmp_path
     assert [list(stage.missing(run_of(study), layer)) for layer in study.layers] == [[], []]
     assert list(stage.status(study)) == []
     assert stage.loads(study, Setting(8, 12, RESOURCES, Rates())) is None
-    with pytest.raises(InputError, match="asks for no readout; add `readout: true` under `relate`"):
+    with pytest.raises(InputError, match="has no readout; add `readout: true` under `relate`"):
         stage.check(study, run_of(study).images, ["readout"])
 
 
