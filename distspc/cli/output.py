@@ -140,8 +140,8 @@ def _by_layer(study: Study, shown: Shown) -> pd.DataFrame:
 
 
 def _relations(study: Study) -> pd.DataFrame:
-    from distspc.report.numbers import p_cell
     from distspc.results.measures import with_models, zero_order_rows
+    from distspc.results.numbers import p_cell
     from distspc.results.stored_tables import read_table_of
 
     frame = read_table_of(study.stored.relations)

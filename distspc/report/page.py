@@ -11,9 +11,9 @@ import numpy as np
 
 from distspc.io.files import written_whole
 from distspc.layers import layer_label, layer_order, models_of, split_layer
-from distspc.report import numbers, problems, provenance, statistics
+from distspc.report import problems, provenance, statistics
 from distspc.report.sections import ReportData, compare_measures, make_galleries, make_headlines, make_sections
-from distspc.results import measures, stored_tables, tidy
+from distspc.results import measures, numbers, stored_tables, tidy
 from distspc.results.measures import MEASURES, partial_rows, zero_order_rows
 from distspc.store.format.schema import StorePath
 from distspc.store.store import Store

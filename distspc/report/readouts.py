@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from distspc.report.numbers import format_r, interval_text, join_words, percent
 from distspc.results.measures import MEASURES, zero_order_rows
+from distspc.results.numbers import format_r, interval_text, join_words, percent
 
 
 def caption(readout: pd.DataFrame | None) -> str:

@@ -13,12 +13,13 @@ import pandas as pd
 
 from distspc.io.csv_tables import safe_names
 from distspc.layers import by_model, models_of
-from distspc.report import galleries, numbers, problems, readouts, sentences
-from distspc.report.galleries import data_uri
-from distspc.report.problems import is_scaled
+from distspc.report import readouts, sentences
 from distspc.report.statistics import related_sentences, split_half_sentences
-from distspc.results import measures, tidy
+from distspc.results import measures, numbers, tidy, training
 from distspc.results.measures import MEASURES, zero_order_rows
+from distspc.results.plot import galleries
+from distspc.results.plot.galleries import data_uri
+from distspc.results.training import is_scaled
 from distspc.store.format import schema
 from distspc.store.notices import RULES, stored_notices
 from distspc.store.store import Store
@@ -116,7 +117,7 @@ def make_headlines(study: ReportData) -> list[str]:
         ]
     score = "corrected_hit" if "corrected_hit" in study.scores else study.scores[0]
     says = (sentences.correlation_sentence, sentences.network_sentence)
-    texts = [say(study.relations, score, measure) for measure in sentences.HEADLINE for say in says]
+    texts = [say(study.relations, score, measure) for measure in measures.HEADLINE for say in says]
     texts.append(sentences.partial_sentence(study.relations, score, "reconstruction_error", "distinctiveness"))
     texts += sentences.across_sentences(study.relations, score)[:1]
     texts += [sentences.model_sentence(study.models, score), sentences.contrast_sentence(study.relations)]
@@ -131,7 +132,7 @@ def make_sections(study: ReportData, directory: Path) -> list[Section]:
 
 
 def _score_section(study: ReportData, score: str, directory: Path) -> Section:
-    from distspc.report import figures
+    from distspc.results.plot import figures
 
     def by_layer() -> Figure:
         table = study.statistics.get(schema.READOUT)
@@ -142,10 +143,10 @@ def _score_section(study: ReportData, score: str, directory: Path) -> Section:
     caption += readouts.caption(study.statistics.get(schema.READOUT))
     drawn = score in set(zero_order_rows(study.relations)["score"])
     plots = _plots(directory, (f"correlation_{study.file_names[score]}", caption, by_layer)) if drawn else []
-    for measure in sentences.HEADLINE:
+    for measure in measures.HEADLINE:
         plots += _scatter(study, score, measure, directory)
     texts = sentences.score_sentences(study.relations, study.models, study.comparisons, score)
-    texts += related_sentences(study.store, study.relations, study.statistics, score, list(sentences.HEADLINE))
+    texts += related_sentences(study.store, study.relations, study.statistics, score, list(measures.HEADLINE))
     texts.append(sentences.rank_sentence(study.relations, score))
     texts += readouts.readout_sentences(study.statistics.get(schema.READOUT, pd.DataFrame()), study.relations, score)
     texts += [notice.text for notice in stored_notices([study.store.scores], key=RULES)]
@@ -161,7 +162,7 @@ def _scatter(study: ReportData, score: str, measure: str, directory: Path) -> li
     rows = sentences.rows_by_layer(study.relations, score, measure)
     if rows.empty:
         return []
-    layers = sentences.headline_layers(measure, list(rows["layer"]))
+    layers = measures.headline_layers(measure, list(rows["layer"]))
     return [plot for layer in layers for plot in _scatter_at(study, score, measure, rows, layer, directory)]
 
 
@@ -169,11 +170,11 @@ def _scatter_at(
     study: ReportData, score: str, measure: str, rows: pd.DataFrame, layer: str, directory: Path
 ) -> list[Plot]:
     """Draw a measure at one layer against a score."""
-    from distspc.report import figures
+    from distspc.results.plot import figures
 
     row = rows[rows["layer"] == layer].iloc[0]
     part = study.table[study.table["layer"] == layer]
-    note = f"r = {numbers.format_r(row['r'])} [{numbers.format_r(row['ci_low'])}, {numbers.format_r(row['ci_high'])}]"
+    note = numbers.r_with_interval(row)
 
     def draw() -> Figure:
         return figures.scatter(
@@ -195,9 +196,9 @@ def _scatter_at(
 
 
 def _measure_section(study: ReportData, directory: Path) -> Section:
-    from distspc.report import figures
+    from distspc.results.plot import figures
 
-    present = [name for name in sentences.HEADLINE if name in measures.measures_of(study.table)]
+    present = [name for name in measures.HEADLINE if name in measures.measures_of(study.table)]
     wanted: list[tuple[str, str, Callable[[], Figure]]] = []
     for measure in present:
         caption = f"Distribution of {MEASURES[measure]} over the targets; the line is the median. Axes differ by layer."
@@ -222,12 +223,12 @@ def _matrices(study: ReportData) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _training_section(study: ReportData, directory: Path) -> Section:
-    from distspc.report import figures
+    from distspc.results.plot import figures
 
     if not study.store.reconstruction.exists():
         return Section("", [], [])
-    curves, converged = problems.training(study.store, study.layers)
-    pairs, n_seeds = problems.seed_pairs(study.store, study.layers, study.seeds)
+    curves, converged = training.training(study.store, study.layers)
+    pairs, n_seeds = training.seed_pairs(study.store, study.layers, study.seeds)
     wanted: list[tuple[str, str, Callable[[], Figure]]] = []
     if curves:
         caption = "Mean squared residual of each training batch, by layer."
@@ -237,14 +238,14 @@ def _training_section(study: ReportData, directory: Path) -> Section:
         n = study.n_targets
         wanted.append(("reliability", caption, lambda: figures.reliability_over_seeds(pairs, n_seeds=n_seeds, n=n)))
     texts = [sentences.training_sentence(curves, converged)]
-    texts.append(sentences.step_sentence(problems.shortened(study.store, study.layers)))
+    texts.append(sentences.step_sentence(training.shortened(study.store, study.layers)))
     texts += [sentences.reliability_sentence(pairs, n_seeds), sentences.icc_sentence(study.table)]
     return Section("Sparse coding", [text for text in texts if text], _plots(directory, *wanted))
 
 
 def make_galleries(study: ReportData, directory: Path) -> list[galleries.Gallery]:
     """Galleries of the study; those with pictures are also written as figures."""
-    from distspc.report.style import save_figure
+    from distspc.results.plot.style import save_figure
 
     found = galleries.find_extremes(study.table, study.shown_images)
     for gallery in found:
@@ -256,7 +257,7 @@ def make_galleries(study: ReportData, directory: Path) -> list[galleries.Gallery
 
 def _plots(directory: Path, *wanted: tuple[str, str, Callable[[], Figure]]) -> list[Plot]:
     """Draw, save and embed figures."""
-    from distspc.report.style import save_figure
+    from distspc.results.plot.style import save_figure
 
     made = []
     for name, caption, draw in wanted:

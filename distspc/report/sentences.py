@@ -9,31 +9,23 @@ import numpy as np
 import pandas as pd
 
 from distspc.kernels.statistics.inference import holm
-from distspc.layers import by_model, layer_label, layer_order, split_layer
+from distspc.layers import by_model, split_layer
 from distspc.measures.registry import COLUMNS, columns_of
 from distspc.measures.registry import MEASURES as FURTHER
-from distspc.report.numbers import capitalise, format_quantity, format_r, interval_text, join_words, p_text, percent
 from distspc.results.measures import (
     MEASURES,
     MODEL_MEASURES,
     Pair,
     controls_of,
+    headline_layers,
     pairs_of,
     partial_rows,
     split_label,
     zero_order_rows,
 )
+from distspc.results.numbers import capitalise, format_quantity, format_r, interval_text, join_words, p_text, percent
 
 LEVEL = 0.05
-HEADLINE = {"distinctiveness": "block5_pool", "reconstruction_error": "fc2"}
-"""The layers that the paper reports these measures at; used for scatter plots and galleries where a study has them."""
-
-
-def headline_layers(measure: str, layers: Sequence[str]) -> list[str]:
-    """The layer of each network that is shown for a measure: the paper's where it has that, else the highest."""
-    wanted = HEADLINE.get(measure, "fc2")
-    labels = {layer_label(wanted, model): own for model, own in by_model(layers).items()}
-    return [label if label in own else layer_order(own)[-1] for label, own in labels.items()]
 
 
 def _largest(rows: pd.DataFrame, column: str) -> Any:

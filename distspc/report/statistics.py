@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from distspc.layers import layer_label, models_of
-from distspc.report.numbers import format_r, interval_text, join_words, p_text
 from distspc.report.sentences import LEVEL, control_sentence
 from distspc.results.measures import MEASURES
+from distspc.results.numbers import format_r, interval_text, join_words, p_text
 from distspc.results.stored_tables import read_table_of
 from distspc.store.format import schema
 from distspc.store.store import Store

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from distspc.layers import layer_label, layer_order, models_of, split_layer
+from distspc.layers import by_model, layer_label, layer_order, models_of, split_layer
 from distspc.measures.registry import COLUMNS, IMAGE_COLUMNS
 from distspc.measures.registry import MEASURES as FURTHER
 
@@ -35,6 +36,17 @@ OWN_COLUMNS = (
 
 MODEL_MEASURES = ("distinctiveness", "reconstruction_error", "norm")
 """Measures of a layer that are controlled for one another, predict scores together, and stand in figures and text."""
+
+
+HEADLINE = {"distinctiveness": "block5_pool", "reconstruction_error": "fc2"}
+"""The layers that the paper reports these measures at; used for scatter plots and galleries where a study has them."""
+
+
+def headline_layers(measure: str, layers: Sequence[str]) -> list[str]:
+    """The layer of each network that is shown for a measure: the paper's where it has that, else the highest."""
+    wanted = HEADLINE.get(measure, "fc2")
+    labels = {layer_label(wanted, model): own for model, own in by_model(layers).items()}
+    return [label if label in own else layer_order(own)[-1] for label, own in labels.items()]
 
 
 def zero_order_rows(relations: pd.DataFrame, *, method: str | None = "pearson") -> pd.DataFrame:

@@ -16,6 +16,8 @@ from distspc.store.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
+    from distspc.results.plot.accessor import Plots
+
 
 @xr.register_datatree_accessor("distspc")
 class ResultsAccessor:
@@ -42,6 +44,13 @@ class ResultsAccessor:
         if source is None:
             raise InputError("these results do not come from a store, or no longer know theirs: open it again")
         return Path(source)
+
+    @property
+    def plot(self) -> Plots:
+        """The report's figures on Matplotlib axes, see `distspc.results.plot.accessor.Plots`."""
+        from distspc.results.plot.accessor import Plots
+
+        return Plots(self.store)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Tidy table of the store: a row per target and layer, see `distspc.results.tidy.tidy_table`."""
@@ -90,6 +99,11 @@ class Results(xr.DataTree):
     def store(self) -> Path:
         """Path of the store."""
         return Path(self.distspc.store)
+
+    @property
+    def plot(self) -> Plots:
+        """The report's figures on Matplotlib axes: ``plot.correlations``, ``plot.scatter`` and others, see `Plots`."""
+        return self.distspc.plot
 
     def to_dataframe(self) -> pd.DataFrame:
         """Tidy table: a row per target and layer, see `distspc.results.tidy.tidy_table`."""

@@ -12,9 +12,9 @@ import pandas as pd
 
 from distspc.io.files import written_whole
 from distspc.layers import split_layer
-from distspc.report.galleries import thumbnail
-from distspc.report.numbers import format_quantity
 from distspc.results.measures import MEASURES
+from distspc.results.numbers import format_quantity
+from distspc.results.plot.galleries import thumbnail
 from distspc.scoring.options import DEFAULT_LIMITS
 from distspc.scoring.reference import Reference
 from distspc.scoring.table import PERCENTILES, target_values

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from distspc.report.style import FAINT, INK, WIDTH, in_report_style, plain_number
+from distspc.results.plot.style import FAINT, INK, WIDTH, in_report_style, plain_number
 
 if TYPE_CHECKING:
     from distspc.selection.selection import Selection

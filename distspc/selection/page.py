@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from distspc.io.files import written_whole
-from distspc.report.galleries import data_uri, thumbnail
-from distspc.report.numbers import format_quantity, format_r
+from distspc.results.numbers import format_quantity, format_r
+from distspc.results.plot.galleries import data_uri, thumbnail
 from distspc.selection.figures import distributions, factor_plane
 from distspc.selection.selection import Selection
 

@@ -19,7 +19,8 @@ from distspc.kernels.sparse_coding.iteration import Rule
 from distspc.kernels.statistics.reliability import seed_reliability
 from distspc.reconstruction.build import fit_sparse_code
 from distspc.reconstruction.options import ReconstructionOptions
-from distspc.report import problems, sentences
+from distspc.report import sentences
+from distspc.results import training
 from distspc.store.group import Group
 from distspc.store.store import Store
 from distspc.testing.stores import (
@@ -300,7 +301,7 @@ def test_the_stable_step_is_the_default_and_stores_what_it_shortened(tmp_path, l
     assert read(path, "smallest_step", **at) == pytest.approx(0.01 * shares.min(), rel=1e-8)
     np.testing.assert_array_equal(read(path, "n_steps", **at), n_steps)
     np.testing.assert_allclose(read(path, "training_error", **at), training_error, rtol=1e-7)
-    counted = problems.shortened(Store(path), ["fc2"])
+    counted = training.shortened(Store(path), ["fc2"])
     assert counted == {"fc2": ((shares < 1).sum(), 4, pytest.approx(0.01 * shares.min()))}
     said = r"At fc2, the step of \d of 4 training batches was shortened, to 0\.00\d+ at least: 0\.01 diverges there\."
     assert re.fullmatch(said, sentences.step_sentence(counted))
@@ -343,7 +344,7 @@ def test_a_store_from_before_the_step_could_be_chosen_is_complete_and_grows(stor
     before = read(store, "error", layer=0, seed=0)
 
     assert fit_sparse_code(store, layer="fc2", seeds=[0], **MODEL) == []
-    assert problems.shortened(Store(store), ["fc2"]) == {}
+    assert training.shortened(Store(store), ["fc2"]) == {}
     assert not (group / "n_shortened").exists()
     compute(fit_sparse_code(store, layer="fc2", seeds=[0, 1], **MODEL))
     assert fit_sparse_code(store, layer="fc2", seeds=[0, 1], **MODEL) == []

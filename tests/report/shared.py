@@ -5,7 +5,7 @@ import pandas as pd
 from PIL import Image
 
 from distspc.memorability.relations import relate
-from distspc.report import figures
+from distspc.results.plot import figures
 from distspc.results.tidy import labelled_table
 from distspc.store.store import Store
 from distspc.testing import stores

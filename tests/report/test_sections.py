@@ -5,7 +5,7 @@ import pytest
 
 from distspc.report.page import _read, write_report
 from distspc.report.sections import compare_measures, make_galleries, make_headlines, make_sections
-from distspc.report.sentences import HEADLINE
+from distspc.results.measures import HEADLINE
 from distspc.store.store import Store
 from tests.report.shared import make_study
 

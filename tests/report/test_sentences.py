@@ -87,13 +87,6 @@ def test_comparisons_in_words():
     assert "do not differ significantly" in sentences.comparison_sentence(table.assign(williams_p=0.4), "hit")
 
 
-def test_a_layer_of_each_network_is_shown():
-    assert sentences.headline_layers("distinctiveness", ["fc2", "block5_pool"]) == ["block5_pool"]
-    assert sentences.headline_layers("distinctiveness", ["block1_pool", "fc2"]) == ["fc2"]
-    several = ["fc2@vgg", "a@clip", "block5_pool@vgg", "b@clip"]
-    assert sentences.headline_layers("distinctiveness", several) == ["block5_pool@vgg", "b@clip"]
-
-
 def test_the_largest_correlation_of_each_network_is_named():
     rows = relations_of([0.1, -0.3, 0.2], [0.5, 0.5, 0.5], layers=("fc1@vgg", "fc2@vgg", "a@clip"))
     assert sentences.network_sentence(rows, "hit", "distinctiveness") == (

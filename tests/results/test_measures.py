@@ -10,6 +10,7 @@ from distspc.results.measures import (
     column_label,
     controls_of,
     flat_table,
+    headline_layers,
     measures_of,
     partial_rows,
     split_label,
@@ -91,3 +92,10 @@ def test_a_row_without_a_model_keeps_its_name():
     models = pd.DataFrame({"layer": ["fc2@vgg", "all"]})
     assert with_models(models)["model"].tolist() == ["vgg", ""]
     assert with_labels(with_models(models))["layer"].tolist() == ["fc2@vgg", "all"]
+
+
+def test_a_layer_of_each_network_is_shown():
+    assert headline_layers("distinctiveness", ["fc2", "block5_pool"]) == ["block5_pool"]
+    assert headline_layers("distinctiveness", ["block1_pool", "fc2"]) == ["fc2"]
+    several = ["fc2@vgg", "a@clip", "block5_pool@vgg", "b@clip"]
+    assert headline_layers("distinctiveness", several) == ["block5_pool@vgg", "b@clip"]

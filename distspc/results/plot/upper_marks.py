@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from distspc.report.style import INK
+from distspc.results.plot.style import INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

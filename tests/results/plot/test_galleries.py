@@ -1,6 +1,6 @@
 """Tests of: images at the ends of a measure, as thumbnails for the report: people look."""
 
-from distspc.report import galleries
+from distspc.results.plot import galleries
 from distspc.results.tidy import image_table, tidy_table
 from distspc.store.store import Store
 from tests.report.shared import make_study

@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 
 from distspc.layers import models_of
-from distspc.report.numbers import format_quantity
-from distspc.report.sentences import headline_layers
+from distspc.results.measures import headline_layers
+from distspc.results.numbers import format_quantity
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from distspc.results.plot.axes import GalleryImage
 
 
 log = logging.getLogger(__name__)
@@ -78,6 +80,24 @@ def find_extremes(table: pd.DataFrame, images: pd.DataFrame) -> list[Gallery]:
     return [gallery for gallery in made if gallery.rows]
 
 
+def ends_at(table: pd.DataFrame, measure: str, layer: str, images: pd.DataFrame) -> list[Gallery]:
+    """Both ends of a measure at one layer, large values first.
+
+    Parameters
+    ----------
+    table
+        Rows of the tidy table at this layer.
+    measure
+        Column: a key of `ENDS`.
+    layer
+        The layer's name.
+    images
+        Image table, for the files.
+    """
+    files = dict(zip(images["image"], images["file"], strict=True))
+    return list(_ends(table.dropna(subset=[measure]), measure, layer, files))
+
+
 def _ends(table: pd.DataFrame, measure: str, layer: str, files: Mapping[str, str]) -> Iterator[Gallery]:
     """Both ends of a measure at one layer."""
     ordered = table.sort_values(measure, kind="stable")
@@ -116,8 +136,14 @@ def thumbnail(file: str) -> str:
 
 def draw(gallery: Gallery) -> Figure:
     """Draw a gallery as a figure: targets in a row, or each with its nearest neighbour below it."""
-    from distspc.report.figures import GalleryImage
-    from distspc.report.figures import gallery as figure_of
+    from distspc.results.plot.figures import gallery as figure_of
+
+    return figure_of(pictures(gallery), title=gallery.title)
+
+
+def pictures(gallery: Gallery) -> list[list[GalleryImage]]:
+    """Rows of images of a gallery, with what stands under each."""
+    from distspc.results.plot.axes import GalleryImage
 
     def picture(shown: GalleryItem | None) -> GalleryImage:
         if shown is None:
@@ -125,9 +151,9 @@ def draw(gallery: Gallery) -> Figure:
         return GalleryImage(_pixels(shown.source), f"{shown.name}\n{shown.text or 'nearest'}")
 
     rows = [[picture(target) for target, _ in gallery.rows]]
-    if gallery.rows[0][1]:
+    if gallery.rows and gallery.rows[0][1]:
         rows.append([picture(neighbour) for _, neighbour in gallery.rows])
-    return figure_of(rows, title=gallery.title)
+    return rows
 
 
 def _pixels(source: str) -> np.ndarray | None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from distspc.report import numbers
+from distspc.results import numbers
 from tests.report.shared import plain
 
 

@@ -51,6 +51,11 @@ def interval_text(row: Any) -> str:
     return f"{r}, {level} {interval}, {n}" if known else f"{r}, no {level}, {n}"
 
 
+def r_with_interval(row: Any) -> str:
+    """``r = .36 [.32, .40]``."""
+    return f"r = {format_r(row.r)} [{format_r(row.ci_low)}, {format_r(row.ci_high)}]"
+
+
 def percent(share: float) -> str:
     """Share as a percentage, with a digit where it is small or nearly all; 100 % is all and nothing less."""
     digits = 0 if 0.1 <= abs(share) < 0.99 or share == 1 else 1

@@ -1,10 +1,10 @@
-"""Tests of `distspc.report.upper_marks`."""
+"""Tests of `distspc.results.plot.upper_marks`."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from distspc.report.figures import correlation_by_layer
-from distspc.report.upper_marks import draw_upper_marks
+from distspc.results.plot.figures import correlation_by_layer
+from distspc.results.plot.upper_marks import draw_upper_marks
 from tests.report.shared import ALL_LAYERS, readouts, relations
 
 

@@ -7,8 +7,8 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from distspc.report import figures, style
 from distspc.results.measures import FIRST_COLUMNS, MODEL_MEASURES
+from distspc.results.plot import figures, style
 from tests.report.shared import DRAW, relations, tidy
 
 
@@ -28,7 +28,7 @@ def test_labels_have_units_and_n():
     assert axes.get_title(loc="left") == "correlation with hit, 95 % CI, n = 2,220 to 2,222"
     figure = DRAW["scatter"]()
     assert "activation" in figure.axes[0].get_xlabel()
-    assert "n = 120" in figure.get_suptitle()
+    assert "n = 120" in figure.axes[0].get_title(loc="left")
     assert "n = 2,222" in DRAW["reliability"]().axes[0].get_title(loc="left")
 
 
@@ -60,7 +60,7 @@ def test_measures_that_stand_in_one_figure_differ_in_colour():
 def test_missing_scores_are_left_out_of_a_scatter():
     table = tidy()
     table.loc[:9, "hit"] = np.nan
-    assert "n = 110" in figures.scatter(table, "distinctiveness", "hit").get_suptitle()
+    assert "n = 110" in figures.scatter(table, "distinctiveness", "hit").axes[0].get_title(loc="left")
 
 
 def test_names_are_taken_as_they_are(tmp_path):
@@ -111,7 +111,7 @@ def test_other_figures_tell_networks_apart_too():
     training = figures.training_curves({label: np.ones((1, 4)) for label in SEVERAL.values()})
     assert [text.get_text() for text in training.axes[0].get_legend().get_texts()] == ["block1_pool", "fc2"]
     spread = figures.distributions(tidy().replace({"layer": SEVERAL}), "distinctiveness")
-    assert [axes.get_ylabel() for axes in spread.axes] == ["block1_pool\nvgg", "fc2\nvgg", "/a/b\nclip"]
+    assert [axes.get_ylabel() for axes in spread.axes[0].child_axes] == ["block1_pool\nvgg", "fc2\nvgg", "/a/b\nclip"]
 
 
 def test_more_networks_than_fit_beside_one_another_go_into_rows():

@@ -7,7 +7,7 @@ import pytest
 from matplotlib import colors
 from PIL import Image
 
-from distspc.report import figures, style
+from distspc.results.plot import figures, style
 from tests.report.shared import DRAW, tidy
 
 

@@ -1,0 +1,1 @@
+"""The figures of the report, and the same drawn on axes of one's own."""
