@@ -87,7 +87,7 @@ def test_what_is_not_finite_stays_so(x):
 
 def test_a_quotient_halfway_between_two_float32_numbers_is_rounded_as_one_division_rounds_it():
     """For 0 less a mean of -N k, by an sd of k 2**24, N odd: exactly in the middle, rounded to the even neighbour."""
-    n = 2.0**24 + np.arange(1, 2001, 2)
+    n = 2.0**25 - np.arange(1, 4001, 2)
     k = np.resize(np.arange(3.0, 200, 2), len(n))
     row = np.zeros((1, len(n)), np.float32)
     Moments(-n * k, k * 2.0**24).standardise(row)
