@@ -279,7 +279,7 @@ def reliability_table(
     table = pd.DataFrame([{"score": name, **asdict(one)} for name, one in found.items()])
     table = table.assign(n_subjects=n_subjects, n_responses=len(kept.image), n_halves=n_halves)
     table["used"] = [given.get(name, one.reliability) for name, one in found.items()]
-    unknown = [name for name, one in found.items() if not np.isfinite(one.reliability)]
+    unknown = [name for name, one in found.items() if np.isnan(one.reliability)]
     sentences = [f"No split-half reliability of {', '.join(unknown)}: too few images have it in both halves of the "
                  "subjects, or it is the same for all."] if unknown else []  # fmt: skip
     none = [name for name, one in found.items() if one.reliability <= 0 and name not in given]

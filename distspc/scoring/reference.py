@@ -14,6 +14,7 @@ from distspc.distances.planning.plan import LayerSize
 from distspc.errors import InputError
 from distspc.io.files import hex_digest
 from distspc.layers import split_layer
+from distspc.measures.registry import MEASURES
 from distspc.messages import did_you_mean, shorten
 from distspc.reconstruction.fit import missing_seeds
 from distspc.reconstruction.frozen import offset_is_stored
@@ -148,7 +149,8 @@ def read_reference(study: StudyFile, layers: Sequence[str] | None = None) -> Ref
 def study_state(store: Store, layers: Sequence[str]) -> State:
     """What made the results of some layers, and since when they are there."""
     names = [store.layer(layer).name for layer in layers] + [store.scaling(layer).name for layer in layers]
-    groups = [store.images, *map(store.__getitem__, names), store.distances, store.reconstruction]
+    measures = [store.measure(word) for word in MEASURES]
+    groups = [store.images, *map(store.__getitem__, names), store.distances, store.reconstruction, *measures]
     return tuple(map(_made, groups))
 
 

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from statsmodels.formula.api import mixedlm
 
 from distspc.memorability.within import correlations_within, mixed_models
@@ -92,3 +93,27 @@ def test_a_model_that_cannot_be_fitted_is_named():
     assert np.isnan(table["coefficient"].iloc[0])
     assert said[0].warning
     assert "1 of 1 mixed models did not converge; their coefficients are not to be used: x with y." in said[0].text
+
+
+# Distances (mm) from the pituitary to the pterygomaxillary fissure of 16 boys and 11 girls at 8, 10, 12 and 14 years:
+# Potthoff and Roy (1964), Biometrika 51, 313-326; R's data set Orthodont.
+ORTHODONT = """
+26 25 29 31|21.5 22.5 23 26.5|23 22.5 24 27.5|25.5 27.5 26.5 27|20 23.5 22.5 26|24.5 25.5 27 28.5|22 22 24.5 26.5
+24 21.5 24.5 25.5|23 20.5 31 26|27.5 28 31 31.5|23 23 23.5 25|21.5 23.5 24 28|17 24.5 26 29.5|22.5 25.5 25.5 26
+23 24.5 26 30|22 21.5 23.5 25|21 20 21.5 23|21 21.5 24 25.5|20.5 24 24.5 26|23.5 24.5 25 26.5|21.5 23 22.5 23.5
+20 21 21 22.5|21.5 22.5 23 25|23 23 23.5 24|20 21 22 21.5|16.5 19 19 19.5|24.5 25 28 28
+"""
+
+
+def test_mixed_models_are_those_of_pinheiro_and_bates():
+    """Mixed-Effects Models in S and S-PLUS (2000), lme(distance ~ age, random = ~ 1 | Subject): 0.660185 (0.061606)."""
+    children = [[float(n) for n in child.split()] for child in ORTHODONT.strip().replace("\n", "|").split("|")]
+    frame = pd.DataFrame({"age": np.tile([8.0, 10, 12, 14], 27), "distance": np.ravel(children)})
+    labels = pd.Series(np.repeat([f"child {i}" for i in range(27)], 4), name="child")
+    row = mixed_models(frame, ["age"], ["distance"], labels)[0].iloc[0]
+    unit = frame["distance"].std() / frame["age"].std()
+    assert row["converged"]
+    assert row["coefficient"] * unit == pytest.approx(0.660185, abs=1e-6)
+    half = (row["ci_high"] - row["ci_low"]) / 2 / stats.norm.ppf(0.975)
+    assert half * unit == pytest.approx(0.061606, abs=2e-6)
+    assert row["icc"] == pytest.approx(2.114724**2 / (2.114724**2 + 1.431592**2), abs=1e-4)  # their standard deviations

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from distspc.errors import InputError
+from distspc.measures.registry import MEASURES
 from distspc.pipeline.run import Study
 from distspc.scoring.reference import (
     chosen_layers,
@@ -66,6 +67,24 @@ def test_what_is_added_changes_nothing_and_what_is_made_anew_does(study):
     assert has_changed(before, study_state(study.stored, ["fc2"]))
     study.stored.reconstruction.remove()
     assert has_changed(before, study_state(study.stored, ["fc2"]))
+
+
+def test_further_measures_of_other_settings_are_another_state_of_the_study(study):
+    """So that a run that was stopped does not go on with columns of two kinds."""
+    study.run(stages=["reconstruct"])
+    group, before = study.stored.measure("typicality"), read_reference(study)
+    ids = study.stored.images.labels("image")
+    own = MEASURES["typicality"].variables()
+    for similarity in ("cosine", "correlation"):
+        group.remove()
+        recipe = {"similarity": similarity}
+        group.allocate(coords={"image": ids, "layer": ["fc2"]}, chunks={}, recipe=recipe, variables=list(own), own=own)
+        now = read_reference(study)
+        assert now.fingerprint != before.fingerprint
+        assert has_changed(before.state, now.state) == (
+            similarity == "correlation"
+        )  # at first it came to what was there
+        before = now
 
 
 def test_the_model_was_trained_from_the_first_image_or_the_first_filler(study):

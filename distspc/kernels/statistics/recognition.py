@@ -226,6 +226,7 @@ def _interval(x: Floats, y: Floats, n_bootstrap: int, random_state: int | None) 
         np.mean(_weighted(*known, counts), axis=1) for counts in resample_counts(len(x), n_bootstrap, random_state)
     ]
     mean = np.concatenate(draws)[:, None]
+    mean[mean <= -1] = np.nan  # of halves that are exactly opposite
     return np.asarray(percentile_interval(2 * mean / (1 + mean))[:, 0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,14 +75,17 @@ def mean_correlation(repeats: Floats) -> float:
 
 
 def spearman_brown(reliability: float, n_repeats: float) -> float:
-    """Reliability of the mean of `n_repeats` repeats, each of the given reliability.
+    """Reliability of the mean of `n_repeats` repeats, each of the given reliability; minus infinity at its pole.
+
+    Two repeats that are exactly opposite have a mean that is the same for all.
 
     Examples
     --------
     >>> spearman_brown(0.5, 2)
     0.6666666666666666
     """
-    return n_repeats * reliability / (1 + (n_repeats - 1) * reliability)
+    below = 1 + (n_repeats - 1) * reliability
+    return n_repeats * reliability / below if below else -math.inf
 
 
 def attenuation_ceiling(reliabilities: Sequence[float]) -> float:
@@ -91,5 +95,5 @@ def attenuation_ceiling(reliabilities: Sequence[float]) -> float:
     Source: Spearman (1904), The proof and measurement of association between two things, Am. J. Psychol. 15, 72-101.
     """
     known = np.asarray(reliabilities, dtype=float)
-    known = np.clip(known[np.isfinite(known)], 0.0, 1.0)
+    known = np.clip(known[~np.isnan(known)], 0.0, 1.0)
     return float(np.sqrt(np.prod(known))) if known.size else float("nan")

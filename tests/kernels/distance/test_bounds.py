@@ -98,3 +98,26 @@ def test_rows_that_are_copied_go_in_short_panels() -> None:
     assert bounds.panel_rows("float32", False) == bounds.PANEL
     assert bounds.panel_rows("float32", True) == bounds.PANEL_NBYTES // 4
     assert bounds.panel_rows("float64", False) == bounds.PANEL_NBYTES // 8
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_search_for_the_largest_error_stays_within_the_bound(metric: str, record_property) -> None:
+    """Few features, so that the bound is short: hill climbing from rows of many kinds, by what real products make."""
+    rng, best = np.random.default_rng(0), 0.0
+    for n_features, kind in ((4, "far from the origin"), (40, "near-duplicates"), (300, "relu")):
+        x = rows_of_kind(kind, 24, n_features, 1)
+        bound, share = error_bound(n_features, np.float32), 0.0
+        for _ in range(60):
+            tried = x * (1 + rng.uniform(-1, 1, x.shape) * rng.choice([1e-7, 1e-4, 1e-1])).astype(np.float32)
+            rows = row_statistics(tried)
+            square, left, right = candidates.estimates(
+                products(tried, tried, centre=None, dtype=np.float32), rows, rows, bound, metric
+            )
+            reached = np.abs(square - true_squares(tried, tried, metric)) / (left[:, None] + right)
+            np.fill_diagonal(reached, 0)
+            assert reached.max() <= 1
+            if reached.max() >= share:
+                x, share = tried, float(reached.max())
+        best = max(best, share)
+    record_property("largest share of the bound", best)
+    assert best > 0.03

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from itertools import permutations
 from statistics import NormalDist
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from scipy import stats
 
 from distspc.kernels.statistics import correlations as kernel
 from distspc.kernels.statistics import inference, recognition
+from distspc.kernels.statistics.permutation import permutation_p
 from distspc.kernels.statistics.reliability import seed_reliability, spearman_brown
 
 # ---------------------------------------------------------------- published
@@ -99,6 +101,44 @@ def test_spearman_browns_formula_is_that_of_the_textbooks():
     # A test of reliability .7, doubled: .82; halved: .54 (2/2.7 x .7 ...: Gulliksen, 1950, chapter 8).
     assert round(spearman_brown(0.7, 2), 2) == 0.82
     assert round(spearman_brown(0.7, 0.5), 2) == 0.54
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(0, 9), min_size=4, max_size=4))
+def test_split_halves_of_two_subjects_are_the_phi_coefficient_of_their_responses(cells):
+    """Two subjects have one pair of halves, and Pearson's r of responses of 0 and 1 is phi = (ad - bc) / root."""
+    a, b, c, d = cells
+    margins = (a + b) * (c + d) * (a + c) * (b + d)
+    assume(margins)
+    assume(sum(cells) > 2)
+    pairs = [(1, 1)] * a + [(1, 0)] * b + [(0, 1)] * c + [(0, 0)] * d
+    subject, image = (np.ravel(part) for part in np.indices((2, len(pairs))))
+    trials = recognition.Trials(subject, image, np.ones(subject.size, int), np.transpose(pairs).ravel())
+    found = recognition.split_half(trials, len(pairs), n_halves=3, n_bootstrap=2)["hit"]
+    phi = (a * d - b * c) / margins**0.5
+    assert found.half_r == pytest.approx(phi, abs=1e-12)
+    if phi > -1 + 1e-9:
+        assert found.reliability == pytest.approx(2 * phi / (1 + phi), abs=1e-9)
+    else:  # exactly opposite: the formula's pole
+        assert found.reliability < -1e9
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "n"),
+    [
+        ([1, 2, 3, 4, 5, 6], [2, 1, 4, 3, 6, 5], 720),
+        ([1, 1, 2, 3, 5], [2, 1, 4, 3, 9], 120),
+        ([0, 1, 1, 2], [1, 0, 3, 3], 24),
+    ],
+)
+def test_permutation_p_of_few_images_is_that_of_all_permutations(x, y, n):
+    """Counted in whole fractions; permutations drawn at random come as near as chance lets them."""
+    centred = [value - Fraction(sum(x), len(x)) for value in x]
+    sums = [abs(sum(p * q for p, q in zip(centred, order, strict=True))) for order in permutations(y)]
+    assert len(sums) == n
+    true = sum(value >= sums[0] for value in sums) / n
+    found = permutation_p(np.array(x, float)[:, None], np.array(y, float), np.empty((len(x), 0)), n_permutations=20_000)
+    assert found[0] == pytest.approx(true, abs=4.5 * (true * (1 - true) / 20_000) ** 0.5 + 1e-4)
 
 
 # ---------------------------------------------------------------- SciPy, on the same resamples

@@ -37,6 +37,11 @@ def test_reliability_and_ceiling():
     assert np.isnan(reliability.attenuation_ceiling([np.nan]))
 
 
+def test_repeats_that_are_exactly_opposite_have_a_ceiling_of_0():
+    assert reliability.spearman_brown(-1.0, 2) == -np.inf
+    assert reliability.attenuation_ceiling([-np.inf, 0.9]) == 0
+
+
 def test_images_that_a_seed_lacks_are_left_out():
     errors = np.random.default_rng(0).random((3, 9))
     whole = seed_reliability(errors[:, 1:])
