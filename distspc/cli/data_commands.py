@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,33 +13,124 @@ from distspc.cli import completion
 from distspc.cli.help import DATA, examples
 from distspc.cli.options import ProfileOption, SetOption, echo_text
 from distspc.cli.study_commands import run
+from distspc.errors import InputError
+
+if TYPE_CHECKING:
+    from distspc.datasets.new_study import NewStudy
 
 commands = typer.Typer()
 
 
-@commands.command(rich_help_panel=DATA, epilog=examples("init mine --dataset things"))
+@commands.command(
+    rich_help_panel=DATA,
+    epilog=examples(
+        "init",
+        "init mine --from photographs --scores scores.csv",
+        "init mine --from photographs --scores s.csv --image file --score hit",
+        "init things --dataset things",
+    ),
+)
 def init(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the study.")],
+    directory: Annotated[Path | None, typer.Argument(metavar="DIR", help="Folder of the study.")] = None,
     dataset: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--dataset",
             metavar="NAME",
-            help="isola, memcat, lamem, things, or csv.",
+            help="A data set of the field: isola, memcat, lamem or things; csv for a template.",
             autocompletion=completion.data_sets,
         ),
-    ] = "csv",
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--from", metavar="FOLDER", help="Folder of your own images; all else is found.")
+    ] = None,
+    fillers: Annotated[
+        Path | None, typer.Option("--fillers", metavar="FOLDER", help="Folder of images that are only compared with.")
+    ] = None,
+    scores: Annotated[
+        Path | None, typer.Option("--scores", metavar="CSV", help="Table of their scores, as a spreadsheet writes it.")
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option("--image", metavar="COLUMN", help="Column that names the image, if not found.")
+    ] = None,
+    score: Annotated[
+        list[str] | None,
+        typer.Option("--score", metavar="COLUMN", help="Score column; all numbers by default; repeatable."),
+    ] = None,
+    missing: Annotated[
+        list[str] | None,
+        typer.Option("--missing", metavar="ENTRY", help="Entry that means a missing score; repeatable."),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            metavar="WEIGHTS",
+            help="The network, as `model: weights:` names it; hybrid1365 by default.",
+            autocompletion=completion.weights,
+        ),
+    ] = None,
 ) -> None:
     """Write the study file of a new study.
 
-    It is for a data set of the field, and what to download from where is said.
+    In a terminal it asks for the images and their scores, and checks each answer. With --from and --scores it finds
+    the columns by itself and says what it matched. With --dataset it says what to download from where.
     """
     from distspc.datasets.new_study import init_study
 
-    started = init_study(dataset, directory)
+    own = {"--fillers": fillers, "--scores": scores, "--image": image, "--score": score, "--missing": missing}
+    own |= {"--weights": weights}
+    named = [option for option, value in own.items() if value]
+    if dataset is not None and (folder is not None or named):
+        raise InputError(f"--dataset {dataset} goes without {', '.join(['--from'] * (folder is not None) + named)}")
+    if folder is None and named:
+        raise InputError(f"{', '.join(named)}: name the folder of the images too, with --from FOLDER")
+    if folder is None and dataset is None and sys.stdin.isatty() and sys.stdout.isatty():
+        from distspc.cli.questions import ask_for_study
+
+        _say_started(ask_for_study(directory))
+        return
+    if directory is None:
+        raise InputError("name a folder for the study, as in `distspc init DIR --from FOLDER --scores CSV`")
+    if folder is not None:
+        _say_started(_own_study(directory, folder, fillers, scores, image, score, missing, weights))
+        return
+    started = init_study(dataset or "csv", directory)
     echo_text(f"study file: {started.study}")
     for sentence in started.left:
         echo_text(f"- {sentence}")
+
+
+def _own_study(
+    directory: Path,
+    folder: Path,
+    fillers: Path | None,
+    scores: Path | None,
+    image: str | None,
+    score: list[str] | None,
+    missing: list[str] | None,
+    weights: str | None,
+) -> NewStudy:
+    from distspc.datasets.own_images import DEFAULT_WEIGHTS, find_images, find_scores, init_own_study
+
+    of_scores = {"--image": image, "--score": score, "--missing": missing}
+    idle = [option for option, value in of_scores.items() if value]
+    if scores is None and idle:
+        raise InputError(f"{', '.join(idle)}: name the table of scores too, with --scores CSV")
+    images = find_images(folder, fillers)
+    found = None
+    if scores is not None:
+        found = find_scores(scores, images, image=image, columns=score or (), missing=missing or ())
+    return init_own_study(directory, images, found, weights=weights or DEFAULT_WEIGHTS)
+
+
+def _say_started(started: NewStudy) -> None:
+    """Say where the study file is, what was found, and how to go on."""
+    echo_text(f"study file: {started.study}")
+    for sentence in started.left:
+        echo_text(f"- {sentence}")
+    echo_text(f"look before it runs: distspc check {shlex.quote(str(started.study))}")
+    echo_text(f"run it: distspc run {shlex.quote(str(started.study))}")
 
 
 @commands.command(

@@ -52,7 +52,9 @@ def _on_sigterm(*_: Any) -> None:
 
 @app.callback(
     invoke_without_command=True,
-    epilog=examples("demo demo", "init mine --dataset things", "run mine/study.yaml", "run --help"),
+    epilog=examples(
+        "demo demo", "init mine --from photographs --scores scores.csv", "run mine/study.yaml", "run --help"
+    ),
 )
 def _options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,

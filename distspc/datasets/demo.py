@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from distspc.errors import InputError
-
-if TYPE_CHECKING:
-    from distspc.extraction.backends.base import NetworkLayer
-    from distspc.extraction.network_spec import NetworkSpec
 
 PHOTOGRAPHS = (
     "astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel",
@@ -23,7 +17,6 @@ SAMPLE_IMAGES = ("china.jpg", "flower.jpg")
 PATCHES_PER_PHOTOGRAPH = 8
 N_TARGETS_PER_PHOTOGRAPH = 3
 PATCH_PIXELS = 256
-MOST_LAYERS, LEAST_BLOCKS = 5, 4
 
 STUDY = """\
 # A demonstration: patches of photographs that scikit-image and scikit-learn ship, and a network whose
@@ -101,51 +94,13 @@ def _with_weights(weights: str) -> str:
     """The study of the demo with a network of the user's own, at layers that it has."""
     import yaml
 
-    from distspc.extraction.network_spec import choose_network
-    from distspc.extraction.options import is_weights_path
+    from distspc.datasets.networks import network_settings
 
     content = yaml.safe_load(STUDY)
-    named = str(Path(weights).absolute()) if is_weights_path(weights) else weights
-    spec = choose_network(named)
-    pooling = {}
-    if spec.architecture == "vgg16":
-        layers = _vgg16_layers(spec.weights, content["layers"])
-    else:
-        some = _some_layers(spec)
-        layers = [one.name for one in some]
-        pooling = {"pooling": "flatten"} if any(len(one.shape) == 2 for one in some) else {}  # all tokens
-    content |= {"model": {"weights": named, **pooling}, "layers": layers}
+    network, _ = network_settings(weights)
+    content |= network
     head = "# A demonstration: patches of photographs that scikit-image and scikit-learn ship.\n"
     return head + yaml.safe_dump(content, sort_keys=False)
-
-
-def _vgg16_layers(weights: str, layers: Sequence[str]) -> list[str]:
-    """Those of some layers of VGG-16 for which a file has the weights."""
-    from distspc.extraction.files.weights import layers_with_weights
-    from distspc.layers import VGG16, vgg16_weight_shapes
-
-    if weights == "random":
-        return list(layers)
-    there = set(layers_with_weights(weights))
-    below = {layer: list(VGG16)[: list(VGG16).index(layer) + 1] for layer in layers}
-    found = [layer for layer in layers if there.issuperset(vgg16_weight_shapes(below[layer], 1365))]
-    if not found:
-        raise InputError(f"weights {weights!r} have the weights of none of {', '.join(layers)}")
-    return found
-
-
-def _some_layers(spec: NetworkSpec) -> list[NetworkLayer]:
-    """Up to five layers of any network, evenly over its depth: of its blocks' ends, where layers come in blocks."""
-    from distspc.extraction.network import list_layers
-
-    layers = [one for one in list_layers(spec) if one.n_features]
-    families: dict[str, list[NetworkLayer]] = {}
-    for one in layers:  # names that differ by numbers alone; the last to end is that of the ends of blocks
-        families.setdefault(re.sub(r"\d+", "N", one.name), []).append(one)
-    repeated = [family for family in families.values() if len(family) >= LEAST_BLOCKS]
-    chosen = max(repeated, key=lambda family: layers.index(family[-1])) if repeated else layers
-    places = np.linspace(0, len(chosen) - 1, min(MOST_LAYERS, len(chosen))).round().astype(int)
-    return [chosen[place] for place in places]
 
 
 def photographs() -> Iterator[np.ndarray]:

@@ -74,11 +74,14 @@ scores:
   columns: [{columns}]
 """
 
-_REST = """\
+_MODEL = """\
 model:
   weights: hybrid1365          # hybrid1365 | imagenet | random | a path to .h5, .keras or .onnx | timm:NAME
   preprocessing: raw           # raw | caffe | auto
 layers: [block1_pool, block2_pool, block3_pool, block4_pool, block5_pool, fc1, fc2]
+"""
+
+_STAGES = """\
 distinctiveness:
   protocol: paper              # paper | spc-public | distinct
 reconstruction:
@@ -91,6 +94,30 @@ reconstruction:
 relate:
   bootstrap: 1000
 """
+
+_REST = _MODEL + _STAGES
+
+
+def settings_text(weights: str) -> str:
+    """The network and the stages of a new study, as its file has them: the paper's settings, layers that there are.
+
+    Raises
+    ------
+    InputError
+        If the weights cannot be used.
+    """
+    from distspc.extraction.options import BUILTIN_WEIGHTS
+
+    if weights in BUILTIN_WEIGHTS:
+        named = f"weights: {weights}"
+        return _REST.replace(f"{'weights: hybrid1365':<29}", f"{named:<29}")
+    import yaml
+
+    from distspc.datasets.networks import network_settings
+
+    network, n_features = network_settings(weights)
+    stages = _STAGES.replace("units: 1000", f"units: {min(1000, n_features)}")
+    return yaml.safe_dump(network, sort_keys=False, allow_unicode=True) + stages
 
 
 class NewStudy(NamedTuple):
