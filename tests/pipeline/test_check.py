@@ -65,7 +65,7 @@ def test_all_problems_are_found_at_once(folder):
     assert "img3.png: is empty" in problems["files"]
     assert "nothing in common" in problems["pairs"]
     assert "there is no such file" in problems["network"]
-    assert "50 neighbours" in problems["sizes"]
+    assert "`neighbours` is 50" in problems["sizes"]
     same = table[table["subject"] == "duplicates"]["finding"].item()
     assert same == "1 sets of identical files: targets/img4 = targets/img5"
 

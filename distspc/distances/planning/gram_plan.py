@@ -142,7 +142,7 @@ def plan_grams(
     >>> fc2 = LayerSize("fc2", 2222, (0, 2222), 4096, 64, 4096)
     >>> plans = plan_grams([block1, fc2], Workers(8, 4, 9 * 2**30))
     >>> {name: plan.n_tasks for name, plan in plans.items()}
-    {'block1_pool': 32, 'fc2': 1}
+    {'block1_pool': 8, 'fc2': 1}
     """
     speeds = nominal_speeds(workers.n_threads)
     fitting = {size.layer: _fitting(size, workers, limits) for size in sizes}
