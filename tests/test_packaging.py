@@ -1,4 +1,4 @@
-"""What the wheel holds: every folder of the package, the report's templates and the profiles."""
+"""What a release says of itself, and what the wheel holds: every folder, the pages' templates and the profiles."""
 
 import tomllib
 from pathlib import Path

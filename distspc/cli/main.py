@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from distspc import __version__
 from distspc.cli import (
     clean_command,
     cluster_commands,
@@ -23,6 +22,7 @@ from distspc.cli import (
 from distspc.cli.help import Commands, examples
 from distspc.cli.options import echo_text
 from distspc.errors import DistspcError, InputError
+from distspc.version import VERSION
 
 app = typer.Typer(
     cls=Commands,
@@ -61,7 +61,7 @@ def _options(
     verbose: Annotated[bool, typer.Option("--verbose", help="Show log messages.")] = False,
 ) -> None:
     if version:
-        echo_text(f"distspc {__version__}")
+        echo_text(f"distspc {VERSION}")
         raise typer.Exit()
     # Dask's own chatter is for its log files; here only its warnings, and with --verbose what this package says.
     handler = logging.StreamHandler()

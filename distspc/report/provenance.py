@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
@@ -127,8 +127,8 @@ def _kept(group: Group) -> str:
     return f"{word} (without {n_prefix} prefix token{'s' if n_prefix > 1 else ''})" if n_prefix else word
 
 
-def written(groups: Iterable[Group]) -> str:
-    """When some groups were written: first to last, and how long that is."""
+def written(groups: Sequence[Group]) -> str:
+    """When some groups were written, first to last, how long that is, and by which versions of distspc."""
     times = [time for group in groups if (time := group.written) is not None]
     if not times:
         return ""
@@ -136,7 +136,8 @@ def written(groups: Iterable[Group]) -> str:
     text = f"{first:%Y-%m-%d %H:%M:%S} to " + (
         f"{last:%H:%M:%S}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M:%S}"
     )
-    return f"{text} UTC ({format_duration((last - first).total_seconds())})"
+    versions = dict.fromkeys(one for group in groups if group.exists() for one in group.versions)
+    return f"{text} UTC ({format_duration((last - first).total_seconds())}), by distspc {', '.join(versions)}"
 
 
 def environment() -> dict[str, str]:

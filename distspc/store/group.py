@@ -30,6 +30,7 @@ from distspc.store.format import shards as sharding
 from distspc.store.format.layout import create_array
 from distspc.store.format.paths import absolute_paths, kept_paths
 from distspc.tasks import ranges
+from distspc.version import VERSION
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 Index = slice | int | np.ndarray
 
 GIVEN_BACK = "given_back"
+BEFORE_VERSIONS = "0.1.0"  # the one version whose groups do not say which wrote them
 """Attribute of a group whose data were given back for their disk: which variable, when, its bytes, sizes and chunks."""
 
 GROWING = ("layer", "seed")
@@ -98,9 +100,15 @@ class Group:
         self._zarr("r+").attrs.update(values)
 
     def mark_written(self, start: datetime) -> None:
-        """Keep when the group was written: from `start`, or from when it was first, until now (UTC)."""
+        """Keep when the group was written, from `start`, or from when it was first, until now (UTC), and by what."""
         first, _ = self.attributes.get("written", (start.isoformat(timespec="seconds"), ""))
-        self.set_attributes(written=[first, datetime.now(UTC).isoformat(timespec="seconds")])
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.set_attributes(written=[first, now], versions=list(dict.fromkeys([*self.versions, VERSION])))
+
+    @property
+    def versions(self) -> list[str]:
+        """Versions of distspc that wrote the group, in their order."""
+        return list(self.attributes.get("versions", [BEFORE_VERSIONS]))
 
     @property
     def written(self) -> tuple[datetime, datetime] | None:
@@ -287,7 +295,8 @@ class Group:
             self.remove()  # what a removal cut short has left of it
             zarr.open_group(str(self.store), mode="a")
             # With its recipe at once: a group without one would pass for one of other settings.
-            zarr.create_group(str(self.store), path=self.name, attributes={"recipe": recipe, **(attrs or {})})
+            made = {"recipe": recipe, "versions": [VERSION]}
+            zarr.create_group(str(self.store), path=self.name, attributes=made | dict(attrs or {}))
         lengths = {d: self._settle_coordinate(d, labels) for d, labels in coords.items()}
         for name in names:
             shape = tuple(lengths[d] for d in rows[name].dims)

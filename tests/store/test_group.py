@@ -1,5 +1,6 @@
 """Tests of: one group of the store: allocated, written in whole chunks, read, and what of it is done."""
 
+import json
 import os
 from datetime import UTC, datetime
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import distspc
 from distspc.errors import InputError, StoreMismatchError
 from distspc.report import provenance
 from distspc.store.store import Store
@@ -131,6 +133,31 @@ def test_times_of_a_group_are_its_attributes_and_need_no_look_at_chunks(tmp_path
     assert first == start
     assert last > start
     assert Store(store).scores.written is None
+
+
+def test_a_group_says_which_versions_wrote_it(tmp_path, monkeypatch):
+    path = tmp_path / "s.zarr"
+    allocate(path)
+    group = Store(path).reconstruction
+    assert group.versions == [distspc.__version__]
+    monkeypatch.setattr("distspc.store.group.VERSION", "9.0")
+    for _ in range(2):
+        group.mark_written(datetime.now(UTC))
+    assert group.versions == [distspc.__version__, "9.0"]
+    assert provenance.written([group]).endswith(f"by distspc {distspc.__version__}, 9.0")
+
+
+def test_a_group_that_does_not_say_its_version_is_of_the_first(tmp_path):
+    path = tmp_path / "s.zarr"
+    allocate(path)
+    settings = path / "reconstruction" / "zarr.json"
+    known = json.loads(settings.read_text())
+    del known["attributes"]["versions"]
+    settings.write_text(json.dumps(known))
+    group = Store(path).reconstruction
+    assert group.versions == ["0.1.0"]
+    group.mark_written(datetime.now(UTC))
+    assert group.versions == ["0.1.0", distspc.__version__]
 
 
 def test_a_store_from_before_times_were_kept_has_those_of_its_files(tmp_path):

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from distspc import __version__
 from distspc.errors import InputError
 from distspc.io.files import hex_digest
 from distspc.pipeline.stages.base import (
@@ -20,6 +19,7 @@ from distspc.pipeline.stages.base import (
 )
 from distspc.pipeline.stages.relate import relations_are_shown
 from distspc.store.format import schema
+from distspc.version import VERSION
 
 if TYPE_CHECKING:
     from distspc.study.file import Shown, StageName, StudyFile
@@ -85,7 +85,7 @@ def fingerprint(study: StudyFile) -> str:
         holes.append(notices)
     if study.report_measures:
         holes.append(study.report_measures)
-    shown = [__version__, study.layers, study.reconstruction.seeds, known, *filter(None, holes)]
+    shown = [VERSION, study.layers, study.reconstruction.seeds, known, *filter(None, holes)]
     return hex_digest(json.dumps(shown, sort_keys=True).encode())
 
 
