@@ -174,7 +174,35 @@ _computing(
     "Make the Gram matrices that linear readouts need.\n\nThey are made where `relate:` has `readout: true`.",
     "study.yaml --profile slurm-cpu",
 )
-_computing("report", "Write the figures and the page.")
+
+
+@commands.command(rich_help_panel=RUN, epilog=examples("report study.yaml", "report study.yaml --open"))
+def report(
+    study: StudyArgument,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    strict: StrictOption = False,
+    redo: RedoOption = False,
+    extract_again: AgainOption = False,
+    performance_report: PerformanceOption = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Write the figures and the page."""
+    options = RunOptions(profile, tuple(overrides or ()), strict, redo, extract_again, performance_report)
+    try:
+        _run(study, ["report"], options)
+    except typer.Exit:  # parts of the study failed: the page says which
+        _show_page(study, open_it)
+        raise
+    _show_page(study, open_it)
+
+
+def _show_page(study: Path, open_it: bool) -> None:
+    if open_it:
+        from distspc.cli.browser import open_page
+        from distspc.study.file import StudyFile
+
+        typer.echo(open_page(StudyFile.from_file(study).report), err=True)
 
 
 @commands.command(

@@ -20,8 +20,9 @@ from distspc.pipeline.stages.base import Connect, Outcome, Run, Stage, study_fai
 from distspc.pipeline.stages.by_layer import LayerStage, compute_layers
 from distspc.pipeline.stages.registry import STAGES, rested_on, resting_on
 from distspc.pipeline.stages.rounds import keeps_all, kept_layers, study_rounds
-from distspc.pipeline.status import StageStatus, study_status
+from distspc.pipeline.status import Statuses, status_card, study_status
 from distspc.pipeline.update import begin_update, changed_images, n_known_images, staged_study
+from distspc.results.card import Card, card_of, study_name
 from distspc.store.access import check_store_path, explain_disk_errors, lock, read_only_error
 from distspc.store.activations import give_back, has_activations, left_of_given_back
 from distspc.store.failures import forget_failures
@@ -262,9 +263,35 @@ class Study(StudyFile):
         layers = () if isinstance(activations, bool) else activations
         return as_table(clean(self, Choice(kinds, layers), force=force))
 
-    def status(self) -> list[StageStatus]:
-        """How far every stage is, layer by layer, without computing anything."""
-        return read_whole(self.stored, lambda: list(study_status(self)))
+    def status(self) -> Statuses:
+        """How far every stage is, layer by layer, without computing anything; a notebook shows a table."""
+        return read_whole(self.stored, lambda: Statuses(study_status(self)))
+
+    def __repr__(self) -> str:
+        title = f"Study {study_name(self.store)}"
+        return card_of(title, lambda: Card(title, self._facts)).text()
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        title = f"Study {study_name(self.store)}"
+        return card_of(title, lambda: status_card(title, self.status(), self._facts)).html()
+
+    @property
+    def _facts(self) -> list[tuple[str, str]]:
+        """What is to be seen of a study at once, from its file alone."""
+        images = self.images and (self.images.table or self.images.targets)
+        weights = [one.titled(str(one.options.weights)) for one in self.networks]
+        found = {
+            "images": images,
+            "network": "" if self.activations else ", ".join(weights),
+            "activations": self.activations and "your own",
+            "layers": ", ".join(self.layers),
+            "scores": self.scores and (self.scores.file or self.scores.trials),
+            "store": self.store if self.store.exists() else f"{self.store}, to be made",
+            "report": self.report if self.report.exists() else f"{self.report}, to be written",
+        }
+        return [(name, str(value)) for name, value in found.items() if value]
 
 
 def _anywhere(stage: StageName) -> Hashable:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from distspc.pipeline.comparison import other_results
 from distspc.pipeline.stages.base import study_failures
 from distspc.pipeline.stages.registry import STAGES as REGISTRY
+from distspc.results.card import Card, Done
 from distspc.store.activations import when_given_back
 from distspc.store.rows import taken_in_words
 from distspc.study.file import StageName, StudyFile
@@ -33,6 +34,24 @@ class StageStatus:
     def complete(self) -> bool:
         """Whether nothing is left to do."""
         return self.n_done == self.n_tasks
+
+
+class Statuses(list[StageStatus]):
+    """How far all stages are: a list, which a notebook shows as a table."""
+
+    def __repr__(self) -> str:
+        return status_card("status", self).text()
+
+    def _repr_html_(self) -> str:
+        return status_card("status", self).html()
+
+
+def status_card(title: str, statuses: Iterable[StageStatus], facts: Sequence[tuple[str, str]] = ()) -> Card:
+    """What is shown of the status of a study: a row for each stage and layer."""
+    rows: list[list[str | Done]] = [
+        [one.stage, one.layer, Done(one.n_done, one.n_tasks), one.failed or one.differs or one.note] for one in statuses
+    ]
+    return Card(title, facts, "how far every stage is", ["stage", "layer", "done", "to be known"], rows)
 
 
 def study_status(study: StudyFile) -> Iterator[StageStatus]:

@@ -14,6 +14,7 @@ from distspc.layers import layer_label, layer_order, models_of, split_layer
 from distspc.report import problems, provenance, statistics
 from distspc.report.sections import ReportData, compare_measures, make_galleries, make_headlines, make_sections
 from distspc.results import measures, numbers, stored_tables, tidy
+from distspc.results.card import pages, study_name
 from distspc.results.measures import MEASURES, partial_rows, zero_order_rows
 from distspc.store.format.schema import StorePath
 from distspc.store.store import Store
@@ -67,19 +68,11 @@ def write_report(
     InputError
         If there is no store, or it holds no images yet.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     store, path = Store(store), Path(path)
     study = _read(store, layers, seeds, measures, with_scores=with_scores)
     study.figure = tuple(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
-    environment = Environment(
-        loader=PackageLoader("distspc.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages("distspc.report")
     environment.filters.update(_FILTERS)
     page = environment.get_template("report.html").render(
         title=title or study_title(store),
@@ -138,9 +131,7 @@ def _read(
 
 def study_title(store: Store) -> str:
     """What a page calls a study: its store's name, or that of its folder."""
-    path = store.path
-    name = path.resolve().parent.name if path.stem in ("study", "store") else path.stem
-    return f"Study {name}"
+    return f"Study {study_name(store.path)}"
 
 
 def _version() -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from distspc.errors import InputError
+from distspc.results.card import Card, card_of, shown, study_name
 from distspc.store.format import schema
 from distspc.store.format.schema import StorePath
 from distspc.store.replacement import read_whole
@@ -95,6 +96,19 @@ class Results(xr.DataTree):
 
     __slots__ = ()
 
+    def __repr__(self) -> str:  # type: ignore[override]
+        tree = shown(super().__repr__)
+        return f"{results_card(self.store).text()}\n\n{tree}" if self._is_whole else tree
+
+    def _repr_html_(self) -> str:
+        tree = shown(super()._repr_html_)
+        return results_card(self.store).html(below=tree) if self._is_whole else tree
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether these are all results of a store, not a part of them."""
+        return self.parent is None and "source" in self.encoding
+
     @property
     def store(self) -> Path:
         """Path of the store."""
@@ -116,6 +130,41 @@ class Results(xr.DataTree):
     def save_netcdf(self, path: str | Path) -> Path:
         """Write everything but the activations as one NetCDF file, see `distspc.results.netcdf.to_netcdf`."""
         return Path(self.distspc.save_netcdf(path))
+
+
+def results_card(store: Path) -> Card:
+    """What is shown of results: images, layers, scores, and how each measure correlates with each score."""
+    title = f"Results of {study_name(store)}"
+    return card_of(title, lambda: read_whole(Store(store), lambda: _card(Store(store), title)))
+
+
+def _card(store: Store, title: str) -> Card:
+    from distspc.results.stored_tables import read_table_of
+    from distspc.results.tidy import measured_layers
+
+    relations = read_table_of(store.relations)
+    roles = store.images.read("role").tolist() if store.images.has("role") else []
+    facts = [("targets, fillers", f"{roles.count('target'):,}, {roles.count('filler'):,}")] if roles else []
+    layers, scores = measured_layers(store), list(dict.fromkeys(relations["score"]))
+    facts += [("layers", ", ".join(layers) or "none measured yet"), ("scores", ", ".join(scores) or "none related yet")]
+    caption = 'Pearson correlations, 95 % CI; see .to_dataframe(), .table("relations"), .plot'
+    return Card(title, [*facts, ("store", str(store))], caption, ["measure", "layer", *scores], _rows(relations))
+
+
+def _rows(relations: pd.DataFrame) -> list[list[str]]:
+    """A row for each measure of the paper and layer, a cell for each score."""
+    import pandas as pd
+
+    from distspc.results.measures import HEADLINE, MEASURES, zero_order_rows
+    from distspc.results.numbers import r_with_interval
+
+    rows, scores = zero_order_rows(relations), list(dict.fromkeys(relations["score"]))
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for measure in HEADLINE:
+        for row in rows[rows["measure"] == measure].to_dict("records"):
+            cell = r_with_interval(pd.Series(row)).removeprefix("r = ")
+            found.setdefault((MEASURES[measure], row["layer"]), {})[row["score"]] = cell
+    return [[*pair, *(cells.get(score, "") for score in scores)] for pair, cells in found.items()]
 
 
 def open_results(store: StorePath) -> Results:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from distspc.io.files import written_whole
 from distspc.layers import split_layer
+from distspc.results.card import pages
 from distspc.results.measures import MEASURES
 from distspc.results.numbers import format_quantity
 from distspc.results.plot.galleries import thumbnail
@@ -77,12 +78,7 @@ def write_page(
     most
         Most images that are shown.
     """
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    loaders = [PackageLoader("distspc.scoring"), PackageLoader("distspc.report")]  # its style is the report's
-    environment = Environment(
-        loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = pages("distspc.scoring", "distspc.report")  # its style is the report's
     environment.filters["quantity"] = format_quantity
     measures = [name for name in PERCENTILES if table[name].notna().any()]
     histograms = _histograms(table, reference, measures)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from distspc.io.files import written_whole
+from distspc.results.card import pages
 from distspc.results.numbers import format_quantity, format_r
 from distspc.results.plot.galleries import data_uri, thumbnail
 from distspc.selection.figures import distributions, factor_plane
@@ -26,16 +27,7 @@ class Picture(NamedTuple):
 
 def write_page(selection: Selection, path: Path, *, title: str) -> None:
     """Write the page about a selection; it holds all it shows and can be sent alone."""
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    loaders = [PackageLoader("distspc.selection"), PackageLoader("distspc.report")]  # its style is the report's
-    environment = Environment(
-        loader=ChoiceLoader(loaders),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages("distspc.selection", "distspc.report")  # its style is the report's
     environment.filters.update({"quantity": format_quantity, "r": format_r})
     page = environment.get_template("selection.html").render(
         title=title,
