@@ -12,6 +12,7 @@ import pandas as pd
 from distspc.errors import InputError
 from distspc.kernels.statistics import correlations as kernel
 from distspc.kernels.statistics import inference
+from distspc.kernels.statistics.least_squares import explain, r2_left_out
 from distspc.kernels.statistics.permutation import permutation_p
 from distspc.memorability.controls import Design, is_labels
 from distspc.memorability.options import INTERVALS, METHODS, TESTS, Interval, Method, Names, RelateOptions, Test
@@ -369,11 +370,6 @@ def joint_model(
     InputError
         For columns that are missing, not numeric or constant.
     """
-    import statsmodels.api as sm
-    from sklearn.linear_model import LinearRegression
-    from sklearn.metrics import r2_score
-    from sklearn.model_selection import KFold, cross_val_predict
-
     measures, controls = as_tuple(measures), as_tuple(controls)
     sample = _columns(frame, [*measures, score], controls).dropna()
     counts: dict[str, Any] = {"n": len(sample), "n_measures": len(measures)}
@@ -387,14 +383,13 @@ def joint_model(
     x = (x - x.mean()) / x.std()
     held = pd.DataFrame(design, index=x.index, columns=[f"\0{i}" for i in range(design.shape[1])])
     x = pd.concat([held, x], axis=1)
-    fit = sm.OLS(y, sm.add_constant(_independent(x, list(held.columns)))).fit()
-    folds = KFold(n_folds, shuffle=True, random_state=random_state)
-    predicted = cross_val_predict(LinearRegression(), x.to_numpy(), y.to_numpy(), cv=folds)
-    values = (float(fit.rsquared), float(fit.rsquared_adj), float(r2_score(y, predicted)), float(fit.f_pvalue))
+    fit = explain(_independent(x, list(held.columns)).to_numpy(), y.to_numpy())
+    r2_cv = r2_left_out(x.to_numpy(), y.to_numpy(), n_folds=n_folds, random_state=random_state)
+    values = (fit.r2, fit.r2_adjusted, r2_cv, fit.p)
     found = counts | named | dict(zip(names, values, strict=False))
     if controls:
-        alone = sm.OLS(y, sm.add_constant(held)).fit()
-        found |= {"r2_controls": float(alone.rsquared), "p_measures": float(fit.compare_f_test(alone)[1])}
+        alone = explain(design, y.to_numpy())
+        found |= {"r2_controls": alone.r2, "p_measures": fit.p_beyond(alone)}
     return found
 
 

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from distspc.errors import InputError, StoreMismatchError
 from distspc.messages import format_nbytes
 from distspc.store.format import schema
 from distspc.store.format import shards as sharding
-from distspc.store.format.layout import create_array
+from distspc.store.format.layout import Grid, create_array, read_grid
 from distspc.store.format.paths import absolute_paths, kept_paths
 from distspc.tasks import ranges
 from distspc.version import VERSION
@@ -87,8 +88,12 @@ class Group:
 
     @property
     def variables(self) -> list[str]:
-        """Names of the variables that the group has, also of those that the schema does not know."""
-        return [name for name, _ in self._arrays_there()]
+        """Names of the variables that the group has, also of those that the schema does not know.
+
+        Folders of those that a full disk kept from being made are left aside.
+        """
+        self._zarr()  # it is there
+        return sorted(path.name for path in self.path.iterdir() if self.has(path.name))
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -167,8 +172,8 @@ class Group:
     def sizes(self) -> dict[str, int]:
         """Length of every dimension."""
         found: dict[str, int] = dict(self._given_back().get("sizes", {}))
-        for _, array in self._arrays_there():
-            found.update(zip(_dims(array), array.shape, strict=True))
+        for grid in map(self._grid, self.variables):
+            found.update(zip(grid.dims, grid.shape, strict=True))
         return found
 
     def chunks(self, variable: str) -> dict[str, int]:
@@ -211,9 +216,8 @@ class Group:
 
     def done(self, variable: str) -> np.ndarray:
         """Which files of a variable are there, of a chunk or a shard each: a bool array over their grid."""
-        array = self._array(variable)
-        sizes = zip(array.shape, sharding.file_shape(array), strict=True)
-        found = np.zeros([-(-n // size) for n, size in sizes], dtype=bool)
+        grid = self._grid(variable)
+        found = np.zeros([-(-n // size) for n, size in zip(grid.shape, grid.files, strict=True)], dtype=bool)
         _mark_files(str(self.path / variable / "c"), found)
         return found
 
@@ -232,9 +236,9 @@ class Group:
     def complete(self, *dims: str) -> np.ndarray:
         """For every label along `dims`, whether all is there of the variables whose first dimensions these are."""
         found: list[np.ndarray] = []
-        for name, array in self._arrays_there():
+        for name in self.variables:
             added = name in self.schema and self.schema[name].added
-            if _dims(array)[: len(dims)] == dims and name not in dims and not added:
+            if self._grid(name).dims[: len(dims)] == dims and name not in dims and not added:
                 there = self.done(name)
                 found.append(np.asarray(there.all(axis=tuple(range(len(dims), there.ndim)))))
         if dims and not found:  # the disk was full before there was any
@@ -353,14 +357,9 @@ class Group:
         self._arrays.clear()
         self._array(dim, "r+")[:] = _as_array(merged)
 
-    def _arrays_there(self, mode: str = "r") -> list[tuple[str, zarr.Array]]:
-        """Arrays by name; folders of those that a full disk kept from being made are left aside."""
-        self._zarr(mode)  # it is there
-        names = sorted(path.name for path in self.path.iterdir())
-        return [(name, self._open_array(name, mode)) for name in names if self.has(name)]
-
     def _resize(self, dim: str, length: int) -> None:
-        for name, array in self._arrays_there("r+"):
+        for name in self.variables:
+            array = self._open_array(name, "r+")
             dims = _dims(array)
             if dim in dims and name != dim:
                 array.resize(tuple(length if d == dim else n for d, n in zip(dims, array.shape, strict=True)))
@@ -529,17 +528,27 @@ class Group:
             self._arrays[variable, mode] = self._open_array(variable, mode)
         return self._arrays[variable, mode]
 
-    def _open_array(self, variable: str, mode: str) -> zarr.Array:
+    def _grid(self, variable: str) -> Grid:
+        with self._described(variable) as folder:
+            return read_grid(folder)
+
+    @contextmanager
+    def _described(self, variable: str) -> Iterator[Path]:
+        """Give the folder of a variable; explain what its description lacks."""
         where = self.path / variable / "zarr.json"
         if not where.exists():
             why = self._why_absent(variable)
             raise InputError(f"{self.store} holds no variable {variable!r} in {self.name!r}{why}")
         try:
-            array = sharding.open_array(where.parent, mode)
-            array = array or zarr.open_array(str(self.store), path=f"{self.name}/{variable}", mode=mode)
+            yield where.parent
         except (ValueError, KeyError, TypeError) as error:  # of JSON, of text, or of what the file says
             way_out = f"put it back from a copy, or delete {self.path} and run the study again"
             raise InputError(f"{where} is damaged ({error}): {way_out}") from error
+
+    def _open_array(self, variable: str, mode: str) -> zarr.Array:
+        with self._described(variable) as folder:
+            array = sharding.open_array(folder, mode)
+            array = array or zarr.open_array(str(self.store), path=f"{self.name}/{variable}", mode=mode)
         # A chunk of nothing but fill values is written too: its file says that it is done. (open_array drops `config`.)
         return array.with_config({"write_empty_chunks": True})
 

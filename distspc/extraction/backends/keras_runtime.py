@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
+import multiprocessing
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,13 +18,16 @@ from distspc.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+EXTRAS = ("pandas", "matplotlib", "sklearn", "IPython")
+"""What Keras imports where it is there, for data frames, plots and wrappers, and does without where it is not."""
+
 
 def import_keras(n_threads: int | None) -> Any:
     """Import Keras with its backend's threads, memory and talk set on purpose."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX: take GPU memory as it is needed
     try:
-        with _quiet():
+        with _quiet(), hidden(EXTRAS if _in_worker() else ()):
             import keras
     except ImportError as error:
         wanted = os.environ.get("KERAS_BACKEND", "tensorflow")
@@ -32,6 +37,33 @@ def import_keras(n_threads: int | None) -> Any:
     elif keras.backend.backend() == "torch" and n_threads is not None:
         importlib.import_module("torch").set_num_threads(n_threads)
     return keras
+
+
+def _in_worker() -> bool:
+    """Whether another process, such as Dask's nanny, started this one to work for it."""
+    return multiprocessing.parent_process() is not None
+
+
+@contextmanager
+def hidden(packages: Collection[str]) -> Iterator[None]:
+    """Inside this block this thread does not find packages that are not imported yet; other threads do.
+
+    Those of `EXTRAS` take as long to import as the rest of Keras and TensorFlow.
+    """
+    thread = threading.get_ident()
+
+    class Hiding:
+        @staticmethod
+        def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+            if name in packages and threading.get_ident() == thread:
+                raise ModuleNotFoundError(f"{name} is not needed here", name=name)
+
+    finder: Any = Hiding()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
@@ -12,6 +14,27 @@ from distspc.store.format import schema
 from distspc.store.format.schema import StorePath
 
 _FILL = {"f": np.nan, "i": -1, "b": False, "T": "", "U": ""}
+
+
+class Grid(NamedTuple):
+    """How an array is cut into files: names and lengths of its dimensions, lengths of what a file holds."""
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    files: tuple[int, ...]
+
+
+def read_grid(folder: Path) -> Grid:
+    """Read how the array in a folder is cut, without opening it, which takes twenty times as long.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If its metadata are damaged.
+    """
+    known = json.loads((folder / "zarr.json").read_bytes())
+    files = known["chunk_grid"]["configuration"]["chunk_shape"]
+    return Grid(tuple(known.get("dimension_names") or ()), tuple(known["shape"]), tuple(files))
 
 
 def _compressors() -> list[Any]:

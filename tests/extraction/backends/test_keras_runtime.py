@@ -1,9 +1,12 @@
 """Tests of: keras and TensorFlow, imported with their threads, memory and logging set."""
 
+import importlib
 import importlib.util
+import multiprocessing
 import os
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -68,3 +71,26 @@ def test_all_seven_layers_in_one_pass_equal_the_network_by_hand(
 
 # Keras with TensorFlow, reading its own variables
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+
+
+def test_hidden_packages_are_not_found_by_this_thread_alone(tmp_path, monkeypatch):
+    (tmp_path / "an_extra.py").write_text("value = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with backend.hidden(["an_extra"]):
+        with pytest.raises(ImportError):
+            importlib.import_module("an_extra")
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(importlib.import_module, "an_extra").result().value == 1
+    del sys.modules["an_extra"]
+    assert importlib.import_module("an_extra").value == 1
+    del sys.modules["an_extra"]
+
+
+def extras_after_import() -> list[str]:
+    backend.import_keras(1)
+    return [name for name in backend.EXTRAS if name in sys.modules]
+
+
+def test_a_worker_imports_keras_without_what_it_uses_for_plots_and_tables():
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as worker:
+        assert worker.submit(extras_after_import).result() == []
