@@ -70,7 +70,7 @@ def _sparseness(l1: float, squares: float, n: int) -> tuple[float, float]:
     if squares == 0:
         return np.nan, np.nan
     ratio = float(np.clip(l1 / np.sqrt(squares), 1.0, np.sqrt(n)))  # of L1 to L2: rounding leaves these bounds
-    return ratio**2 / n, (np.sqrt(n) - ratio) / (np.sqrt(n) - 1) if n > 1 else np.nan
+    return min(ratio**2 / n, 1.0), (np.sqrt(n) - ratio) / (np.sqrt(n) - 1) if n > 1 else np.nan
 
 
 def _entropy(a: np.ndarray, total: float) -> float:

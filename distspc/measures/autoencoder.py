@@ -246,8 +246,8 @@ def _standardised(place: Place, gathered: Sequence[np.ndarray]) -> _Scaled:
         problem = f"{hidden} hidden units for {x.shape[1]} features leave nothing to reconstruct; lower `hidden`"
     if problem:
         raise InputError(f"autoencoder of layer {place.layer}: {problem}")
+    # Sums of up to 2**29 equal float32 numbers have no rounding: a constant feature has an sd of exactly 0.
     moments = Moments(x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64))
-    moments = moments._replace(sd=np.where(np.ptp(x, axis=0) == 0, 0.0, moments.sd))
     for name, values in moments._asdict().items():
         place.reference.write(name, values)
     for first, last in ranges(len(x), ROWS):

@@ -161,9 +161,9 @@ def _lengths(place: Place, start: int, stop: int) -> _Lengths:
     means, lengths = [], []
     for row in place.values(start, stop):
         x = row.astype(np.float64)
-        constant = place.options.similarity == "correlation" and np.ptp(row) == 0
+        # Sums of up to 2**29 equal float32 numbers have no rounding: a constant row less its mean is exactly 0.
         means.append(x.mean() if place.options.similarity == "correlation" else 0.0)
-        lengths.append(0.0 if constant else _length(x - means[-1]))
+        lengths.append(_length(x - means[-1]))
     return _Lengths(np.array(means), np.array(lengths))
 
 

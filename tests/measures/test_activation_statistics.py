@@ -69,3 +69,15 @@ def test_the_stage_gives_every_image_the_same_numbers_whatever_the_chunks(tmp_pa
         wanted = of(row)
         assert all(found[name][i] == wanted[name] for name in NAMES)
     assert len(found["hoyer"]) == 11
+
+
+@pytest.mark.parametrize("n", [2, 3, 7, 100, 4096])
+def test_rounding_leaves_the_ends_of_the_scales(n):
+    """Of units that respond alike, and of one that responds alone, whatever its activation."""
+    for value in np.random.default_rng(0).uniform(1e-3, 1e3, 60):
+        alike, alone = of(np.full(n, value)), of(value * (np.arange(n) == 1))
+        assert 0 <= alike["hoyer"] < 1e-12
+        assert 1 - 1e-12 < alike["treves_rolls"] <= 1
+        assert 1 - 1e-12 < alone["hoyer"] <= 1
+        assert 1 / n <= alone["treves_rolls"] * (1 + 1e-15)
+        assert str(alone["activation_entropy"]) == "0.0"  # not -0.0, in tables

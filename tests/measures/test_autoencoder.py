@@ -6,6 +6,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from distspc.errors import InputError
+from distspc.measures import autoencoder
 from distspc.measures.autoencoder import AutoencoderOptions, Moments, Weights, residuals, train
 from distspc.measures.build import place_of
 from distspc.measures.registry import ChosenMeasure
@@ -90,3 +91,31 @@ def test_constant_features_are_0():
 def test_more_hidden_units_than_images_are_refused(tmp_path):
     with pytest.raises(InputError, match="layer fc2: 100 hidden units for 5 images leave nothing to reconstruct"):
         computed(tmp_path / "s.zarr", "autoencoder", n_targets=3, n_fillers=2, layers={"fc2": 8})
+
+
+def test_components_leave_what_is_off_the_plane_about_their_mean():
+    rng = np.random.default_rng(0)
+    mean, axes = rng.normal(size=6), np.linalg.qr(rng.normal(size=(6, 3)))[0].T
+    x = mean + rng.normal(size=(9, 2)) @ axes[:2] + np.linspace(0, 2, 9)[:, None] * axes[2]
+    found = autoencoder.pca_residuals(x, axes[:2], mean)
+    np.testing.assert_allclose(found, np.linspace(0, 2, 9) ** 2 / 6, atol=1e-12)
+
+
+def test_one_more_image_than_hidden_units_leaves_nothing_to_reconstruct():
+    options = autoencoder.AutoencoderOptions(hidden=5)
+    assert autoencoder.MEASURE.problem(7, options) == ""
+    assert autoencoder.MEASURE.problem(6, options).startswith("5 hidden units for 6 images leave nothing")
+
+
+def test_a_seed_draws_the_order_of_the_images_anew_in_every_epoch():
+    x, options = np.arange(20.0)[:, None], AutoencoderOptions(epochs=2, batch_size=8)
+    orders = [np.concatenate(list(autoencoder._batches(x, options, seed)))[:, 0].reshape(2, 20) for seed in (0, 1)]
+    assert (np.sort(orders, axis=-1) == np.arange(20)).all()
+    assert len({tuple(order) for epochs in orders for order in epochs}) == 4
+
+
+def test_a_seed_draws_the_first_weights_of_both_layers():
+    x = np.zeros((4, 6), np.float32)
+    one, other = (train(x, AutoencoderOptions(hidden=3, epochs=1, learning_rate=1e-9), seed) for seed in (0, 1))
+    for name in ("encoder", "decoder"):
+        assert np.abs(getattr(one, name) - getattr(other, name)).max() > 0.1

@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KernelDensity, NearestNeighbors
 
 from distspc.errors import InputError
-from distspc.measures import build
+from distspc.measures import build, density
 from distspc.measures.base import Limits
 from distspc.measures.build import place_of
 from distspc.measures.density import best_bandwidth, local_density, log_density, squared_distances
@@ -106,3 +106,31 @@ def test_a_new_image_is_placed_among_those_of_the_study(tmp_path):
 def test_too_few_images_are_refused(tmp_path):
     with pytest.raises(InputError, match="density of layer fc2: 10 neighbours of each of 5 images; lower `neighbours`"):
         computed(tmp_path / "s.zarr", "density", n_targets=3, n_fillers=2, layers={"fc2": 8})
+
+
+def test_identical_points_far_from_the_origin_are_at_distance_0():
+    rng = np.random.default_rng(0)
+    points = 1e4 + rng.normal(size=(40, 3))
+    points[7], points[9] = points[3], points[3] + 1e-5
+    squares = density.squared_distances(points, points, 0)
+    assert squares[3, 7] == squares[7, 3] == 0
+    assert squares[3, 9] == pytest.approx(3e-10, rel=1e-4)
+    assert np.isnan(density.local_density(squares, 1, 3)[[3, 7]]).all()
+
+
+def test_points_of_all_tiles_are_not_their_own_neighbours():
+    points = np.random.default_rng(0).normal(size=(density.TILE_ROWS + 40, 2))
+    found = density._columns(points[10:], points, 0.3, 2, own=10)
+    squares = ((points[10:, None] - points) ** 2).sum(axis=2)
+    squares[np.arange(len(squares)), 10 + np.arange(len(squares))] = np.inf
+    kernels = np.exp(-squares / (2 * 0.3**2)).sum(axis=1) / (len(points) - 1) / (2 * np.pi * 0.3**2)
+    np.testing.assert_allclose(found["density_nll"], -np.log(kernels), rtol=1e-9)
+    second = np.sort(squares, axis=1)[:, 1]
+    np.testing.assert_allclose(found["local_density"], np.log(2 / (len(points) - 1) / (np.pi * second)), rtol=1e-9)
+
+
+def test_there_are_fewer_components_than_images_and_more_images_than_neighbours():
+    assert [density._dimensions(10, *size) for size in ((5, 20), (50, 20), (50, 6))] == [4, 10, 6]
+    options = density.DensityOptions(neighbours=10)
+    assert density.MEASURE.problem(11, options) == ""
+    assert density.MEASURE.problem(10, options).startswith("10 neighbours of each of 10 images")

@@ -165,3 +165,26 @@ def test_reliability_is_of_the_images_that_are_related(tmp_path):
     alone, said = trials.reliability_table(read(tmp_path, text(ROWS[:10])), range(5), {})
     assert alone.empty
     assert said == ["A single subject responded to the targets: scores have no split-half reliability."]
+
+
+def test_responses_are_taken_of_a_table_that_has_counts_beside_them(tmp_path):
+    lines = text().strip().split("\n")
+    counted = [lines[0] + ",hits,misses,false_alarms,correct_rejections", *(line + ",9,9,9,9" for line in lines[1:])]
+    found = read(tmp_path, "\n".join(counted) + "\n")
+    assert found.n_subjects == 3
+    pd.testing.assert_frame_equal(found.scores, read(tmp_path, text()).scores)
+
+
+def test_halves_that_do_not_agree_are_said(tmp_path):
+    """Two subjects, one of whom recognises what the other does not."""
+    rows = [(s, f"{i}.jpg", True, (i + s) % 2 == 0) for s in (1, 2) for i in range(8)]
+    found = read(tmp_path, text(rows))
+    table, said = trials.reliability_table(found, range(8), {}, n_halves=4)
+    row = table.set_index("score").loc["hit"]
+    assert row["half_r"] == pytest.approx(-1)
+    assert row["used"] < -1e9
+    assert any(sentence.startswith("The split-half reliability of hit is not above 0") for sentence in said)
+    assert not any("of hit rest on" in sentence for sentence in said)
+    _, named = trials.reliability_table(found, range(8), {"hit": 0.7}, n_halves=4)
+    assert any("ceilings of hit rest on the reliability that the study names, 0.7" in sentence for sentence in named)
+    assert not any("of hit is not above 0" in sentence for sentence in named)
