@@ -129,7 +129,7 @@ def measures() -> str:
 
 def store_variables() -> str:
     """Every variable of a store, by group."""
-    from distspc.store.schema import GROUPS
+    from distspc.store.format.schema import GROUPS
 
     rows = [
         [

@@ -1,7 +1,10 @@
 """Every key of the study file says in its source what it is, for the page that lists them."""
 
 import ast
+import importlib
 from pathlib import Path
+
+import pytest
 
 SOURCE = Path(__file__).parents[2] / "distspc" / "study" / "file.py"
 NO_SECTIONS = {"_Settings", "Shown"}
@@ -19,3 +22,11 @@ def test_every_key_is_described():
     ]
     assert len(classes) > 10
     assert not bare
+
+
+@pytest.mark.parametrize("table", ["study_keys", "data_sets", "measures", "store_variables", "profiles"])
+def test_a_table_is_made_from_the_program(table, monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(SOURCE.parents[2] / "docs" / "extensions"))
+    lines = getattr(importlib.import_module("generated_tables"), table)().splitlines()
+    assert sum(line.startswith("| `") for line in lines) >= 4
