@@ -17,7 +17,7 @@ from distspc.pipeline.compute import planned_workers
 from distspc.pipeline.stages.base import Comparison, Run, Seeds, complete_results, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
 from distspc.pipeline.stages.sizes import n_features
-from distspc.pipeline.stages.work import Load, Loads, Setting
+from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Setting
 from distspc.schedule import Workers
 from distspc.store.activations import refuse_given_back
 from distspc.store.format import schema
@@ -148,13 +148,11 @@ def _sizes_beside(
 def _layer_loads(plan: DistancePlan, speeds: Speeds) -> list[Load]:
     """Tiles, with the products of all pairs; what is done with them; of feature tiles, rows that are read again."""
     size, (tiles, *others) = plan.size, steps(plan, speeds)
-    flop = 2.0 * size.n_targets * size.n_pool * size.n_features
-    loads = [
-        Load(size.layer, tiles.n_tasks, plan.task_nbytes, plan.read_nbytes - plan.settled_nbytes, flop, tiles.seconds)
-    ]
+    flop, memory = 2.0 * size.n_targets * size.n_pool * size.n_features, INTERPRETER_NBYTES + plan.task_nbytes
+    loads = [Load(size.layer, tiles.n_tasks, memory, plan.read_nbytes - plan.settled_nbytes, flop, tiles.seconds)]
     for i, step in enumerate(others, start=2):
         nbytes = plan.settled_nbytes if i == len(others) else 0  # all but the results come after
-        loads.append(Load(size.layer, step.n_tasks, plan.task_nbytes, nbytes, 0.0, step.seconds, aside=nbytes == 0))
+        loads.append(Load(size.layer, step.n_tasks, memory, nbytes, 0.0, step.seconds, aside=nbytes == 0))
     return loads
 
 

@@ -243,7 +243,9 @@ class Extract(LayerStage):
         moments = [_moments_load(study, setting)] if study.scaling != "none" else []
         if study.activations is not None:
             n_tasks, moved = _n_chunks(setting) * len(study.layers), store_nbytes(study, setting.n_images)
-            taken = setting.load("extract", "", n_tasks, int(_buffer_nbytes(moved, setting)), 2 * moved, 0.0)
+            largest = max(_nbytes(study, [layer], setting.n_images) for layer in study.layers)
+            memory = INTERPRETER_NBYTES + int(_buffer_nbytes(largest, setting))
+            taken = setting.load("extract", "", n_tasks, memory, 2 * moved, 0.0)
             return Loads(([taken, *moments],))
         for network in study.networks:
             refuse_unpooled_tokens(network, setting.n_images)

@@ -10,7 +10,7 @@ from distspc.errors import InputError
 from distspc.pipeline.cost import Resources
 from distspc.pipeline.stages import distances
 from distspc.pipeline.stages.distances import Distances
-from distspc.pipeline.stages.work import Rates, Setting
+from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Rates, Setting
 from distspc.schedule import Workers
 from tests.pipeline.stages.shared import N_FILLERS, N_TARGETS, run_of, study_of
 
@@ -86,3 +86,13 @@ def test_workers_without_memory_for_any_cut_are_refused_before_they_are_there(tm
     STAGE.check_workers(study, Workers(4, 4, 2**30))
     with pytest.raises(InputError, match=r"block1_pool: the smallest distance task needs .*`memory` in the profile"):
         STAGE.check_workers(study, Workers(4, 4, 235 * 2**20))
+
+
+def test_the_memory_of_a_task_in_the_plan_is_that_of_its_worker(tmp_path):
+    study, resources = study_of(tmp_path), Resources(1, 1, 4 * 2**30, 50.0)
+    plans = STAGE.plans(run_of(study), study.layers, Workers(1, 1, int(0.6 * resources.memory_nbytes)))
+    loads = {
+        chain[0].layer: chain for chain in STAGE.loads(study, Setting(N_TARGETS, N_FILLERS, resources, Rates())).chains
+    }
+    for layer, (plan, _) in plans.items():
+        assert {load.task_nbytes for load in loads[layer]} >= {INTERPRETER_NBYTES + plan.task_nbytes}

@@ -9,7 +9,7 @@ from distspc.pipeline.cost import Resources
 from distspc.pipeline.run import Study
 from distspc.pipeline.stages import extract
 from distspc.pipeline.stages.extract import Extract, store_nbytes
-from distspc.pipeline.stages.work import Rates, Setting
+from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Rates, Setting
 from distspc.study.file import StudyFile
 from distspc.testing.onnx_vgg16 import write_vgg16
 from tests.pipeline.stages.shared import run_of
@@ -145,3 +145,11 @@ def test_a_network_whose_layers_are_there_is_not_loaded_for_a_look(tmp_path, sma
     study.run(stages=["extract"])
     with pytest.raises(AssertionError, match="the network was loaded"):
         Study.from_dict({**small, "layers": ["/pol"]}, base=tmp_path).run(stages=["extract"])
+
+
+def test_imported_layers_are_planned_one_by_one_in_a_worker_with_its_imports(tmp_path):
+    study = imported(tmp_path)
+    wide = study.model_copy(update={"layers": ("fc2", "block5_pool")})
+    setting = Setting(100, 0, Resources(1, 4, 16 * 2**30, 50.0), Rates())
+    found = [STAGE.loads(one, setting).chains[0][0].task_nbytes for one in (study, wide)]
+    assert found == [INTERPRETER_NBYTES + 2 * 64 * 4 * width for width in (4096, 25088)]
