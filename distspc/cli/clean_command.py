@@ -11,7 +11,8 @@ import typer
 
 from distspc.cli import completion
 from distspc.cli.help import LOOK, examples
-from distspc.cli.options import StudyArgument, echo_text
+from distspc.cli.options import StudyArgument
+from distspc.cli.speech import echo_text
 from distspc.errors import InputError
 
 if TYPE_CHECKING:

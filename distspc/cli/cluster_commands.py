@@ -5,7 +5,8 @@ from __future__ import annotations
 import typer
 
 from distspc.cli.help import CLUSTERS, examples
-from distspc.cli.options import QueueOption, SetOption, StrictOption, StudyArgument, echo_text
+from distspc.cli.options import QueueOption, SetOption, StrictOption, StudyArgument
+from distspc.cli.speech import echo_text
 
 commands = typer.Typer()
 

@@ -11,7 +11,8 @@ import typer
 
 from distspc.cli import completion
 from distspc.cli.help import DATA, examples
-from distspc.cli.options import ProfileOption, SetOption, echo_text
+from distspc.cli.options import ProfileOption, SetOption
+from distspc.cli.speech import echo_done, echo_text
 from distspc.cli.study_commands import run
 from distspc.errors import InputError
 
@@ -96,9 +97,9 @@ def init(
         _say_started(_own_study(directory, folder, fillers, scores, image, score, missing, weights))
         return
     started = init_study(dataset or "csv", directory)
-    echo_text(f"study file: {started.study}")
+    echo_done(f"study file: {started.study}")
     for sentence in started.left:
-        echo_text(f"- {sentence}")
+        echo_done(f"- {sentence}")
 
 
 def _own_study(
@@ -126,11 +127,11 @@ def _own_study(
 
 def _say_started(started: NewStudy) -> None:
     """Say where the study file is, what was found, and how to go on."""
-    echo_text(f"study file: {started.study}")
+    echo_done(f"study file: {started.study}")
     for sentence in started.left:
-        echo_text(f"- {sentence}")
-    echo_text(f"look before it runs: distspc check {shlex.quote(str(started.study))}")
-    echo_text(f"run it: distspc run {shlex.quote(str(started.study))}")
+        echo_done(f"- {sentence}")
+    echo_done(f"look before it runs: distspc check {shlex.quote(str(started.study))}")
+    echo_done(f"run it: distspc run {shlex.quote(str(started.study))}")
 
 
 @commands.command(
@@ -180,7 +181,7 @@ def convert(
 
     with progress_bars() as progress:
         n = convert_images(targets, fillers, directory, format=image_format, n_targets=n_targets, progress=progress)
-    echo_text(f"{n[0]} targets and {n[1]} fillers are in {directory}")
+    echo_done(f"{n[0]} targets and {n[1]} fillers are in {directory}")
 
 
 @commands.command(
@@ -208,10 +209,10 @@ def demo(
     from distspc.pipeline.run import Study
 
     study = write_demo(directory, weights)
-    echo_text(f"Patches of photographs and a study file are in {directory}.")
+    echo_done(f"Patches of photographs and a study file are in {directory}.")
     if weights is None:
-        echo_text("The network's weights are random numbers, not trained ones (--weights takes yours).")
+        echo_done("The network's weights are random numbers, not trained ones (--weights takes yours).")
     else:
-        echo_text(f"The network is {weights}, at the layers that it has: {', '.join(Study.from_file(study).layers)}.")
-    echo_text("The demo shows that everything works, and says nothing about memory: the score is edge density.")
+        echo_done(f"The network is {weights}, at the layers that it has: {', '.join(Study.from_file(study).layers)}.")
+    echo_done("The demo shows that everything works, and says nothing about memory: the score is edge density.")
     run(study, profile=profile, overrides=overrides)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from typer import Typer
 from typer.core import TyperGroup, TyperOption
+from typer.main import get_command
+
+from distspc.cli.speech import of_every_command
 
 RUN: Final = "Run"
 LOOK: Final = "Look"
@@ -27,11 +31,19 @@ def examples_of(epilogue: str | None) -> list[str]:
     return [line.removeprefix("distspc ") for line in lines if line.startswith("distspc ")]
 
 
+def _shared_options() -> list[Any]:
+    app = Typer(add_completion=False)
+    app.command()(of_every_command)
+    return list(get_command(app).params)
+
+
 class Commands(TyperGroup):
     """All commands; paragraphs of their help are filled anew, and a flag, which takes no value, names no type."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        for command in self.commands.values():
+            command.params += _shared_options()
         for command in (self, *self.commands.values()):
             command.help = "\n\n".join(" ".join(part.split()) for part in (command.help or "").split("\n\n"))
             for option in command.params:

@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,10 +18,11 @@ from distspc.cli import (
     network_commands,
     score_commands,
     selection_commands,
+    speech,
     study_commands,
 )
 from distspc.cli.help import Commands, examples
-from distspc.cli.options import echo_text
+from distspc.cli.speech import echo_text
 from distspc.errors import DistspcError, InputError
 from distspc.version import VERSION
 
@@ -58,17 +60,19 @@ def _on_sigterm(*_: Any) -> None:
 )
 def _options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show log messages.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show log messages; after the command too.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Say nothing but warnings and errors; after the command too.")
+    ] = False,
+    log_file: Annotated[
+        Path | None,
+        typer.Option("--log-file", metavar="FILE", help="Append all that is said to a file; after the command too."),
+    ] = None,
 ) -> None:
     if version:
         echo_text(f"distspc {VERSION}")
         raise typer.Exit()
-    # Dask's own chatter is for its log files; here only its warnings, and with --verbose what this package says.
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
-    handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith("distspc"))
-    logging.basicConfig(handlers=[handler], force=True)
-    logging.getLogger("distspc").setLevel(logging.INFO if verbose else logging.WARNING)
+    speech.begin(verbose=verbose, quiet=quiet, log_file=log_file)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -77,17 +81,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=list(arguments) if arguments is not None else None)
     except InputError as error:
-        typer.echo(f"error: {error}", err=True)
+        speech.warn(f"error: {error}")
         sys.exit(2)
     except DistspcError as error:
-        typer.echo(f"error: {error}", err=True)
+        speech.warn(f"error: {error}")
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as error:
         if isinstance(error, SystemExit) and error.code != INTERRUPTED:
             raise
-        typer.echo("stopped; run the same command again to continue", err=True)
+        speech.warn("stopped; run the same command again to continue")
         sys.exit(INTERRUPTED)
     except Exception as error:
         logging.getLogger(__name__).info("unexpected error", exc_info=True)
-        typer.echo(f"error: {type(error).__name__}: {error} (run `distspc --verbose ...` for the details)", err=True)
+        speech.warn(f"error: {type(error).__name__}: {error} (run `distspc --verbose ...` for the details)")
         sys.exit(1)
+    finally:
+        speech.end()

@@ -8,7 +8,7 @@ import typer
 
 from distspc.cli import completion
 from distspc.cli.help import LOOK, examples
-from distspc.cli.options import echo_text
+from distspc.cli.speech import echo_text
 from distspc.errors import InputError
 
 if TYPE_CHECKING:

@@ -66,8 +66,3 @@ class RunOptions(NamedTuple):
     extract_again: bool = False
     performance_report: Path | None = None
     update: bool = False
-
-
-def echo_text(text: str = "") -> None:
-    """Print text on standard output."""
-    typer.echo(text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from distspc.cli.speech import note
 from distspc.layers import models_of, split_layer
 from distspc.messages import format_duration, format_nbytes, shorten
 
@@ -89,7 +90,7 @@ def print_dashboard(client: Client) -> None:
     from distspc.deployment.dashboard import dashboard_lines
 
     for line in dashboard_lines(client):
-        sys.stderr.write(f"{line}\n")
+        note(line)
 
 
 def summary(study: Study, outcome: Outcome) -> str:
@@ -125,6 +126,14 @@ def _left_out(study: Study, shown: Shown) -> list[str]:
     ordered = sorted(notices, key=lambda notice: not notice.warning)
     texts = [f"  {'warning: ' if notice.warning else ''}{notice.text}" for notice in ordered]
     return ["What was skipped or converted:", *texts] if texts else []
+
+
+def warning_texts(study: Study) -> list[str]:
+    """What was skipped or converted and should be known, also where the summary is not shown."""
+    from distspc.pipeline.stages.report import shown_results
+
+    marked = "  warning: "
+    return [text.strip() for text in _left_out(study, shown_results(study)) if text.startswith(marked)]
 
 
 def _by_layer(study: Study, shown: Shown) -> pd.DataFrame:

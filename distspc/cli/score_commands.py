@@ -12,7 +12,8 @@ from typer.core import TyperCommand
 
 from distspc.cli import completion
 from distspc.cli.help import RUN, examples
-from distspc.cli.options import ProfileOption, SetOption, StudyArgument, echo_text
+from distspc.cli.options import ProfileOption, SetOption, StudyArgument
+from distspc.cli.speech import echo_done, echo_text, note, warn
 from distspc.errors import InputError
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _deliver(scored: Scored, output: Path | None) -> None:
         return
     with written_whole(output) as beside:
         shown.to_csv(beside, index=False)
-    echo_text(str(output))
+    echo_done(str(output))
 
 
 def _write_page(scored: Scored, report: Path, study: Study) -> None:
@@ -151,7 +152,7 @@ def _write_page(scored: Scored, report: Path, study: Study) -> None:
     title = f"{study_title(study.stored)}: new images"
     images = scored.images
     write_page(scored.table, scored.reference, report, title=title, notices=scored.notices, skipped=images.skipped)
-    echo_text(str(report))
+    echo_done(str(report))
 
 
 def _finish(scored: Scored) -> None:
@@ -159,13 +160,13 @@ def _finish(scored: Scored) -> None:
     from distspc.cli.output import printable
 
     for notice in scored.notices:
-        typer.echo(printable(notice), err=True)
+        note(printable(notice))
     skipped = scored.images.skipped
     for file, reason in skipped[:_MOST_NAMED]:
-        typer.echo(f"skipped: {printable(file)}: {reason}", err=True)
+        warn(f"skipped: {printable(file)}: {reason}")
     if len(skipped) > _MOST_NAMED:
-        typer.echo(f"... and {len(skipped) - _MOST_NAMED} more", err=True)
+        warn(f"... and {len(skipped) - _MOST_NAMED} more")
     if skipped:
         n = len(skipped)
-        typer.echo(f"{n} {'image' if n == 1 else 'images'} could not be used; all others have their rows.", err=True)
+        warn(f"{n} {'image' if n == 1 else 'images'} could not be used; all others have their rows.")
         raise typer.Exit(2)

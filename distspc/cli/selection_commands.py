@@ -11,7 +11,8 @@ import typer
 from typer.core import TyperCommand
 
 from distspc.cli.help import RUN, examples
-from distspc.cli.options import OptionalStudy, ProfileOption, SetOption, echo_text
+from distspc.cli.options import OptionalStudy, ProfileOption, SetOption
+from distspc.cli.speech import echo_text, note
 from distspc.errors import InputError
 from distspc.selection.options import SPLITS, Design, ImageFiles, Limits, Split
 
@@ -358,7 +359,7 @@ def _write_trials(
     trials = make_trials(stimuli, list(fillers.index), design, seed)
     written = write_trials(trials, paths, output / "trials")
     for sentence in trial_notices(design, len(stimuli)):
-        typer.echo(sentence, err=True)
+        note(sentence)
     echo_text(f"trial lists of {design.subjects} subjects: {len(written)} files in {output / 'trials'}")
 
 

@@ -22,8 +22,8 @@ from distspc.cli.options import (
     StrictOption,
     StudyArgument,
     UpdateOption,
-    echo_text,
 )
+from distspc.cli.speech import echo_done, echo_text, is_quiet, note, warn
 from distspc.errors import InputError
 from distspc.memorability.options import METHODS, Interval, Method, RelateOptions, Test
 
@@ -37,7 +37,7 @@ commands = typer.Typer()
 
 
 def _run(path: Path, stages: Sequence[StageName], options: RunOptions) -> None:
-    from distspc.cli.output import print_dashboard, summary
+    from distspc.cli.output import print_dashboard, summary, warning_texts
     from distspc.cli.progress import progress_bars
     from distspc.pipeline.check import brief
     from distspc.pipeline.connections import Clusters
@@ -57,7 +57,7 @@ def _run(path: Path, stages: Sequence[StageName], options: RunOptions) -> None:
     with clusters_of as clusters, progress_bars() as progress:
         if len(stages) == len(STAGES):
             for line in brief(study, images):
-                typer.echo(line, err=True)
+                note(line)
         outcome = run_stages(
             study,
             clusters,
@@ -70,7 +70,10 @@ def _run(path: Path, stages: Sequence[StageName], options: RunOptions) -> None:
             images=images,
             place=clusters.profile_of,
         )
-    echo_text(summary(study, outcome))
+    echo_done(summary(study, outcome))
+    if is_quiet():
+        for text in warning_texts(study):
+            warn(text)
     _finish(outcome)
 
 
@@ -92,23 +95,21 @@ def _finish(outcome: Outcome) -> None:
     from distspc.cli.output import printable
 
     for file, reason in outcome.skipped[:20]:
-        typer.echo(f"skipped: {printable(file)}: {reason}", err=True)
+        warn(f"skipped: {printable(file)}: {reason}")
     if len(outcome.skipped) > 20:
-        typer.echo(f"... and {len(outcome.skipped) - 20} more", err=True)
+        warn(f"... and {len(outcome.skipped) - 20} more")
     if outcome.skipped:
-        typer.echo(
+        warn(
             f"{len(outcome.skipped)} image{'s' if outcome.skipped[1:] else ''} could not be used; everything else is "
-            "done. Fix or remove these files and rerun with --update to include them.",
-            err=True,
+            "done. Fix or remove these files and rerun with --update to include them."
         )
     for failure in outcome.failures:
-        typer.echo(f"failed: {failure.title}: {failure.reason}", err=True)
+        warn(f"failed: {failure.title}: {failure.reason}")
     if outcome.failures:
         n = len(outcome.failures)
-        typer.echo(
+        warn(
             f"{n} {'part' if n == 1 else 'parts'} of the study could not be computed; everything else is done. "
-            "Fix the cause and run the same command again: it retries only what failed.",
-            err=True,
+            "Fix the cause and run the same command again: it retries only what failed."
         )
     if outcome.skipped or outcome.failures:
         raise typer.Exit(2)
@@ -138,6 +139,7 @@ def _computing(name: StageName, text: str, *examples_of_it: str) -> Callable[...
     epilog=examples(
         "run study.yaml",
         "run study.yaml --profile slurm-cpu --set workers=64",
+        "run study.yaml --quiet --log-file run.log",
         "run study.yaml --update",
     ),
 )
@@ -282,7 +284,7 @@ def relate(
         missing=[entry for text in missing or () for entry in (part.strip() for part in text.split(",")) if entry],
     )
     for sentence in frame.attrs["notices"]:
-        typer.echo(sentence, err=True)
+        note(sentence)
     further = {name: frame.attrs[name] for name in ("within_mean", "within", "mixed") if name in frame.attrs}
     if output is not None:
         frame.to_csv(output, index=False)
@@ -293,7 +295,7 @@ def relate(
     columns = ["measure", "given", "score", "method", "n", "r", "ci_low", "ci_high", "p", *tested, "p_holm", *undefined]
     shown = frame.assign(p=[p_of_step(p, step) for p, step in zip(frame["p"], frame["p_resolution"], strict=True)])
     echo_text(table(shown[columns]))
-    typer.echo(f"Holm's correction counts {frame['family'].iloc[0]}; p is of {bootstrap:,} resamples.", err=True)
+    note(f"Holm's correction counts {frame['family'].iloc[0]}; p is of {bootstrap:,} resamples.")
     for name, part in further.items():
         echo_text(f"\n{_FURTHER[name]}:\n{table(part)}" if len(part) else f"\n{_FURTHER[name]}: none")
 
@@ -415,7 +417,7 @@ def export(
     refuse_other_results(loaded)
     shown = shown_results(loaded)
     if loaded.scores is not None and not shown["with_scores"]:
-        typer.echo("no correlations of these scores and settings yet: run `distspc relate` to have them", err=True)
+        note("no correlations of these scores and settings yet: run `distspc relate` to have them")
     for path in export_results(loaded.store, directory, seed=seed, **shown):
         echo_text(str(path))
 
