@@ -1,14 +1,17 @@
 """What a measure gives with little: one of single images has tasks, memory, scores from one function."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from distspc.errors import InputError
 from distspc.measures import build
 from distspc.measures.base import ByImage, Column, Limits, Place, Size
 from distspc.measures.options import Options
 from distspc.measures.registry import MEASURES
 from distspc.store.store import Store
-from distspc.testing.stores import make_store
+from distspc.testing.stores import make_store, write_moments
 
 
 class Range(ByImage):
@@ -66,3 +69,25 @@ def test_images_without_a_value_are_counted_by_layer(tmp_path):
         "Hoyer sparseness has no value for 1 of 5 images at fc2 (where all activations are 0).",
         "Entropy of activations has no value for 2 of 5 images at fc2 (where activations are negative, or all are 0).",
     ]
+
+
+def test_a_task_reads_its_own_images_scaled_as_the_study_says(place):
+    x = place.store.layer("fc2").read("activation")
+    np.testing.assert_array_equal(np.concatenate(list(place.parts(3, 8))), x[3:8])
+    write_moments(place.store.path, "fc2")
+    exact = x.astype(float)
+    scaled = (exact - exact.mean(axis=0)) / np.where(exact.std(axis=0) > 0, exact.std(axis=0), 1)
+    found = np.concatenate(list(replace(place, scaling="z-score").parts(3, 8, slice(2, 5))))
+    np.testing.assert_allclose(found, scaled[3:8, 2:5], rtol=1e-6, atol=1e-6)
+
+
+def test_an_image_whose_activations_are_not_finite_is_named(tmp_path):
+    x = np.random.default_rng(0).random((9, 6), dtype=np.float32)
+    x[6, 5] = np.nan
+    path, sizes = tmp_path / "n.zarr", {"n_targets": 4, "n_fillers": 5, "layers": {"fc2": 6}}
+    make_store(path, **sizes, chunks={"image": 2, "feature": 4}, activations={"fc2": x})
+    broken = Place(Store(path), "fc2", Range(), Options())
+    name = broken.store.images.labels("image")[6]
+    with pytest.raises(InputError, match=rf"fc2: activations of {name} are not finite; extract them again"):
+        list(broken.values(4, 9))
+    assert len(list(broken.values(0, 6))) == 6
