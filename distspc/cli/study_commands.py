@@ -315,6 +315,7 @@ def _refuse_mixture(context: typer.Context, *, of_study: bool) -> None:
         parameter.opts[0]
         for parameter in context.command.params
         if parameter.name != "study"
+        and parameter.expose_value  # not those of every command
         and (parameter.name in _RELATE_OF_STUDY) != of_study
         and str(getattr(context.get_parameter_source(str(parameter.name)), "name", "")) == "COMMANDLINE"
     ]

@@ -52,10 +52,12 @@ def test_what_was_done_is_not_said_when_quiet(folder, capsys):
     assert "study file: mine/study.yaml" in (folder / "run.log").read_text()
 
 
-def test_errors_are_said_when_quiet_and_logged(folder, capsys):
-    code, out, err = run(capsys, "run", "study.yaml", "--quiet", "--log-file", "run.log")
+@pytest.mark.parametrize("command", ["run", "extract", "relate"])
+def test_errors_are_said_when_quiet_and_logged(command, folder, capsys):
+    code, out, err = run(capsys, command, "study.yaml", "--quiet", "--log-file", "run.log")
     assert (code, out) == (2, "")
-    assert "Images" in err
+    assert "--quiet" not in err
+    assert err.splitlines()[-1].startswith("error: ")
     assert f"WARNING {err.splitlines()[-1]}" in (folder / "run.log").read_text()
 
 
