@@ -57,7 +57,7 @@ def test_a_layer_is_cut_for_the_workers_that_others_beside_it_leave(tmp_path, mo
 
 def test_settings_that_cannot_be_used_are_refused_before_they_replace_anything(tmp_path):
     study = study_of(tmp_path, distinctiveness={"neighbours": 500})
-    with pytest.raises(InputError, match="500 neighbours"):
+    with pytest.raises(InputError, match="`neighbours` is 500"):
         STAGE.check_stored(study)
 
 
