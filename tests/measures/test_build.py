@@ -1,6 +1,7 @@
 """The stage of further measures: what is missing, what is computed, what is left alone."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from distspc.measures import build
 from distspc.measures.registry import ChosenMeasure
 from distspc.store.store import Store
 from distspc.testing.stores import make_store, no_compute
-from tests.measures.shared import compute
+from tests.measures.shared import columns, compute
 
 WORD = "activation-statistics"
 CHOSEN = [ChosenMeasure.parse(WORD), ChosenMeasure.parse("pixels")]
@@ -60,3 +61,26 @@ def test_activations_that_are_not_finite_are_refused_by_image(path):
     make_store(path.parent / "n.zarr", n_targets=3, n_fillers=2, layers={"fc2": 4}, activations={"fc2": values})
     with pytest.raises(InputError, match="fc2: activations of fillers/1 are not finite"):
         compute(path.parent / "n.zarr", WORD)
+
+
+def test_a_measure_is_missing_where_what_new_images_are_compared_with_is_lost(path):
+    columns(path, "typicality")
+    store, chosen = Store(path), [ChosenMeasure.parse("typicality")]
+    kept = store.reference("typicality", "fc2").read("unit_sum")
+    assert build.missing(store, "fc2", chosen, "none") == []
+    shutil.rmtree(store.reference("typicality", "fc2").path / "unit_sum" / "c")
+    assert build.missing(store, "fc2", chosen, "none") == ["typicality"]
+    compute(path, "typicality")
+    np.testing.assert_array_equal(store.reference("typicality", "fc2").read("unit_sum"), kept)
+
+
+def test_what_new_images_are_compared_with_is_that_of_the_settings(path):
+    """Results of other settings were removed, and the reference beside them not yet."""
+    columns(path, "typicality")
+    store = Store(path)
+    before = store.reference("typicality", "fc2").read("unit_sum")
+    store.measure("typicality").remove()
+    compute(path, {"name": "typicality", "similarity": "correlation"})
+    reference = store.reference("typicality", "fc2")
+    assert reference.attributes["recipe"]["similarity"] == "correlation"
+    assert not np.allclose(reference.read("unit_sum"), before)
