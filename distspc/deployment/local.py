@@ -113,6 +113,7 @@ def _cluster(profile: Profile, shape: WorkerShape, name: str) -> LocalCluster:
         security=True if profile.tls else None,
         dashboard_address=free_dashboard(settings.dashboard_address),
         silence_logs=logging.ERROR,
+        **({"preload": ["distspc.deployment.local_worker"]} if settings.processes else {}),
     )
 
 

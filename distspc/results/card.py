@@ -47,7 +47,7 @@ class Card:
         from markupsafe import Markup
 
         page = pages("distspc.results").get_template("card.html")
-        return page.render(card=self, below=Markup(below))  # noqa: S704: xarray has escaped it
+        return page.render(card=self, below=Markup(below))  # xarray has escaped it
 
     def text(self) -> str:
         """The card as lines of text."""

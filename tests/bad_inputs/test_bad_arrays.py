@@ -136,7 +136,7 @@ SCORES = {
     "a folder": (lambda file: file.mkdir(), "there is no such file|is a folder"),
     "a pipe": (os.mkfifo, "there is no such file|is not a regular file"),
     "a dangling link": (lambda file: file.symlink_to("nowhere"), "there is no such file"),
-    "no column of scores": (table(*ROWS, header="im_ind,hits"), "has no column hit; it has im_ind, hits"),
+    "no column of scores": (table(*ROWS, header="im_ind,hits"), "has no column hit; did you mean .hits"),
     "no column of images": (table(*ROWS, header="picture,hit"), "has no column im_ind; it has picture, hit"),
     "a column twice": (table("1,0.3,0.4", header="im_ind,hit,hit"), "more than one column is called hit"),
     "ragged lines": (table("1,0.3", "2", "3,0.4,7"), "the header has 2 columns, but line 3 has 1, line 4 has 3"),

@@ -185,7 +185,7 @@ LATER = {
     "a score that is not there, redone": (
         replaced("[hit]", "[hits]"),
         ["--redo"],
-        "no column hits; it has",
+        "no column hits; did you mean 'hit'. it has",
     ),
 }
 

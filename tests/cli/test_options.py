@@ -1,4 +1,4 @@
-"""What commands share: every option has a help text, and text goes to standard output."""
+"""What commands share: every option has a help text."""
 
 import typing
 
@@ -11,8 +11,3 @@ def test_every_shared_option_says_what_it_is_for():
     for annotated in shared:
         (info,) = [part for part in typing.get_args(annotated) if hasattr(part, "help")]
         assert info.help.endswith((".", "address."))
-
-
-def test_text_goes_to_standard_output(capsys):
-    options.echo_text("a line")
-    assert capsys.readouterr() == ("a line\n", "")

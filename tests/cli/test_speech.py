@@ -3,6 +3,7 @@
 import pytest
 
 from distspc.cli import main
+from distspc.cli.speech import echo_text
 
 STUDY = "store: study.zarr\nimages: {targets: Images}\nmodel: {weights: random}\nlayers: [fc2]\n"
 
@@ -74,3 +75,8 @@ def test_what_cannot_be_is_named(options, sentence, folder, capsys):
         code, out, err = run(capsys, *arguments)
         assert (code, out) == (2, "")
         assert sentence in err
+
+
+def test_text_goes_to_standard_output(capsys):
+    echo_text("a line")
+    assert capsys.readouterr() == ("a line\n", "")

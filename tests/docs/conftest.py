@@ -44,9 +44,12 @@ def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def scheduler() -> Iterator[str]:
-    """Address of a scheduler with a worker in this process: no command waits for processes to start."""
+    """Address of a scheduler with a worker in this process: no command waits for processes to start.
+
+    It ends with its module: the threads of BLAS cannot be set beside it.
+    """
     from distributed import LocalCluster
 
     with LocalCluster(

@@ -1,8 +1,8 @@
 """Large files written past the file cache, while what comes next is made.
 
-The system's copy into its cache took as much processor time as compression (10 of 18 ms an image), and of a study that
-is larger than memory the cache holds nothing when it is read. A direct write takes bytes from where they are, and a
-thread waits for the disk.
+The system's copy into its cache took as much processor time as compression (10 of 18 ms an image, measured once), and
+of a study that is larger than memory the cache holds nothing when it is read. A direct write takes bytes from where
+they are, and a thread waits for the disk.
 """
 
 from __future__ import annotations
