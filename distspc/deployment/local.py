@@ -113,15 +113,7 @@ def _cluster(profile: Profile, shape: WorkerShape, name: str) -> LocalCluster:
         security=True if profile.tls else None,
         dashboard_address=free_dashboard(settings.dashboard_address),
         silence_logs=logging.ERROR,
-        **({"preload": _preloads()} if settings.processes else {}),
     )
-
-
-def _preloads() -> list[str]:
-    """What worker processes run when they start: the user's own, and ours."""
-    import dask
-
-    return [*dask.config.get("distributed.worker.preload"), "distspc.deployment.local_worker"]
 
 
 def _own_gpu(spec: dict[Any, Any], gpus: list[str]) -> dict[Any, Any]:
