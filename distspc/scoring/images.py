@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -207,12 +206,9 @@ def _in_study(images: Sequence[NewImage], ids: Sequence[str]) -> list[str]:
 
 def _twice(images: Sequence[NewImage]) -> list[str]:
     """Say which images are the same file under several names."""
-    counts = Counter(image.digest for image in images)
     first: dict[str, str] = {}
-    pairs = []
-    for image in images:
-        if counts[image.digest] > 1 and first.setdefault(image.digest, image.name) != image.name:
-            pairs.append(f"{image.name} is {first[image.digest]}")
+    pairs = [f"{image.name} is {first[image.digest]}" for image in images
+             if first.setdefault(image.digest, image.name) != image.name]  # fmt: skip
     if not pairs:
         return []
     return [f"{len(pairs)} {'image has' if len(pairs) == 1 else 'images have'} the same bytes as another of those "

@@ -48,6 +48,17 @@ def test_a_column_that_is_lost_is_made_again(path):
     np.testing.assert_array_equal(Store(path).measure(WORD).read("hoyer"), before)
 
 
+def test_results_that_lost_the_names_of_their_images_are_made_again(path):
+    compute(path, WORD)
+    group = Store(path).measure(WORD)
+    before, labels = group.read("hoyer"), group.labels("image")
+    shutil.rmtree(group.path / "image" / "c")
+    assert build.missing(Store(path), "fc2", CHOSEN, "none") == [WORD]
+    compute(path, WORD)
+    assert Store(path).measure(WORD).labels("image") == labels
+    np.testing.assert_array_equal(Store(path).measure(WORD).read("hoyer"), before)
+
+
 def test_other_settings_are_refused(path):
     build.prepare(Store(path), "", CHOSEN, "none")
     other = [ChosenMeasure.parse({"name": "pixels", "size": 32})]

@@ -188,3 +188,14 @@ def test_halves_that_do_not_agree_are_said(tmp_path):
     _, named = trials.reliability_table(found, range(8), {"hit": 0.7}, n_halves=4)
     assert any("ceilings of hit rest on the reliability that the study names, 0.7" in sentence for sentence in named)
     assert not any("of hit is not above 0" in sentence for sentence in named)
+
+
+@pytest.mark.parametrize(("n_both", "reliability"), [(2, -1), (3, 0), (4, 0.5)])
+def test_a_reliability_that_is_not_above_zero_is_said(tmp_path, n_both, reliability):
+    """Two subjects who each recognise six of twelve images, `n_both` of these the same."""
+    said_old = [range(6), range(6 - n_both, 12 - n_both)]
+    rows = [(s, f"{i}.jpg", True, i in said_old[s]) for s in (0, 1) for i in range(12)]
+    table, said = trials.reliability_table(read(tmp_path, text(rows)), range(12), {}, n_halves=4)
+    assert table.set_index("score").loc["hit", "reliability"] == pytest.approx(reliability, abs=1e-12)
+    not_above = "The split-half reliability of hit is not above 0: the subjects' halves do not agree on it"
+    assert any(sentence.startswith(not_above) for sentence in said) == (reliability <= 0)

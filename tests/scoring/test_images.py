@@ -85,6 +85,13 @@ def test_images_of_the_study_are_known_by_their_bytes(folder, store):
     assert positions_of(looked_at(folder / "elsewhere.png", store).images).tolist() == [1]
 
 
+def test_a_category_of_the_table_comes_before_that_of_the_study(folder, store):
+    (folder / "t.csv").write_text("path,category\nnew/2.png,street\nnew/b.jpg,\n")
+    found = looked_at(folder / "t.csv", store)
+    assert positions_of(found.images).tolist() == [3, 4]
+    assert [image.category for image in found.images] == ["street", "outdoor"]
+
+
 def test_the_same_bytes_twice_are_said(folder, store):
     (folder / "copy.png").write_bytes((folder / "new" / "10.png").read_bytes())
     found = looked_at([folder / "new" / "10.png", folder / "copy.png"], store)

@@ -1,6 +1,7 @@
 """The study as a reference: which layers, what is there, what changed."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from distspc.scoring.reference import (
     read_reference,
     study_state,
 )
+from distspc.testing.stores import write_moments
 from tests.scoring.shared import LAYERS, N_TARGETS, study_of_files
 
 
@@ -69,6 +71,22 @@ def test_what_is_added_changes_nothing_and_what_is_made_anew_does(study):
     assert has_changed(before, study_state(study.stored, ["fc2"]))
 
 
+def test_moments_that_are_computed_anew_are_another_state_of_the_study(study):
+    """Standardised features are compared on their scale."""
+    write_moments(study.store, "fc2")
+    before, scaling = study_state(study.stored, ["fc2"]), study.stored.scaling("fc2")
+    assert not has_changed(before, study_state(study.stored, ["fc2"]))
+    scaling.set_attributes(recipe={**scaling.attributes["recipe"], "images": "others"})
+    assert has_changed(before, study_state(study.stored, ["fc2"]))
+
+
+def test_a_reference_with_fewer_seeds_or_without_a_pool_is_another(study):
+    found = read_reference(study)
+    layer, other = replace(found.layers[0], seeds=(0, 3)), found.layers[1]
+    some = [layer, replace(layer, seeds=(3,)), replace(layer, size=None), replace(layer, has_activations=False)]
+    assert len({replace(found, layers=(one, other)).fingerprint for one in some}) == 4
+
+
 def test_further_measures_of_other_settings_are_another_state_of_the_study(study):
     """So that a run that was stopped does not go on with columns of two kinds."""
     study.run(stages=["reconstruct"])
@@ -92,6 +110,14 @@ def test_the_model_was_trained_from_the_first_image_or_the_first_filler(study):
     assert first_training_row(study.stored, options) == 0
     fillers = study.reconstruction.model_copy(update={"train_on": "fillers"}).options
     assert first_training_row(study.stored, fillers) == N_TARGETS
+
+
+def test_the_seeds_that_lack_their_offset_are_told_one_by_one(study):
+    study.run(stages=["reconstruct"])
+    group = study.stored.reconstruction
+    at = str(group.position("layer", "fc1")), str(group.position("seed", 3))
+    shutil.rmtree(group.path.joinpath("unit_mean", "c", *at))
+    assert missing_offsets(read_reference(study)) == {"fc1": [3]}
 
 
 def test_an_older_store_without_activations_is_refused(study):

@@ -1,11 +1,14 @@
 """Results are kept by chunks of images, each layer done once; they are gone when nobody needs them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from distspc.scoring.images import NewImage
 from distspc.scoring.reference import read_reference
 from distspc.scoring.results import (
+    LAST,
     LayerResults,
     allocate,
     image_ranges,
@@ -15,6 +18,7 @@ from distspc.scoring.results import (
     results_folder,
     write_layer,
 )
+from distspc.store.group import Group
 from distspc.store.store import Store
 from tests.scoring.shared import study_of_files
 
@@ -58,6 +62,30 @@ def test_other_images_and_studies_have_other_results(tmp_path, reference):
     }
     assert len(folders) == 4
     assert {folder.parent for folder in folders} == {tmp_path / "s-scores"}
+
+
+def test_results_are_of_what_files_hold_with_their_categories_against_one_state_of_the_study(tmp_path, reference):
+    def folder(images, against=reference):
+        return results_folder(tmp_path / "s.zarr", against, images)
+
+    moved = [replace(image, file=f"/elsewhere{image.file}") for image in IMAGES]
+    assert folder(moved) == folder(IMAGES)
+    another = [replace(image, digest=f"{image.digest}0") for image in IMAGES]
+    named = [replace(image, category="street") for image in IMAGES]
+    later = replace(reference, state=(*reference.state[:-1], ("{}", "2031")))
+    assert len({folder(IMAGES), folder(another), folder(named), folder(IMAGES, later)}) == 4
+
+
+def test_the_file_that_says_that_a_layer_is_done_comes_last(tmp_path, reference, monkeypatch):
+    """A stop in between leaves a layer that is missing, whatever the order of its values."""
+    group = allocate(Store(tmp_path / "r.zarr"), reference, IMAGES, 5)
+    found, written = values(5), []
+    monkeypatch.setattr(Group, "write", lambda self, name, *_, **__: written.append(name))
+    for names in (list(found.variables), list(found.variables)[::-1]):
+        written.clear()
+        write_layer(group, "fc2", (0, 5), replace(found, variables={name: found.variables[name] for name in names}))
+        assert sorted(written) == ["distance", "error", "error", "neighbour_index", LAST]
+        assert written[-1] == LAST
 
 
 def test_what_is_delivered_is_removed_with_its_folder(tmp_path, reference):

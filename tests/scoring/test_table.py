@@ -1,4 +1,6 @@
-"""Percentiles."""
+"""Percentiles among the study's targets, seeds and neighbours."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,6 +8,8 @@ import pytest
 from distspc.scoring import table
 from distspc.scoring.results import LayerResults
 from distspc.scoring.table import percentiles
+from distspc.store.store import Store
+from distspc.testing.stores import make_store, write_measures
 
 
 def test_percentiles_count_equal_values_half():
@@ -26,3 +30,15 @@ def test_several_seeds_and_neighbours_have_a_mean_and_a_standard_deviation_of_sa
     assert found["reconstruction_error"].tolist() == [2, 2]
     assert found["reconstruction_error_sd"].tolist() == [pytest.approx(2**0.5), 0]
     assert "reconstruction_error_seed7" not in found
+
+
+def test_values_to_be_compared_with_are_those_of_the_targets(tmp_path):
+    """Fillers have a reconstruction error, too."""
+    path = tmp_path / "s.zarr"
+    make_store(path, n_targets=5, n_fillers=4, layers={"fc2": 3})
+    store = Store(path)
+    write_measures(path, store.images.labels("image"), 5, ["fc2"], seeds=(0, 3))
+    known = table.target_values(SimpleNamespace(store=store, seeds=(0, 3)), "fc2")
+    errors, distances = store.reconstruction.read("error", layer=0), store.distances.read("distance", layer=0)
+    assert known["reconstruction_error"].tolist() == sorted(errors[:, :5].mean(axis=0))
+    assert known["distinctiveness"].tolist() == sorted(distances[:, 0])
