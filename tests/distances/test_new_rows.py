@@ -68,6 +68,18 @@ def test_an_image_of_the_store_is_not_its_own_neighbour(relu_store):
     assert found.distance[0] == 0 < found.distance[1]
 
 
+def test_no_image_is_its_own_neighbour_wherever_tiles_end_and_whoever_comes_before(relu_store):
+    """Every image of the table, after a row that cannot be compared: the first and the last of every tile, too."""
+    path, x = relu_store
+    rows = np.concatenate([np.full((1, x.shape[1]), np.nan, np.float32), x])
+    found = found_by(path, rows, positions=np.arange(-1, len(x)), metric="cosine")
+    distance = cdist(x.astype(float), x.astype(float), "cosine")
+    np.fill_diagonal(distance, np.inf)
+    assert found.image[0].tolist() == [-1]
+    assert (found.image[1:, 0] != np.arange(len(x))).all()
+    np.testing.assert_allclose(found.distance[1:, 0], distance.min(axis=1), rtol=1e-9, atol=1e-12)
+
+
 def test_neighbours_share_the_category(relu_store):
     path, _ = relu_store
     categories = np.array(["indoor", "outdoor", "nowhere", *["indoor"] * 4], dtype=object)

@@ -58,8 +58,15 @@ def test_another_order_alone_is_a_change():
 def test_files_with_the_same_bytes_go_together_by_name_first():
     assert match_images(OLD, [record("d", "C"), record("c", "C")]) == [3, 2]
     assert match_images(OLD, [record("x", "C"), record("d", "C"), record("y", "C")]) == [2, 3, None]
+    assert match_images(OLD, [record("x", "C"), record("y", "C")]) == [2, 3]
     changes = find_changes(OLD, [*OLD, record("y", "C")])
     assert (changes.counts, changes.n_kept, changes.n_known) == ("1 new", 4, 5)
+
+
+def test_files_without_a_digest_are_matched_by_name_alone():
+    """Stores that were not made of files have none."""
+    old = [record("a", ""), record("b", "")]
+    assert match_images(old, [record("b", ""), record("c", "")]) == [1, None]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), unique_by=lambda pair: pair[0]), st.randoms())

@@ -64,6 +64,8 @@ def test_degrees_of_freedom_do_not_count_what_labels_repeat():
     assert Design(frame, ["kind"]).n_free == Design(frame, ["kind", "twice"]).n_free == 3
     assert Design(frame, ["kind", "side", "m0"]).n_free == 5
     assert Design(frame, []).n_free == 0
+    assert Design(frame.assign(rest=7 - frame["m0"]), ["m0", "rest"]).n_free == 1
+    assert Design(frame.assign(same=7.0), ["m0", "same"]).n_free == 1
 
 
 def test_a_multiple_regression_takes_labels():
@@ -109,3 +111,9 @@ def test_what_is_not_there_is_named_with_what_is():
     assert own["edges"].tolist() == [3.0]
     with pytest.raises(InputError, match=r"neither a measure .such as norm:fc2. nor a column; did you mean 'category'"):
         check_controls(["catgory"], ["category"], key="control")
+
+
+def test_columns_of_a_design_are_a_dummy_variable_for_each_label_but_the_first():
+    frame = pd.DataFrame({"kind": ["b", "a", "c", "b"], "m0": [1.0, 2.0, 3.0, 4.0]})
+    assert Design(frame, ["kind", "m0"]).columns().tolist() == [[1, 1, 0], [2, 0, 0], [3, 0, 1], [4, 1, 0]]
+    assert Design(frame, ["m0"]).columns().tolist() == [[1], [2], [3], [4]]

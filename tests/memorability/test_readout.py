@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import dask
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from distspc.memorability import readout
 from distspc.memorability.options import ReadoutOptions, RelateOptions
+from distspc.store.group import Group
 from distspc.store.notices import Notice
 from distspc.store.store import Store
 from distspc.testing.stores import image_ids, no_compute, write_image_table
@@ -114,7 +117,10 @@ def test_nothing_is_read_out_of_few_images_or_features_that_do_not_vary():
     scores = scores_of(features(30))[["hit", "fa", "other"]].iloc[:30]
     scores.iloc[9:, 1] = np.nan
     x = features(30)
-    for gram, lost in ((x @ x.T, [1]), (np.full((30, 30), 7.0), [0, 1, 2]), (np.zeros((30, 30)), [0, 1, 2])):
+    same = np.full((30, 5), 0.1) * np.sqrt(np.arange(1, 6))
+    rounded = same @ same.T + 1e-16 * np.diag(np.arange(30.0))
+    grams = ((x @ x.T, [1]), (rounded, [0, 1, 2]), (np.full((30, 30), 7.0), [0, 1, 2]), (np.zeros((30, 30)), [0, 1, 2]))
+    for gram, lost in grams:
         found = readout.read_out(gram, scores.to_numpy(), FEW)
         assert [s for s in range(3) if all(np.isnan(values[s]).all() for values in found)] == lost
     sources = [readout.Source("activations", "", "fc2", found)]
@@ -154,6 +160,24 @@ def test_layers_are_read_out_once_and_anew_for_other_scores_and_settings(store):
     assert run(store, other, ReadoutOptions(5, (1.0,))) == ["fc1", "fc2"]
     assert run(store, other[["hit"]]) == ["fc1", "fc2"]
     assert store.predicted.sizes["score"] == 1
+
+
+def test_predictions_are_of_one_list_of_targets_names_of_scores_folds_penalties_and_seed(store):
+    scores = scores_of(features())
+    settings = [FEW, replace(FEW, penalties=(1.0,)), replace(FEW, n_folds=6), replace(FEW, random_state=4)]
+    tables = [scores, scores.rename(index={"targets/7": "targets/x"}), scores.rename(columns={"hit": "hits"})]
+    made = [readout.predicted_recipe(store, scores, options) for options in settings]
+    made += [readout.predicted_recipe(store, table, FEW) for table in tables[1:]]
+    assert all(a != b for i, a in enumerate(made) for b in made[:i])
+
+
+def test_the_prediction_which_says_that_a_layer_is_done_is_written_last(store, monkeypatch):
+    scores = scores_of(features())
+    readout.prepare(store, ["fc1", "fc2"], scores, FEW)
+    written = []
+    monkeypatch.setattr(Group, "write", lambda self, name, *_, **__: written.append(name))
+    readout.predict_layer(store, "fc1", scores.to_numpy(), FEW)
+    assert written == ["penalty", "baseline", "prediction"]
 
 
 def test_the_table_has_every_layer_and_score_and_what_others_predicted(store):

@@ -53,6 +53,25 @@ def test_categories_that_are_too_small_are_named_and_left_out():
     assert no_means.empty
 
 
+def test_a_category_counts_where_four_of_its_images_have_both():
+    frame, labels = simulated(3, 6)
+    frame.loc[:1, "x"] = np.nan
+    frame.loc[6:8, "y"] = np.nan
+    within, means, _ = correlations_within(frame, ["x", "z"], ["y"], labels)
+    counts = {name: part["n"].to_dict() for name, part in within.set_index("category").groupby("measure")}
+    assert counts == {"x": {"c00": 4, "c02": 6}, "z": {"c00": 6, "c02": 6}}
+    assert means.set_index("measure")["n_categories"].to_dict() == {"x": 2, "z": 2}
+
+
+def test_images_without_a_value_are_left_out_of_a_mixed_model_with_their_labels():
+    frame, labels = simulated(4, 8)
+    kept = np.arange(len(frame)) % 8 > 2
+    expected = mixed_models(frame[kept], ["x"], ["y"], labels[kept])[0]
+    pd.testing.assert_frame_equal(
+        mixed_models(frame.assign(x=frame["x"].where(kept)), ["x"], ["y"], labels)[0], expected
+    )
+
+
 def test_mixed_models_are_statsmodels():
     frame, labels = simulated()
     table, said = mixed_models(frame, ["x"], ["y"], labels, ["z"])

@@ -84,3 +84,19 @@ def test_what_does_not_vary_has_no_p():
     assert np.isfinite(found[0])
     assert np.isnan(found[1:]).all()
     assert np.isnan(permutation_p(x, np.ones(40), z, n_permutations=19)).all()
+
+
+def test_permutations_that_are_the_sample_but_for_rounding_count_as_far_from_0():
+    """Of six images in two halves a tenth of all permutations keep them, or turn them round."""
+    x = np.repeat([0.1, 0.7], 3)
+    y = np.array([3.3, 3.3, 3.3, 1.1, 1.1, 1.1]) / 7
+    found = permutation_p(x[:, None], y, np.empty((6, 0)), n_permutations=999)[0]
+    assert found == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / 999))
+
+
+def test_controls_that_repeat_one_another_count_once():
+    x, y, z = sample(c=2)
+    y = np.random.default_rng(9).permutation(y)
+    repeated = np.column_stack([z, z[:, 0] * 3 - z[:, 1] / 7 + 1])
+    found = permutation_p(x, y, repeated, n_permutations=199)
+    np.testing.assert_array_equal(found, permutation_p(x, y, z, n_permutations=199))

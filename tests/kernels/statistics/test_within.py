@@ -53,3 +53,27 @@ def test_pairs_are_correlated_over_the_rows_that_have_both():
     assert n.tolist() == [[16, 14], [20, 16], [20, 16]]
     assert r[0, 1] == pytest.approx(stats.pearsonr(x[6:, 0], y[6:, 1])[0])
     assert np.isnan(r[2]).all()
+
+
+def test_four_images_are_enough_for_a_group_and_three_for_a_pair():
+    alone = mean_correlation(np.array([0.5]), np.array([4]))
+    assert (alone.r, alone.n, alone.n_groups) == (pytest.approx(0.5), 4, 1)
+    np.testing.assert_allclose(fisher_interval(np.array([0.5]), np.array([4]))[:, 0], [alone.ci_low, alone.ci_high])
+    x = np.array([[1.0], [2], [4], [8]])
+    y = np.array([[3.0, 3], [5, 5], [1, np.nan], [np.nan, np.nan]])
+    r, n = pairwise_correlations(x, y)
+    assert n.tolist() == [[3, 2]]
+    assert r[0, 0] == pytest.approx(stats.pearsonr([1, 2, 4], [3, 5, 1])[0])
+    assert np.isnan(r[0, 1])
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_group_of_perfect_correlation_is_large_and_not_without_end(sign):
+    """Its z is that of the number before 1: 18.7 by hand, atanh(1 - 2^-53) = log(2^54 - 1) / 2."""
+    z = np.log(2.0**54) / 2
+    found = mean_correlation(sign * np.array([1.0, 0.0]), np.array([4, 12]))
+    assert found.r == pytest.approx(sign * np.tanh(z / 10))
+    assert found.q == pytest.approx((z - z / 10) ** 2 + 9 * (z / 10) ** 2)
+    alone = mean_correlation(np.array([float(sign)]), np.array([4]))
+    assert alone.r == pytest.approx(sign, abs=1e-15)
+    assert np.isfinite([alone.ci_low, alone.ci_high, alone.p]).all()
