@@ -6,6 +6,7 @@ import dask
 import numpy as np
 import pytest
 
+from distspc.kernels.sparse_coding.iteration import PAPER
 from distspc.reconstruction.build import fit_sparse_code
 from distspc.reconstruction.frozen import new_errors, offset_is_stored, read_model, recomputed_offsets
 from distspc.reconstruction.options import ReconstructionOptions
@@ -41,3 +42,12 @@ def test_images_have_their_stored_errors(tmp_path, solver, scaling, train_on):
             new_errors(made["fc2"][:9], again, store, "fc2", settings),
             new_errors(made["fc2"][:9], model, store, "fc2", settings),
         )
+
+
+def test_a_step_that_was_shortened_is_taken_again(tmp_path):
+    path = tmp_path / "s.zarr"
+    make_store(path, n_targets=20, n_fillers=0, layers={"fc2": 40})
+    dask.compute(*fit_sparse_code(path, layer="fc2", seeds=[0], **SIZES), scheduler="synchronous")
+    for written, step in ((PAPER.step / 4, PAPER.step / 4), (np.nan, PAPER.step)):  # not a number: of an older version
+        Store(path).reconstruction.write("encode_step", np.array([[written]]))
+        assert read_model(Store(path), "fc2", 0).fitted.step == step

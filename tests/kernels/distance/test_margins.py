@@ -220,6 +220,19 @@ def test_no_term_of_the_bound_can_be_left_out(term, dtype, metric, kind, centred
     assert worst_share(x, centre, metric, dtype, **{term: 0.0}) > 1
 
 
+@pytest.mark.parametrize("dtype", [F32, F64])
+def test_rows_that_hardly_vary_take_six_of_the_sixteen_parts_of_the_sums(dtype, record_property) -> None:
+    """Three of the sums and three of the scales' six at once; the others are of forming and of distances themselves."""
+    rng = np.random.default_rng(0)
+    pattern, sizes = rng.standard_normal((1, 600)), rng.uniform(0.5, 2, (5, 1)) * [[1], [-1], [1], [-1], [1]]
+    x = (1 + 1e-5 * sizes * pattern).astype(np.float32)
+    centre = x.mean(axis=0, dtype=np.float64).astype(np.float32)
+    sums = error_bound(600, dtype).sums
+    record_property("share of the bound", share := worst_share(x, centre, "correlation", dtype))
+    assert share <= 1
+    assert worst_share(x, centre, "correlation", dtype, sums=5 / 16 * sums) > 1
+
+
 # ---------------------------------------------------------------- limits
 
 

@@ -93,6 +93,18 @@ def test_the_same_measure_twice_cannot_be_compared():
     assert np.isnan(inference.compare_dependent(0.4, 0.3, 0.5, 3).williams_t)
 
 
+def test_measures_that_are_the_same_but_for_rounding_cannot_be_compared():
+    names = ("williams_t", "williams_p", "meng_z", "meng_p")
+    x, y = np.random.default_rng(3).normal(size=(2, 60))
+    rescaled = np.corrcoef([x, x / 3 + 0.1, y])
+    real = inference.compare_dependent(rescaled[0, 2], rescaled[1, 2], rescaled[0, 1], 60)
+    built = inference.compare_dependent(0.4, 0.4 + 1e-9, 1 - 1e-13, 60)
+    for found in (real, built):
+        assert np.isnan([getattr(found, name) for name in names]).all()
+    apart = inference.compare_dependent(0.4, 0.4 + 1e-9, 1 - 1e-11, 60)
+    assert np.isfinite([getattr(apart, name) for name in names]).all()
+
+
 def test_the_share_of_undefined_draws_is_counted_by_statistic():
     draws = np.array([[1.0, np.nan], [np.nan, np.nan], [0.0, 1.0], [2.0, 3.0]])
     assert inference.undefined_share(draws).tolist() == [0.25, 0.5]

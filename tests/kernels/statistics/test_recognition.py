@@ -108,6 +108,19 @@ def test_halves_are_those_of_a_plain_loop_also_where_subjects_saw_other_images()
         assert found[name].reliability == pytest.approx(2 * expected[name] / (1 + expected[name]))
 
 
+def test_a_resample_whose_scores_are_the_same_but_for_rounding_has_no_correlation():
+    """All images but the first have one rate: resamples without it leave a variance of rounding alone."""
+    for n in range(4, 40):
+        x = np.full((n, 3), [1 / 3, 0.7, 1 / 7])
+        x[0] += 0.25
+        y = np.random.default_rng(n).random((n, 3))
+        counts = np.concatenate([np.zeros((1, 1)), np.full((1, n - 1), n / (n - 1))], axis=1)
+        for pair in ((x, y), (y, x)):
+            known = kernel._known(*pair)
+            assert np.isfinite(kernel._weighted(*known, np.ones((1, n)))).all()
+            assert np.isnan(kernel._weighted(*known, counts)).all()
+
+
 def test_results_do_not_depend_on_the_size_of_blocks():
     trials = simulated(8, 30)
     whole = split_half(trials, 30, n_halves=150, n_bootstrap=20)
