@@ -207,6 +207,7 @@ def _link(file: Path, place: Path) -> None:
     partial = place.with_suffix(f".{uuid.uuid4().hex}.partial")
     os.link(file, partial)
     partial.replace(place)
+    partial.unlink(missing_ok=True)  # it stays where the place has a link to the same file already
 
 
 # ---------------------------------------------------------------- what is said of it

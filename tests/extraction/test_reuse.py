@@ -5,6 +5,7 @@ import pytest
 
 from distspc.errors import InputError
 from distspc.extraction.reuse import OtherStore, find_donors, find_origins, group_chunks, refuse_no_store, why_not
+from distspc.store.activations import give_back
 from distspc.store.rows import Donor, find_origin
 from distspc.store.store import Store
 from distspc.testing.stores import make_store
@@ -35,6 +36,12 @@ def test_why_nothing_is_taken_names_the_key_or_the_layer(other, tmp_path):
     assert why_not(store, "fc9", RECIPE, other) == "a.zarr has no activations of fc9"
 
 
+def test_activations_that_were_given_back_are_not_taken(other, tmp_path):
+    give_back(other.store, "fc2")
+    donors = find_donors(Store(tmp_path / "s.zarr"), {"fc2": RECIPE}, [other])
+    assert [donor.layer for donor in donors["fc2"]] == ["fc2@vgg"]
+
+
 def test_few_new_images_of_many_chunks_make_full_batches(other, tmp_path):
     store = other.store
     digests = store.images.read("digest").tolist()
@@ -45,6 +52,8 @@ def test_few_new_images_of_many_chunks_make_full_batches(other, tmp_path):
     groups = group_chunks(store, wanted, {"fc2": origin}, 16)
     assert [[one.chunk for one in group] for group in groups] == [[0, 1, 3], [2]]
     assert [int(one.is_new.sum()) for group in groups for one in group] == [1, 2, 1, 0]
+    groups = group_chunks(store, wanted, {"fc2": origin}, 3)
+    assert [[one.chunk for one in group] for group in groups] == [[0, 1], [2], [3]]
     groups = group_chunks(store, wanted, {"fc2": origin}, 2)
     assert [[one.chunk for one in group] for group in groups] == [[0], [1], [2], [3]]
     assert np.array_equal(find_origins(store, {"fc2": [Donor(store, "fc2", "")]})["fc2"].row, np.arange(200))

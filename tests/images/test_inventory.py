@@ -1,6 +1,7 @@
 """The image table: names that the store can hold, and a digest of the images."""
 
 import os
+import shutil
 
 import dask
 import numpy as np
@@ -44,6 +45,36 @@ def test_asking_writes_nothing_and_a_second_scan_has_nothing_to_read(folder, tmp
     assert scan_images(store, list_images(folder)) == []
     assert [str(file).rsplit("/", 1)[-1] for file, _ in skipped_images(store)] == ["4.png"]
     assert store.images.read("width").tolist() == [4, 4, 4]
+
+
+def test_a_file_of_another_size_or_time_is_looked_at_again(folder, tmp_path):
+    store, file = Store(tmp_path / "s" / "s.zarr"), folder / "2.png"
+    write(store, folder)
+    before = os.stat(file)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert len(scan_images(store, list_images(folder))) == 1
+    file.write_bytes(file.read_bytes() + b"more")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert len(scan_images(store, list_images(folder))) == 1
+
+
+def test_what_another_store_knows_of_files_is_taken_where_it_knows_what_is_to_be_said_of_them(folder, tmp_path):
+    """Stores of before that know the reasons of bad files alone."""
+    store, other, listed = Store(tmp_path / "s" / "s.zarr"), Store(tmp_path / "o" / "o.zarr"), list_images(folder)
+    write(other, folder)
+    assert scan_images(store, listed, others=[other]) == []
+    shutil.rmtree(other.images.path / "remarks")
+    (found,) = dask.compute(*scan_images(store, listed, others=[other]), scheduler="synchronous")
+    assert [record.number for record in found] == [1, 2, 3]
+
+
+def test_the_digest_of_the_table_is_of_names_and_contents(folder, tmp_path):
+    digests = []
+    for i, (old, new) in enumerate((("1.png", "1.png"), ("2.png", "5.png"), ("1.png", "5.png"))):
+        (folder / new).write_bytes((folder / old).read_bytes())  # as it is, one more name, other bytes under it
+        write(Store(tmp_path / "s" / f"{i}.zarr"), folder)
+        digests.append(images_digest(Store(tmp_path / "s" / f"{i}.zarr")))
+    assert len(set(digests)) == 3
 
 
 def test_other_images_differ_in_the_digest_and_are_refused(folder, tmp_path):

@@ -112,6 +112,27 @@ def test_what_a_stopped_run_left_between_is_named(store, monkeypatch):
     assert read_whole(store, lambda: n_images(store)) == 6
 
 
+def test_a_store_whose_successor_is_gone_is_put_back(store):
+    os.rename(store.path, f"{store.path}.replaced")
+    shutil.rmtree(staged_store(store).path)
+    complete_replacement(store)
+    assert n_images(store) == 4
+    assert not is_half_replaced(store)
+
+
+def test_what_was_read_while_the_store_was_replaced_is_read_again(store):
+    found = []
+
+    def look():
+        found.append(n_images(store))
+        if len(found) == 1:
+            put_in_place(store)
+        return found[-1]
+
+    assert read_whole(store, look) == 6
+    assert found == [4, 6]
+
+
 def test_errors_of_reading_are_raised_where_the_store_is_the_same(store):
     with pytest.raises(KeyError):
         read_whole(store, lambda: {}["x"])

@@ -40,6 +40,13 @@ def test_rows_of_a_chunk_that_is_not_there_are_not_known(donor):
     assert known[128:].all()
 
 
+def test_images_without_a_digest_are_not_known(donor):
+    """Stores that were not made of files have none."""
+    one, _ = donor
+    one.store.images.write("digest", ["", *digests_of(one)[1:]])
+    assert find_origin([one], ["", digests_of(one)[1]]).donor.tolist() == [-1, 0]
+
+
 def read(origin, digests, n_features=7):
     out = np.zeros((len(digests), n_features), np.float32)
     lost = read_rows(origin, digests, [(slice(0, 4), out[:, :4]), (slice(4, 7), out[:, 4:])])
@@ -74,7 +81,7 @@ def test_a_damaged_or_vanished_chunk_and_another_image_are_lost_and_named(donor)
     assert len(lost) == 1
 
 
-def taker(tmp_path, n):
+def taker(tmp_path, n, dtype="float32"):
     store = Store(tmp_path / "taker.zarr")
     write_image_table(store, image_ids(n, 0), n)
     store.layer("fc2").allocate(
@@ -82,6 +89,7 @@ def taker(tmp_path, n):
         chunks=activation_chunks(n, 7),
         shards={"feature": 7},
         recipe={},
+        dtypes={"activation": dtype},
         attrs={"shape": [7], "taken_from": ["x.zarr", "b.zarr"]},
     )
     return store.layer("fc2")
@@ -96,6 +104,18 @@ def test_whole_chunks_are_the_same_files(donor, tmp_path):
     np.testing.assert_array_equal(group.read("activation"), values)
     files = [g.path / "activation" / "c" / "1" / "0" for g in (group, one.group)]
     assert files[0].stat().st_ino == files[1].stat().st_ino
+    assert link_rows(group, 1, origin.part(slice(64, 128)))  # again, as after a stop
+    assert [file.name for file in files[0].parent.iterdir()] == ["0"]
+
+
+def test_chunks_of_another_type_or_of_another_study_are_not_linked(donor, tmp_path):
+    one, _ = donor
+    other = Donor(one.store, one.layer, one.name)
+    origins = [find_origin([some], digests_of(one)).part(slice(0, 64)) for some in (one, other)]
+    assert not link_rows(taker(tmp_path / "a", N, "float64"), 0, origins[0])
+    group = taker(tmp_path / "b", N)
+    assert not link_rows(group, 0, origins[1])
+    assert link_rows(group, 0, origins[0])
 
 
 @pytest.mark.parametrize(
