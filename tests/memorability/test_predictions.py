@@ -33,8 +33,8 @@ def test_predictions_are_put_beside_their_targets(store, table):
 
 def test_words_for_missing_predictions_are_those_of_the_scores_where_these_have_them(store, tmp_path):
     path = tmp_path / "scores.csv"
-    pd.DataFrame({"image": [3, 1, 2], "hit": [0.3, 0.1, 0.2], "resmem": ["none", "?", "0.2"]}).to_csv(path, index=False)
-    scores = ScoreSource(path, "image", ("hit",), missing=("none",))
+    pd.DataFrame({"image": [3, 1, 2], "hit": [0.3, 0.1, 0.2], "resmem": ["lost", "?", "0.2"]}).to_csv(path, index=False)
+    scores = ScoreSource(path, "image", ("hit",), missing=("lost",))
     found, _ = read_predictions(store, PredictionSource(("resmem",), missing=("?",)), scores)
     assert found["resmem"].isna().tolist() == [True, False, True]
 
