@@ -11,18 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from distspc.cli import (
-    clean_command,
-    cluster_commands,
-    data_commands,
-    network_commands,
-    score_commands,
-    selection_commands,
-    speech,
-    study_commands,
-)
-from distspc.cli.help import Commands, examples
-from distspc.cli.speech import echo_text
+from distspc.cli.commands import clean, clusters, data, networks, score, selection, study
+from distspc.cli.dialogue import speech
+from distspc.cli.dialogue.speech import echo_text
+from distspc.cli.usage.help import Commands, examples
 from distspc.errors import DistspcError, InputError
 from distspc.version import VERSION
 
@@ -33,15 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for group in (
-    study_commands,
-    clean_command,
-    score_commands,
-    network_commands,
-    selection_commands,
-    cluster_commands,
-    data_commands,
-):
+for group in (study, clean, score, networks, selection, clusters, data):
     app.add_typer(group.commands)
 
 INTERRUPTED = 130

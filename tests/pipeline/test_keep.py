@@ -7,7 +7,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from distspc.cli.output import plan_text, summary
+from distspc.cli.dialogue.output import plan_text, summary
 from distspc.errors import InputError
 from distspc.pipeline.run import Study, run_stages
 from distspc.store.group import folder_nbytes

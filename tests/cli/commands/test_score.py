@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
+from distspc.cli.commands.score import spread_layers
 from distspc.cli.main import main
-from distspc.cli.score_commands import spread_layers
 from tests.scoring.shared import files_of, study_of_files
 
 

@@ -1,4 +1,4 @@
-"""Tests of `distspc.cli.network_commands`."""
+"""Tests of `distspc.cli.commands.networks`."""
 
 import numpy as np
 import pytest

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from distspc.cli import speech
+from distspc.cli.dialogue import speech
 from distspc.messages import format_duration
 
 if TYPE_CHECKING:

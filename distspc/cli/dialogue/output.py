@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from distspc.cli.speech import note
+from distspc.cli.dialogue.speech import note
 from distspc.layers import models_of, split_layer
 from distspc.messages import format_duration, format_nbytes, shorten
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from distspc.cli.completion import data_sets, profiles, study_files
+from distspc.cli.usage.completion import data_sets, profiles, study_files
 
 STUDY = "store: study.zarr\nimages: {targets: Images}\nmodel: {weights: random}\nlayers: [block5_pool, fc1, fc2]\n"
 

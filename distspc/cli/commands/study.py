@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from distspc.cli.help import LOOK, RUN, examples
-from distspc.cli.options import (
+from distspc.cli.dialogue.speech import echo_done, echo_text, is_quiet, note, warn
+from distspc.cli.usage.help import LOOK, RUN, examples
+from distspc.cli.usage.options import (
     AgainOption,
     OptionalStudy,
     PerformanceOption,
@@ -23,7 +24,6 @@ from distspc.cli.options import (
     StudyArgument,
     UpdateOption,
 )
-from distspc.cli.speech import echo_done, echo_text, is_quiet, note, warn
 from distspc.errors import InputError
 from distspc.memorability.options import METHODS, Interval, Method, RelateOptions, Test
 
@@ -37,8 +37,8 @@ commands = typer.Typer()
 
 
 def _run(path: Path, stages: Sequence[StageName], options: RunOptions) -> None:
-    from distspc.cli.output import print_dashboard, summary, warning_texts
-    from distspc.cli.progress import progress_bars
+    from distspc.cli.dialogue.output import print_dashboard, summary, warning_texts
+    from distspc.cli.dialogue.progress import progress_bars
     from distspc.pipeline.check import brief
     from distspc.pipeline.connections import Clusters
     from distspc.pipeline.run import Study, run_stages
@@ -92,7 +92,7 @@ def _refuse_idle_options(stages: Sequence[StageName], options: RunOptions) -> No
 
 
 def _finish(outcome: Outcome) -> None:
-    from distspc.cli.output import printable
+    from distspc.cli.dialogue.output import printable
 
     for file, reason in outcome.skipped[:20]:
         warn(f"skipped: {printable(file)}: {reason}")
@@ -201,7 +201,7 @@ def report(
 
 def _show_page(study: Path, open_it: bool) -> None:
     if open_it:
-        from distspc.cli.browser import open_page
+        from distspc.cli.dialogue.browser import open_page
         from distspc.study.file import StudyFile
 
         typer.echo(open_page(StudyFile.from_file(study).report), err=True)
@@ -264,7 +264,7 @@ def relate(
         return
     if measures is None or scores is None or by is None:
         raise InputError("give a study file, or --measures CSV --scores CSV --by COLUMN")
-    from distspc.cli.output import p_of_step, table
+    from distspc.cli.dialogue.output import p_of_step, table
     from distspc.memorability.two_tables import relate_tables
 
     frame = relate_tables(
@@ -331,7 +331,7 @@ def _refuse_mixture(context: typer.Context, *, of_study: bool) -> None:
 @commands.command(rich_help_panel=LOOK, epilog=examples("status study.yaml"))
 def status(study: StudyArgument) -> None:
     """Show what is done and what is left, by stage and layer."""
-    from distspc.cli.output import status_table
+    from distspc.cli.dialogue.output import status_table
     from distspc.pipeline.run import Study
     from distspc.store.replacement import staged_store
 
@@ -348,7 +348,7 @@ def check(study: StudyArgument, profile: ProfileOption = None, overrides: SetOpt
 
     That is images, scores, network, sizes, disk, memory and time.
     """
-    from distspc.cli.output import table
+    from distspc.cli.dialogue.output import table
     from distspc.pipeline.check import as_table, check_study
     from distspc.pipeline.connections import DEFAULT_PROFILE
     from distspc.pipeline.plan import profile_resources
@@ -385,7 +385,7 @@ def plan(
 
     What cannot fit on the profile is refused.
     """
-    from distspc.cli.output import plan_text
+    from distspc.cli.dialogue.output import plan_text
     from distspc.pipeline.run import Study
 
     if gflops is not None and not 0 < gflops < math.inf:

@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from distspc.cli import completion
+from distspc.cli.usage import completion
 
 StudyArgument = Annotated[
     Path, typer.Argument(metavar="STUDY.yaml", help="The study file.", autocompletion=completion.study_files)

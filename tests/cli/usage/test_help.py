@@ -7,8 +7,8 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from distspc.cli.help import CLUSTERS, DATA, LOOK, RUN, examples_of
 from distspc.cli.main import app
+from distspc.cli.usage.help import CLUSTERS, DATA, LOOK, RUN, examples_of
 
 GROUP = get_command(app)
 NAMES = list(GROUP.commands)

@@ -7,7 +7,7 @@ import webbrowser
 
 import pytest
 
-from distspc.cli.browser import open_page
+from distspc.cli.dialogue.browser import open_page
 from distspc.cli.main import main
 from distspc.pipeline.run import Study
 from tests.pipeline.imported_study import content, write_activations

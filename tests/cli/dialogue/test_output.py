@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from distspc.cli.output import printable, table
+from distspc.cli.dialogue.output import printable, table
 
 
 def test_numbers_have_four_digits_and_names_are_whole():

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from distspc.cli import completion
-from distspc.cli.help import LOOK, examples
-from distspc.cli.speech import echo_text
+from distspc.cli.dialogue.speech import echo_text
+from distspc.cli.usage import completion
+from distspc.cli.usage.help import LOOK, examples
 from distspc.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def layers(
 
     A row has the name, the kind, the shape of the output for one image, and the number of features.
     """
-    from distspc.cli.output import table
+    from distspc.cli.dialogue.output import table
 
     if not model.endswith((".yaml", ".yml")):
         echo_text(table(_table(weights=model, file=file)))

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import typer
 
-from distspc.cli.speech import echo_text
+from distspc.cli.dialogue.speech import echo_text
 from distspc.datasets.new_study import NewStudy
 from distspc.datasets.own_images import (
     DEFAULT_WEIGHTS,

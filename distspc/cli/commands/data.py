@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from distspc.cli import completion
-from distspc.cli.help import DATA, examples
-from distspc.cli.options import ProfileOption, SetOption
-from distspc.cli.speech import echo_done, echo_text
-from distspc.cli.study_commands import run
+from distspc.cli.commands.study import run
+from distspc.cli.dialogue.speech import echo_done, echo_text
+from distspc.cli.usage import completion
+from distspc.cli.usage.help import DATA, examples
+from distspc.cli.usage.options import ProfileOption, SetOption
 from distspc.errors import InputError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def init(
     if folder is None and named:
         raise InputError(f"{', '.join(named)}: name the folder of the images too, with --from FOLDER")
     if folder is None and dataset is None and sys.stdin.isatty() and sys.stdout.isatty():
-        from distspc.cli.questions import ask_for_study
+        from distspc.cli.dialogue.questions import ask_for_study
 
         _say_started(ask_for_study(directory))
         return
@@ -176,7 +176,7 @@ def convert(
     n_targets: Annotated[int, typer.Option("--n-targets", min=1, help="How many of the first file count.")] = 2222,
 ) -> None:
     """Write the images of Isola et al.'s MATLAB files as files."""
-    from distspc.cli.progress import progress_bars
+    from distspc.cli.dialogue.progress import progress_bars
     from distspc.datasets.matlab import convert as convert_images
 
     with progress_bars() as progress:

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from distspc.cli import speech
-from distspc.cli.progress import Lines, Pace, lines, progress_bars
+from distspc.cli.dialogue import speech
+from distspc.cli.dialogue.progress import Lines, Pace, lines, progress_bars
 
 
 @pytest.fixture(autouse=True)

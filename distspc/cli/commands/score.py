@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from distspc.cli import completion
-from distspc.cli.help import RUN, examples
-from distspc.cli.options import ProfileOption, SetOption, StudyArgument
-from distspc.cli.speech import echo_done, echo_text, note, warn
+from distspc.cli.dialogue.speech import echo_done, echo_text, note, warn
+from distspc.cli.usage import completion
+from distspc.cli.usage.help import RUN, examples
+from distspc.cli.usage.options import ProfileOption, SetOption, StudyArgument
 from distspc.errors import InputError
 
 if TYPE_CHECKING:
@@ -90,8 +90,8 @@ def score(
     Each gets its nearest neighbours, its reconstruction error, and its percentiles among the targets. The study
     is only read, so that a row is the same whichever images are scored together.
     """
-    from distspc.cli.output import print_dashboard
-    from distspc.cli.progress import progress_bars
+    from distspc.cli.dialogue.output import print_dashboard
+    from distspc.cli.dialogue.progress import progress_bars
     from distspc.pipeline.run import Study
     from distspc.pipeline.score import connection, score_images
 
@@ -132,7 +132,7 @@ def _refuse_long_print(images: Sequence[Path]) -> None:
 
 def _deliver(scored: Scored, output: Path | None) -> None:
     """Print the table, or write it."""
-    from distspc.cli.output import table
+    from distspc.cli.dialogue.output import table
     from distspc.io.files import written_whole
     from distspc.results.measures import with_models
 
@@ -157,7 +157,7 @@ def _write_page(scored: Scored, report: Path, study: Study) -> None:
 
 def _finish(scored: Scored) -> None:
     """Say what could not be given and which files could not be used; exit code 2 for these."""
-    from distspc.cli.output import printable
+    from distspc.cli.dialogue.output import printable
 
     for notice in scored.notices:
         note(printable(notice))

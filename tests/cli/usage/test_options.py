@@ -2,7 +2,7 @@
 
 import typing
 
-from distspc.cli import options
+from distspc.cli.usage import options
 
 
 def test_every_shared_option_says_what_it_is_for():

@@ -3,7 +3,7 @@
 import pytest
 
 from distspc.cli import main
-from distspc.cli.speech import echo_text
+from distspc.cli.dialogue.speech import echo_text
 
 STUDY = "store: study.zarr\nimages: {targets: Images}\nmodel: {weights: random}\nlayers: [fc2]\n"
 

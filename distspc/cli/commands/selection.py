@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from distspc.cli.help import RUN, examples
-from distspc.cli.options import OptionalStudy, ProfileOption, SetOption
-from distspc.cli.speech import echo_text, note
+from distspc.cli.dialogue.speech import echo_text, note
+from distspc.cli.usage.help import RUN, examples
+from distspc.cli.usage.options import OptionalStudy, ProfileOption, SetOption
 from distspc.errors import InputError
 from distspc.selection.options import SPLITS, Design, ImageFiles, Limits, Split
 
@@ -328,7 +328,7 @@ def _listed(file: Path | None, table: pd.DataFrame, option: str) -> list[str]:
 
 def _say(selection: Selection) -> None:
     """Say how the factors correlate before and after, how alike the cells are, and how good the set is proven to be."""
-    from distspc.cli.output import table
+    from distspc.cli.dialogue.output import table
     from distspc.selection.page import sentences, summary_table
 
     for sentence in sentences(selection):
@@ -410,7 +410,7 @@ def _print_power(
 ) -> None:
     from contextlib import nullcontext
 
-    from distspc.cli.output import table
+    from distspc.cli.dialogue.output import table
     from distspc.deployment.session import deploy
     from distspc.selection.power import SUBJECTS, factorial_of, simulated_power
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from distspc.cli import completion
-from distspc.cli.help import LOOK, examples
-from distspc.cli.options import StudyArgument
-from distspc.cli.speech import echo_text
+from distspc.cli.dialogue.speech import echo_text
+from distspc.cli.usage import completion
+from distspc.cli.usage.help import LOOK, examples
+from distspc.cli.usage.options import StudyArgument
 from distspc.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def clean(
 
 def _show(items: Sequence[Item], form: ListFormat) -> None:
     """Print a table of what can be given back, or a list in JSON."""
-    from distspc.cli.output import table
+    from distspc.cli.dialogue.output import table
     from distspc.messages import format_nbytes
     from distspc.pipeline.clean import as_table
 

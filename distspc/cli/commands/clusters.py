@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from distspc.cli.help import CLUSTERS, examples
-from distspc.cli.options import QueueOption, SetOption, StrictOption, StudyArgument
-from distspc.cli.speech import echo_text
+from distspc.cli.dialogue.speech import echo_text
+from distspc.cli.usage.help import CLUSTERS, examples
+from distspc.cli.usage.options import QueueOption, SetOption, StrictOption, StudyArgument
 
 commands = typer.Typer()
 

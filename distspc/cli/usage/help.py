@@ -8,7 +8,7 @@ from typer import Typer
 from typer.core import TyperGroup, TyperOption
 from typer.main import get_command
 
-from distspc.cli.speech import of_every_command
+from distspc.cli.dialogue.speech import of_every_command
 
 RUN: Final = "Run"
 LOOK: Final = "Look"

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from distspc.cli.commands.selection import spread_numbers
 from distspc.cli.main import main
-from distspc.cli.selection_commands import spread_numbers
 from tests.selection.shared import BY, images
 
 BASE = ["select", "--by", BY[0], "--by", BY[1], "--per-cell", "6", "--gap", "0.1"]

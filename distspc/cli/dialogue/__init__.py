@@ -1,0 +1,1 @@
+"""What is said to the user and asked: speech, progress, tables, questions, the browser."""

@@ -1,0 +1,1 @@
+"""How commands are called: shared options, help, completion."""
