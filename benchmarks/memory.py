@@ -23,7 +23,7 @@ import numpy as np
 from distspc import Study
 from distspc.deployment.session import deploy
 from distspc.pipeline.cost import stage_loads
-from distspc.pipeline.stages.work import Rates, Resources, Setting
+from distspc.pipeline.needs.work import Rates, Resources, Setting
 
 NETWORK, IMPORT = "extract", "import"
 """Images through the network; the extraction stage of activations that are there."""

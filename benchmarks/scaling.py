@@ -52,10 +52,10 @@ from distspc.layers import LAYERS
 from distspc.messages import format_nbytes
 from distspc.pipeline.compute import Part, available_workers, compute, compute_parts, planned_workers
 from distspc.pipeline.cost import Resources, measure_gflops, plan_study, stage_loads
+from distspc.pipeline.needs.work import Rates, Setting
 from distspc.pipeline.plan import plan_whole
 from distspc.pipeline.stages.by_layer import LayerStage
 from distspc.pipeline.stages.registry import STAGES
-from distspc.pipeline.stages.work import Rates, Setting
 from distspc.reconstruction.build import fit_sparse_code
 from distspc.schedule import Workers
 from distspc.store.store import Store

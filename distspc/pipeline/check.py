@@ -13,9 +13,9 @@ from distspc.errors import InputError
 from distspc.io.columns import numeric_columns, read_table
 from distspc.messages import format_nbytes, shorten
 from distspc.pipeline.comparison import refuse_other_results
+from distspc.pipeline.needs.rounds import activation_peak, study_rounds
+from distspc.pipeline.needs.sizes import refuse_unpooled_tokens
 from distspc.pipeline.plan import GetResources, plan_whole
-from distspc.pipeline.stages.rounds import activation_peak, study_rounds
-from distspc.pipeline.stages.sizes import refuse_unpooled_tokens
 from distspc.study.images import StudyImages, check_sizes, match_study
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from pathlib import Path
 from distspc.errors import InputError
 from distspc.messages import format_duration, format_nbytes, shorten
 from distspc.pipeline.connections import DEFAULT_PROFILE
+from distspc.pipeline.needs.work import Rates, Setting, hand_out
 from distspc.pipeline.plan import profile_resources
 from distspc.pipeline.stages.base import Run, Stage
 from distspc.pipeline.stages.registry import STAGES
-from distspc.pipeline.stages.work import Rates, Setting, hand_out
 from distspc.store.activations import ask_again
 from distspc.store.group import GIVEN_BACK
 from distspc.study.file import StageName, StudyFile

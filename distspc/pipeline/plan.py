@@ -10,9 +10,9 @@ from typing import Any
 
 from distspc.images.changes import Changes
 from distspc.pipeline.cost import measure_gflops, plan_stage, stage_loads
+from distspc.pipeline.needs.rounds import Round, disk_peak, study_rounds
+from distspc.pipeline.needs.work import Loads, Rates, Resources, Setting, StagePlan
 from distspc.pipeline.stages.registry import ON_CLUSTER
-from distspc.pipeline.stages.rounds import Round, disk_peak, study_rounds
-from distspc.pipeline.stages.work import Loads, Rates, Resources, Setting, StagePlan
 from distspc.schedule import Chain, longest_chain, makespan, work
 from distspc.study.file import StageName, StudyFile
 

@@ -16,10 +16,10 @@ from distspc.pipeline.comparison import refuse_other_results
 from distspc.pipeline.compute import Progress, no_progress
 from distspc.pipeline.connections import DEFAULT_PROFILE, Clusters
 from distspc.pipeline.given_back import refuse_update, settle_given_back
+from distspc.pipeline.needs.rounds import keeps_all, kept_layers, study_rounds
 from distspc.pipeline.stages.base import Connect, Outcome, Run, Stage, study_failures
 from distspc.pipeline.stages.by_layer import LayerStage, compute_layers
 from distspc.pipeline.stages.registry import STAGES, rested_on, resting_on
-from distspc.pipeline.stages.rounds import keeps_all, kept_layers, study_rounds
 from distspc.pipeline.status import Statuses, status_card, study_status
 from distspc.pipeline.update import begin_update, changed_images, n_known_images, staged_study
 from distspc.results.card import Card, card_of, study_name

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from distspc.errors import InputError
+from distspc.pipeline.needs.work import Resources
 from distspc.pipeline.plan import plan_whole, profile_resources
 from distspc.pipeline.stages.registry import ON_CLUSTER, STAGES
-from distspc.pipeline.stages.work import Resources
 from distspc.study.file import StudyFile
 
 SIZES = {"n_targets": 2222, "n_fillers": 8042}

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from distributed import Client
 
+    from distspc.pipeline.needs.work import StagePlan
     from distspc.pipeline.plan import StudyPlan
     from distspc.pipeline.run import Outcome, Study
-    from distspc.pipeline.stages.work import StagePlan
     from distspc.pipeline.status import StageStatus
     from distspc.study.file import Shown
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from distspc.images.changes import Changes
-    from distspc.pipeline.stages.work import Loads, Setting
+    from distspc.pipeline.needs.work import Loads, Setting
     from distspc.schedule import Workers
     from distspc.store.store import Store
     from distspc.study.file import StageName, StudyFile

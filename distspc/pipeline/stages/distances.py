@@ -14,10 +14,10 @@ from distspc.distances.planning.plan import DistancePlan, LayerSize
 from distspc.errors import InputError
 from distspc.layers import N_CLASSES
 from distspc.pipeline.compute import planned_workers
+from distspc.pipeline.needs.sizes import n_features
+from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Load, Loads, Setting
 from distspc.pipeline.stages.base import Comparison, Run, Seeds, complete_results, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
-from distspc.pipeline.stages.sizes import n_features
-from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Setting
 from distspc.schedule import Workers
 from distspc.store.activations import refuse_given_back
 from distspc.store.format import schema

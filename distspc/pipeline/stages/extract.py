@@ -23,10 +23,10 @@ from distspc.extraction.reuse import OtherStore, refuse_no_store
 from distspc.images.inventory import images_digest, refuse_other_images
 from distspc.layers import layer_label
 from distspc.pipeline.compute import run_on_all_workers
+from distspc.pipeline.needs.sizes import forward_flop, forward_memory, n_features, refuse_unpooled_tokens
+from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Load, Loads, Resources, Setting
 from distspc.pipeline.stages.base import Comparison, Run, Seeds, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage
-from distspc.pipeline.stages.sizes import forward_flop, forward_memory, n_features, refuse_unpooled_tokens
-from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Resources, Setting
 from distspc.store.format import schema
 from distspc.store.format.chunks import FEATURES_PER_CHUNK, IMAGES_PER_CHUNK
 from distspc.store.notices import Notice, keep_notices

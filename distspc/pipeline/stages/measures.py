@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from distspc.errors import InputError
+from distspc.pipeline.needs.sizes import n_features
+from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Load, Loads, Setting
 from distspc.pipeline.stages.base import Comparison, Run, Seeds, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
-from distspc.pipeline.stages.sizes import n_features
-from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Load, Loads, Setting
 from distspc.store.format import schema
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from distspc.kernels.sparse_coding.iteration import PAPER
 from distspc.kernels.sparse_coding.stability import largest_stable_norm
 from distspc.pipeline.compute import MEMORY_SHARE
+from distspc.pipeline.needs.sizes import n_features
+from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Loads, Setting
 from distspc.pipeline.stages.base import Comparison, Run, Seeds, complete_results, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
-from distspc.pipeline.stages.sizes import n_features
-from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Loads, Setting
 from distspc.store.activations import refuse_given_back
 from distspc.store.format import schema
 from distspc.store.format.chunks import activation_chunks

@@ -8,9 +8,9 @@ from distspc.distances.planning.cuts import plan_layers
 from distspc.distances.planning.plan import LayerSize, smallest_plan
 from distspc.errors import InputError
 from distspc.pipeline.cost import Resources
+from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Rates, Setting
 from distspc.pipeline.stages import distances
 from distspc.pipeline.stages.distances import Distances
-from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Rates, Setting
 from distspc.schedule import Workers
 from tests.pipeline.stages.shared import N_FILLERS, N_TARGETS, run_of, study_of
 

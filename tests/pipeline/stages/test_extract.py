@@ -6,10 +6,10 @@ from PIL import Image
 
 from distspc.errors import InputError
 from distspc.pipeline.cost import Resources
+from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Rates, Setting
 from distspc.pipeline.run import Study
 from distspc.pipeline.stages import extract
 from distspc.pipeline.stages.extract import Extract, store_nbytes
-from distspc.pipeline.stages.work import INTERPRETER_NBYTES, Rates, Setting
 from distspc.study.file import StudyFile
 from distspc.testing.onnx_vgg16 import write_vgg16
 from tests.pipeline.stages.shared import run_of

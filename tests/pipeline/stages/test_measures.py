@@ -9,9 +9,9 @@ import pytest
 from distspc.errors import InputError
 from distspc.measures.pixels import Pixels
 from distspc.pipeline.cost import Resources
+from distspc.pipeline.needs.work import Rates, Setting
 from distspc.pipeline.run import Study
 from distspc.pipeline.stages.measures import Measures
-from distspc.pipeline.stages.work import Rates, Setting
 from distspc.results.tidy import tidy_table
 from distspc.study.images import StudyImages
 from tests.pipeline.stages.shared import N_TARGETS, run_of, study_of

@@ -5,9 +5,9 @@ import pytest
 
 from distspc.errors import InputError
 from distspc.pipeline.cost import plan_study, stage_loads
+from distspc.pipeline.needs.work import Rates, Resources, Setting
 from distspc.pipeline.run import run_stages
 from distspc.pipeline.stages.registry import STAGES
-from distspc.pipeline.stages.work import Rates, Resources, Setting
 from distspc.schedule import Workers
 from tests.pipeline.stages.shared import N_TARGETS, run_of, study_of
 

@@ -6,8 +6,8 @@ import dask
 import pytest
 
 from distspc.pipeline.cost import Resources
+from distspc.pipeline.needs.work import Rates, Setting
 from distspc.pipeline.stages.reconstruct import Reconstruct
-from distspc.pipeline.stages.work import Rates, Setting
 from tests.pipeline.stages.shared import run_of, study_of
 
 STAGE = Reconstruct()

@@ -15,7 +15,7 @@ import numpy as np
 from distspc.errors import InputError
 from distspc.layers import layer_label, layer_order
 from distspc.messages import format_nbytes
-from distspc.pipeline.stages.sizes import n_features
+from distspc.pipeline.needs.sizes import n_features
 
 if TYPE_CHECKING:
     from distspc.study.file import StudyFile

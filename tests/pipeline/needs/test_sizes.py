@@ -1,4 +1,4 @@
-"""Tests of `distspc.pipeline.stages.sizes`."""
+"""Tests of `distspc.pipeline.needs.sizes`."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from distspc.errors import InputError
 from distspc.extraction.backends.base import Memory
 from distspc.layers import forward_flop
 from distspc.pipeline.cost import Resources, plan_study
-from distspc.pipeline.stages import sizes
+from distspc.pipeline.needs import sizes
 from distspc.study.file import StudyFile
 from distspc.testing.onnx_vgg16 import write_vgg16
 

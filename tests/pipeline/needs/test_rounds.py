@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from distspc.errors import InputError
 from distspc.layers import LAYERS
-from distspc.pipeline.stages.rounds import activation_peak, group_layers, keeps_all, kept_layers, study_rounds
+from distspc.pipeline.needs.rounds import activation_peak, group_layers, keeps_all, kept_layers, study_rounds
 from distspc.study.file import StudyFile
 
 N = 10_264

@@ -2,7 +2,7 @@
 
 import pytest
 
-from distspc.pipeline.stages.work import Load, Loads, Rates, Resources, Setting, hand_out
+from distspc.pipeline.needs.work import Load, Loads, Rates, Resources, Setting, hand_out
 
 
 def test_tasks_take_what_their_products_and_bytes_take():
