@@ -147,6 +147,15 @@ def test_only_hits_leave_nothing_that_differs(tmp_path):
     assert said == ["responses r: left out, the same for all images: hit"]
 
 
+def test_a_score_that_is_the_same_but_for_rounding_does_not_differ():
+    rates = pd.DataFrame({"hit": [0.3, 0.4, 0.7, 0.9], "fa": [0.1, 0.2, 0.5, 0.7], "n_responses": 9})
+    rates["corrected_hit"] = rates["hit"] - rates["fa"]
+    assert 0 < np.ptp(rates["corrected_hit"]) < 1e-15
+    said = []
+    assert trials.related_scores(rates, ("hit", "fa", "corrected_hit"), said, where="r") == ["hit", "fa"]
+    assert said == ["r: left out, the same for all images: corrected_hit"]
+
+
 def test_reliability_is_of_the_images_that_are_related(tmp_path):
     rng = np.random.default_rng(0)
     chance = rng.beta(3, 2, 40)

@@ -84,6 +84,7 @@ def test_what_does_not_vary_has_no_p():
     assert np.isfinite(found[0])
     assert np.isnan(found[1:]).all()
     assert np.isnan(permutation_p(x, np.ones(40), z, n_permutations=19)).all()
+    assert np.isnan(permutation_p(x, z[:, 0] * 3 + 1, z, n_permutations=19)).all()
 
 
 def test_permutations_that_are_the_sample_but_for_rounding_count_as_far_from_0():
