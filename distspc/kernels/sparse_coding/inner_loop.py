@@ -10,8 +10,8 @@ inside the loop (`iteration`). Rows are independent of each other but for the st
 thread each, that run some steps ahead (a *pass*, `passes`) before anyone asks whether to stop; steps beyond the stop
 are thrown away. How the stop is decided: `stopping`.
 
-With more parts than threads nothing but the state at the start of the pass is kept; a pass is run again where its
-inside is needed. That encodes any number of rows in bounded memory, with the stop of all rows together.
+Where the codes of a pass do not fit into memory, nothing but the state at its start is kept; a pass is run again where
+its inside is needed. That encodes any number of rows in bounded memory, with the stop of all rows together.
 """
 
 from __future__ import annotations
@@ -90,9 +90,11 @@ class InnerLoop:
     threads
         Threads that share the work; BLAS is to be on one.
     part_rows
-        Rows of a part; None: one part per thread, all kept.
+        Rows of a part; None: one part per thread.
     pass_steps
         Most steps run before the stop is looked at.
+    keep
+        Whether the codes of a pass stay in memory, so that none is run again.
     margin
         Relative distance, by type, within which norms do not count as told apart.
     """
@@ -107,6 +109,7 @@ class InnerLoop:
         threads: Threads,
         part_rows: int | None = None,
         pass_steps: int = 10,
+        keep: bool = True,
         margin: Margin = spectral.rounding_margin,
     ) -> None:
         self.rule, self.threads, self.pass_steps, self.margin = rule, threads, pass_steps, margin
@@ -114,8 +117,11 @@ class InnerLoop:
         if part_rows is not None:
             self.parts = [slice(a, min(a + part_rows, n_rows)) for a in range(0, n_rows, part_rows)]
         size = max(part.stop - part.start for part in self.parts)
-        count = min(len(self.parts), threads.n)
-        self._buffers = [PartBuffers(size, n_codewords, pass_steps, np.dtype(dtype)) for _ in range(count)]
+        n_lanes = min(len(self.parts), threads.n)
+        scratch = [np.empty((size, n_codewords), dtype) for _ in range(n_lanes)]
+        self._kind: type[Parts] = KeptParts if keep else RerunParts
+        rows = [part.stop - part.start for part in self.parts] if keep else [size] * n_lanes
+        self._buffers = [PartBuffers(n, pass_steps, scratch[i % n_lanes]) for i, n in enumerate(rows)]
         # Batches are alike: how long the last one took, and where its first steps led, is the best guess for the next.
         self._n_expected = 2 * pass_steps
         self._first_v = first_subspace(n_codewords, np.dtype(dtype))
@@ -144,8 +150,8 @@ class InnerLoop:
         gram
             Phi'Phi, where the caller has it.
         states
-            Two arrays (n_rows, codewords) for the codes between passes, on disk if need be; needed where there are
-            more parts than threads.
+            Two arrays (n_rows, codewords) for the codes between passes, on disk if need be; needed where those of a
+            pass are not kept. Where they are, both may be the same.
         one_more
             Whether `finish` is to get the code of a step past the stop in any case, if the rule was met.
 
@@ -162,8 +168,7 @@ class InnerLoop:
             If the code grows without limit or the input holds NaN.
         """
         iteration = Iteration.of(inputs, dictionary, self.rule, gram)
-        kind = KeptParts if len(self.parts) <= self.threads.n else RerunParts
-        parts = kind(iteration, self.parts, self._buffers, self.threads, states)
+        parts = self._kind(iteration, self.parts, self._buffers, self.threads, states)
         vectors, v, first, start_norm, pace = PowerVectors(self.margin), self._first_v, 0, 0.0, _Pace()
         while True:
             planned = pace.n_steps(self._n_expected - first, self.pass_steps, iteration.rule.tolerance)

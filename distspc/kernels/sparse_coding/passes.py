@@ -3,9 +3,9 @@
 Rows are cut into parts, each of which one thread takes through a pass while its codes are in the cache. There are two
 ways to have the inside of a pass when the stop is looked for:
 
-- `KeptParts`: every part has memory of its own, where all its codes stay;
+- `KeptParts`: every part has memory of its own, where its drive and all its codes of the pass stay;
 - `RerunParts`: nothing but the codes at the start of the pass is kept, and sums over its rows; the pass is run again
-  where more is needed. That takes any number of parts in bounded memory.
+  where more is needed. That takes any number of parts in bounded memory, and some two thirds more work.
 
 Either answers the same questions about a `Pass`.
 """
@@ -40,6 +40,8 @@ Result = TypeVar("Result")
 Finish = Callable[[slice, Sequence[np.ndarray]], None]
 States = tuple[np.ndarray, np.ndarray]
 Margin = Callable[[np.dtype], float]
+OfHistory = Callable[[np.ndarray], np.ndarray]
+"""Takes rows (rows, codewords) from the codes of a part (steps + 1, rows, codewords)."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,26 @@ class PowerVectors:
 
 
 class PartBuffers:
-    """What one part needs for a pass: the code after every step, the drive b, scratch."""
+    """What one part needs for a pass: the code after every step, the drive b, and scratch that a thread's parts share.
 
-    def __init__(self, n_rows: int, n_codewords: int, n_steps: int, dtype: np.dtype) -> None:
-        self.flat = np.empty((n_steps + 1) * n_rows * n_codewords, dtype)
-        self.drive = np.empty((n_rows, n_codewords), dtype)
-        self.work = np.empty((n_rows, n_codewords), dtype)
+    Parameters
+    ----------
+    n_rows, n_steps
+        Most rows of the part and steps of a pass.
+    work
+        The scratch, (n_rows or more, codewords).
+    """
+
+    def __init__(self, n_rows: int, n_steps: int, work: np.ndarray) -> None:
+        n_codewords = work.shape[1]
+        self.flat = np.empty((n_steps + 1) * n_rows * n_codewords, work.dtype)
+        self.drive = np.empty((n_rows, n_codewords), work.dtype)
+        self.work = work
+
+    @staticmethod
+    def nbytes(n_rows: int, n_codewords: int, n_steps: int, dtype: np.dtype) -> int:
+        """Bytes of the codes of a pass and the drive of some rows."""
+        return (n_steps + 2) * n_rows * n_codewords * dtype.itemsize
 
     def history(self, n_rows: int, n_steps: int) -> np.ndarray:
         """Codes of one pass (steps + 1, rows, codewords), contiguous."""
@@ -114,7 +130,7 @@ class Parts(ABC):
     parts
         Slices of the rows.
     buffers
-        As many as threads work at a time.
+        One a part, or as many as threads work at a time: part i takes number i modulo their count.
     threads
         Threads that share the parts.
     states
@@ -169,13 +185,13 @@ class Parts(ABC):
 
     def _sum_over_parts(self, work: Callable[[slice, PartBuffers], Result]) -> Result:
         """Sum of what `work` returns for every part; each thread adds up its own, so that only sums are held."""
-        n = len(self.buffers)
+        n = min(len(self.parts), self.threads.n)
 
-        def lane(i: int) -> Any:
+        def lane(first: int) -> Any:
             total: Any = None
             with np.errstate(over="ignore", invalid="ignore"):  # a code without bounds is looked for once per pass
-                for part in self.parts[i::n]:
-                    found: Any = work(part, self.buffers[i])
+                for i in range(first, len(self.parts), n):
+                    found: Any = work(self.parts[i], self.buffers[i % len(self.buffers)])
                     total = found if total is None else total + found
             return total
 
@@ -237,7 +253,11 @@ class Parts(ABC):
 
 
 class KeptParts(Parts):
-    """Parts that each have buffers of their own, where all codes of a pass stay."""
+    """Parts that each have buffers of their own, where all codes of a pass stay.
+
+    Gram matrices are on the shorter side: of fewer rows than codewords from all codes put together, of more as a sum
+    over the parts. They are in float32, half the work; where its error does not do, float64 decides.
+    """
 
     def run(self, first: int, n_steps: int, v: np.ndarray, start_norm: float) -> Pass:
         """See `Parts`."""
@@ -251,7 +271,7 @@ class KeptParts(Parts):
         """See `Parts`; one thread takes the norm at the end, the others the products with it."""
 
         def upper_norm(j: int) -> float:
-            gram = spectral.gram(self._codes(one, j, np.float32))
+            gram = self._gram(one, partial(_code, j), np.float32)
             return vectors.upper_norm(gram, self.gram_error(gram))
 
         start_norm = one.start_norm if math.isfinite(one.start_norm) else upper_norm(0)
@@ -263,32 +283,34 @@ class KeptParts(Parts):
 
     def with_grams(self, one: Pass, j: int) -> Pass:
         """See `Parts`; that of the code itself is not needed."""
-        # Half the work in float32; where its error does not do, float64 decides.
-        changes = [history[j + 1] - history[j] for history in self._histories(one)]
-        change = spectral.gram(np.concatenate(changes, dtype=np.float32))
-        return replace(one, change_grams={j: change})
+        return replace(one, change_grams={j: self._gram(one, partial(_change, j), np.float32)})
 
     def gram_error(self, gram: np.ndarray) -> float:
-        """See `Parts`: of all rows at once, on the shorter side."""
-        return spectral.gram_error(gram, max(self.parts[-1].stop, len(self.iteration.gram)))
+        """See `Parts`: of all rows at once, or summed over parts."""
+        if self._few_rows:
+            return spectral.gram_error(gram, max(self.parts[-1].stop, len(self.iteration.gram)))
+        return spectral.gram_error(gram, max(part.stop - part.start for part in self.parts) + len(self.parts))
 
     def lower_norm(self, one: Pass, j: int, vectors: PowerVectors) -> float:
         """See `Parts`: along the top vector of the code at the end of the pass."""
-        top, found = vectors.code, []
-        if top is not None and len(top) == self.parts[-1].stop:
-            found = [top[part] @ history[j] for part, history in zip(self.parts, self._histories(one), strict=True)]
-        return float(np.linalg.norm(np.sum(found, axis=0))) if found else 0.0
+        top = vectors.code
+        if top is None:
+            return 0.0
+        histories = self._histories(one)
+        if self._few_rows:
+            along = [top[part] @ history[j] for part, history in zip(self.parts, histories, strict=True)]
+            return float(np.linalg.norm(np.sum(along, axis=0)))
+        return float(np.linalg.norm(np.concatenate([history[j] @ top for history in histories])))
 
     def meets_rule(self, one: Pass, j: int, margin: Margin) -> bool:
         """See `Parts`: by eigenvalues, or by the singular values of the definition where these are too close."""
         rule = self.iteration.rule
-        before, after = self._codes(one, j, np.float64), self._codes(one, j + 1, np.float64)
-        change_norm, code_norm = (
-            spectral.norm_of_gram(g) for g in self.threads.map(spectral.gram, [after - before, before])
-        )
+        matrices = partial(_change, j), partial(_code, j)
+        change_norm, code_norm = (spectral.norm_of_gram(self._gram(one, of, np.float64)) for of in matrices)
         ratio = change_norm / (rule.eps + code_norm)
-        if abs(ratio / rule.tolerance - 1) <= margin(before.dtype):
-            ratio = float(np.linalg.norm(after - before, 2) / (rule.eps + np.linalg.norm(before, 2)))
+        if abs(ratio / rule.tolerance - 1) <= margin(np.dtype(np.float64)):
+            change_norm, code_norm = (float(np.linalg.norm(self._whole(one, of, np.float64), 2)) for of in matrices)
+            ratio = change_norm / (rule.eps + code_norm)
         return ratio < rule.tolerance
 
     def go_on(self, one: Pass) -> None:
@@ -320,8 +342,36 @@ class KeptParts(Parts):
             for part, buffers in zip(self.parts, self.buffers, strict=True)
         ]
 
-    def _codes(self, one: Pass, j: int, dtype: type) -> np.ndarray:
-        return np.concatenate([history[j] for history in self._histories(one)], dtype=dtype)
+    @property
+    def _few_rows(self) -> bool:
+        return self.parts[-1].stop < len(self.iteration.gram)
+
+    def _whole(self, one: Pass, of: OfHistory, dtype: type) -> np.ndarray:
+        return np.concatenate([of(history) for history in self._histories(one)], dtype=dtype)
+
+    def _gram(self, one: Pass, of: OfHistory, dtype: type) -> np.ndarray:
+        """Gram matrix of what `of` takes from the codes of all parts."""
+        if self._few_rows:
+            return spectral.gram(self._whole(one, of, dtype))
+        histories = self._histories(one)
+
+        def lane(i: int) -> np.ndarray:
+            found: np.ndarray = np.zeros_like(self.iteration.gram, dtype)
+            for history in histories[i :: self.threads.n]:
+                rows: np.ndarray = of(history).astype(dtype, copy=False)
+                found += rows.T @ rows
+            return found
+
+        first, *others = self.threads.map(lane, range(min(self.threads.n, len(histories))))
+        return sum(others, start=first)
+
+
+def _code(j: int, history: np.ndarray) -> np.ndarray:
+    return history[j]
+
+
+def _change(j: int, history: np.ndarray) -> np.ndarray:
+    return history[j + 1] - history[j]
 
 
 class RerunParts(Parts):
@@ -338,7 +388,7 @@ class RerunParts(Parts):
         states: States | None,
     ) -> None:
         if states is None:
-            raise ValueError(f"{len(parts)} parts for {threads.n} threads need `states` for their codes to live in")
+            raise ValueError(f"{len(parts)} parts whose codes are not kept need `states` for these to live in")
         super().__init__(iteration, parts, buffers, threads, states)
 
     def run(self, first: int, n_steps: int, v: np.ndarray, start_norm: float) -> Pass:

@@ -14,6 +14,7 @@ import numpy as np
 
 from distspc.kernels.sparse_coding.inner_loop import DivergedError, InnerLoop, Stop
 from distspc.kernels.sparse_coding.iteration import PAPER, Rule
+from distspc.kernels.sparse_coding.passes import PartBuffers
 from distspc.kernels.sparse_coding.principal_components import first_component_share
 from distspc.kernels.threads import Threads, single_threaded_blas
 
@@ -25,6 +26,10 @@ NORM_FLOOR = 1e-8
 PART_ROWS = 256
 """Rows of one part of a large set: its codes of one step (1 MB in float64) stay in a core's cache."""
 PASS_STEPS = 8
+"""Most steps of a pass of a large set whose codes are not kept; where they are, see `KEPT_STEPS`."""
+KEPT_STEPS = 6
+KEPT_NBYTES = 2**30
+"""Most memory for the codes of a pass of a large set."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +195,11 @@ def scalar_mean(x: np.ndarray) -> np.floating:
     return mean
 
 
+def kept_nbytes(n_rows: int, n_codewords: int, precision: str) -> int:
+    """Bytes of all codes of a pass, so that no pass has to be run again."""
+    return PartBuffers.nbytes(n_rows, n_codewords, KEPT_STEPS, np.dtype(precision))
+
+
 def encode(
     x: np.ndarray,
     dictionary: np.ndarray,
@@ -198,6 +208,7 @@ def encode(
     precision: Precision = "float64",
     n_threads: int | None = None,
     part_rows: int = PART_ROWS,
+    keep: bool | None = None,
     allocate: Allocate = np.zeros,
 ) -> tuple[np.ndarray, np.ndarray, Stop]:
     """Code of all rows at once and its reconstruction error, in bounded memory.
@@ -215,8 +226,12 @@ def encode(
         As for `train`.
     part_rows
         Rows that go through the products together.
+    keep
+        Whether the codes of a pass stay in memory (`kept_nbytes`), which saves two fifths of the work; None: where that
+        is no more than `KEPT_NBYTES`. It changes no number.
     allocate
-        Makes an array of a shape and type for the codes; called twice. Memory maps keep them on disk.
+        Makes an array of a shape and type for the codes; called twice, or once if a pass is kept. Memory maps keep them
+        on disk.
 
     Returns
     -------
@@ -241,7 +256,10 @@ def encode(
         return np.asarray(x[rows] - mean, dtype)
 
     shape = (len(x), phi.shape[1])
-    states = allocate(shape, precision), allocate(shape, precision)
+    if keep is None:
+        keep = kept_nbytes(*shape, precision) <= KEPT_NBYTES
+    code = allocate(shape, precision)
+    states = code, code if keep else allocate(shape, precision)
 
     def finish(rows: slice, codes: Sequence[np.ndarray]) -> None:
         residual = inputs(rows) - codes[0] @ phi.T
@@ -249,7 +267,13 @@ def encode(
 
     with single_threaded_blas(n_threads) as n_threads, Threads(n_threads) as threads:
         loop = InnerLoop(
-            len(x), phi.shape[1], dtype=dtype, rule=rule, threads=threads, part_rows=part_rows, pass_steps=PASS_STEPS
+            *shape,
+            dtype=dtype,
+            rule=rule,
+            threads=threads,
+            part_rows=part_rows,
+            pass_steps=KEPT_STEPS if keep else PASS_STEPS,
+            keep=keep,
         )
         try:
             stop, codes = loop.run(inputs, phi, finish, states=states)

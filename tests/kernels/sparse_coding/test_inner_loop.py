@@ -9,28 +9,37 @@ from distspc.kernels.sparse_coding.inner_loop import DivergedError, InnerLoop
 from distspc.kernels.sparse_coding.iteration import PAPER, Rule
 from distspc.kernels.threads import Threads, single_threaded_blas
 
+CUTS = pytest.mark.parametrize(("part_rows", "keep"), [(None, True), (10, True), (10, False)])
 
-@pytest.mark.parametrize("part_rows", [None, 10])
-def test_where_bounds_tell_nothing_the_definition_decides(part_rows, literal, drawn):
+
+@CUTS
+def test_where_bounds_tell_nothing_the_definition_decides(part_rows, keep, literal, drawn):
     _, _, X, phi = drawn()
     phi = phi / np.linalg.norm(phi, axis=0)
     B = (X[:50] - np.mean(X[:50])).astype(float)
     states = np.zeros((50, 40)), np.zeros((50, 40))
     with single_threaded_blas(2) as n_threads, Threads(n_threads) as threads:
         loop = InnerLoop(
-            50, 40, dtype=np.float64, rule=PAPER, threads=threads, part_rows=part_rows, margin=lambda dtype: 1e6
+            50,
+            40,
+            dtype=np.float64,
+            rule=PAPER,
+            threads=threads,
+            part_rows=part_rows,
+            keep=keep,
+            margin=lambda dtype: 1e6,
         )
         stop, _ = loop.run(B.__getitem__, phi, lambda rows, codes: None, states=states)
     assert stop.n_steps == literal.encode(B, phi)[3]
 
 
-@pytest.mark.parametrize("part_rows", [None, 10])
-def test_every_step_is_decided_as_singular_values_decide(part_rows, literal, drawn):
+@CUTS
+def test_every_step_is_decided_as_singular_values_decide(part_rows, keep, literal, drawn):
     """However the cheap bounds answer, the ratio of the definition is on the same side of eps at every step."""
     _, _, X, phi = drawn()
     phi = phi / np.linalg.norm(phi, axis=0)
     with single_threaded_blas(2) as n_threads, Threads(n_threads) as threads:
-        loop = InnerLoop(50, 40, dtype=np.float64, rule=PAPER, threads=threads, part_rows=part_rows)
+        loop = InnerLoop(50, 40, dtype=np.float64, rule=PAPER, threads=threads, part_rows=part_rows, keep=keep)
         for seed in range(5):
             rows = np.random.RandomState(seed).choice(len(X), 50)
             B = (X[rows] - np.mean(X[rows])).astype(float)
@@ -69,13 +78,13 @@ def test_buffers_serve_batch_after_batch(drawn, two_threads):
     assert np.abs(found[1][1] - found[0][1]).max() > 1e-3
 
 
-@pytest.mark.parametrize("part_rows", [None, 10])
-def test_a_step_past_the_stop_is_there_where_it_is_asked_for(drawn, literal, two_threads, part_rows):
+@CUTS
+def test_a_step_past_the_stop_is_there_where_it_is_asked_for(drawn, literal, two_threads, part_rows, keep):
     _, _, X, phi = drawn()
     phi = phi / np.linalg.norm(phi, axis=0)
     B = (X[:50] - np.mean(X[:50])).astype(float)
     states = np.zeros((50, 40)), np.zeros((50, 40))
-    loop = InnerLoop(50, 40, dtype=np.float64, rule=PAPER, threads=two_threads, part_rows=part_rows)
+    loop = InnerLoop(50, 40, dtype=np.float64, rule=PAPER, threads=two_threads, part_rows=part_rows, keep=keep)
     code = np.empty((50, 40))
 
     def finish(rows, codes):

@@ -32,15 +32,17 @@ def codes(iteration):
     return codes
 
 
-@pytest.fixture(params=[KeptParts, RerunParts])
+@pytest.fixture(params=[(KeptParts, 25), (KeptParts, 11), (RerunParts, 11)], ids=["kept", "five kept", "run again"])
 def parts(request, iteration):
     """Two threads, and two or five parts."""
-    size = 25 if request.param is KeptParts else 11
+    kind, size = request.param
     slices = [slice(a, min(a + size, N_ROWS)) for a in range(0, N_ROWS, size)]
-    buffers = [PartBuffers(size, N_CODEWORDS, N_STEPS, np.dtype(float)) for _ in range(2)]
+    scratch = [np.full((size, N_CODEWORDS), np.nan) for _ in range(2)]
+    n_buffers = len(slices) if kind is KeptParts else 2
+    buffers = [PartBuffers(size, N_STEPS, scratch[i % 2]) for i in range(n_buffers)]
     states = np.full((N_ROWS, N_CODEWORDS), np.nan), np.full((N_ROWS, N_CODEWORDS), np.nan)  # as memory that was used
     with single_threaded_blas(2) as n_threads, Threads(n_threads) as threads:
-        yield request.param(iteration, slices, buffers, threads, states)
+        yield kind(iteration, slices, buffers, threads, states)
 
 
 @pytest.fixture
@@ -126,6 +128,6 @@ def test_a_pass_does_not_change(parts, vectors):
     assert np.isinf(one.end_norm)
 
 
-def test_more_parts_than_threads_need_states(iteration):
-    with pytest.raises(ValueError, match="3 parts for 1 threads need `states`"):
+def test_parts_that_are_run_again_need_states(iteration):
+    with pytest.raises(ValueError, match="3 parts whose codes are not kept need `states`"):
         RerunParts(iteration, [slice(0, 1)] * 3, [], Threads(1), None)

@@ -72,14 +72,14 @@ def test_the_stable_step_trains_there_as_the_literal_shortened_method_does(n_thr
     assert found.training_error[-1] < found.training_error[0] / 2
 
 
-@pytest.mark.parametrize("part_rows", [256, 30])
-def test_the_code_of_all_images_is_shortened_as_one(part_rows, literal, drawn):
+@pytest.mark.parametrize(("part_rows", "keep"), [(256, True), (30, True), (30, False)])
+def test_the_code_of_all_images_is_shortened_as_one(part_rows, keep, literal, drawn):
     _, X, phi = drawn(LEANING)
     phi = phi / np.linalg.norm(phi, axis=0) + X.mean(axis=0)[:, None]
     phi /= np.linalg.norm(phi, axis=0)
     f = literal.share(phi)
     code, e, ok, n = literal.encode_shortened(X - X.mean(), phi, f)
-    found, error, stop = kernel.encode(X, phi, rule=STABLE, part_rows=part_rows)
+    found, error, stop = kernel.encode(X, phi, rule=STABLE, part_rows=part_rows, keep=keep)
     assert f < 1
     assert (stop.n_steps, stop.converged) == (n, ok)
     assert stop.step == pytest.approx(0.01 * f, rel=1e-8)

@@ -112,20 +112,39 @@ def test_any_cut_into_parts_gives_the_code_of_all_images_at_once(part_rows, n_th
     X = X[:n_images]
     phi = phi / np.linalg.norm(phi, axis=0)
     expected, n_steps, converged = literal.reconstruct(X, phi)
-    code, error, stop = kernel.encode(X, phi, part_rows=part_rows, n_threads=n_threads)
+    found = [kernel.encode(X, phi, part_rows=part_rows, n_threads=n_threads, keep=keep) for keep in (True, False)]
+    code, error, stop = found[0]
     assert (stop.n_steps, stop.converged) == (n_steps, converged)
     np.testing.assert_allclose(error, expected, rtol=1e-10)
     np.testing.assert_allclose(code, literal.encode(X - np.mean(X), phi)[0], rtol=0, atol=1e-12)
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
-def test_codes_may_live_on_disk(tmp_path, literal, drawn):
+@pytest.mark.parametrize(("limit", "n_arrays"), [(0, 2), (2**30, 1)], ids=["run again", "kept"])
+def test_codes_of_a_pass_are_kept_up_to_a_limit(limit, n_arrays, drawn, monkeypatch):
+    _, _, X, phi = drawn()
+    monkeypatch.setattr(kernel, "KEPT_NBYTES", limit)
+    allocated = []
+
+    def allocate(shape, dtype):
+        allocated.append(shape)
+        return np.zeros(shape, dtype)
+
+    kernel.encode(X, phi, allocate=allocate)
+    assert allocated == n_arrays * [(len(X), phi.shape[1])]
+    assert kernel.kept_nbytes(len(X), phi.shape[1], "float32") == (kernel.KEPT_STEPS + 2) * len(X) * phi.shape[1] * 4
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_codes_may_live_on_disk(keep, tmp_path, literal, drawn):
     _, _, X, phi = drawn()
     files = iter(range(9))
 
     def allocate(shape, dtype):
         return np.lib.format.open_memmap(tmp_path / f"{next(files)}.npy", mode="w+", dtype=dtype, shape=shape)
 
-    code, error, _ = kernel.encode(X, phi, part_rows=32, allocate=allocate)
+    code, error, _ = kernel.encode(X, phi, part_rows=32, keep=keep, allocate=allocate)
     assert isinstance(code, np.memmap)
     np.testing.assert_allclose(error, literal.reconstruct(X, phi)[0], rtol=1e-10)
 
