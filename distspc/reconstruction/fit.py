@@ -68,8 +68,9 @@ def fit_seed(
     if missing_seeds(store, layer, [seed]):
         try:
             with ExitStack() as stack:
-                spilled = _spill_folder(s, gathered, memory_nbytes, folder, stack)
-                values = _fit(store, layer, seed, seeds, s, first_row, gathered, spilled)
+                held = s.held(_shape_of(gathered)[0], memory_nbytes)
+                spilled = _spill_folder(folder, stack) if held.on_disk else None
+                values = _fit(store, layer, seed, seeds, s, first_row, gathered, spilled, keep=held.keep)
         except (ValueError, FloatingPointError) as problem:
             way_out = _way_out(problem)
             raise InputError(f"reconstruction of layer {layer}, seed {seed}: {problem}{way_out}") from problem
@@ -115,14 +116,8 @@ def _write(store: Store, layer: str, seed: int, values: dict[str, Any]) -> None:
         group.write(name, values[name], **at)
 
 
-def _spill_folder(
-    s: ReconstructionOptions, gathered: Sequence[str], memory_nbytes: int | None, folder: str, stack: ExitStack
-) -> Path | None:
+def _spill_folder(folder: str, stack: ExitStack) -> Path:
     """Folder for arrays that grow with the number of images, where they do not fit in memory; removed at the end."""
-    n_images = _shape_of(gathered)[0]
-    needed = s.task_nbytes + n_images * (4 * s.n_units + 2 * 8 * s.n_codewords)
-    if memory_nbytes is None or needed <= memory_nbytes:
-        return None
     return Path(stack.enter_context(TemporaryDirectory(dir=Path(folder).parent, prefix="spilled-")))
 
 
@@ -194,6 +189,8 @@ def _fit(
     first_row: int,
     gathered: Sequence[str],
     spilled: Path | None,
+    *,
+    keep: bool,
 ) -> dict[str, Any]:
     sampled = sampled_units(store, layer, seed, seeds, s, gathered, spilled)
     values = fit_model(
@@ -201,6 +198,7 @@ def _fit(
         s,
         sampled.rng,
         first_row=first_row,
+        keep=keep,
         allocate=lambda shape, dtype: _array(shape, dtype, spilled),
         each_batch=_Progress(f"{layer}, seed {seed}", s.n_batches),
     )

@@ -23,6 +23,7 @@ def fit_model(
     *,
     first_row: int,
     allocate: kernel.Allocate,
+    keep: bool | None = None,
     each_batch: Callable[[int, Stop], None] | None = None,
 ) -> dict[str, Any]:
     """Train on scaled units and reconstruct all of them.
@@ -37,8 +38,8 @@ def fit_model(
         Training draws from this row on.
     allocate
         Makes the arrays that grow with the number of images.
-    each_batch
-        See `distspc.kernels.sparse_coding.training.train`.
+    keep, each_batch
+        See `encode` and `train` of `distspc.kernels.sparse_coding.training`.
 
     Returns
     -------
@@ -46,7 +47,7 @@ def fit_model(
     """
     if s.solver == "pca":
         return _fit_components(x, first_row, s)
-    return _fit_code(x, first_row, s, rng, allocate, each_batch)
+    return _fit_code(x, first_row, s, rng, allocate, keep, each_batch)
 
 
 def _fit_components(x: np.ndarray, first_row: int, s: ReconstructionOptions) -> dict[str, Any]:
@@ -75,6 +76,7 @@ def _fit_code(
     s: ReconstructionOptions,
     rng: np.random.RandomState,
     allocate: kernel.Allocate,
+    keep: bool | None,
     each_batch: Callable[[int, Stop], None] | None,
 ) -> dict[str, Any]:
     first = kernel.draw_dictionary(rng, s.n_units, s.n_codewords)
@@ -97,6 +99,7 @@ def _fit_code(
             trained.dictionary,
             rule=s.rule,
             precision=s.precision,
+            keep=keep,
             allocate=allocate,
         )
         n_steps, converged, step = stop.n_steps, stop.converged, stop.step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -19,6 +20,25 @@ TrainOn = Literal["all", "fillers"]
 SOLVERS: tuple[Solver, ...] = get_args(Solver)
 STEPS: tuple[Step, ...] = get_args(Step)
 TRAIN_ON: tuple[TrainOn, ...] = get_args(TrainOn)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What fitting a seed holds in memory.
+
+    Attributes
+    ----------
+    nbytes
+        In all.
+    keep
+        Whether the codes of a whole pass are among it, see `kernels.sparse_coding.training.encode`.
+    on_disk
+        Whether what grows with the number of images is not.
+    """
+
+    nbytes: int
+    keep: bool
+    on_disk: bool
 
 
 @dataclass(frozen=True)
@@ -64,3 +84,14 @@ class ReconstructionOptions:
         covariance = 3 * self.n_units**2 if self.solver == "pca" else 0
         parts = kernel.PART_ROWS * ((kernel.PASS_STEPS + 3) * self.n_codewords + 2 * self.n_units)
         return size * (batch + model + covariance + parts * threads.allowed_threads())
+
+    def held(self, n_images: int, memory_nbytes: float | None) -> Held:
+        """What fitting a seed holds, given the memory that it may take, None if there is no limit."""
+        limit = math.inf if memory_nbytes is None else memory_nbytes
+        code = np.dtype(self.precision).itemsize * n_images * self.n_codewords
+        least = self.task_nbytes + 4 * n_images * self.n_units
+        kept = kernel.kept_nbytes(n_images, self.n_codewords, self.precision)
+        if self.solver == "paper" and kept <= kernel.KEPT_NBYTES and least + code + kept <= limit:
+            return Held(least + code + kept, keep=True, on_disk=False)
+        on_disk = least + 2 * code > limit
+        return Held(self.task_nbytes if on_disk else least + 2 * code, keep=False, on_disk=on_disk)

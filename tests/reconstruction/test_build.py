@@ -101,16 +101,17 @@ def test_units_dictionary_and_training_are_stored(store, values, literal):
 
 
 @pytest.mark.parametrize("solver", ["paper", "converged", "pca"])
-def test_a_task_short_of_memory_spills_to_disk_and_gives_the_same(tmp_path, solver):
+def test_a_task_short_of_memory_keeps_no_passes_then_spills_to_disk_and_gives_the_same(tmp_path, solver):
     found = []
     settings = ReconstructionOptions(**MODEL, sparsity=1e-3, train_on="all", precision="float64", solver=solver)
-    for i, memory in enumerate([None, settings.task_nbytes + 1000]):
+    for i, memory in enumerate([None, settings.held(N_IMAGES, None).nbytes - 1, settings.task_nbytes + 1000]):
         path = tmp_path / f"{i}.zarr"
         new_store(path)
         compute(fit_sparse_code(path, layer="fc2", seeds=[0], solver=solver, memory_nbytes=memory, **MODEL))
         found.append(read(path, "error"))
-    np.testing.assert_array_equal(*found)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["0.zarr", "1.zarr"]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0.zarr", "1.zarr", "2.zarr"]
 
 
 @settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])

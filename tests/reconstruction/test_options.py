@@ -3,9 +3,10 @@
 import inspect
 from dataclasses import asdict, replace
 
+from distspc.kernels.sparse_coding.training import kept_nbytes
 from distspc.reconstruction.build import fit_sparse_code
 from distspc.reconstruction.estimator import OlshausenField
-from distspc.reconstruction.options import SOLVERS, STEPS, TRAIN_ON, ReconstructionOptions
+from distspc.reconstruction.options import SOLVERS, STEPS, TRAIN_ON, Held, ReconstructionOptions
 
 OPTIONS = ReconstructionOptions(500, 500, 1000, 250, 0.1, "fillers", "float64", "paper")
 
@@ -20,6 +21,21 @@ def test_memory_follows_the_sizes_and_the_precision():
     assert replace(OPTIONS, precision="float32").task_nbytes * 2 == OPTIONS.task_nbytes
     assert replace(OPTIONS, n_codewords=1000).task_nbytes > OPTIONS.task_nbytes
     assert replace(OPTIONS, solver="pca").task_nbytes - OPTIONS.task_nbytes == 8 * 3 * 500**2
+
+
+def test_with_less_memory_passes_are_not_kept_then_nothing_that_grows():
+    most = OPTIONS.held(10_000, None)
+    assert (most.keep, most.on_disk) == (True, False)
+    assert OPTIONS.held(10_000, most.nbytes) == most
+    less = OPTIONS.held(10_000, most.nbytes - 1)
+    assert (less.keep, less.on_disk) == (False, False)
+    assert most.nbytes - less.nbytes == kept_nbytes(10_000, 500, "float64") - 8 * 10_000 * 500
+    assert OPTIONS.held(10_000, less.nbytes - 1) == Held(OPTIONS.task_nbytes, keep=False, on_disk=True)
+
+
+def test_only_codes_by_the_papers_steps_up_to_a_limit_are_kept():
+    assert not OPTIONS.held(1_000_000, None).keep
+    assert not replace(OPTIONS, solver="converged").held(100, None).keep
 
 
 def test_defaults_of_function_and_estimator_are_those_of_the_options():

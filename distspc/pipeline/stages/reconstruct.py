@@ -123,8 +123,5 @@ def _gathering(study: StudyFile, layer: str, n_images: int) -> tuple[int, int, f
 
 
 def _fit_nbytes(study: StudyFile, setting: Setting) -> int:
-    options = study.reconstruction.options
-    growing = setting.n_images * (4 * options.n_units + 2 * 8 * options.n_codewords)
-    # Beyond its share of the worker, the stage keeps what grows with the images on disk.
-    fits = options.task_nbytes + growing <= MEMORY_SHARE * setting.resources.memory_nbytes
-    return INTERPRETER_NBYTES + options.task_nbytes + (growing if fits else 0)
+    memory = MEMORY_SHARE * setting.resources.memory_nbytes
+    return INTERPRETER_NBYTES + study.reconstruction.options.held(setting.n_images, memory).nbytes
