@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
-import dask
-
 from distspc.errors import InputError
 
 
@@ -30,6 +28,13 @@ def task_key(stage: str, layer: str, token: str, *index: int) -> str:
     'distances:fc2-1a2b-0003'
     """
     return "-".join([f"{stage}:{layer}" if layer else stage, token, *(f"{i:04d}" for i in index)])
+
+
+def tokenize(*parts: Any) -> str:
+    """Digest of what makes a task, as `dask.base.tokenize` gives it."""
+    from dask.base import tokenize
+
+    return str(tokenize(*parts))
 
 
 T = TypeVar("T")
@@ -92,6 +97,8 @@ def refusals_as_values() -> Iterator[None]:
 
 def task(function: Callable[..., Any], **options: Any) -> Any:
     """Make a function one of Dask's, as `dask.delayed`; what a task refused, those that rest on it refuse too."""
+    import dask  # here: what asks and computes nothing need not wait for it
+
     return dask.delayed(partial(_answer, function) if _as_values.get() else function, pure=False, **options)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -81,3 +82,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     finally:
         speech.end()
+        if arguments is None:  # the process ends here: nothing needs to be collected any more
+            gc.freeze()

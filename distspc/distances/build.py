@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
-from dask.base import tokenize
-
 from distspc.distances.checks import check_distances, check_positive
 from distspc.distances.feature_tiles import search_products
 from distspc.distances.finish import finish_layer, settle_neighbours
@@ -34,7 +32,7 @@ from distspc.store.activations import refuse_given_back
 from distspc.store.format.schema import StorePath
 from distspc.store.scaling import Scaling
 from distspc.store.store import Store
-from distspc.tasks import task, task_key
+from distspc.tasks import task, task_key, tokenize
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from dask.base import tokenize
 
 from distspc.distances.checks import layer_size
 from distspc.distances.feature_tiles import Partial
@@ -26,7 +25,7 @@ from distspc.errors import InputError
 from distspc.messages import format_nbytes
 from distspc.store.activations import refuse_given_back
 from distspc.store.scaling import require_scaling
-from distspc.tasks import task, task_key
+from distspc.tasks import task, task_key, tokenize
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed

@@ -9,11 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from dask.base import tokenize
-from dask.delayed import Delayed
 
 from distspc.errors import InputError
 from distspc.extraction.assemble import assemble_chunks
@@ -29,7 +27,11 @@ from distspc.store.format.schema import StorePath
 from distspc.store.notices import Notice, keep_notices
 from distspc.store.rows import Donor, source_names
 from distspc.store.store import Store
-from distspc.tasks import task, task_key
+from distspc.tasks import task, task_key, tokenize
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
 
 logger = logging.getLogger(__name__)
 

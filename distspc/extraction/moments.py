@@ -8,10 +8,9 @@ however the work is shared out. Nothing but these sums leaves a task: 200 kB.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from dask.base import tokenize
-from dask.delayed import Delayed
 
 from distspc.kernels.standardisation import Moments, add_rows, add_squares
 from distspc.store.activations import refuse_given_back
@@ -19,7 +18,11 @@ from distspc.store.format.schema import StorePath
 from distspc.store.notices import Notice, keep_notices
 from distspc.store.scaling import has_moments, moments_recipe
 from distspc.store.store import Store
-from distspc.tasks import ranges, task, task_key
+from distspc.tasks import ranges, task, task_key, tokenize
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
 
 BLOCK_IMAGES = 4096
 """Images that are summed one after the other; part of what makes the last bit of the moments."""

@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from dask.base import tokenize
-from dask.delayed import Delayed
 
 from distspc.errors import InputError, StoreMismatchError
 from distspc.images.changes import Changes, find_changes
@@ -40,7 +38,11 @@ from distspc.store.format.schema import IMAGES, variables
 from distspc.store.group import Group
 from distspc.store.notices import Notice, keep_notices
 from distspc.store.store import Store
-from distspc.tasks import ranges, task, task_key
+from distspc.tasks import ranges, task, task_key, tokenize
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
 
 logger = logging.getLogger(__name__)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from dask.delayed import Delayed
 
 from distspc.errors import InputError
 from distspc.extraction.backends.keras_runtime import import_keras
@@ -16,6 +15,10 @@ from distspc.measures.base import Column, Columns, Measure, Place, Size, Work
 from distspc.measures.options import Options, real, whole, wholes
 from distspc.measures.sampling import MOST_UNITS, gather, gathering, joined, sampled_units, sampling_remarks
 from distspc.tasks import ranges, task
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
 
 ROWS = 1024
 """Images that are encoded at once."""

@@ -9,11 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from dask.base import tokenize
-from dask.delayed import Delayed
 
 from distspc.errors import InputError
 from distspc.images.decoding import checked_image
@@ -23,7 +21,11 @@ from distspc.store.format.schema import Variable
 from distspc.store.group import Group
 from distspc.store.scaling import Scaling, stored_moments
 from distspc.store.store import Store
-from distspc.tasks import free_spare_memory, ranges, task, task_key
+from distspc.tasks import free_spare_memory, ranges, task, task_key, tokenize
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
 
 Needs = Literal["activations", "images"]
 Columns = Mapping[str, np.ndarray]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from dask.delayed import Delayed
 
 from distspc.measures.base import LIMITS, Column, Limits, Place
 from distspc.measures.registry import MEASURES, ChosenMeasure
@@ -18,6 +17,9 @@ from distspc.store.group import Group
 from distspc.store.notices import Notice, keep_notices
 from distspc.store.scaling import Scaling, require_scaling
 from distspc.store.store import Store
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
 
 
 def place_of(store: Store, layer: str, chosen: ChosenMeasure, scaling: Scaling) -> Place:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy  # its parts are imported at first use: scipy.optimize takes long
-from dask.delayed import Delayed
 
 from distspc.errors import InputError
 from distspc.measures.base import LIMITS, Column, Columns, Measure, Place, Size, Work
 from distspc.measures.options import Options, whole
 from distspc.measures.sampling import MOST_UNITS, gather, gathering, joined, sampled_units, sampling_remarks
 from distspc.tasks import ranges, task
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
 
 TILE_ROWS = 512
 """Images whose distances to all others are in memory at once."""

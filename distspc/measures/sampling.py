@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from dask.delayed import Delayed
 
 from distspc.kernels.sparse_coding.training import draw_units
 from distspc.measures.base import LIMITS, Place, Size, Work
 from distspc.messages import shorten
 from distspc.store.format.chunks import activation_chunks
 from distspc.tasks import free_spare_memory, task
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
 
 MOST_UNITS = 4096
 """Features of a layer that are all taken; of wider layers as many units are drawn."""

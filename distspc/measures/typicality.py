@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from dask.delayed import Delayed
 
 from distspc.measures.base import LIMITS, Column, Columns, Measure, Place, Size, Work
 from distspc.measures.options import Options, word
 from distspc.store.format.chunks import activation_chunks
 from distspc.tasks import free_spare_memory, ranges, task
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
 
 Range = tuple[int, int]
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from dask.base import tokenize
 
 from distspc.io.files import hex_digest
 from distspc.kernels.statistics.ridge import centred_gram, cross_validate
@@ -26,7 +25,7 @@ from distspc.results.stored_tables import write_table
 from distspc.results.tidy import labelled_table, read_scores_of
 from distspc.store.notices import Notice, keep_notices
 from distspc.store.store import Store
-from distspc.tasks import task, task_key
+from distspc.tasks import task, task_key, tokenize
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed

@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-import dask
-from dask.callbacks import Callback
-
 from distspc.deployment.profile.shape import worker_threads
 from distspc.errors import InputError, WorkerError
 from distspc.kernels.threads import allowed_threads
@@ -394,6 +391,9 @@ def _workers(client: Client) -> list[dict[str, Any]]:
 
 
 def _results_here(work: _Work[PartT], *, stop: bool) -> Generator[tuple[Hashable, Any]]:
+    import dask
+    from dask.callbacks import Callback
+
     def note(key: Hashable, result: Any, *_: Any) -> None:
         if stop and isinstance(result, Refusal):
             raise result.error

@@ -10,9 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
-
-from dask.delayed import Delayed
+from typing import TYPE_CHECKING, Any
 
 from distspc.errors import InputError
 from distspc.kernels.sparse_coding import training as kernel
@@ -25,6 +23,10 @@ from distspc.store.format.schema import StorePath
 from distspc.store.scaling import Scaling, require_scaling
 from distspc.store.store import Store
 from distspc.tasks import task, task_key
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
 
 logger = logging.getLogger(__name__)
 

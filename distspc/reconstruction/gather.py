@@ -7,10 +7,9 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from dask.delayed import Delayed
 
 from distspc.io.files import hex_digest, written_whole
 from distspc.kernels.sparse_coding import training as kernel
@@ -19,6 +18,10 @@ from distspc.reconstruction.options import ReconstructionOptions
 from distspc.store.scaling import Scaling, stored_moments
 from distspc.store.store import Store
 from distspc.tasks import free_spare_memory, ranges, task, task_key
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
 
 GATHER_NBYTES = 2**31
 """Bytes of activations that one gathering task reads: seconds of work."""

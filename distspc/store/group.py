@@ -28,7 +28,7 @@ from distspc.errors import InputError, StoreMismatchError
 from distspc.messages import format_nbytes
 from distspc.store.format import schema
 from distspc.store.format import shards as sharding
-from distspc.store.format.layout import Grid, create_array, read_grid
+from distspc.store.format.layout import Grid, create_array, read_attributes, read_grid
 from distspc.store.format.paths import absolute_paths, kept_paths
 from distspc.tasks import ranges
 from distspc.version import VERSION
@@ -92,17 +92,18 @@ class Group:
 
         Folders of those that a full disk kept from being made are left aside.
         """
-        self._zarr()  # it is there
+        self._refuse_absent()
         return sorted(path.name for path in self.path.iterdir() if self.has(path.name))
 
     @property
     def attributes(self) -> dict[str, Any]:
         """Attributes of the group, its recipe among them (key ``recipe``)."""
-        return dict(self._zarr().attrs)
+        self._refuse_absent()
+        return read_attributes(self.path)
 
     def set_attributes(self, **values: Any) -> None:
         """Keep facts about the group, which exists, such as its notices."""
-        self._zarr("r+").attrs.update(values)
+        self._to_change().attrs.update(values)
 
     def mark_written(self, start: datetime) -> None:
         """Keep when the group was written, from `start`, or from when it was first, until now (UTC), and by what."""
@@ -308,7 +309,7 @@ class Group:
                 name, rows[name], shape, chunks, shards or {}, (dtypes or {}).get(name, rows[name].dtype)
             )
         if self._given_back().get("variable") in names:
-            del self._zarr("r+").attrs[GIVEN_BACK]
+            del self._to_change().attrs[GIVEN_BACK]
 
     def refuse_other_recipe(self, recipe: Mapping[str, Any]) -> None:
         """Raise StoreMismatchError naming every key of the group's recipe that differs from `recipe`."""
@@ -508,10 +509,12 @@ class Group:
 
     # ---------------------------------------------------------------- opened once
 
-    def _zarr(self, mode: str = "r") -> zarr.Group:
-        if mode == "r" and not self.exists():
+    def _refuse_absent(self) -> None:
+        if not self.exists():
             raise InputError(f"{self.store} holds no {self.name!r}: run the stage that makes it first")
-        return zarr.open_group(str(self.store), path=self.name, mode=mode)  # type: ignore[arg-type]
+
+    def _to_change(self) -> zarr.Group:
+        return zarr.open_group(str(self.store), path=self.name, mode="r+")
 
     def _given_back(self) -> dict[str, Any]:
         return dict(self.attributes.get(GIVEN_BACK, {})) if self.exists() else {}

@@ -11,6 +11,7 @@ import zarr
 from distspc.errors import InputError
 from distspc.layers import folder_name, layer_label, layer_of_folder, models_of, split_layer
 from distspc.store.format import schema
+from distspc.store.format.layout import read_attributes
 from distspc.store.group import Group
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class Store(os.PathLike[str]):
     @property
     def attributes(self) -> dict[str, Any]:
         """Facts about the whole store; empty where there is none yet."""
-        return dict(zarr.open_group(str(self), mode="r").attrs) if self.exists() else {}
+        return read_attributes(self.path) if self.exists() else {}
 
     def set_attributes(self, **values: Any) -> None:
         """Keep small facts about the whole store, such as when its report was made."""

@@ -152,7 +152,7 @@ def _load_model(spec: NetworkSpec) -> Any:
 
 def _load_file(spec: NetworkSpec, keras: Any) -> Any:
     path = spec.weights
-    weight_files.check_digest(path, weight_files.file_digest(path), spec.digest)
+    weight_files.check_digest(path, weight_files.file_digest(path, read=True), spec.digest)
     refuse_code(path)
     try:
         with weight_files.readable_by_keras_3(path) as readable:

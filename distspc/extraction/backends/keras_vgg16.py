@@ -43,7 +43,7 @@ def _random_weights(shapes: Shapes, seed: int) -> Iterator[tuple[str, list[np.nd
 
 
 def _read_weights(shapes: Shapes, spec: NetworkSpec) -> Iterator[tuple[str, list[np.ndarray]]]:
-    weight_files.check_digest(spec.weights, weight_files.file_digest(spec.weights), spec.digest)
+    weight_files.check_digest(spec.weights, weight_files.file_digest(spec.weights, read=True), spec.digest)
     return weight_files.read_weights(spec.weights, shapes)
 
 

@@ -60,7 +60,7 @@ class OnnxNetwork:
 
     def __init__(self, spec: NetworkSpec, n_threads: int | None = None) -> None:
         path = spec.weights
-        weight_files.check_digest(path, model_digest(path), spec.digest)
+        weight_files.check_digest(path, model_digest(path, read=True), spec.digest)
         model = read_model(path)
         self._input = _image_input(model.graph)
         self._channels_first = _channels_first(model.graph, self._input)

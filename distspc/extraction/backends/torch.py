@@ -123,7 +123,7 @@ def _build(spec: NetworkSpec) -> Any:
         model = _created(timm, name, pretrained=False, **sizes)
         _randomise(model, torch, spec.seed)
         return model
-    weight_files.check_digest(spec.weights, weight_files.file_digest(spec.weights), spec.digest)
+    weight_files.check_digest(spec.weights, weight_files.file_digest(spec.weights, read=True), spec.digest)
     state = _read_state(spec.weights, torch)
     return _created(timm, name, pretrained=True, pretrained_cfg_overlay={"state_dict": state}, **sizes)
 

@@ -58,19 +58,26 @@ def read_model(path: str) -> Any:
     return model
 
 
-def model_digest(path: str) -> str:
+def model_digest(path: str, *, read: bool = False) -> str:
     """SHA-256 of a file; of the digests of all files, where the model keeps data in others beside it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    read
+        Whether all are to be read in this process (see `distspc.extraction.files.weights.file_digest`).
 
     Raises
     ------
     InputError
         If the file cannot be read, or refers to data that are not in a plain file beside it.
     """
-    found = file_digest(path)
+    found = file_digest(path, read=read)
     beside = external_files(path)
     if not beside:
         return found
-    listed = [found, *(f"{name} {file_digest(Path(path).parent / name)}" for name in beside)]
+    listed = [found, *(f"{name} {file_digest(Path(path).parent / name, read=read)}" for name in beside)]
     return "sha256:" + hashlib.sha256("\n".join(listed).encode()).hexdigest()
 
 

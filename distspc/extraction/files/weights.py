@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import os
@@ -17,8 +16,9 @@ import numpy as np
 
 from distspc.errors import InputError
 from distspc.extraction.files.safe_files import is_archive, model_config, open_hdf5, parts
+from distspc.io.digests import cache_folder, known_digest, read_digest, signature_of
 from distspc.io.downloads import download
-from distspc.io.files import digest_of, irregularity
+from distspc.io.files import irregularity
 
 logger = logging.getLogger(__name__)
 
@@ -33,18 +33,6 @@ DOWNLOADS: dict[str, tuple[str, str | None]] = {
         "md5:64373286793e3c8b2b4e3219cbf3544b",
     ),
 }
-
-
-def cache_folder() -> Path:
-    """Folder of downloaded weights: ``$DISTSPC_CACHE``, or the user's cache folder.
-
-    Returns
-    -------
-    pathlib.Path
-    """
-    import pooch
-
-    return Path(os.environ.get("DISTSPC_CACHE") or pooch.os_cache("distspc"))
 
 
 def fetch_weights(name: str, digest: str | None = None) -> tuple[Path, str]:
@@ -112,13 +100,15 @@ def check_digest(path: str | os.PathLike[str], found: str, expected: str | None)
         )
 
 
-def file_digest(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, computed once for as long as its size and time of change stay the same.
+def file_digest(path: str | os.PathLike[str], *, read: bool = False) -> str:
+    """SHA-256 of a file, computed once for as long as nothing touches it (see `distspc.io.digests`).
 
     Parameters
     ----------
     path
         The file.
+    read
+        Whether its content is to be read in this process, whatever was known of it before: where it is used.
 
     Returns
     -------
@@ -134,14 +124,9 @@ def file_digest(path: str | os.PathLike[str]) -> str:
         status = os.stat(path)
         if reason := irregularity(status):
             raise InputError(f"weights {os.fspath(path)!r}: {reason}")
-        return _digest(os.fspath(path), status.st_size, status.st_mtime_ns)
+        return (read_digest if read else known_digest)(os.fspath(path), signature_of(status))
     except OSError as error:
         raise InputError(f"weights {os.fspath(path)!r} cannot be read ({error.strerror})") from error
-
-
-@functools.lru_cache(maxsize=8)
-def _digest(path: str, nbytes: int, mtime_ns: int) -> str:
-    return digest_of(Path(path))
 
 
 def is_whole_model(path: str | os.PathLike[str]) -> bool:

@@ -8,11 +8,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from dask.base import tokenize
-from dask.delayed import Delayed
 
 from distspc.errors import InputError
 from distspc.extraction.files.weights import file_digest
@@ -26,7 +24,11 @@ from distspc.store.activations import allocate_layers, images_of, missing_chunks
 from distspc.store.format.schema import StorePath
 from distspc.store.notices import Notice, keep_notices
 from distspc.store.store import Store
-from distspc.tasks import task, task_key
+from distspc.tasks import task, task_key, tokenize
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,9 @@ import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from dask.base import tokenize
-from dask.delayed import Delayed
 
 from distspc.errors import InputError
 from distspc.extraction.imported.image_table import is_written, write_listed
@@ -24,7 +22,11 @@ from distspc.layers import LAYERS
 from distspc.store.activations import allocate_layers, images_of, missing_chunks, missing_layers
 from distspc.store.format.schema import StorePath
 from distspc.store.store import Store
-from distspc.tasks import task, task_key
+from distspc.tasks import task, task_key, tokenize
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
 
 logger = logging.getLogger(__name__)
 

@@ -181,8 +181,8 @@ def relations_are_current(study: StudyFile) -> bool:
     known, wanted = store.relations.attributes.get("recipe", {}), relation_recipe(study)
     if "names" not in known:  # stores from before it was kept
         wanted.pop("names", None)
-    elif known["names"] == _names_digest(store, absolute=True):  # stores from when it was of whole paths
-        wanted["names"] = known["names"]
+    elif known["names"] != wanted.get("names") and known["names"] == _names_digest(store, absolute=True):
+        wanted["names"] = known["names"]  # stores from when it was of whole paths
     if known != wanted:
         return False
     return all(store[group].complete() for group in groups)

@@ -37,6 +37,20 @@ def read_grid(folder: Path) -> Grid:
     return Grid(tuple(known.get("dimension_names") or ()), tuple(known["shape"]), tuple(files))
 
 
+def read_attributes(folder: Path) -> dict[str, Any]:
+    """Read the attributes of the group in a folder, without opening it.
+
+    Raises
+    ------
+    ValueError
+        If its metadata are damaged.
+    """
+    known = json.loads((folder / "zarr.json").read_bytes())
+    if not isinstance(known, dict) or not isinstance(known.get("attributes", {}), dict):
+        raise ValueError(f"{folder / 'zarr.json'} does not describe a group")
+    return dict(known.get("attributes", {}))
+
+
 def _compressors() -> list[Any]:
     # No shuffle: after ReLU half or more of the values are zeros, and byte shuffling breaks up their runs.
     return [BloscCodec(cname="lz4", clevel=1, shuffle="noshuffle"), Crc32cCodec()]

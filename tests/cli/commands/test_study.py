@@ -79,6 +79,14 @@ def test_whole_study_then_nothing_to_do_then_status_and_export(study, capsys, tm
         ["relate", "done"],
         ["report", "done"],
     ]
+    code = (
+        "import atexit, sys\nfrom distspc.cli import main\n"
+        "heavy = 'tensorflow keras dask_jobqueue matplotlib distributed dask pandas xarray'.split()\n"
+        "atexit.register(lambda: print([name for name in heavy if name in sys.modules]))\n"
+        "main(['status', sys.argv[1]])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(study)], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]", "asking how far a study is does not wait for what computes"
     code, out, _ = run("export", str(study), str(tmp_path / "out"), capsys=capsys)
     assert code == 0
     assert (tmp_path / "out/Results/Dist/fc2_NN.csv").exists()
