@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 _LINE, _MOST_TEXT = 62, 400  # characters
+_ABOVE = 1.23  # upper end of the histogram above a scatter plot, in heights of its axes
 _ROW_SHARE = 0.62  # of the height of a row, for its histogram; the rest is for the numbers below
 
 
@@ -165,13 +166,15 @@ def draw_scatter(
     axes.grid()
     if margins:
         _draw_margins(axes, values, scores, look.color)
-    axes.set_title(wrapped(", ".join(text for text in (title, f"n = {plain_number(len(values))}") if text)))
+    text = wrapped(", ".join(text for text in (title, f"n = {plain_number(len(values))}") if text))
+    axes.set_title(text, y=_ABOVE if margins else None)
 
 
 def _draw_margins(axes: Axes, x: np.ndarray, y: np.ndarray, color: str) -> None:
     """Draw histograms above and beside the axes."""
     bins = int(np.clip(np.sqrt(len(x)), 8, 40))
-    above, beside = axes.inset_axes((0, 1.03, 1, 0.2), sharex=axes), axes.inset_axes((1.03, 0, 0.17, 1), sharey=axes)
+    above = axes.inset_axes((0, 1.03, 1, _ABOVE - 1.03), sharex=axes)
+    beside = axes.inset_axes((1.03, 0, 0.17, 1), sharey=axes)
     above.hist(x, bins=bins, color=color, alpha=0.75)
     beside.hist(y, bins=bins, color=FAINT, alpha=0.75, orientation="horizontal")
     for margin in (above, beside):
@@ -363,6 +366,7 @@ def draw_gallery(axes: Axes, rows: Sequence[Sequence[GalleryImage]], *, title: s
 
 
 def _draw_picture(axes: Axes, picture: GalleryImage) -> None:
+    axes.set(xticks=[], yticks=[])  # although they are not shown, titles would be placed beside them
     axes.axis("off")
     if picture.pixels is None:
         axes.text(0.5, 0.5, "file not found", ha="center", va="center", color=FAINT, transform=axes.transAxes)
