@@ -23,7 +23,7 @@ from distspc.deployment.session import deploy
 from distspc.messages import format_nbytes
 from distspc.pipeline.cost import Rates, Resources, measure_gflops, plan_study
 from distspc.pipeline.run import Study
-from distspc.report.problems import seed_pairs
+from distspc.results.training import seed_pairs
 from distspc.store.store import Store
 from distspc.study.file import STAGES
 

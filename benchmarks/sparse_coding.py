@@ -3,9 +3,12 @@
     python benchmarks/sparse_coding.py kernel [--batches 40] [--long 1000]
     python benchmarks/sparse_coding.py dask [--batches 40]
     python benchmarks/sparse_coding.py million
+    python benchmarks/sparse_coding.py steps --store STUDY.zarr --layer block5_pool [--seed 0] [--batches 1000]
+    python benchmarks/sparse_coding.py steps --norm 199 [--batches 5]
 
 The slow side is the oracle of the tests. Ours runs before and after it, in the same process, and the mean counts:
-a busy machine then bears on both. Steps are counted and compared batch by batch.
+a busy machine then bears on both. Steps are counted and compared batch by batch. `steps` trains on a layer of any
+store, or encodes batches with a dictionary whose ||Phi||^2 is named; one thread, and its processor time counts.
 """
 
 from __future__ import annotations
@@ -168,6 +171,110 @@ def million(n_images: int = 1_000_000, n_units: int = 100, n_codewords: int = 50
         print(f"  other parts, in memory: {other.n_steps} steps, errors off by {np.max(np.abs(again / error - 1)):.1e}")
 
 
+# ---------------------------------------------------------------- steps by batch
+
+
+def steps_of_store(store: str, layer: str, seed: int, n_batches: int) -> None:
+    """Train on a layer of a store, as its study would, and say how many steps batches took, and how long."""
+    from distspc.kernels.sparse_coding.training import draw_dictionary
+    from distspc.reconstruction.fit import sampled_units
+    from distspc.reconstruction.gather import gather_units
+    from distspc.reconstruction.options import ReconstructionOptions
+    from distspc.store.store import Store
+
+    options, opened = ReconstructionOptions(), Store(store)
+    n_images = opened.layer(layer).sizes["image"]
+    with tempfile.TemporaryDirectory() as folder:
+        n_units = options.n_units
+        files = [gather_units(opened, folder, layer, start=0, stop=n_images, seeds=[seed], n_units=n_units)]
+        sampled = sampled_units(opened, layer, seed, [seed], options, files, None)
+    rng, first = sampled.rng, draw_dictionary(sampled.rng, options.n_units, options.n_codewords)
+    print(f"{store}, {layer}, seed {seed}: {len(sampled.x)} images, {np.mean(sampled.x == 0):.0%} zeros")
+    say_steps(sampled.x, first, options.rule, rng, n_batches)
+
+
+def steps_of_norm(norm: float, n_batches: int) -> None:
+    """Encode batches with a dictionary of a squared norm, nothing learned, and say the same."""
+    from distspc.kernels.sparse_coding.iteration import PAPER
+
+    rng, _, x, _ = load_oracle().draw(0, relu_like(), N_UNITS, N_CODEWORDS)
+    print(f"||Phi||^2 = {norm:g}, synthetic activations")
+    say_steps(x, dictionary_of_norm(norm), PAPER, rng, n_batches, learn=False)
+
+
+def dictionary_of_norm(norm: float) -> np.ndarray:
+    """Unit codewords that share one direction just as much as makes the squared spectral norm `norm`."""
+    rng = np.random.default_rng(0)
+    common, own = np.full((N_UNITS, 1), N_UNITS**-0.5), rng.standard_normal((N_UNITS, N_CODEWORDS))
+
+    def mixed(share: float) -> np.ndarray:
+        columns = share * common + (1 - share) * own / np.linalg.norm(own, axis=0)
+        return columns / np.linalg.norm(columns, axis=0)
+
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.linalg.norm(mixed(middle), 2) ** 2 < norm else (low, middle)
+    return mixed(low)
+
+
+def say_steps(x, dictionary, rule, rng, n_batches: int, *, learn: bool = True) -> None:
+    """Steps, ||Phi||^2 and processor seconds of batches, by tenths of the training; a product's before each tenth."""
+    from distspc.kernels.sparse_coding import spectral
+    from distspc.kernels.sparse_coding.training import _Trainer
+    from distspc.kernels.threads import Threads, single_threaded_blas
+
+    rows, size, product_s = [], max(1, n_batches // 10), 0.0
+    with single_threaded_blas(1) as n, Threads(n) as threads:
+        trainer = _Trainer(x, dictionary, BATCH_SIZE, rule, np.dtype(np.float64), threads)
+        inner: list[tuple[float, np.ndarray]] = []
+        run = trainer.loop.run
+
+        def timed_run(*args, gram, **kwargs):
+            start = time.thread_time()
+            found = run(*args, gram=gram, **kwargs)
+            inner.append((time.thread_time() - start, gram))
+            return found
+
+        trainer.loop.run = timed_run  # type: ignore[method-assign]
+        if not learn:
+            trainer._learn = lambda units: None  # type: ignore[method-assign]
+        print("| batches | steps, median | most | not converged | norm^2, median | most | ms a batch | ms a step "
+              "| over its product |\n|---|---|---|---|---|---|---|---|---|")  # fmt: skip
+        for i in range(n_batches):
+            if i % size == 0:
+                product_s = product_seconds()
+            begun = time.thread_time()
+            _, stop = trainer.batch(rng.choice(len(x), BATCH_SIZE))
+            whole = time.thread_time() - begun
+            seconds, gram = inner.pop()
+            norm = spectral.norm_of_gram(gram) ** 2
+            rows.append((stop.n_steps, not stop.converged, norm, whole, seconds, product_s))
+            if (i + 1) % size == 0 or i + 1 == n_batches:
+                say_tenth(rows[i // size * size :], i // size * size + 1, i + 1)
+        say_tenth(rows, 1, n_batches)
+
+
+def say_tenth(rows: list[tuple], first: int, last: int) -> None:
+    """A line of the table: batches `first` to `last`."""
+    steps, failed, norm, whole, inner, product = np.array(rows, float).T
+    a_step = inner.sum() / steps.sum()
+    print(f"| {first}-{last} | {np.median(steps):.0f} | {steps.max():.0f} | {failed.sum():.0f} | {np.median(norm):.1f} "
+          f"| {norm.max():.1f} | {whole.mean() * 1e3:.1f} | {a_step * 1e3:.2f} "
+          f"| {a_step / np.median(product):.2f} |", flush=True)  # fmt: skip
+
+
+def product_seconds(n: int = 20) -> float:
+    """Processor seconds of the one matrix product of a step, the median of some."""
+    code, matrix = np.ones((BATCH_SIZE, N_CODEWORDS)), np.ones((N_CODEWORDS, N_CODEWORDS))
+    out, taken = np.empty_like(code), []
+    for _ in range(n):
+        start = time.thread_time()
+        np.matmul(code, matrix, out=out)
+        taken.append(time.thread_time() - start)
+    return float(np.median(taken))
+
+
 def own_memory() -> int:
     """Bytes of this process that are not file cache (Linux)."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
@@ -195,14 +302,23 @@ class Watch:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["kernel", "dask", "million"])
+    parser.add_argument("what", choices=["kernel", "dask", "million", "steps"])
     parser.add_argument("--batches", type=int, default=40)
     parser.add_argument("--long", type=int, default=1000)
+    parser.add_argument("--store")
+    parser.add_argument("--layer", default="block5_pool")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--norm", type=float, default=199.0)
     given = parser.parse_args()
     if given.what == "kernel":
         compare(given.batches, given.long)
     elif given.what == "dask":
         through_dask(given.batches)
+    elif given.what == "steps":
+        if given.store is None:
+            steps_of_norm(given.norm, given.batches)
+        else:
+            steps_of_store(given.store, given.layer, given.seed, given.batches)
     else:
         million()
 

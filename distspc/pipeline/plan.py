@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -11,9 +11,11 @@ from typing import Any
 from distspc.images.changes import Changes
 from distspc.pipeline.cost import measure_gflops, plan_stage, stage_loads
 from distspc.pipeline.needs.rounds import Round, disk_peak, study_rounds
-from distspc.pipeline.needs.work import Loads, Rates, Resources, Setting, StagePlan
+from distspc.pipeline.needs.work import Loads, PlannedIterations, Rates, Resources, Setting, StagePlan
+from distspc.pipeline.stages.reconstruct import Reconstruct, planned_iterations
 from distspc.pipeline.stages.registry import ON_CLUSTER
 from distspc.schedule import Chain, longest_chain, makespan, work
+from distspc.store.replacement import read_whole
 from distspc.study.file import StageName, StudyFile
 
 GetResources = Callable[[StageName], Resources]
@@ -45,6 +47,8 @@ class StudyPlan:
         In what the images differ from those of the store, where this is to be updated.
     extra_nbytes
         Bytes that an update takes at most beside the old store, until it is done.
+    iterations
+        Iterations a batch that the reconstruction of each layer is planned with; none where it trains in no batches.
     """
 
     stages: tuple[StagePlan, ...]
@@ -56,6 +60,7 @@ class StudyPlan:
     disk_nbytes: int
     changes: Changes | None = None
     extra_nbytes: int = 0
+    iterations: Mapping[str, PlannedIterations] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The plan in plain numbers and text; of several profiles, the workers are those of the distances."""
@@ -71,6 +76,7 @@ class StudyPlan:
             "rounds": [list(layers) for layers in self.rounds],
             "forward_passes": self.n_passes,
             "disk_nbytes": self.disk_nbytes,
+            "iterations": {layer: {"per_batch": of.mean, "source": of.source} for layer, of in self.iterations.items()},
             **({"update": self.changes.as_dict() | {"extra_nbytes": self.extra_nbytes}} if self.changes else {}),
         }
 
@@ -97,9 +103,13 @@ def plan_whole(
         If a task does not fit into a worker's memory: names stage, layer, bytes and the way out.
     """
     n_images, own = n_targets + n_fillers, {stage: resources(stage) for stage in ON_CLUSTER}
+    options = study.reconstruction.options
+    took = read_whole(study.stored, partial(Reconstruct().iterations, study))
+    known = {layer: found.mean for layer, found in took.items()}
+    setting = partial(Setting, n_targets, n_fillers, rates=Rates(), n_known=n_known, iterations=known)
     rounds = study_rounds(study, n_images)
     parts = [study.model_copy(update={"layers": layers}) for layers in rounds]
-    plans = [_plan_round(part, n_targets, n_fillers, own, n_known) for part in parts]
+    plans = [_plan_round(part, own, setting) for part in parts]
     stages = tuple(row for rows, _, _ in plans for row in rows)
     n_networks = sum(len(part.networks) for part in parts) if study.activations is None else 0
     return StudyPlan(
@@ -110,14 +120,14 @@ def plan_whole(
         rounds=tuple(rounds),
         n_passes=n_networks * (n_images - n_known),
         disk_nbytes=disk_peak(study, rounds, n_targets, n_images),
+        iterations=planned_iterations(options, known, study.layers) if options.solver != "pca" else {},
     )
 
 
 def _plan_round(
-    study: StudyFile, n_targets: int, n_fillers: int, own: Mapping[StageName, Resources], n_known: int
+    study: StudyFile, own: Mapping[StageName, Resources], setting: Callable[[Resources], Setting]
 ) -> tuple[list[StagePlan], float, float]:
     """Stages of a round's layers, seconds until its last task is done, and their lower bound."""
-    setting = partial(Setting, n_targets, n_fillers, rates=Rates(), n_known=n_known)
     loads: dict[StageName, Loads] = {}
     for stage, workers in own.items():
         loads |= stage_loads(study, setting(workers), [stage])

@@ -28,7 +28,7 @@ class StageStatus:
     """In what the results that are there differ from the study; empty where they are its own, or none are there."""
 
     note: str = ""
-    """What else is to be known, such as that the activations were given back."""
+    """What else is to be known, such as how many iterations batches took, or that activations were given back."""
 
     @property
     def complete(self) -> bool:
@@ -65,6 +65,8 @@ def study_status(study: StudyFile) -> Iterator[StageStatus]:
         reasons = [others[key] for key in of_stage if key in others]
         return (reasons or (list(others.values()) if stage in ("relate", "report") else []) or [""])[0]
 
+    remarks = {stage.name: stage.remarks(study) for stage in REGISTRY.values()}
+
     def row(stage: StageName, layer: str, n_done: int, n_tasks: int) -> StageStatus:
         if differs(stage, layer):
             return StageStatus(stage, layer, 0, n_tasks, differs=differs(stage, layer))
@@ -73,7 +75,8 @@ def study_status(study: StudyFile) -> Iterator[StageStatus]:
         if layer in no_activations and stage != "extract":
             reasons = ["it has no activations"]
         failed_by = "; ".join(reasons) if n_done < n_tasks else ""
-        return StageStatus(stage, layer, n_done, n_tasks, failed_by, note=_note(study, stage, layer, n_done < n_tasks))
+        note = "; ".join(filter(None, [remarks[stage].get(layer), _note(study, stage, layer, n_done < n_tasks)]))
+        return StageStatus(stage, layer, n_done, n_tasks, failed_by, note=note)
 
     for stage in REGISTRY.values():
         for layer, n_done, n_tasks in stage.status(study):

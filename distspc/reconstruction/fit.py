@@ -21,6 +21,7 @@ from distspc.kernels.sparse_coding.principal_components import row_parts
 from distspc.reconstruction.gather import remove_folder, union_of_units
 from distspc.reconstruction.models import fit_model
 from distspc.reconstruction.options import ReconstructionOptions
+from distspc.results.training import Iterations
 from distspc.store.store import Store
 from distspc.tasks import free_spare_memory
 
@@ -97,6 +98,8 @@ class _Progress:
             last = self.n_steps[i // SAID_EVERY * SAID_EVERY : i + 1]
             words = "%s: batch %d of %d, %.1f iterations a batch of the last %d (most: %d)"
             logger.info(words, self.name, i + 1, self.n_batches, last.mean(), len(last), last.max())
+        if i + 1 == self.n_batches:
+            logger.info("%s: trained in %d batches; %s", self.name, self.n_batches, Iterations.of(self.n_steps))
 
 
 def _way_out(problem: Exception) -> str:

@@ -4,11 +4,47 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from distspc.store.group import Group
 from distspc.store.store import Store
+
+
+@dataclass(frozen=True)
+class Iterations:
+    """How many iterations batches took, over all batches that are counted."""
+
+    mean: float
+    median: float
+    most: int
+
+    @classmethod
+    def of(cls, n_steps: np.ndarray) -> Self:
+        """Of the iterations of every batch, an array of any shape."""
+        return cls(float(n_steps.mean()), float(np.median(n_steps)), int(n_steps.max()))
+
+    def __str__(self) -> str:
+        return f"iterations a batch: median {self.median:.0f}, most {self.most}"
+
+
+def iterations(store: Store, layers: Sequence[str], seeds: Sequence[int]) -> dict[str, Iterations]:
+    """By layer, iterations of the batches of those of some seeds that are done; layers without any are left out."""
+    group = store.reconstruction
+    if not (group.exists() and group.has("n_steps")):
+        return {}
+    done, known = group.complete("layer", "seed"), group.labels("seed")
+    rows = [known.index(seed) for seed in seeds if seed in known[: done.shape[1]]]
+    found = {}
+    for layer in _layers_of(group, layers):
+        at = group.position("layer", layer)
+        finished = [row for row in rows if at < len(done) and done[at, row]]
+        n_steps = group.read("n_steps", layer=at)[finished]
+        if n_steps.any():  # not every solver trains in batches
+            found[layer] = Iterations.of(n_steps)
+    return found
 
 
 def _layers_of(group: Group, layers: Sequence[str]) -> list[str]:

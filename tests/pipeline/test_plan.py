@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from distspc.cli.dialogue.output import plan_text
 from distspc.errors import InputError
-from distspc.pipeline.needs.work import Resources
+from distspc.pipeline.needs.work import Rates, Resources
 from distspc.pipeline.plan import plan_whole, profile_resources
 from distspc.pipeline.stages.registry import ON_CLUSTER, STAGES
 from distspc.study.file import StudyFile
+from tests.pipeline.imported_study import make_study, write_activations
 
 SIZES = {"n_targets": 2222, "n_fillers": 8042}
 
@@ -63,12 +65,43 @@ def test_the_work_of_each_stage_is_looked_at_once(study, monkeypatch):
 def test_a_plan_is_plain_numbers(study):
     found = planned(study, 16).as_dict()
     disk = {"rounds", "forward_passes", "disk_nbytes"}
-    assert set(found) == {"stages", "makespan_s", "profile", "n_workers", "gflops_per_core", *disk}
+    assert set(found) == {"stages", "makespan_s", "profile", "n_workers", "gflops_per_core", "iterations", *disk}
+    assert list(found["iterations"]) == list(study.layers)
+    assert all(set(row) == {"per_batch", "source"} for row in found["iterations"].values())
     assert (found["profile"], found["n_workers"], found["gflops_per_core"]) == ("slurm-cpu", 16, 50.0)
     keys = {"stage", "layer", "n_tasks", "task_nbytes", "io_nbytes", "seconds"}
     assert all(set(row) == keys for row in found["stages"])
     assert [row["layer"] for row in found["stages"] if row["stage"] == "distances"] == list(study.layers)
     assert sum(row["n_tasks"] for row in found["stages"] if row["stage"] == "extract") == 161
+
+
+def test_iterations_are_those_of_finished_seeds_where_there_are_some(tmp_path):
+    write_activations(tmp_path)
+    study = make_study(tmp_path, layers=["fc2", "fc1"])
+    before = study.plan(gflops_per_core=100.0)
+    default = Rates().train_steps
+    assert before.as_dict()["iterations"] == {
+        layer: {"per_batch": default, "source": "default"} for layer in ("fc2", "fc1")
+    }
+    assert f"iterations a batch of the reconstruction: {default:.1f} by default" in plan_text(study, before)
+    make_study(tmp_path, layers=["fc1"]).run(stages=["extract", "reconstruct"])
+    mean = study.stored.reconstruction.read("n_steps").mean()
+    after = study.plan(gflops_per_core=100.0)
+    assert after.as_dict()["iterations"] == {
+        "fc2": {"per_batch": pytest.approx(mean), "source": "store"},
+        "fc1": {"per_batch": pytest.approx(mean), "source": "layer"},
+    }
+    words = f"fc1 {mean:.1f}, as finished seeds took; fc2 {mean:.1f}, the mean of these"
+    assert f"iterations a batch of the reconstruction: {words}\n" in plan_text(study, after)
+    assert (seconds(after, "reconstruct") > seconds(before, "reconstruct")) == (mean > default)
+
+
+def test_a_model_without_batches_has_no_iterations_in_its_plan(tmp_path):
+    write_activations(tmp_path)
+    study = make_study(tmp_path, reconstruction={"units": 6, "codewords": 4, "solver": "pca"})
+    found = study.plan(gflops_per_core=100.0)
+    assert found.as_dict()["iterations"] == {}
+    assert "iterations" not in plan_text(study, found)
 
 
 def test_a_profile_that_follows_the_work_counts_with_all_its_workers(study):

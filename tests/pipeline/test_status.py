@@ -1,5 +1,8 @@
 """How far a study is, from its store alone."""
 
+import numpy as np
+
+from distspc.cli.dialogue.output import status_table
 from distspc.pipeline.status import StageStatus, study_status
 from tests.pipeline.stages.shared import study_of
 
@@ -17,6 +20,16 @@ def test_every_stage_and_layer_has_a_row(tmp_path):
     rows = {(row.stage, row.layer): row for row in study.status()}
     assert rows["distances", "fc1"].complete
     assert not rows["report", ""].complete
+
+
+def test_finished_seeds_say_how_many_iterations_batches_took(tmp_path):
+    study = study_of(tmp_path)
+    study.model_copy(update={"layers": ["fc1"]}).run(stages=["reconstruct"])
+    rows = {(row.stage, row.layer): row for row in study.status()}
+    n = study.stored.reconstruction.read("n_steps")
+    assert rows["reconstruct", "fc1"].note == f"iterations a batch: median {np.median(n):.0f}, most {n.max()}"
+    assert rows["reconstruct", "fc2"].note == rows["distances", "fc1"].note == ""
+    assert f"done (iterations a batch: median {np.median(n):.0f}, most {n.max()})" in status_table(study.status())
 
 
 def test_results_of_other_settings_are_to_be_done(tmp_path):

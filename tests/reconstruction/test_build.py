@@ -261,6 +261,8 @@ def test_the_log_says_how_many_iterations_batches_take(store, caplog):
     n = read(store, "n_steps").ravel()
     words = f"fc2, seed 0: batch 8 of 8, {n.mean():.1f} iterations a batch of the last 8 (most: {n.max()})"
     assert words in caplog.text
+    words = f"fc2, seed 0: trained in 8 batches; iterations a batch: median {np.median(n):.0f}, most {n.max()}\n"
+    assert words in caplog.text
 
 
 def test_a_code_that_diverges_names_layer_seed_and_batch(store, monkeypatch):

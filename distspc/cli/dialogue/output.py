@@ -179,6 +179,7 @@ def plan_text(study: Study, plan: StudyPlan) -> str:
         *_update_text(plan),
         *_rounds_text(plan, n_targets + n_fillers),
         _plan_table(plan.stages),
+        *_iterations_text(plan),
         f"estimate: {format_duration(plan.makespan_s)}, distances and reconstruction at the same time where they have "
         f"the same workers, if every core does {gflops:.0f} GFLOP/s of float32 products",
     ]
@@ -202,6 +203,28 @@ def _rounds_text(plan: StudyPlan, n_images: int) -> list[str]:
     rounds = "; ".join(shorten(layers, most=8) for layers in plan.rounds)
     cost = f": {plan.n_passes:,} forward passes of {n_images:,} images" if plan.n_passes else ""
     return [f"{len(plan.rounds)} rounds ({rounds}){cost}; at most {format_nbytes(plan.disk_nbytes)} of disk at a time"]
+
+
+def _iterations_text(plan: StudyPlan) -> list[str]:
+    """How many iterations a batch the reconstruction is planned with, and whose they are; nothing without batches."""
+    layers = {source: [layer for layer, of in plan.iterations.items() if of.source == source] for source in _SOURCES}
+    parts = [
+        words.format(
+            layers=", ".join(layers[source]),
+            each=", ".join(f"{layer} {plan.iterations[layer].mean:.1f}" for layer in layers[source]),
+            mean=plan.iterations[layers[source][0]].mean,
+        )
+        for source, words in _SOURCES.items()
+        if layers[source]
+    ]
+    return [f"iterations a batch of the reconstruction: {'; '.join(parts)}"] if parts else []
+
+
+_SOURCES = {
+    "layer": "{each}, as finished seeds took",
+    "store": "{layers} {mean:.1f}, the mean of these",
+    "default": "{mean:.1f} by default (18 to 48 in layers of a trained network), until a seed is finished",
+}
 
 
 def _plan_table(plans: Sequence[StagePlan]) -> str:

@@ -46,10 +46,12 @@ def largest_stable_norm(step: float) -> float:
 def stable_share(gram: np.ndarray, step: float) -> float:
     """Share of `step` that is stable for a dictionary with Gram matrix `gram` (codewords, codewords); 1 if it all is.
 
-    Where the bound is closer than rounding, eigenvalues in float64 decide.
+    Most often the Frobenius norm of `gram` is below the bound, which its largest eigenvalue is at most; where the bound
+    is closer than rounding, eigenvalues in float64 decide.
     """
     bound = math.sqrt(largest_stable_norm(step))
-    if spectral.is_below(gram, bound * (1 - spectral.rounding_margin(gram.dtype))):
+    proven = bound * (1 - spectral.rounding_margin(gram.dtype))
+    if np.linalg.norm(gram.astype(np.float64, copy=False)) < proven**2 or spectral.is_below(gram, proven):
         return 1.0
     norm = spectral.norm_of_gram(gram.astype(np.float64))
     if norm < bound:

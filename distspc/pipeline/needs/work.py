@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from distspc.distances.planning.cost import EFFICIENCY
 from distspc.schedule import Step, makespan, work
@@ -25,9 +26,10 @@ class Rates:
         Speed of float64 products over that of float32, in the reconstruction.
     train_steps, test_steps
         Inner steps of a batch (mean over the training, without shortened ones) and of the final encoding; they depend
-        on the data: 12 to 37 and 10 to 52 in the layers of the classic study.
+        on the data: 18 to 48 and 14 to 46 in the pooling layers of a trained VGG-16, of which these are the means.
     shortened_batches, shortened_steps
-        Batches of a training whose step is shortened (``step: stable``), and the inner steps of one of these.
+        Batches of a training whose step is shortened (``step: stable``), and the inner steps of one of these: next to
+        none with trained weights.
     store_bytes_per_s
         Bytes that a worker reads or writes per second, decoding included; distances read while they multiply.
     task_s
@@ -40,15 +42,15 @@ class Rates:
         default_factory=lambda: {
             "extract": 0.90,
             "distances": EFFICIENCY,
-            "reconstruct": 0.50,
+            "reconstruct": 0.60,
             "measures": 0.10,
             "readout": EFFICIENCY,
         }
     )
     float64_share: float = 0.5
-    train_steps: float = 16.0
-    test_steps: float = 18.0
-    shortened_batches: float = 40.0
+    train_steps: float = 35.0
+    test_steps: float = 28.0
+    shortened_batches: float = 1.0
     shortened_steps: float = 50.0
     store_bytes_per_s: float = 400e6
     task_s: float = 0.02
@@ -93,6 +95,22 @@ class StagePlan:
 
 
 @dataclass(frozen=True)
+class PlannedIterations:
+    """Iterations a batch that a training is planned with, and whose they are.
+
+    Attributes
+    ----------
+    mean
+        Over all batches.
+    source
+        ``layer``: finished seeds of the layer; ``store``: finished layers, their mean; ``default``: those of `Rates`.
+    """
+
+    mean: float
+    source: Literal["layer", "store", "default"]
+
+
+@dataclass(frozen=True)
 class Load:
     """Tasks of one layer that are alike and need nothing of one another.
 
@@ -131,6 +149,8 @@ class Setting:
     rates: Rates
     n_known: int = 0
     """Images whose activations need not be computed."""
+    iterations: Mapping[str, float] = field(default_factory=dict)
+    """Iterations a batch by layer, as the finished seeds of the study took them."""
 
     @property
     def n_images(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -194,6 +194,10 @@ class Stage(ABC):
     @abstractmethod
     def status(self, study: StudyFile) -> Iterator[tuple[str, int, int]]:
         """How far it is: layer (or ""), number done, number in all."""
+
+    def remarks(self, study: StudyFile) -> Mapping[str, str]:
+        """What is to be known of its results beside how far they are, by layer."""
+        return {}
 
     def check_workers(self, study: StudyFile, workers: Workers) -> None:  # noqa: B027
         """Look whether workers that are yet to be started will have memory enough.

@@ -8,13 +8,15 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from distspc.errors import InputError
 from distspc.kernels.sparse_coding.iteration import PAPER
 from distspc.kernels.sparse_coding.stability import largest_stable_norm
 from distspc.pipeline.compute import MEMORY_SHARE
 from distspc.pipeline.needs.sizes import n_features
-from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Loads, Setting
+from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Loads, PlannedIterations, Rates, Setting
 from distspc.pipeline.stages.base import Comparison, Run, Seeds, complete_results, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
+from distspc.results.training import Iterations, iterations
 from distspc.store.activations import refuse_given_back
 from distspc.store.format import schema
 from distspc.store.format.chunks import activation_chunks
@@ -22,6 +24,7 @@ from distspc.store.format.chunks import activation_chunks
 if TYPE_CHECKING:
     from dask.delayed import Delayed
 
+    from distspc.reconstruction.options import ReconstructionOptions
     from distspc.study.file import StudyFile
     from distspc.study.images import StudyImages
 
@@ -37,9 +40,7 @@ class Reconstruct(LayerStage):
 
     def comparisons(self, study: StudyFile, images: StudyImages) -> Iterator[tuple[str, Comparison]]:
         """Compare the settings."""
-        group = study.stored.reconstruction
-        if group.exists():
-            yield "", partial(group.refuse_other_recipe, asdict(study.reconstruction_options))
+        yield "", partial(_refuse_other_settings, study)
 
     def check_stored(self, study: StudyFile) -> None:
         """Look whether the activations are there."""
@@ -87,27 +88,64 @@ class Reconstruct(LayerStage):
             done = complete_results(study, schema.RECONSTRUCTION, layer=[layer], seed=seeds)
             yield layer, int(done.sum()), done.size
 
+    def iterations(self, study: StudyFile) -> dict[str, Iterations]:
+        """Iterations of the batches of finished seeds, by layer; none of a store of other settings, or damaged."""
+        try:
+            _refuse_other_settings(study)
+            return iterations(study.stored, study.layers, study.reconstruction.seeds)
+        except InputError:  # a run says so
+            return {}
+
+    def remarks(self, study: StudyFile) -> Mapping[str, str]:
+        """How many iterations a batch took."""
+        return {layer: str(found) for layer, found in self.iterations(study).items()}
+
     def loads(self, study: StudyFile, setting: Setting) -> Loads:
         """Units gathered once a layer; a training and an encoding of all images for every layer and seed."""
         s, rates, n_images = study.reconstruction.options, setting.rates, setting.n_images
         k, units, batch, n_seeds = s.n_codewords, s.n_units, s.batch_size, len(study.reconstruction.seeds)
-        steps = s.n_batches * rates.train_steps
-        # ||Phi||^2 is at most the number of unit codewords: fewer than the bound never need a shorter step.
-        if s.step == "stable" and k > largest_stable_norm(PAPER.step):
-            steps += min(s.n_batches, rates.shortened_batches) * (rates.shortened_steps - rates.train_steps)
-        training = steps * 2.0 * batch * k * k + s.n_batches * (8.0 * batch * units * k + 2.0 * units * k * k)
         encoding = rates.test_steps * 2.0 * n_images * k * k + 4.0 * n_images * units * k
-        flop = (training + encoding) * n_seeds / (1.0 if s.precision == "float32" else rates.float64_share)
+        planned = planned_iterations(s, setting.iterations, study.layers, rates)
         memory = _fit_nbytes(study, setting)
+
+        def flop(layer: str) -> float:
+            a_batch = planned[layer].mean * 2.0 * batch * k * k
+            training = s.n_batches * (a_batch + 8.0 * batch * units * k + 2.0 * units * k * k)
+            return (training + encoding) * n_seeds / (1.0 if s.precision == "float32" else rates.float64_share)
+
         return Loads(
             tuple(
                 [
                     setting.load(self.name, layer, *_gathering(study, layer, n_images), 0.0),
-                    setting.load(self.name, layer, n_seeds, memory, 0.0, flop),
+                    setting.load(self.name, layer, n_seeds, memory, 0.0, flop(layer)),
                 ]
                 for layer in study.layers
             )
         )
+
+
+def _refuse_other_settings(study: StudyFile) -> None:
+    group = study.stored.reconstruction
+    if group.exists():
+        group.refuse_other_recipe(asdict(study.reconstruction_options))
+
+
+def planned_iterations(
+    s: ReconstructionOptions, known: Mapping[str, float], layers: Sequence[str], rates: Rates | None = None
+) -> dict[str, PlannedIterations]:
+    """Iterations a batch of every layer's training: as its finished seeds took, or those of others, or by default."""
+    of_others = PlannedIterations(_default_iterations(s, rates or Rates()), "default")
+    if known:
+        of_others = PlannedIterations(sum(known.values()) / len(known), "store")
+    return {layer: PlannedIterations(known[layer], "layer") if layer in known else of_others for layer in layers}
+
+
+def _default_iterations(s: ReconstructionOptions, rates: Rates) -> float:
+    # ||Phi||^2 is at most the number of unit codewords: fewer than the bound never need a shorter step.
+    if s.step == "paper" or s.n_codewords <= largest_stable_norm(PAPER.step):
+        return rates.train_steps
+    share = min(s.n_batches, rates.shortened_batches) / s.n_batches
+    return rates.train_steps + share * (rates.shortened_steps - rates.train_steps)
 
 
 def _gathering(study: StudyFile, layer: str, n_images: int) -> tuple[int, int, float]:

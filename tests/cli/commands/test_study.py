@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -72,13 +73,16 @@ def test_whole_study_then_nothing_to_do_then_status_and_export(study, capsys, tm
     assert "dashboard" not in err
     code, out, _ = run("status", str(study), capsys=capsys)
     assert code == 0
-    assert [line.split() for line in out.splitlines()[1:]] == [
+    lines = [line.split() for line in out.splitlines()[1:]]
+    assert [line[:3] for line in lines] == [
         ["extract", "fc2", "done"],
         ["distances", "fc2", "done"],
         ["reconstruct", "fc2", "done"],
         ["relate", "done"],
         ["report", "done"],
     ]
+    assert [len(line) for line in lines] == [3, 3, 10, 2, 2]
+    assert re.search(r"done \(iterations a batch: median \d+, most \d+\)\n", out)
     code = (
         "import atexit, sys\nfrom distspc.cli import main\n"
         "heavy = 'tensorflow keras dask_jobqueue matplotlib distributed dask pandas xarray'.split()\n"

@@ -117,6 +117,16 @@ def test_the_share_is_the_definition(norm_squared, k, dtype):
         assert 0.01 * share * norm_squared == pytest.approx(1.5, rel=5e-3)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_frobenius_norm_below_the_bound_is_proof_enough(dtype, monkeypatch):
+    gram = np.ones((150, 150), dtype)  # one direction: the only eigenvalue is the Frobenius norm, 150
+    with monkeypatch.context() as without:
+        without.setattr(stability.spectral, "is_below", None)
+        assert stability.stable_share(gram, 0.01) == 1
+    assert stability.stable_share(gram * np.dtype(dtype).type(4 / 3 * (1 + 1e-6)), 0.01) < 1
+    assert stability.stable_share(gram * np.dtype(dtype).type(4 / 3 * (1 - 1e-6)), 0.01) == 1
+
+
 def test_input_that_is_not_finite_is_named_as_such(drawn):
     rng, X, phi = drawn(LEANING)
     X[:] = np.nan
