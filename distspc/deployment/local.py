@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -47,6 +49,8 @@ def local_client(profile: Profile, *, name: str) -> Iterator[Client]:
     ):
         cluster.scale(shape.n_workers)
         _wait_for_workers(client, shape.n_workers, profile.settings.timeouts.start or START_S)
+        if profile.settings.processes:  # they end without looking for what could be freed: with TensorFlow a second
+            client.run(atexit.register, gc.freeze, on_error="ignore")
         yield client
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,10 +15,51 @@ from distspc.pipeline.compute import planned_workers
 if TYPE_CHECKING:
     from distributed import Client
 
+    from distspc.pipeline.stages.base import Connect
     from distspc.study.file import StageName, StudyFile
 
 
+logger = logging.getLogger(__name__)
+
 DEFAULT_PROFILE = "local"
+
+
+class ImportsAhead:
+    """Imports modules in a thread while workers compute, so that what follows need not wait for them.
+
+    Parameters
+    ----------
+    modules
+        Their names; none that cannot be imported is an error here, but where it is used.
+    """
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        self.modules = tuple(modules)
+        self._thread: threading.Thread | None = None
+
+    def once_connected(self, connect: Connect) -> Connect:
+        """Connect as before, and begin with the imports once there are workers."""
+
+        def connected(stage: StageName) -> Client | None:
+            client = connect(stage)
+            if client is not None and self._thread is None:
+                self._thread = threading.Thread(target=self._import, name="imports")
+                self._thread.start()
+            return client
+
+        return connected
+
+    def wait(self) -> None:
+        """Wait until all is imported that has been begun."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _import(self) -> None:
+        for name in self.modules:
+            try:
+                importlib.import_module(name)
+            except Exception as error:
+                logger.debug("%s cannot be imported ahead: %s", name, error)
 
 
 class Clusters:

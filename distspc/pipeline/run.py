@@ -14,7 +14,7 @@ from distspc.images.changes import Changes
 from distspc.images.inventory import table_changes
 from distspc.pipeline.comparison import refuse_other_results
 from distspc.pipeline.compute import Progress, no_progress
-from distspc.pipeline.connections import DEFAULT_PROFILE, Clusters
+from distspc.pipeline.connections import DEFAULT_PROFILE, Clusters, ImportsAhead
 from distspc.pipeline.given_back import refuse_update, settle_given_back
 from distspc.pipeline.needs.rounds import keeps_all, kept_layers, study_rounds
 from distspc.pipeline.stages.base import Connect, Outcome, Run, Stage, study_failures
@@ -355,6 +355,8 @@ def run_stages(
     refuse_other_results(study, rested_on(stages) - gone, images)
     for stage in wanted:
         stage.check(study, images, stages)
+    ahead = ImportsAhead([name for stage in wanted if not stage.on_cluster for name in stage.imports])
+    connect = ahead.once_connected(connect)
     run = Run(study, images, connect, strict=strict, progress=progress, before=tuple(before))
     with explain_disk_errors(study.store), lock(study.store) as run.writable:
         if run.writable:
@@ -368,6 +370,7 @@ def run_stages(
             for some in _side_by_side(by_round, part.study, place):
                 _run_side_by_side(part, some)
             _give_back(part, by_round)
+        ahead.wait()
         for some in _side_by_side([stage for stage in wanted if not stage.on_cluster], study, place):
             _run_side_by_side(run, some)
         if run.writable:  # by workers that were killed in this run

@@ -78,7 +78,9 @@ def fit_seed(
         _write(store, layer, seed, values)
     if not missing_seeds(store, layer, seeds):
         remove_folder(Path(folder))
-    converged = store.reconstruction.load("converged", layer=layer, seed=seed)["converged"]
+    group = store.reconstruction
+    at = {"layer": group.position("layer", layer), "seed": group.position("seed", seed)}
+    converged = group.read("converged", **at)  # without xarray, for which a worker would wait
     n_failed = int(converged.size - converged.sum())
     if n_failed:
         logger.warning("%s, seed %d: %d of %d batches did not converge", layer, seed, n_failed, converged.size)

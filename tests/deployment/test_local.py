@@ -62,3 +62,17 @@ def test_workers_beyond_the_gpus_share_them():
     shared = [one["options"]["env"]["CUDA_VISIBLE_DEVICES"] for one in _own_gpu(spec, ["4", "6"]).values()]
     assert shared == ["4", "6", "4"]
     assert _own_gpu(spec, []) == spec
+
+
+def test_worker_processes_end_without_looking_for_what_could_be_freed(tmp_path):
+    path = tmp_path / "frozen"
+    code = f"""
+import builtins, gc, os
+class Last:
+    def __del__(self, os=os, gc=gc):
+        os.write(os.open({str(path)!r}, os.O_WRONLY | os.O_CREAT, 0o600), b"%d" % gc.get_freeze_count())
+builtins.last = Last()
+"""
+    with deploy("local", overrides=["workers=1"]) as client:
+        client.run(exec, code, {})
+    assert int(path.read_text()) > 0

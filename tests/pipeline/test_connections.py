@@ -1,11 +1,15 @@
 """Where the stages of a study run: on the caller's client, on profiles, or in this process."""
 
+import sys
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
 from distspc.errors import InputError
-from distspc.pipeline.connections import Clusters
+from distspc.pipeline.connections import Clusters, ImportsAhead
 from distspc.pipeline.run import Study
+from distspc.pipeline.stages.registry import STAGES
 from distspc.testing.stores import relu_activations
 
 
@@ -100,3 +104,27 @@ def test_workers_that_would_be_too_small_are_not_started(content, opened, tmp_pa
     with Clusters(study, str(profile), (), name="x") as clusters, pytest.raises(InputError, match=message):
         clusters("extract")
     assert opened == []
+
+
+def test_modules_are_imported_while_workers_compute_once_there_are_any(tmp_path, monkeypatch):
+    for name in ("ahead_one", "ahead_two"):
+        (tmp_path / f"{name}.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    ahead = ImportsAhead(["ahead_one", "not_there", "ahead_two"])
+    clients = iter([None, "client", "client"])
+    connect = ahead.once_connected(lambda _: next(clients))
+    assert connect("extract") is None
+    ahead.wait()
+    assert "ahead_one" not in sys.modules  # in this process nothing goes on beside the imports
+    try:
+        assert [connect("extract"), connect("distances")] == ["client", "client"]
+        ahead.wait()
+        assert {"ahead_one", "ahead_two"} <= set(sys.modules)
+    finally:
+        for name in ("ahead_one", "ahead_two"):
+            sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=str)
+def test_what_stages_import_late_is_there(stage):
+    assert all(find_spec(name) for name in stage.imports)

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -228,3 +229,10 @@ def test_a_scheduler_lost_before_its_workers_are_asked_is_named():
 
     with pytest.raises(WorkerError, match=r"the connection to the scheduler is lost .* run the study again"):
         available_workers(Lost())
+
+
+def test_tasks_do_not_wait_for_xarray(authors_layout, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "xarray", None)
+    study = make_study(authors_layout, tmp_path / "s.zarr")
+    run_stages(study, lambda _: None, stages=("extract", "distances", "reconstruct"))
+    assert {one.stage for one in study.status() if one.complete} == {"extract", "distances", "reconstruct"}

@@ -43,7 +43,8 @@ class KerasNetwork:
     """A Keras model, cut at its deepest requested layer (see `distspc.extraction.backends.base.Backend`)."""
 
     def __init__(self, spec: NetworkSpec, n_threads: int | None = None) -> None:
-        keras = import_keras(n_threads)
+        with weight_files.read_ahead(spec.weights):
+            keras = import_keras(n_threads)
         self._layers, self._precision = spec.layers, spec.precision
         with _float32(keras):
             full = build_vgg16(spec) if spec.architecture == "vgg16" else _load_model(spec)

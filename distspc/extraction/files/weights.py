@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,17 @@ def file_digest(path: str | os.PathLike[str], *, read: bool = False) -> str:
         return (read_digest if read else known_digest)(os.fspath(path), signature_of(status))
     except OSError as error:
         raise InputError(f"weights {os.fspath(path)!r} cannot be read ({error.strerror})") from error
+
+
+@contextmanager
+def read_ahead(weights: str) -> Iterator[None]:
+    """Read a weights file for its digest beside what is done in this block, such as an import; nothing of a name."""
+    if not os.path.isfile(weights):
+        yield
+        return
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(file_digest, weights, read=True)  # it is asked for again: what is wrong with it is said then
+        yield
 
 
 def is_whole_model(path: str | os.PathLike[str]) -> bool:

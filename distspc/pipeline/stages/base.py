@@ -138,12 +138,15 @@ class Stage(ABC):
         Stages whose results it uses, itself the last: their failures leave holes in what it gives.
     on_cluster
         Whether it has Dask tasks.
+    imports
+        Modules that it imports once it has something to do, which takes long.
     """
 
     name: ClassVar[StageName]
     makes: ClassVar[tuple[str, ...]] = ()
     rests_on: ClassVar[tuple[StageName, ...]]
     on_cluster: ClassVar[bool] = False
+    imports: ClassVar[tuple[str, ...]] = ()
 
     def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:  # noqa: B027
         """Look at what the stage will need, before a night is spent on other `stages` or anything is thrown away.

@@ -46,6 +46,7 @@ class Relate(Stage):
         *(schema.READOUT, schema.PREDICTED, *WITHIN_CATEGORIES),
     )
     rests_on = ("extract", "distances", "reconstruct", "measures", "readout", "relate")
+    imports = ("distspc.memorability.relations", "xarray", "dask.array")
 
     def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
         """Read the scores, and find their images."""

@@ -31,6 +31,7 @@ class Report(Stage):
 
     name = "report"
     rests_on = ("extract", "distances", "reconstruct", "measures", "readout", "relate", "report")
+    imports = ("distspc.report.page", "distspc.results.plot.figures")
 
     def check(self, study: StudyFile, images: StudyImages, stages: Sequence[StageName]) -> None:
         """Look whether the page can be written."""
