@@ -79,8 +79,8 @@ def fit_seed(
     if not missing_seeds(store, layer, seeds):
         remove_folder(Path(folder))
     group = store.reconstruction
-    at = {"layer": group.position("layer", layer), "seed": group.position("seed", seed)}
-    converged = group.read("converged", **at)  # without xarray, for which a worker would wait
+    # Not by `load`: a worker would wait for xarray.
+    converged = group.read("converged", layer=group.position("layer", layer), seed=group.position("seed", seed))
     n_failed = int(converged.size - converged.sum())
     if n_failed:
         logger.warning("%s, seed %d: %d of %d batches did not converge", layer, seed, n_failed, converged.size)
