@@ -175,8 +175,8 @@ def _draw_margins(axes: Axes, x: np.ndarray, y: np.ndarray, color: str) -> None:
     bins = int(np.clip(np.sqrt(len(x)), 8, 40))
     above = axes.inset_axes((0, 1.03, 1, _ABOVE - 1.03), sharex=axes)
     beside = axes.inset_axes((1.03, 0, 0.17, 1), sharey=axes)
-    above.hist(x, bins=bins, color=color, alpha=0.75)
-    beside.hist(y, bins=bins, color=FAINT, alpha=0.75, orientation="horizontal")
+    above.stairs(*np.histogram(x, bins), color=color, alpha=0.75, fill=True)
+    beside.stairs(*np.histogram(y, bins), color=FAINT, alpha=0.75, fill=True, orientation="horizontal")
     for margin in (above, beside):
         margin.axis("off")
 
@@ -325,7 +325,7 @@ def _rows(axes: Axes, n: int) -> list[Axes]:
 def _draw_histogram(axes: Axes, values: np.ndarray, measure: str, layer: str) -> None:
     """Draw the distribution at one layer, whose name stands beside it."""
     bins = int(np.clip(2 * np.sqrt(len(values)), 10, 60))
-    axes.hist(values, bins=bins, color=style_of(measure).color, alpha=0.8)
+    axes.stairs(*np.histogram(values, bins), color=style_of(measure).color, alpha=0.8, fill=True)
     axes.axvline(np.median(values), color=INK, linewidth=1.2)
     axes.set_yticks([])
     axes.spines[["left", "top", "right"]].set_visible(False)

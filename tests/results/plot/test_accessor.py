@@ -110,7 +110,7 @@ def test_distributions_count_every_target_at_every_layer(store, plot, ax):
     assert [row.get_ylabel() for row in ax.child_axes] == ["block5_pool", "fc2"]
     table = labelled_table(store)
     for row, (_, values) in zip(ax.child_axes, table.groupby("layer", sort=False), strict=True):
-        assert sum(bar.get_height() for bar in row.patches) == len(values)
+        assert sum(bars.get_data().values.sum() for bars in row.patches) == len(values)
         assert row.lines[0].get_xdata()[0] == np.median(values["reconstruction_error"])
     one = plot.distributions(layers=["fc2"])
     assert not one.child_axes
