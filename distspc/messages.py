@@ -1,4 +1,4 @@
-"""Lists, sizes, times and near misses in words.
+"""Lists, counts, sizes, times and near misses in words.
 
 Sizes and times are our own: Dask's `format_bytes` and `format_time` write more digits than an estimate has.
 """
@@ -6,6 +6,7 @@ Sizes and times are our own: Dask's `format_bytes` and `format_time` write more 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -14,6 +15,32 @@ def shorten(names: Iterable[object], *, most: int = 5) -> str:
     texts = [str(name) for name in names]
     more = f" and {len(texts) - most} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + more
+
+
+def counted(n: int, noun: str, verb: str = "", *, of: int | None = None) -> str:
+    """A number and its noun, with the verb that follows and of how many, where given: all singular only for 1.
+
+    The plural is that of the word before ``of``, ``with`` or ``in``, or of the last; a verb's first word changes.
+
+    >>> counted(1, "row of scores", "names no target"), counted(1200, "batch")
+    ('1 row of scores names no target', '1,200 batches')
+    >>> counted(1, "image", "has", of=31), counted(2, "image", "has", of=31)
+    ('1 of 31 images has', '2 of 31 images have')
+    """
+    if (n if of is None else of) != 1:
+        noun = re.sub(r"^.+?(?=$| of | with | in )", lambda match: _plural(match[0]), noun)
+    if n != 1:
+        verb = re.sub(r"^\w+", lambda match: _PLURAL_VERBS.get(match[0], match[0].removesuffix("s")), verb)
+    return " ".join(filter(None, (f"{n:,}" if of is None else f"{n:,} of {of:,}", noun, verb)))
+
+
+_PLURAL_VERBS = {"is": "are", "was": "were", "has": "have", "does": "do"}
+
+
+def _plural(noun: str) -> str:
+    if re.search("[^aeiou]y$", noun):
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
 
 
 def format_nbytes(nbytes: float) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 
 from distspc.errors import InputError
 from distspc.io.files import written_whole
+from distspc.messages import counted
 
 VARIABLE = "img"
 N_TARGETS = 2222
@@ -91,7 +92,7 @@ def _convert_file(
     with _open_images(file) as (n_there, images):
         n = n_there if n is None else n
         if n > n_there:
-            raise InputError(f"MATLAB file {str(file)!r} holds {n_there} images, expected at least {n}")
+            raise InputError(f"MATLAB file {str(file)!r} holds {counted(n_there, 'image')}, expected at least {n}")
         _refuse_others(folder, suffix, n)
         _make_folder(folder)
         for i, image in zip(range(1, n + 1), images, strict=False):

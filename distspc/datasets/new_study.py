@@ -8,7 +8,7 @@ from typing import NamedTuple
 from distspc.datasets.catalogue import find_dataset, log
 from distspc.datasets.published_tables import locate_images
 from distspc.errors import InputError
-from distspc.messages import shorten
+from distspc.messages import counted, shorten
 
 
 def write_image_table(name: str, folder: str | Path) -> Path:
@@ -43,7 +43,7 @@ def _write_image_table(name: str, folder: Path) -> str:
     table = dataset.read(folder)
     located = locate_images(folder, list(table["path"]))
     lost = [path for path, file in zip(table["path"], located, strict=True) if file is None]
-    sentence = f"{len(lost)} of {len(table)} images are not there: {shorten(lost)}" if lost else ""
+    sentence = f"{counted(len(lost), 'image', 'is', of=len(table))} not there: {shorten(lost)}" if lost else ""
     if lost:
         log.warning("%s: %s", name, sentence)
     there = [file is not None for file in located]

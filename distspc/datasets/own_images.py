@@ -19,7 +19,7 @@ from distspc.io.csv_tables import is_index
 from distspc.io.files import written_whole
 from distspc.memorability.matching import Match, UnmatchedError, find_match, match_notices
 from distspc.memorability.scores import check_rates
-from distspc.messages import shorten
+from distspc.messages import counted, shorten
 
 _FOLDERS = (("Targets", "Fillers"), ("Images/Targets", "Images/Fillers"))
 DEFAULT_WEIGHTS = "hybrid1365"
@@ -96,9 +96,10 @@ def find_images(folder: str | Path, fillers: str | Path | None = None) -> OwnIma
     if found is not None and found.is_dir() and targets.samefile(found):
         raise InputError(f"{found} is the folder of the targets too: name another folder for the fillers")
     listed = list_images(targets, "target")
-    sentences = [f"{len(listed)} images in {targets}"]
+    sentences = [f"{counted(len(listed), 'image')} in {targets}"]
     if found is not None:
-        sentences.append(f"{len(list_images(found, 'filler'))} fillers, which are only compared with, in {found}")
+        n = counted(len(list_images(found, "filler")), "filler")
+        sentences.append(f"{n}, only compared with, in {found}")
     sentences += [f"{targets} also holds {text}: left out" for text, _ in beside_images(targets)]
     return OwnImages(targets, found, listed, tuple(sentences))
 

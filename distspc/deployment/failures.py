@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from distspc.errors import DistspcError, InputError, WorkerError
+from distspc.messages import counted
 
 TAIL_NBYTES = 65_536
 MORE_MEMORY = (
@@ -84,7 +85,7 @@ def _explained(error: BaseException, logs: Sequence[tuple[Path, str]], lines: It
     from distributed.scheduler import KilledWorker, NoValidWorkerError
 
     if isinstance(error, KilledWorker):
-        return f"task {error.task} lost its worker {error.allowed_failures + 1} times: {_why(logs, lines)}"
+        return f"task {error.task} lost its worker {counted(error.allowed_failures + 1, 'time')}: {_why(logs, lines)}"
     if isinstance(error, ModuleNotFoundError):
         return (
             f"a worker has no module {error.name!r}: install it into the Python that runs the workers, or set "

@@ -16,6 +16,7 @@ from distspc.deployment.profile.settings import Profile
 from distspc.deployment.profile.shape import WorkerShape, gpu_ids, worker_environment, worker_shape
 from distspc.deployment.shutdown import cluster_closed
 from distspc.errors import WorkerError
+from distspc.messages import counted
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
@@ -59,8 +60,8 @@ def _wait_for_workers(client: Client, n_workers: int, timeout: float) -> None:
         client.wait_for_workers(n_workers, timeout=timeout)
     except TimeoutError:
         raise WorkerError(
-            f"{n_workers} local workers did not start within {timeout:.0f} s: set `timeouts.start` higher, or "
-            "see the messages of the workers above; a script needs `if __name__ == '__main__':` around its work"
+            f"{counted(n_workers, 'local worker')} did not start within {timeout:.0f} s: set `timeouts.start` higher, "
+            "or see the messages of the workers above; a script needs `if __name__ == '__main__':` around its work"
         ) from None
 
 

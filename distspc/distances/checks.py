@@ -12,6 +12,7 @@ from distspc.errors import InputError
 from distspc.kernels.distance.candidates import scales
 from distspc.kernels.distance.products import METRICS
 from distspc.kernels.distance.rows import RowStatistics
+from distspc.messages import counted
 from distspc.store.scaling import require_scaling
 
 
@@ -44,11 +45,14 @@ def layer_size(settings: LayerOptions) -> LayerSize:
     sizes, chunks, role = group.sizes, group.chunks("activation"), store.images.read("role")
     if len(role) != sizes["image"]:
         raise InputError(
-            f"{layer}: activations of {sizes['image']} images, {len(role)} in the image table; extract this layer again"
+            f"{layer}: activations of {counted(sizes['image'], 'image')}, {len(role)} in the image table; extract this "
+            "layer again"
         )
     missing = 0 if group.given_back else int((~group.done("activation")).sum())
     if missing:
-        raise InputError(f"{layer}: {missing} chunks of activations are missing; run the stage extract first")
+        raise InputError(
+            f"{layer}: {counted(missing, 'chunk of activations', 'is')} missing; run the stage extract first"
+        )
     n_targets = int((role == "target").sum())
     return LayerSize(
         layer=layer,
@@ -86,8 +90,8 @@ def _check_pool(settings: LayerOptions, size: LayerSize) -> None:
     n_others = pool[1] - pool[0] - (pool[0] == 0)
     if n_others < settings.n_neighbours:
         raise InputError(
-            f"{settings.layer}: `neighbours` is {settings.n_neighbours}, but the comparison set has {n_others} images; "
-            "lower `neighbours`, or add images"
+            f"{settings.layer}: `neighbours` is {settings.n_neighbours}, but the comparison set has "
+            f"{counted(n_others, 'image')}; lower `neighbours`, or add images"
         )
     if settings.category is not None:
         _check_categories(settings, size)
@@ -100,8 +104,8 @@ def _check_categories(settings: LayerOptions, size: LayerSize) -> None:
     unnamed = [ids[i] for i in range(n_targets) if column[i] == ""]
     if unnamed:
         raise InputError(
-            f"{settings.layer}: {len(unnamed)} targets have no {settings.category} ({', '.join(unnamed[:10])}); "
-            "fill in the column, or set `within-category: false`"
+            f"{settings.layer}: {counted(len(unnamed), 'target', 'has')} no {settings.category} "
+            f"({', '.join(unnamed[:10])}); fill in the column, or set `within-category: false`"
         )
     names, counts = np.unique(column[slice(*pool)], return_counts=True)
     others = dict(zip(names.tolist(), (counts - (pool[0] == 0)).tolist(), strict=True))

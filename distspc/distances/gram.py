@@ -22,7 +22,7 @@ from distspc.distances.planning.plan import LayerSize, Range
 from distspc.distances.tile import DistanceTask
 from distspc.distances.tree import product_tree
 from distspc.errors import InputError
-from distspc.messages import format_nbytes
+from distspc.messages import counted, format_nbytes
 from distspc.store.activations import refuse_given_back
 from distspc.store.scaling import require_scaling
 from distspc.tasks import task, task_key, tokenize
@@ -48,7 +48,7 @@ def check_gram(settings: LayerOptions) -> LayerSize:
     """
     size = layer_size(settings)
     if size.n_targets < 2:
-        raise InputError(f"{size.layer}: {size.n_targets} targets; a readout needs two or more")
+        raise InputError(f"{size.layer}: {counted(size.n_targets, 'target')}; a readout needs two or more")
     require_scaling(settings.store, settings.layer, settings.scaling)
     return replace(size, pool=(0, size.n_targets))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from distspc.kernels.standardisation import Moments, add_rows, add_squares
+from distspc.messages import counted
 from distspc.store.activations import refuse_given_back
 from distspc.store.format.schema import StorePath
 from distspc.store.notices import Notice, keep_notices
@@ -100,7 +101,7 @@ def note_moments(store: Store, layer: str) -> int:
     group = store.scaling(layer)
     moments = Moments(group.read("mean"), group.read("sd"))
     n_constant, n_features = moments.n_constant, len(moments.sd)
-    same = f"{layer}: {n_constant:,} of {n_features:,} features are the same in all images"
+    same = f"{layer}: {counted(n_constant, 'feature', 'is', of=n_features)} the same in all images"
     notice = Notice(f"{same}; `scaling: z-score` makes them 0.")
     keep_notices(group, "constant", [notice] if n_constant else [])
     group.set_attributes(n_constant=n_constant)

@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from distspc.errors import InputError
-from distspc.messages import format_nbytes
+from distspc.messages import counted, format_nbytes
 
 Pooling = Literal["none", "mean", "max", "cls", "flatten"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
@@ -90,11 +90,13 @@ def n_prefix_tokens(layer: str, shape: Sequence[int], pooling: Pooling, known: P
     n = _beyond_square(shape[0]) if known is None else known.n_tokens
     if n is None:
         raise InputError(
-            f"{layer}: cannot tell which of its {shape[0]} tokens are patches (they are no square, nor a square and "
-            f"up to {MOST_PREFIX_TOKENS} more); set `prefix-tokens` under `model`, 0 where all are patches"
+            f"{layer}: cannot tell which of its {counted(shape[0], 'token')} are patches (they are no square, nor a "
+            f"square and up to {MOST_PREFIX_TOKENS} more); set `prefix-tokens` under `model`, 0 where all are patches"
         )
     if n >= shape[0]:
-        raise InputError(f"{layer}: `prefix-tokens: {n}` leaves no patches of its {shape[0]} tokens; state fewer")
+        raise InputError(
+            f"{layer}: `prefix-tokens: {n}` leaves no patches of its {counted(shape[0], 'token')}; state fewer"
+        )
     return n
 
 
@@ -171,8 +173,9 @@ def refuse_unpooled(
         if len(shape) == 2 and pooling.get(layer, "none") == "none":
             nbytes = shape[1] * n_images * item_nbytes
             raise InputError(
-                f"{layer} has {shape[0]} tokens of {shape[1]} features for each image: choose what is stored of them, "
+                f"{layer} has {counted(shape[0], 'token')} of {counted(shape[1], 'feature')} for each image: choose "
+                "what is stored of them, "
                 f"`pooling` under `model` or by layer (layers: [{{name: {layer}, pooling: cls}}]): cls, mean or max, "
-                f"{format_nbytes(nbytes)} for {n_images:,} images; or flatten, all tokens, "
+                f"{format_nbytes(nbytes)} for {counted(n_images, 'image')}; or flatten, all tokens, "
                 f"{format_nbytes(shape[0] * nbytes)}"
             )

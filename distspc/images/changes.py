@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distspc.images.listing import ImageRecord
+from distspc.messages import counted
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Changes:
     @property
     def counts(self) -> str:
         """How many images differ in what, such as ``37 new, 2 gone, 1 renamed``; empty where none does."""
-        counted = {
+        found = {
             "new": self.new,
             "gone": self.gone,
             "renamed": self.renamed,
@@ -64,7 +65,7 @@ class Changes:
             "of another role": self.other_role,
             "of another category": self.other_category,
         }
-        words = [f"{len(found):,} {word}" for word, found in counted.items() if found]
+        words = [f"{len(images):,} {word}" for word, images in found.items() if images]
         return ", ".join([*words, *(["in another order"] if self.reordered else [])])
 
     def as_dict(self) -> dict[str, Any]:
@@ -92,7 +93,7 @@ class Changes:
 
     @property
     def _n_kept_images(self) -> str:
-        return f"{self.n_kept:,} {'image' if self.n_kept == 1 else 'images'}"
+        return counted(self.n_kept, "image")
 
 
 def find_changes(

@@ -33,6 +33,7 @@ from distspc.images.pixels import REMARKS
 from distspc.images.stored_listing import Listing, StoredListing
 from distspc.io.csv_tables import LONGEST_NAME, safe_names
 from distspc.io.files import digest_of
+from distspc.messages import counted
 from distspc.store.format.chunks import ROWS_PER_CHUNK
 from distspc.store.format.schema import IMAGES, variables
 from distspc.store.group import Group
@@ -136,7 +137,7 @@ def write_images(
         raise InputError(_describe(bad[0]))
     if not any(record.role == "target" for record in good):
         first = f"; the first: {_describe(bad[0])}" if bad else ""
-        raise InputError(f"none of the {len(sources)} images can be used as a target{first}")
+        raise InputError(f"none of the {counted(len(sources), 'image')} can be used as a target{first}")
     old_bad = [record for record in known.values() if record.reason is not None]
     old_good = [record for record in known.values() if record.reason is None]
     if known:
@@ -455,8 +456,8 @@ def _notices(records: Sequence[ImageRecord]) -> dict[str, Notice]:
     for remark, (text, warning) in REMARKS.items():
         images = [record.image for record in records if remark in record.remarks]
         if images:
-            has = "image has" if len(records) == 1 else "images have" if len(images) > 1 else "images has"
-            sentence = f"{len(images)} of {len(records)} {has} {text} (first: {escape_undecodable(images[0])})."
+            n = counted(len(images), "image", "has", of=len(records))
+            sentence = f"{n} {text} (first: {escape_undecodable(images[0])})."
             found[remark] = Notice(sentence, warning)
     return found
 

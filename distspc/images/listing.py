@@ -25,6 +25,7 @@ from distspc.errors import BadImageError, InputError
 from distspc.images.decoding import decode_picture, read_file
 from distspc.io.csv_tables import is_unnamed, read_csv_table
 from distspc.io.files import digest_of, os_reason
+from distspc.messages import counted
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +191,7 @@ def beside_images(folder: str | os.PathLike[str]) -> list[tuple[str, str]]:
     if subfolders:
         n, names = sum(inside.values()), ", ".join(map(escape_undecodable, subfolders[:3]))
         more = f" and {len(subfolders) - 3} more" if len(subfolders) > 3 else ""
-        text = f"{_count(n, 'image')} in {_count(len(subfolders), 'subfolder')} ({names}{more})"
+        text = f"{counted(n, 'image')} in {counted(len(subfolders), 'subfolder')} ({names}{more})"
         remarks.append((text, "name the subfolder, or use a table of images"))
     return remarks + _other_kinds([entry.name for entry in entries if not _is_folder(entry)])
 
@@ -216,7 +217,7 @@ def _other_kinds(names: Sequence[str]) -> list[tuple[str, str]]:
                 f"{n} {escape_undecodable(ending) or 'without ending'}" for ending, n in sorted(counts.items())
             )
             way_out = "give them an ending that is read (" + ", ".join(e[1:] for e in EXTENSIONS) + ")"
-            remarks.append((f"{_count(counts.total(), 'file')} {kind} ({each})", way_out if may_be else ""))
+            remarks.append((f"{counted(counts.total(), 'file')} {kind} ({each})", way_out if may_be else ""))
     return remarks
 
 
@@ -231,10 +232,6 @@ def _count_images(folder: str) -> int:
 
 def _is_shown(name: str) -> bool:
     return not name.startswith(".") and name.lower() not in ("thumbs.db", "desktop.ini", "ehthumbs.db")
-
-
-def _count(n: int, thing: str) -> str:
-    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
 def image_file(file: str | os.PathLike[str]) -> ImageSource:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from distspc.errors import InputError
 from distspc.io.csv_tables import is_index, read_csv_table
-from distspc.messages import did_you_mean, shorten
+from distspc.messages import counted, did_you_mean, shorten
 
 _MISSING = {"", "na", "n/a", "nan", "null", "none", "."}
 _NUMBER = re.compile(r"0*(\d+)(\.0+)?")
@@ -147,7 +147,7 @@ def missing_notices(table: pd.DataFrame, names: Iterable[str], *, where: str, mi
         _, _, empty = _parsed(table[name], missing)
         n = int(empty.sum() - _parsed(table[name], ())[2].sum())
         if n:
-            found.append(f"{where}: {n} entries of column {name} are read as missing ({shorten(missing)})")
+            found.append(f"{where}: {counted(n, f'entry of column {name}', 'is')} read as missing ({shorten(missing)})")
     return found
 
 
@@ -254,5 +254,8 @@ def unique_keys(column: pd.Series, *, where: str) -> pd.Series:
     twice = keys[keys.duplicated()].unique()
     if len(twice):
         entries = [f"{key} ({shorten(describe_places(column, (keys == key).to_numpy()))})" for key in twice[:5]]
-        raise InputError(f"{where}, column {column.name}: {len(twice)} images occur more than once: {shorten(entries)}")
+        raise InputError(
+            f"{where}, column {column.name}: {counted(len(twice), 'image', 'occurs')} more than once: "
+            f"{shorten(entries)}"
+        )
     return keys

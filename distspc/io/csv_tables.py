@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from distspc.errors import InputError
 from distspc.io.files import hex_digest, irregularity, os_reason
-from distspc.messages import shorten
+from distspc.messages import counted, shorten
 
 _DELIMITERS = "\t;,"
 _UNNAMED = re.compile(r"(Unnamed: \d+(_level_\d+)?)?")
@@ -69,7 +69,7 @@ def read_csv_table(path: str | Path, *, what: str) -> CsvTable:
         raise InputError(f"{where}: more than one column is called {shorten(twice)}")
     odd = [f"line {line} has {len(row)}" for line, row in rows if len(row) != len(names)]
     if odd:
-        raise InputError(f"{where}: the header has {len(names)} columns, but {shorten(odd)}")
+        raise InputError(f"{where}: the header has {counted(len(names), 'column')}, but {shorten(odd)}")
     names = [name or ("" if "" not in names[:i] else f"Unnamed: {i}") for i, name in enumerate(names)]
     return CsvTable(names, [line for line, _ in rows], [row for _, row in rows], delimiter)
 

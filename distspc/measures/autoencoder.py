@@ -14,6 +14,7 @@ from distspc.kernels.threads import allowed_threads
 from distspc.measures.base import Column, Columns, Measure, Place, Size, Work
 from distspc.measures.options import Options, real, whole, wholes
 from distspc.measures.sampling import MOST_UNITS, gather, gathering, joined, sampled_units, sampling_remarks
+from distspc.messages import counted
 from distspc.tasks import ranges, task
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Autoencoder(Measure):
         """See that there are more images than hidden units: as many components leave nothing of fewer images."""
         if n_images > options.hidden + 1:
             return ""
-        return f"{options.hidden} hidden units for {n_images} images leave nothing to reconstruct; lower `hidden`"
+        return _too_many(options.hidden, counted(n_images, "image"))
 
     def remarks(self, places: Sequence[Place]) -> list[str]:
         """Say of which wide layers how many features are taken."""
@@ -241,12 +242,16 @@ class _CodeNorm:
 # ---------------------------------------------------------------- tasks
 
 
+def _too_many(hidden: int, what: str) -> str:
+    return f"{counted(hidden, 'hidden unit', 'leaves')} nothing to reconstruct of {what}; lower `hidden`"
+
+
 def _standardised(place: Place, gathered: Sequence[np.ndarray]) -> _Scaled:
     """Task: the features of all images, standardised; what they were standardised by is kept."""
     x = joined(gathered)
     problem, hidden = place.measure.problem(len(x), place.options), place.options.hidden
     if not problem and x.shape[1] <= hidden:
-        problem = f"{hidden} hidden units for {x.shape[1]} features leave nothing to reconstruct; lower `hidden`"
+        problem = _too_many(hidden, counted(x.shape[1], "feature"))
     if problem:
         raise InputError(f"autoencoder of layer {place.layer}: {problem}")
     # Sums of up to 2**29 equal float32 numbers have no rounding: a constant feature has an sd of exactly 0.

@@ -10,7 +10,7 @@ import numpy as np
 
 from distspc.measures.base import LIMITS, Column, Limits, Place
 from distspc.measures.registry import MEASURES, ChosenMeasure
-from distspc.messages import shorten
+from distspc.messages import counted, shorten
 from distspc.store.activations import refuse_given_back
 from distspc.store.format.schema import Variable
 from distspc.store.group import Group
@@ -156,7 +156,7 @@ def _undefined(group: Group, column: Column, layers: Sequence[str]) -> list[str]
     if all(n == n_images for n in lost.values()):
         where = f" at {shorten(lost)}" if len(lost) < len(layers) else ""
         return [f"{name} any image{where} ({column.undefined})."]
-    counts = [f"{n:,} of {n_images:,} images" + (f" at {layer}" if layer else "") for layer, n in lost.items()]
+    counts = [counted(n, "image", of=n_images) + (f" at {layer}" if layer else "") for layer, n in lost.items()]
     return [f"{name} {shorten(counts)} ({column.undefined})."]
 
 

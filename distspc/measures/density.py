@@ -14,6 +14,7 @@ from distspc.errors import InputError
 from distspc.measures.base import LIMITS, Column, Columns, Measure, Place, Size, Work
 from distspc.measures.options import Options, whole
 from distspc.measures.sampling import MOST_UNITS, gather, gathering, joined, sampled_units, sampling_remarks
+from distspc.messages import counted
 from distspc.tasks import ranges, task
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class Density(Measure):
         """See that there are more images than neighbours."""
         if n_images > options.neighbours:
             return ""
-        return f"{options.neighbours} neighbours of each of {n_images} images; lower `neighbours` of the measure"
+        k, n = counted(options.neighbours, "neighbour"), counted(n_images, "image")
+        return f"{k} of each of {n}; lower `neighbours` of the measure"
 
     def remarks(self, places: Sequence[Place]) -> list[str]:
         """Say of which wide layers how many features are taken."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from distspc.messages import shorten
+from distspc.messages import counted, shorten
 from distspc.store.notices import Notice
 
 FEW = 10
@@ -44,8 +44,8 @@ def _few(relations: pd.DataFrame) -> list[Notice]:
     n = f"{low}" if low == high else f"{low} to {high}"
     return [
         Notice(
-            f"{len(rows)} of {len(relations)} correlations rest on fewer than {FEW} images ({n}): their CI and p say "
-            "little.",
+            f"{counted(len(rows), 'correlation', 'rests', of=len(relations))} on fewer than {FEW} images ({n}): their "
+            "CI and p say little.",
             warning=True,
         )
     ]
@@ -56,7 +56,11 @@ def _missing(frame: pd.DataFrame, columns: Sequence[str]) -> list[Notice]:
     some = [f"{name} ({n})" for name, n in missing[missing > 0].items()]
     if not some:
         return []
-    return [Notice(f"Missing for some of {len(frame)} images, which their correlations leave out: {shorten(some)}.")]
+    return [
+        Notice(
+            f"Missing for some of {counted(len(frame), 'image')}, which their correlations leave out: {shorten(some)}."
+        )
+    ]
 
 
 def _ties(frame: pd.DataFrame, columns: Sequence[str], relations: pd.DataFrame) -> list[Notice]:

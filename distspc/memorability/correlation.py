@@ -16,7 +16,7 @@ from distspc.kernels.statistics.least_squares import explain, r2_left_out
 from distspc.kernels.statistics.permutation import permutation_p
 from distspc.memorability.controls import Design, is_labels
 from distspc.memorability.options import INTERVALS, METHODS, TESTS, Interval, Method, Names, RelateOptions, Test
-from distspc.messages import did_you_mean, shorten
+from distspc.messages import counted, did_you_mean, shorten
 
 log = logging.getLogger(__name__)
 
@@ -252,13 +252,15 @@ def _columns(frame: pd.DataFrame, names: Sequence[str], controls: Sequence[str] 
 def _check_sample(sample: pd.DataFrame, names: Sequence[str], *, n_rows: int) -> None:
     if len(sample) < _MIN_IMAGES:
         raise InputError(
-            f"{shorten(names)}: only {len(sample)} of {n_rows} images have all values; at least {_MIN_IMAGES} are "
-            "needed"
+            f"{shorten(names)}: only {counted(len(sample), 'image', 'has', of=n_rows)} all values; at least "
+            f"{_MIN_IMAGES} are needed"
         )
     constant = constant_columns(sample, names)
     if constant:
         values = ", ".join(f"{name} is {_shown(sample[name].iloc[0])} for all" for name in constant[:5])
-        raise InputError(f"constant columns have no correlation ({values}, {len(sample)} images): leave them out")
+        raise InputError(
+            f"constant columns have no correlation ({values}, {counted(len(sample), 'image')}): leave them out"
+        )
 
 
 def constant_columns(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from distspc.errors import InputError
 from distspc.io.columns import normalised, unique_keys
-from distspc.messages import shorten
+from distspc.messages import counted, shorten
 from distspc.store.notices import Notice
 from distspc.store.store import Store
 
@@ -56,7 +56,7 @@ class Match:
     without_score: tuple[str, ...] = field(default=())
     without_image: tuple[str, ...] = field(default=())
     rows: tuple[str, ...] = field(default=())
-    called: str = "rows of scores"
+    called: str = "row of scores"
 
 
 def _parts(path: object) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ def find_match(
     *,
     where: str = "the scores",
     skipped: pd.DataFrame | None = None,
-    called: str = "rows of scores",
+    called: str = "row of scores",
 ) -> Match:
     """Put scores beside images by the rule of this module.
 
@@ -214,7 +214,7 @@ def match_scores(
     *,
     where: str = "the scores",
     skipped: pd.DataFrame | None = None,
-    called: str = "rows of scores",
+    called: str = "row of scores",
 ) -> Match:
     """Put scores beside images as `find_match` does, and log the rule, three pairs, and what has no partner."""
     match = find_match(images, scores, where=where, skipped=skipped, called=called)
@@ -229,15 +229,24 @@ def match_notices(match: Match, images: pd.DataFrame) -> list[Notice]:
     """Three pairs of image and row, and what has no partner: a warning where that is more than a tenth."""
     pairs = [f"{file} -> {row}" for file, row in zip(images["file"], match.rows, strict=True) if row][:3]
     rule = "position" if match.key == "number" else match.key
-    notices = [Notice(f"Scores were matched to images by {rule}, such as {', '.join(pairs)}.")]
     n_rows = sum(map(bool, match.rows)) + len(match.without_image)
-    for lost, n, words in (
-        (match.without_score, len(images), "targets have no score"),
-        (match.without_image, n_rows, f"{match.called} name no target"),
-    ):
-        if lost:
-            notices.append(Notice(f"{len(lost)} {words}: {shorten(lost)}.", warning=len(lost) * 10 > n))
-    return notices
+    return [
+        Notice(f"Scores were matched to images by {rule}, such as {', '.join(pairs)}."),
+        *unmatched_notices(match, len(images), n_rows, "score"),
+    ]
+
+
+def unmatched_notices(match: Match, n_images: int, n_rows: int, what: str) -> list[Notice]:
+    """What has no partner, of so many images and rows; a warning where that is more than a tenth."""
+    lost = (
+        (match.without_score, n_images, "target", f"has no {what}"),
+        (match.without_image, n_rows, match.called, "names no target"),
+    )
+    return [
+        Notice(f"{counted(len(names), noun, verb)}: {shorten(names)}.", warning=len(names) * 10 > n)
+        for names, n, noun, verb in lost
+        if names
+    ]
 
 
 def skipped_targets(store: Store) -> pd.DataFrame:

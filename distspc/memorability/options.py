@@ -152,8 +152,8 @@ class ScoreSource:
 
     @property
     def called(self) -> str:
-        """What its entries of images are called in messages."""
-        return "rows of scores" if self.trials is None else "images with responses"
+        """What one of its entries of images is called in messages."""
+        return "row of scores" if self.trials is None else "image with responses"
 
 
 @dataclass(frozen=True)

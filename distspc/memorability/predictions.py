@@ -8,7 +8,7 @@ import pandas as pd
 
 from distspc.errors import InputError
 from distspc.io.columns import missing_notices, read_table, to_numbers
-from distspc.memorability.matching import find_match, skipped_targets
+from distspc.memorability.matching import find_match, skipped_targets, unmatched_notices
 from distspc.memorability.options import PredictionSource, ScoreSource
 from distspc.memorability.scores import read_scores
 from distspc.messages import did_you_mean, shorten
@@ -114,14 +114,10 @@ def _matched(store: Store, source: PredictionSource) -> tuple[pd.DataFrame, list
     """Columns of a table, put beside the targets as scores are."""
     targets, table = target_table(store), _read(source)
     where = f"predictions {source.file}"
-    match = find_match(targets, table, where=where, skipped=skipped_targets(store))
+    match = find_match(targets, table, where=where, skipped=skipped_targets(store), called="row of predictions")
     notices = [*map(Notice, table.attrs["notices"])]
-    for lost, n, words in (
-        (match.without_score, len(targets), "targets have no prediction"),
-        (match.without_image, len(table), "rows of predictions name no target"),
-    ):
-        if lost:
-            notices.append(Notice(f"{source.file}: {len(lost)} {words}: {shorten(lost)}.", warning=10 * len(lost) > n))
+    for notice in unmatched_notices(match, len(targets), len(table), "prediction"):
+        notices.append(notice._replace(text=f"{source.file}: {notice.text}"))
     return match.frame.set_axis(pd.Index(targets["image"], name="image")), notices
 
 

@@ -21,7 +21,7 @@ from distspc.io.columns import (
 )
 from distspc.kernels.statistics import recognition as kernel
 from distspc.memorability.options import COUNT_COLUMNS, RESPONSE_SCORES, TRIAL_COLUMNS, TrialOptions
-from distspc.messages import shorten
+from distspc.messages import counted, shorten
 from distspc.store.format.schema import RELIABILITY, variables
 from distspc.store.notices import Notice
 
@@ -54,10 +54,10 @@ class Responses:
         n = self.scores["n_responses"]
         low, high = int(n.min()), int(n.max())
         each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-        who = f"of {self.n_subjects:,} subjects " if self.trials is not None else ""
+        who = f"of {counted(self.n_subjects, 'subject')} " if self.trials is not None else ""
         return Notice(
-            f"The scores are made of {int(n.sum()):,} responses {who}to {len(n):,} images, {each} for each; d' has the "
-            "log-linear correction."
+            f"The scores are made of {counted(int(n.sum()), 'response')} {who}to {counted(len(n), 'image')}, {each} "
+            "for each; d' has the log-linear correction."
         )
 
 
@@ -142,7 +142,7 @@ def _of_trials(
     _refuse_empty(table[options.old], old.isna(), where, "whether the image was old must be known")
     response = _flags(table[options.response], where, missing)
     if n := int(response.isna().sum()):
-        notices.append(f"{where}: {n:,} of {len(table):,} rows have no response and are left out")
+        notices.append(f"{where}: {counted(n, 'row', 'has', of=len(table))} no response: left out")
     names = {"subject": table[options.subject], "image": table[image_column].map(normalised)}
     for column in (names["subject"], names["image"]):
         _refuse_empty(column, column == "", where, "every row names a subject and an image")
@@ -196,8 +196,9 @@ def _without_repeats(rows: pd.DataFrame, options: TrialOptions, where: str, noti
             f"{where}: a subject has several responses to an image as old, or as new: {shown}{more}. Remove these "
             "rows, or set under `scores:` which count: `duplicates: first` (of the responses) or `duplicates: all`"
         )
-    counted = "the first counts" if options.duplicates == "first" else "all count"
-    notices.append(f"{where}: {n:,} rows repeat a subject and an image, old or new as before; {counted}: {shown}{more}")
+    which = "the first counts" if options.duplicates == "first" else "all count"
+    repeat = counted(n, "row", "repeats")
+    notices.append(f"{where}: {repeat} a subject and an image, old or new as before; {which}: {shown}{more}")
     return rows[~repeated] if options.duplicates == "first" else rows
 
 
@@ -230,8 +231,8 @@ def related_scores(scores: pd.DataFrame, columns: Sequence[str], notices: list[s
         if len(without):
             lost = [score for score in wanted if score in (name, "corrected_hit", "dprime")]
             notices.append(
-                f"{where}: {len(without)} images have no response while {kind}, so no {', '.join(lost or [name])}: "
-                f"{shorten(without)}"
+                f"{where}: {counted(len(without), 'image', 'has')} no response while {kind}, so no "
+                f"{', '.join(lost or [name])}: {shorten(without)}"
             )
     few = [name for name in wanted if n[name] < FEWEST]
     same = [name for name in wanted if name not in few and np.ptp(scores[name].dropna()) < 1e-12]

@@ -12,7 +12,7 @@ import pandas as pd
 from distspc.kernels.statistics import inference
 from distspc.kernels.statistics import within as kernel
 from distspc.memorability.controls import Design
-from distspc.messages import shorten
+from distspc.messages import counted, shorten
 from distspc.store.notices import Notice
 
 
@@ -67,11 +67,11 @@ def _left_out(column: pd.Series, small: Sequence[Any]) -> list[Notice]:
     found, category = [], column.name
     if small:
         found.append(
-            f"Within {category}: {len(small)} with fewer than {kernel.FEWEST} images have no correlation of their own: "
+            f"Within {category}: no correlation of their own for {len(small)} with fewer than {kernel.FEWEST} images: "
             f"{shorten(small)}."
         )
     if n := int(column.isna().sum()):
-        found.append(f"Within {category}: {n} of {len(column)} images have no {category} and are left out.")
+        found.append(f"Within {category}: {counted(n, 'image', 'has', of=len(column))} no {category}: left out.")
     return [Notice(sentence) for sentence in found]
 
 
@@ -162,14 +162,14 @@ def _convergence(table: pd.DataFrame) -> list[Notice]:
     failed = table[~table["converged"].astype(bool)]
     if len(failed):
         names = shorten([f"{row['measure']} with {row['score']}" for row in failed.to_dict("records")])
-        text = f"{len(failed)} of {len(table)} mixed models did not converge; their coefficients are not to be used: "
-        found.append(Notice(f"{text}{names}.", warning=True))
+        text = f"{counted(len(failed), 'mixed model', of=len(table))} did not converge: do not use the coefficients of"
+        found.append(Notice(f"{text} {names}.", warning=True))
     flat = table[table["converged"].astype(bool) & (table["icc"] < 1e-6)]
     if len(flat):
         found.append(
             Notice(
-                f"In {len(flat)} of {len(table)} mixed models the categories' intercepts have no variance: the scores "
-                "differ no more between categories than within; the model is then that of all images."
+                f"In {counted(len(flat), 'mixed model', of=len(table))} the categories' intercepts have no variance: "
+                "the scores differ no more between categories than within; the model is then that of all images."
             )
         )
     return found

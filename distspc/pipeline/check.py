@@ -11,7 +11,7 @@ import pandas as pd
 
 from distspc.errors import InputError
 from distspc.io.columns import numeric_columns, read_table
-from distspc.messages import format_nbytes, shorten
+from distspc.messages import counted, format_nbytes, shorten
 from distspc.pipeline.comparison import refuse_other_results
 from distspc.pipeline.needs.rounds import activation_peak, study_rounds
 from distspc.pipeline.needs.sizes import refuse_unpooled_tokens
@@ -104,7 +104,9 @@ class _Check:
     def images(self) -> Iterator[Finding]:
         n_targets, n_fillers = self.sources.counts
         what = "activations of " if self.study.activations is not None else ""
-        yield Finding("images", f"{what}{n_targets} targets and {n_fillers} fillers", n_targets == 0)
+        yield Finding(
+            "images", f"{what}{counted(n_targets, 'target')} and {counted(n_fillers, 'filler')}", n_targets == 0
+        )
 
     def files(self) -> Iterator[Finding]:
         """Every image file, decoded."""
@@ -121,7 +123,9 @@ class _Check:
             if one.reason is None:
                 by_digest.setdefault(one.digest, []).append(one.image)
         same = [" = ".join(ids) for ids in by_digest.values() if len(ids) > 1]
-        yield Finding("duplicates", f"{len(same)} sets of identical files: {shorten(same)}" if same else "none")
+        yield Finding(
+            "duplicates", f"{counted(len(same), 'set of identical files')}: {shorten(same)}" if same else "none"
+        )
 
     def pairs(self) -> Iterator[Finding]:
         from distspc.memorability.matching import match_notices

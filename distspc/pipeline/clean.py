@@ -14,7 +14,7 @@ import pandas as pd
 
 from distspc.deployment.batch.jobs import job_name
 from distspc.errors import InputError, StoreMismatchError
-from distspc.messages import did_you_mean, shorten
+from distspc.messages import counted, did_you_mean, shorten
 from distspc.pipeline import leftovers
 from distspc.pipeline.given_back import cost_again, imported_from
 from distspc.pipeline.leftovers import Leftover
@@ -117,16 +117,16 @@ def list_items(study: StudyFile, name: str = "") -> list[Item]:
         "logs": leftovers.logs(study.store.parent / "distspc-logs", names),
         "reports": leftovers.old_reports(study.report, current=_is_current(study)),
     }
-    others = [Item(kind, one.name, one.nbytes, _count(one), leftover=one) for kind in found for one in found[kind]]
+    others = [
+        Item(kind, one.name, one.nbytes, counted(len(one.files), "file"), leftover=one)
+        for kind in found
+        for one in found[kind]
+    ]
     return [*filter(None, items), *others]
 
 
 def _no_client(stage: str) -> None:
     raise AssertionError(f"nothing of {stage} is computed to list files")
-
-
-def _count(one: Leftover) -> str:
-    return f"{len(one.files)} file{'s' * (len(one.files) > 1)}"
 
 
 def _is_current(study: StudyFile) -> bool:
@@ -158,7 +158,8 @@ def _needed(run: Run, layer: str) -> str:
     study, group = run.study, run.store.layer(layer)
     done = group.done("activation") if group.has("activation") else None
     if done is None or not done.all():
-        return f"not complete ({0 if done is None else int(done.sum())} of {1 if done is None else done.size} files)"
+        n_done, n_files = (0, 1) if done is None else (int(done.sum()), done.size)
+        return f"not complete ({counted(n_done, 'file', of=n_files)})"
     if study.activations is not None and not imported_from(study, layer).exists():
         return f"{imported_from(study, layer)} is not there any more: they could not be imported again"
     failed = [one.stage for one in study_failures(study) if one.layer == layer]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from distspc.errors import InputError
-from distspc.messages import format_duration, format_nbytes, shorten
+from distspc.messages import counted, format_duration, format_nbytes, shorten
 from distspc.pipeline.connections import DEFAULT_PROFILE
 from distspc.pipeline.needs.work import Rates, Setting, hand_out
 from distspc.pipeline.plan import profile_resources
@@ -107,7 +107,7 @@ def cost_again(study: StudyFile, layers: Sequence[str], images: StudyImages) -> 
         n_targets, n_fillers = images.counts
     except InputError as error:
         return f"the images cannot be found any more ({error})"
-    passes = f"{n_networks * (n_targets + n_fillers):,} forward passes"
+    passes = counted(n_networks * (n_targets + n_fillers), "forward pass")
     part = study.model_copy(update={"layers": tuple(layers), "scaling": "none"})
     try:
         resources = profile_resources(study, None, (), DEFAULT_PROFILE)("extract")

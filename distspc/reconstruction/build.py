@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from distspc.errors import InputError
 from distspc.kernels.sparse_coding import training as kernel
-from distspc.messages import format_nbytes
+from distspc.messages import counted, format_nbytes
 from distspc.reconstruction.fit import fit_seed, missing_seeds
 from distspc.reconstruction.gather import gather_range, remove_units, units_folder
 from distspc.reconstruction.options import ReconstructionOptions, Solver, Step, TrainOn
@@ -208,9 +208,9 @@ def _check(
 ) -> None:
     s, n_rows, n_features = settings, sizes["image"] - first_row, sizes["feature"]
     # Batches are drawn with replacement: their size has no limit but memory, nor has the number of codewords.
-    limits = [("units", s.n_units, n_features, f"{layer} has {n_features} features")]
+    limits = [("units", s.n_units, n_features, f"{layer} has {counted(n_features, 'feature')}")]
     if s.solver == "pca":
-        why = f"there are no more components of {n_rows} images of {layer} at {s.n_units} units"
+        why = f"there are no more components of {counted(n_rows, 'image')} of {layer} at {counted(s.n_units, 'unit')}"
         limits.append(("codewords", s.n_codewords, min(s.n_units, n_rows), why))
     for name, value, limit, why in limits:
         if not 1 <= value <= limit:
@@ -223,7 +223,8 @@ def _check(
     needed = s.task_nbytes
     if memory is not None and needed > memory:
         raise InputError(
-            f"{layer}: a batch of {s.batch_size} with {s.n_units} units and {s.n_codewords} codewords needs "
+            f"{layer}: a batch of {s.batch_size} with {counted(s.n_units, 'unit')} and "
+            f"{counted(s.n_codewords, 'codeword')} needs "
             f"{format_nbytes(needed)}, a task may use {format_nbytes(memory)}: lower `batch-size`, `codewords` or "
             "`units`, or give workers more memory"
         )

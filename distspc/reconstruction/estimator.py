@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from distspc.kernels.sparse_coding import training as kernel
 from distspc.kernels.sparse_coding.iteration import PAPER, Rule
 from distspc.kernels.sparse_coding.lasso import lasso_code
+from distspc.messages import counted
 from distspc.reconstruction.options import ReconstructionOptions, Step
 
 
@@ -168,7 +169,9 @@ class OlshausenField(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.step_, self.n_shortened_ = trained.step, int(np.sum(trained.step < self._rule().step))
         n_failed = int(np.sum(~self.converged_))
         if n_failed:
-            self._warn(f"{n_failed} of {self.n_iter_} batches did not converge and made no step of the dictionary")
+            self._warn(
+                f"{counted(n_failed, 'batch', of=self.n_iter_)} did not converge and made no step of the dictionary"
+            )
         return self
 
     def transform(self, X: Any) -> np.ndarray:

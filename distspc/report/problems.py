@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from distspc.measures.registry import MEASURES as MEASURE_WORDS
-from distspc.messages import shorten
+from distspc.messages import counted, shorten
 from distspc.results.measures import MEASURES
 from distspc.results.training import is_scaled, training
 from distspc.store.failures import Failure, stored_failures
@@ -39,7 +39,7 @@ def problems(store: Store, table: pd.DataFrame, layers: Sequence[str]) -> list[s
     found += _unfinished(table, failures)
     found += _not_converged(store, layers)
     if n := len(duplicates(table)):
-        found.append(f"{n} targets have an identical image: distance 0 at every layer (listed below).")
+        found.append(f"{counted(n, 'target', 'has')} an identical image: distance 0 at every layer (listed below).")
     return found
 
 
@@ -57,8 +57,10 @@ def left_out(store: Store, layers: Sequence[str], *, with_scores: bool = True) -
     """
     found = []
     if store.skipped.exists() and (n := store.skipped.sizes.get("skipped", 0)):
-        n_all = n + store.images.sizes["image"]
-        found.append(Notice(f"{n} of {n_all} image files could not be used and were skipped.", 10 * n > n_all))
+        n_all, was = n + store.images.sizes["image"], "was" if n == 1 else "were"
+        found.append(
+            Notice(f"{counted(n, 'image file', of=n_all)} could not be used and {was} skipped.", 10 * n > n_all)
+        )
     groups = [store.images, *map(store.layer, layers), store.distances, store.reconstruction]
     if any(is_scaled(group) for group in groups[-2:]):
         groups += map(store.scaling, layers)
@@ -72,9 +74,14 @@ def _unmatched(store: Store) -> list[Notice]:
     known = store.scores.attributes
     if "matching" in known.get("notices", {}):
         return []
-    words = {"without_score": "targets have no score", "without_image": "rows of scores name no target"}
+    lost = {
+        "without_score": ("target", "has no score"),
+        "without_image": ("row of scores", "names no target"),
+    }
     return [
-        Notice(f"{len(known[key])} {text}: {shorten(known[key])}.") for key, text in words.items() if known.get(key)
+        Notice(f"{counted(len(known[key]), noun, verb)}: {shorten(known[key])}.")
+        for key, (noun, verb) in lost.items()
+        if known.get(key)
     ]
 
 
@@ -87,7 +94,9 @@ def _unfinished(table: pd.DataFrame, failures: Iterable[Failure]) -> list[str]:
             missing = table.loc[table[measure].isna() & ~table["layer"].isin(explained), "layer"].value_counts(
                 sort=False
             )
-            found += [f"{MEASURES[measure]} is missing for {n} targets at {layer}." for layer, n in missing.items()]
+            found += [
+                f"{MEASURES[measure]} is missing for {counted(n, 'target')} at {layer}." for layer, n in missing.items()
+            ]
     return found
 
 
@@ -98,5 +107,7 @@ def _not_converged(store: Store, layers: Sequence[str]) -> list[str]:
         if not flags.all():
             n = int((~flags).sum())
             share = f"{100 * n / flags.size:.1f}"
-            found.append(f"{layer}: the code of {n} of {flags.size} training batches ({share} %) did not converge.")
+            found.append(
+                f"{layer}: the code of {counted(n, 'training batch', of=flags.size)} ({share} %) did not converge."
+            )
     return found

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from distspc.extraction.preprocessing import IN_WORDS, in_words
 from distspc.layers import by_model, models_of
 from distspc.measures.registry import MEASURES
-from distspc.messages import format_duration
+from distspc.messages import counted, format_duration
 from distspc.store.format import schema
 from distspc.store.group import Group
 from distspc.store.rows import taken_in_words
@@ -124,7 +124,7 @@ def _pooling(store: Store, layers: Sequence[str]) -> dict[str, str]:
 
 def _kept(group: Group) -> str:
     word, n_prefix = _recipe(group).get("pooling", "none"), group.attributes.get("prefix_tokens", 0)
-    return f"{word} (without {n_prefix} prefix token{'s' if n_prefix > 1 else ''})" if n_prefix else word
+    return f"{word} (without {counted(n_prefix, 'prefix token')})" if n_prefix else word
 
 
 def written(groups: Sequence[Group]) -> str:
@@ -148,7 +148,9 @@ def environment() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    found["system"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores" if sys.platform else ""
+    found["system"] = (
+        f"{platform.system()} {platform.machine()}, {counted(os.cpu_count() or 1, 'core')}" if sys.platform else ""
+    )
     found["report"] = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     return found
 

@@ -12,6 +12,7 @@ from distspc.kernels.statistics.inference import holm
 from distspc.layers import by_model, split_layer
 from distspc.measures.registry import COLUMNS, columns_of
 from distspc.measures.registry import MEASURES as FURTHER
+from distspc.messages import counted
 from distspc.results.measures import (
     MEASURES,
     MODEL_MEASURES,
@@ -380,4 +381,4 @@ def _nearest(layer: str, values: pd.Series) -> str:
         f"{format_quantity(low)} to {format_quantity(high)})."
     )
     zeros = int((values == 0).sum())
-    return text + (f" {zeros} {'target has' if zeros == 1 else 'targets have'} an identical image." if zeros else "")
+    return text + (f" {counted(zeros, 'target', 'has')} an identical image." if zeros else "")

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from distspc.layers import layer_label, models_of
+from distspc.messages import counted
 from distspc.report.sentences import LEVEL, control_sentence
 from distspc.results.measures import MEASURES
 from distspc.results.numbers import format_r, interval_text, join_words, p_text
@@ -133,7 +134,8 @@ def split_half_sentences(reliability: pd.DataFrame) -> list[str]:
         for one in known.to_dict("records")
     ]
     return [
-        f"{int(row['n_subjects']):,} subjects gave {int(row['n_responses']):,} responses to the targets. The "
+        f"{counted(int(row['n_subjects']), 'subject')} gave {counted(int(row['n_responses']), 'response')} to the "
+        "targets. The "
         f"split-half reliability over {int(row['n_halves']):,} random halves of the subjects (Spearman-Brown) is "
         f"{join_words(parts)}.",
         f"No measure can be expected to correlate more strongly than {join_words(roots)}, the root of the reliability: "

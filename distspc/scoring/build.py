@@ -15,6 +15,7 @@ from distspc.errors import InputError
 from distspc.extraction.forward import activations_of
 from distspc.extraction.network_spec import NetworkSpec
 from distspc.layers import split_layer
+from distspc.messages import counted
 from distspc.reconstruction.frozen import new_errors, read_model, recomputed_offsets
 from distspc.scoring.columns import NewActivations, measure_added
 from distspc.scoring.images import NewImage, positions_of
@@ -211,6 +212,7 @@ def refuse_without_category(images: Sequence[NewImage], column: str | None) -> N
     without = [image for image in images if column is not None and not image.category]
     if without:
         raise InputError(
-            f"the study looks for neighbours within the same {column}, and {len(without)} of {len(images)} images have "
-            f"none (the first: {without[0].file!r}): give the images as a table with the columns path and {column}"
+            f"the study looks for neighbours within the same {column}, and "
+            f"{counted(len(without), 'image', 'has', of=len(images))} none (the first: {without[0].file!r}): give the "
+            f"images as a table with the columns path and {column}"
         )

@@ -22,7 +22,7 @@ from distspc.images.listing import (
     read_image_table,
     unique_names,
 )
-from distspc.messages import shorten
+from distspc.messages import counted, shorten
 from distspc.store.store import Store
 from distspc.tasks import ranges, task, task_key
 
@@ -164,7 +164,7 @@ def tell_apart(sources: Sequence[ImageSource], records: Sequence[ImageRecord], s
         first = f"image {skipped[0][0]!r}: {skipped[0][1]}"
         if len(records) == 1:
             raise InputError(f"{first}; there is no other image to score")
-        raise InputError(f"none of the {len(records)} images can be used; the first: {first}")
+        raise InputError(f"none of the {counted(len(records), 'image')} can be used; the first: {first}")
     ids, known = store.images.labels("image"), _StudyImages(store)
     images = [known.image(source, record) for source, record in zip(sources, records, strict=True)
               if record.reason is None]  # fmt: skip
@@ -199,7 +199,7 @@ def _in_study(images: Sequence[NewImage], ids: Sequence[str]) -> list[str]:
         return []
     names = shorten([f"{image.name} is {ids[image.position]}" for image in own], most=3)
     return [
-        f"{len(own)} of {len(images)} images {'is' if len(own) == 1 else 'are'} in the study already ({names}); "
+        f"{counted(len(own), 'image', 'is', of=len(images))} in the study already ({names}); "
         "no image is its own neighbour"
     ]
 
@@ -211,7 +211,7 @@ def _twice(images: Sequence[NewImage]) -> list[str]:
              if first.setdefault(image.digest, image.name) != image.name]  # fmt: skip
     if not pairs:
         return []
-    return [f"{len(pairs)} {'image has' if len(pairs) == 1 else 'images have'} the same bytes as another of those "
+    return [f"{counted(len(pairs), 'image', 'has')} the same bytes as another of those "
             f"given ({shorten(pairs, most=3)}): each has its row"]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from distspc.io.files import written_whole
 from distspc.layers import split_layer
+from distspc.messages import counted
 from distspc.results.card import pages
 from distspc.results.measures import MEASURES
 from distspc.results.numbers import format_quantity
@@ -100,13 +101,18 @@ def write_page(
     return path
 
 
+def _fact(n: int, noun: str) -> tuple[str, str]:
+    number, words = counted(n, noun).split(" ", 1)
+    return number, words
+
+
 def _facts(table: pd.DataFrame, reference: Reference, n_images: int) -> list[tuple[str, str]]:
     n_targets = int((reference.store.images.read("role") == "target").sum())
     n_layers, distance = table["layer"].replace("", None).nunique(), reference.distance
     facts = [
-        (f"{n_images:,}", "image" if n_images == 1 else "images"),
-        (f"{n_targets:,}", "targets in the study"),
-        (f"{n_layers}", "layer" if n_layers == 1 else "layers"),
+        _fact(n_images, "image"),
+        _fact(n_targets, "target in the study"),
+        _fact(n_layers, "layer"),
         (distance.protocol, "protocol"),
         (distance.metric, "metric"),
     ]

@@ -14,7 +14,7 @@ from distspc.errors import InputError
 from distspc.io.columns import need_columns, pick_columns, read_table, to_numbers
 from distspc.io.files import irregularity, os_reason
 from distspc.layers import layer_order
-from distspc.messages import did_you_mean, shorten
+from distspc.messages import counted, did_you_mean, shorten
 from distspc.results.measures import OWN_COLUMNS, flat_table, wide_table, with_labels
 from distspc.results.tidy import image_table, labelled_table
 from distspc.selection.matching.near_duplicates import Distances
@@ -125,7 +125,7 @@ def listed_images(file: str | Path, table: pd.DataFrame, option: str) -> list[st
     for line in (line for line in lines if line):
         images = names.get(line, set())
         if len(images) != 1:
-            what = f"{line!r} names {len(images)} images" if images else f"no image is called {line!r}"
+            what = f"{line!r} names {counted(len(images), 'image')}" if images else f"no image is called {line!r}"
             raise InputError(f"{option} {file}: {what}; {did_you_mean(line, names)}images are called as "
                              f"{shorten(table.index, most=3)}")  # fmt: skip
         found += images

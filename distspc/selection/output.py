@@ -9,7 +9,7 @@ import pandas as pd
 
 from distspc.errors import InputError
 from distspc.io.files import digest_of, os_reason, written_whole
-from distspc.messages import shorten
+from distspc.messages import counted, shorten
 from distspc.selection.options import ImageFiles
 from distspc.selection.page import write_page
 from distspc.selection.selection import Selection
@@ -87,7 +87,7 @@ def place_images(files: pd.Series, folders: pd.Series, directory: Path, images: 
     missing = [str(file) for file in files if not Path(str(file)).is_file()]
     if missing:
         raise InputError(
-            f"{len(missing)} image files are not there: {shorten(missing, most=3)}; put them back, "
+            f"{counted(len(missing), 'image file', 'is')} not there: {shorten(missing, most=3)}; put them back, "
             "or take --images none for the tables alone"
         )
     places = _places(files, folders)

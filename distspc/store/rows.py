@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from distspc.errors import InputError
+from distspc.messages import counted
 from distspc.store.group import Group
 from distspc.store.store import Store
 
@@ -267,7 +268,7 @@ def taken_in_words(group: Group) -> str:
     if not counts:
         return ""
     n_computed = group.sizes["image"] - sum(counts.values())
-    taken = [f"{n:,} {'image' if n == 1 else 'images'} from {name}" for name, n in counts.items()]
+    taken = [f"{counted(n, 'image')} from {name}" for name, n in counts.items()]
     return ", ".join([*taken, f"{n_computed:,} computed"])
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from distspc.errors import InputError
+from distspc.messages import counted
 from distspc.study.file import StudyFile
 
 if TYPE_CHECKING:
@@ -188,6 +189,6 @@ def check_sizes(study: StudyFile, n_targets: int, n_fillers: int) -> None:
     k = study.distinctiveness.n_neighbours
     if 0 < n_others < k:
         raise InputError(
-            f"distinctiveness: `neighbours` is {k}, but the comparison set has {n_others} images; lower `neighbours`, "
-            "or add images"
+            f"distinctiveness: `neighbours` is {k}, but the comparison set has {counted(n_others, 'image')}; lower "
+            "`neighbours`, or add images"
         )

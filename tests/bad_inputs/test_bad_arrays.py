@@ -84,7 +84,7 @@ def test_a_bad_npy_file_is_refused_by_name(sources, refused, case):
 
 
 FOLDERS = {
-    "a number is missing": (lambda f: (f / "Targets/3.npy").unlink(), r"3\.npy is missing \(there are 7 files\)"),
+    "a number is missing": (lambda f: (f / "Targets/3.npy").unlink(), r"3\.npy is missing \(of 7 files\)"),
     "numbers from zero": (
         lambda f: (f / "Targets/8.npy").rename(f / "Targets/0.npy"),
         r"Targets/0\.npy.* count from 1: rename or remove it",
@@ -140,7 +140,7 @@ SCORES = {
     "no column of images": (table(*ROWS, header="picture,hit"), "has no column im_ind; it has picture, hit"),
     "a column twice": (table("1,0.3,0.4", header="im_ind,hit,hit"), "more than one column is called hit"),
     "ragged lines": (table("1,0.3", "2", "3,0.4,7"), "the header has 2 columns, but line 3 has 1, line 4 has 3"),
-    "an image twice": (table(*ROWS, "3,0.9"), r"1 images occur more than once: 3 \(in line 4, in line 10\)"),
+    "an image twice": (table(*ROWS, "3,0.9"), r"1 image occurs more than once: 3 \(in line 4, in line 10\)"),
     "an image twice, 3 and 3.0": (table(*ROWS, "3.0,0.9"), r"occur more than once: 3 \(in line 4, in line 10\)"),
     "no name": (table(*ROWS, ",0.9"), "column im_ind: empty in line 10"),
     "a word for a number": (table("1,high", *ROWS[1:]), "column hit: not a number: 'high' in line 2. Leave unknown"),

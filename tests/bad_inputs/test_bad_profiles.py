@@ -75,7 +75,7 @@ PROFILES = {
     "a petabyte of memory": (local("memory-per-worker: 1024 TiB"), "expected between 0.25 GiB and 64 TiB"),
     "more memory than there is": (
         local("workers: 1, memory-per-worker: 60 TiB"),
-        "1 workers with memory-per-worker 60 TiB need .*; this machine has .*: lower `workers` or `memory-per-worker`",
+        "1 worker with memory-per-worker 60 TiB needs .*; this machine has .*: lower `workers` or `memory-per-worker`",
     ),
     "bounds the wrong way round": (
         local("workers: 2, adapt: {minimum: 5, maximum: 2}"),

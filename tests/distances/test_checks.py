@@ -85,7 +85,7 @@ def test_no_targets(tmp_path):
 def test_a_target_without_category(tmp_path):
     make_store(tmp_path / "s", n_targets=3, n_fillers=5, layers={"fc2": 50})
     Store(tmp_path / "s").images.write("category", ["a", "", "a", "a", "a", "a", "a", "a"])
-    with pytest.raises(InputError, match=r"fc2: 1 targets have no category \(targets/2\)"):
+    with pytest.raises(InputError, match=r"fc2: 1 target has no category \(targets/2\)"):
         nearest_distances(tmp_path / "s", layer="fc2", category="category")
 
 
@@ -95,5 +95,5 @@ def test_missing_activations(tmp_path):
     with pytest.raises(InputError, match="holds no 'activations/fc1'"):
         nearest_distances(path, layer="fc1")
     (path / "activations/fc2/activation/c/1/0").unlink()
-    with pytest.raises(InputError, match="fc2: 1 chunks of activations are missing; run the stage extract"):
+    with pytest.raises(InputError, match="fc2: 1 chunk of activations is missing; run the stage extract"):
         nearest_distances(path, layer="fc2")

@@ -133,5 +133,5 @@ def test_what_it_cannot_be_made_of(tmp_path):
         gram.missing(options(path, scaling="z-score"))
     path = tmp_path / "one.zarr"
     make_store(path, n_targets=1, n_fillers=3, layers={"fc2": 8})
-    with pytest.raises(InputError, match="fc2: 1 targets; a readout needs two or more"):
+    with pytest.raises(InputError, match="fc2: 1 target; a readout needs two or more"):
         gram.missing(options(path))

@@ -87,7 +87,7 @@ def test_no_usable_target_is_an_error(tmp_path):
     (tmp_path / "Images" / "Targets" / "1.jpg").write_bytes(b"")
     sources = listing.list_images(tmp_path / "Images" / "Targets")
     rows = run(inventory.scan_images(Store(tmp_path / "s.zarr"), sources))
-    with pytest.raises(InputError, match=r"none of the 1 images can be used as a target; the first: .*1\.jpg'"):
+    with pytest.raises(InputError, match=r"none of the 1 image can be used as a target; the first: .*1\.jpg'"):
         inventory.write_images(Store(tmp_path / "s.zarr"), sources, rows)
 
 

@@ -70,7 +70,7 @@ def test_names_must_be_there_once():
     assert unique_keys(column("01", "2"), where="t.csv").tolist() == ["1", "2"]
     with pytest.raises(InputError, match="column hit: empty in line 3"):
         unique_keys(column("1", " "), where="t.csv")
-    with pytest.raises(InputError, match=r"1 images occur more than once: 1 \(in line 2, in line 3\)"):
+    with pytest.raises(InputError, match=r"1 image occurs more than once: 1 \(in line 2, in line 3\)"):
         unique_keys(column("1", "1.0"), where="t.csv")
 
 

@@ -145,7 +145,7 @@ def test_a_column_that_is_numbers_but_for_an_entry_is_an_error(tmp_path, entry, 
     assert repr(entry) in str(error.value)
     found = scores_of(tmp_path, text, missing=[entry])
     np.testing.assert_array_equal(found["mem"], [0.5, 1, np.nan, 0.25])
-    assert "1 entries of column mem are read as missing" in found.attrs["notices"][-1]
+    assert "1 entry of column mem is read as missing" in found.attrs["notices"][-1]
 
 
 def test_a_marker_that_is_a_number_counts_in_every_form(tmp_path):

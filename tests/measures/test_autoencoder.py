@@ -89,7 +89,7 @@ def test_constant_features_are_0():
 
 
 def test_more_hidden_units_than_images_are_refused(tmp_path):
-    with pytest.raises(InputError, match="layer fc2: 100 hidden units for 5 images leave nothing to reconstruct"):
+    with pytest.raises(InputError, match="layer fc2: 100 hidden units leave nothing to reconstruct of 5 images"):
         computed(tmp_path / "s.zarr", "autoencoder", n_targets=3, n_fillers=2, layers={"fc2": 8})
 
 
@@ -104,7 +104,7 @@ def test_components_leave_what_is_off_the_plane_about_their_mean():
 def test_one_more_image_than_hidden_units_leaves_nothing_to_reconstruct():
     options = autoencoder.AutoencoderOptions(hidden=5)
     assert autoencoder.MEASURE.problem(7, options) == ""
-    assert autoencoder.MEASURE.problem(6, options).startswith("5 hidden units for 6 images leave nothing")
+    assert autoencoder.MEASURE.problem(6, options).startswith("5 hidden units leave nothing to reconstruct of 6 images")
 
 
 def test_a_seed_draws_the_order_of_the_images_anew_in_every_epoch():

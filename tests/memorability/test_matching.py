@@ -64,8 +64,8 @@ def test_partial_matches_are_counted_and_named(tmp_path, caplog):
         )
     assert match.without_score == ("targets/z",)
     assert match.without_image == ("q",)
-    assert "1 targets have no score: targets/z" in caplog.text
-    assert "1 rows of scores name no target: q" in caplog.text
+    assert "1 target has no score: targets/z" in caplog.text
+    assert "1 row of scores names no target: q" in caplog.text
     np.testing.assert_array_equal(match.frame["score"], [1.0, np.nan, np.nan])
 
 
@@ -127,8 +127,8 @@ def test_notices_show_pairs_and_warn_above_a_tenth():
     notices = match_notices(match_scores(images, scores_of(["./q/../a.png", "c.png"])), images)
     assert notices[0].text == "Scores were matched to images by file name, such as a.png -> a.png."
     assert [(n.text, n.warning) for n in notices[1:]] == [
-        ("1 targets have no score: targets/b.", True),
-        ("1 rows of scores name no target: c.png.", True),
+        ("1 target has no score: targets/b.", True),
+        ("1 row of scores names no target: c.png.", True),
     ]
 
 

@@ -13,7 +13,7 @@ from tests.memorability.shared import written
     ("text", "message"),
     [
         ("who,hit\nx,0.5\n", "no column im_ind; it has who, hit"),
-        ("im_ind,hit\n1,0.5\n1.0,0.6\n", r"1 images occur more than once: 1 .in line 2, in line 3."),
+        ("im_ind,hit\n1,0.5\n1.0,0.6\n", r"1 image occurs more than once: 1 .in line 2, in line 3."),
         ("im_ind,hit\n1,0.5\n,0.6\n", "empty in line 3"),
         ("im_ind,hit\n1,0.5\n2,high\n", "not a number: 'high' in line 3"),
         ("im_ind,hit\n1,0.5\n2,inf\n", "not a number: 'inf' in line 3"),

@@ -105,7 +105,7 @@ def test_missing_responses_are_left_out_and_counted(tmp_path):
     content = text() + "s1,9.jpg,1,\ns2,9.jpg,1,-\ns3,9.jpg,1,1\n"
     path = written(tmp_path, content, "responses.csv")
     found = trials.read_responses(path, image_column="image", missing=["-"])
-    assert f"responses {path}: 2 of 33 rows have no response and are left out" in found.scores.attrs["notices"]
+    assert f"responses {path}: 2 of 33 rows have no response: left out" in found.scores.attrs["notices"]
     assert found.scores.loc["9.jpg", "n_responses"] == 1
     assert found.scores.loc["9.jpg", "hit"] == 1
 
@@ -119,7 +119,7 @@ def test_repeated_trials_are_refused_with_a_way_out(tmp_path):
         read(tmp_path, content)
     first = read(tmp_path, content, duplicates="first").scores
     assert (first.loc["1.jpg", "n_responses"], first.loc["1.jpg", "hit"]) == (2, 1)
-    assert "1 rows repeat a subject and an image" in first.attrs["notices"][0]
+    assert "1 row repeats a subject and an image" in first.attrs["notices"][0]
     both = read(tmp_path, content, duplicates="all").scores
     assert (both.loc["1.jpg", "n_responses"], both.loc["1.jpg", "hit"]) == (3, 0.5)
 
@@ -130,7 +130,7 @@ def test_images_without_new_trials_have_no_false_alarms_and_are_named(tmp_path):
     assert np.isnan(found.loc["5.jpg", ["fa", "corrected_hit", "dprime"]].astype(float)).all()
     assert found.loc["5.jpg", "hit"] > 0
     assert trials.related_scores(found, (), said, where="responses r") == ["hit", "fa", "corrected_hit", "dprime"]
-    assert said == ["responses r: 1 images have no response while new, so no fa, corrected_hit, dprime: 5.jpg"]
+    assert said == ["responses r: 1 image has no response while new, so no fa, corrected_hit, dprime: 5.jpg"]
 
 
 def test_only_hits_leave_nothing_that_differs(tmp_path):

@@ -45,8 +45,8 @@ def test_categories_that_are_too_small_are_named_and_left_out():
     assert set(within["category"]) == {"c01", "c02"}
     assert means["n_categories"].tolist() == [2]
     assert [notice.text for notice in said] == [
-        "Within category: 2 with fewer than 4 images have no correlation of their own: tiny, c00.",
-        "Within category: 1 of 18 images have no category and are left out.",
+        "Within category: no correlation of their own for 2 with fewer than 4 images: tiny, c00.",
+        "Within category: 1 of 18 images has no category: left out.",
     ]
     none, no_means, _ = correlations_within(frame.iloc[:3], ["x"], ["y"], labels.iloc[:3])
     assert none.empty
@@ -111,7 +111,7 @@ def test_a_model_that_cannot_be_fitted_is_named():
     assert not table["converged"].iloc[0]
     assert np.isnan(table["coefficient"].iloc[0])
     assert said[0].warning
-    assert "1 of 1 mixed models did not converge; their coefficients are not to be used: x with y." in said[0].text
+    assert "1 of 1 mixed model did not converge: do not use the coefficients of x with y." in said[0].text
 
 
 # Distances (mm) from the pituitary to the pterygomaxillary fissure of 16 boys and 11 girls at 8, 10, 12 and 14 years:

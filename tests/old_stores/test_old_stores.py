@@ -128,7 +128,7 @@ def test_a_run_computes_nothing_again(study):
         same(relations(study), kept(study, "relations.csv"), rtol=1e-9, atol=1e-12)
         images = chunks(study, "images")
     else:
-        assert "Done: report (1 tasks)" in out
+        assert "Done: report (1 task)" in out
         same(relations(study), kept(study, "relations.csv"))
     assert "Nothing to do" in run(study)
     assert chunks(study, *COMPUTED) == before

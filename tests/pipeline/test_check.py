@@ -106,7 +106,7 @@ def test_what_was_left_out_is_one_section_and_empty_in_a_clean_study(folder):
     other = study_of(folder, store="t.zarr", report="t.html")
     other.run()
     texts = {notice.text: notice.warning for notice in left_out(other.stored, other.layers)}
-    assert texts["1 of 12 image files could not be used and were skipped."] is False
+    assert texts["1 of 12 image files could not be used and was skipped."] is False
     assert texts["3 rows of scores name no target: 3, 99, 100."] is True
     section = (folder / "t.html").read_text().split('id="left-out"')[1].split("</section>")[0]
     assert "<strong>Warning:</strong> 3 rows of scores name no target" in section

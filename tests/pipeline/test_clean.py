@@ -88,7 +88,7 @@ def test_a_layer_that_the_study_does_not_name_any_more_goes_too(finished):
     [
         ("distances", r"fc2: distances still needs them; fc1: distances still needs them"),
         ("reconstruction", r"fc2: reconstruct still needs them"),
-        ("activations/fc1/activation/c/0/0", r"fc1: not complete \(0 of 1 files\)"),
+        ("activations/fc1/activation/c/0/0", r"fc1: not complete \(0 of 1 file\)"),
     ],
 )
 def test_what_is_still_needed_is_kept_unless_forced(finished, lost, said):

@@ -114,7 +114,7 @@ def test_what_went_wrong_is_said(tmp_path):
     page = write_report(store, tmp_path / "report.html")
     text = text_of(page)
     for wanted in (
-        "1 of 31 image files could not be used", "1 targets have an identical image", "targets/1 = ",
+        "1 of 31 image files could not be used", "1 target has an identical image", "targets/1 = ",
         "reconstruction error is missing for 24 targets at block5_pool", "training batches",
         "2 targets have no score: targets/1, targets/2.", "5 rows of scores name no target: 25, 26, 27, 28, 29.",
         "cut short",

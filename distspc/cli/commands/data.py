@@ -15,6 +15,7 @@ from distspc.cli.usage import completion
 from distspc.cli.usage.help import DATA, examples
 from distspc.cli.usage.options import ProfileOption, SetOption
 from distspc.errors import InputError
+from distspc.messages import counted
 
 if TYPE_CHECKING:
     from distspc.datasets.new_study import NewStudy
@@ -181,7 +182,7 @@ def convert(
 
     with progress_bars() as progress:
         n = convert_images(targets, fillers, directory, format=image_format, n_targets=n_targets, progress=progress)
-    echo_done(f"{n[0]} targets and {n[1]} fillers are in {directory}")
+    echo_done(f"{counted(n[0], 'target')} and {counted(n[1], 'filler')} are in {directory}")
 
 
 @commands.command(

@@ -15,6 +15,7 @@ from distspc.cli.usage import completion
 from distspc.cli.usage.help import RUN, examples
 from distspc.cli.usage.options import ProfileOption, SetOption, StudyArgument
 from distspc.errors import InputError
+from distspc.messages import counted
 
 if TYPE_CHECKING:
     from distspc.pipeline.run import Study
@@ -167,6 +168,5 @@ def _finish(scored: Scored) -> None:
     if len(skipped) > _MOST_NAMED:
         warn(f"... and {len(skipped) - _MOST_NAMED} more")
     if skipped:
-        n = len(skipped)
-        warn(f"{n} {'image' if n == 1 else 'images'} could not be used; all others have their rows.")
+        warn(f"{counted(len(skipped), 'image')} could not be used; all others have their rows.")
         raise typer.Exit(2)

@@ -14,6 +14,7 @@ from distspc.cli.dialogue.speech import echo_text, note
 from distspc.cli.usage.help import RUN, examples
 from distspc.cli.usage.options import OptionalStudy, ProfileOption, SetOption
 from distspc.errors import InputError
+from distspc.messages import counted
 from distspc.selection.options import SPLITS, Design, ImageFiles, Limits, Split
 
 if TYPE_CHECKING:
@@ -360,7 +361,9 @@ def _write_trials(
     written = write_trials(trials, paths, output / "trials")
     for sentence in trial_notices(design, len(stimuli)):
         note(sentence)
-    echo_text(f"trial lists of {design.subjects} subjects: {len(written)} files in {output / 'trials'}")
+    echo_text(
+        f"trial lists of {counted(design.subjects, 'subject')}: {counted(len(written), 'file')} in {output / 'trials'}"
+    )
 
 
 def _effects(texts: Sequence[str], by: Sequence[str]) -> dict[str, float]:

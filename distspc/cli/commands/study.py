@@ -26,6 +26,7 @@ from distspc.cli.usage.options import (
 )
 from distspc.errors import InputError
 from distspc.memorability.options import METHODS, Interval, Method, RelateOptions, Test
+from distspc.messages import counted
 
 if TYPE_CHECKING:
     from distspc.pipeline.run import Outcome
@@ -100,15 +101,14 @@ def _finish(outcome: Outcome) -> None:
         warn(f"... and {len(outcome.skipped) - 20} more")
     if outcome.skipped:
         warn(
-            f"{len(outcome.skipped)} image{'s' if outcome.skipped[1:] else ''} could not be used; everything else is "
-            "done. Fix or remove these files and rerun with --update to include them."
+            f"{counted(len(outcome.skipped), 'image')} could not be used; everything else is done. Fix or remove these "
+            "files and rerun with --update to include them."
         )
     for failure in outcome.failures:
         warn(f"failed: {failure.title}: {failure.reason}")
     if outcome.failures:
-        n = len(outcome.failures)
         warn(
-            f"{n} {'part' if n == 1 else 'parts'} of the study could not be computed; everything else is done. "
+            f"{counted(len(outcome.failures), 'part of the study')} could not be computed; everything else is done. "
             "Fix the cause and run the same command again: it retries only what failed."
         )
     if outcome.skipped or outcome.failures:
@@ -295,7 +295,7 @@ def relate(
     columns = ["measure", "given", "score", "method", "n", "r", "ci_low", "ci_high", "p", *tested, "p_holm", *undefined]
     shown = frame.assign(p=[p_of_step(p, step) for p, step in zip(frame["p"], frame["p_resolution"], strict=True)])
     echo_text(table(shown[columns]))
-    note(f"Holm's correction counts {frame['family'].iloc[0]}; p is of {bootstrap:,} resamples.")
+    note(f"Holm's correction counts {frame['family'].iloc[0]}; p is of {counted(bootstrap, 'resample')}.")
     for name, part in further.items():
         echo_text(f"\n{_FURTHER[name]}:\n{table(part)}" if len(part) else f"\n{_FURTHER[name]}: none")
 
@@ -439,6 +439,6 @@ def verify(study: StudyArgument) -> None:
         remove_partial_chunks(store, everywhere=True)
     for file in bad:
         echo_text(f"damaged, removed: {file}")
-    echo_text(f"{len(bad)} damaged chunks" + ("; run the study again to make them anew" if bad else ""))
+    echo_text(counted(len(bad), "damaged chunk") + ("; run the study again to make them anew" if bad else ""))
     if bad:
         raise typer.Exit(1)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from distspc.cli.dialogue.speech import note
 from distspc.layers import models_of, split_layer
-from distspc.messages import format_duration, format_nbytes, shorten
+from distspc.messages import counted, format_duration, format_nbytes, shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,7 @@ def summary(study: Study, outcome: Outcome) -> str:
     shown = shown_results(study)
     lines = [f"Updated: {outcome.updated.kept}."] if outcome.updated else []
     if outcome.computed:
-        lines.append("Done: " + ", ".join(f"{label} ({n} tasks)" for label, n in outcome.computed.items()))
+        lines.append("Done: " + ", ".join(f"{label} ({counted(n, 'task')})" for label, n in outcome.computed.items()))
     elif not outcome.failures:
         lines.append("Nothing to do: all requested results are already in the store.")
     if outcome.given_back:
@@ -169,11 +169,12 @@ def plan_text(study: Study, plan: StudyPlan) -> str:
     profiles = {one.profile: one for one in plan.resources.values()}
     gflops = plan.resources["distances"].gflops_per_core
     lines = [
-        f"images: {n_targets} targets, {n_fillers} fillers; layers: {', '.join(study.layers)}",
+        f"images: {counted(n_targets, 'target')}, {counted(n_fillers, 'filler')}; layers: {', '.join(study.layers)}",
         f"store: {format_nbytes(store_nbytes(study, n_targets + n_fillers))} of activations before compression, "
         f"at {study.store}",
         *(
-            f"profile {name}: {r.n_workers} workers of {r.cores} cores and {format_nbytes(r.memory_nbytes)}"
+            f"profile {name}: {counted(r.n_workers, 'worker')} of {counted(r.cores, 'core')} and "
+            f"{format_nbytes(r.memory_nbytes)}"
             for name, r in profiles.items()
         ),
         *_update_text(plan),
@@ -201,7 +202,7 @@ def _rounds_text(plan: StudyPlan, n_images: int) -> list[str]:
     if len(plan.rounds) == 1:
         return []
     rounds = "; ".join(shorten(layers, most=8) for layers in plan.rounds)
-    cost = f": {plan.n_passes:,} forward passes of {n_images:,} images" if plan.n_passes else ""
+    cost = f": {counted(plan.n_passes, 'forward pass')} of {counted(n_images, 'image')}" if plan.n_passes else ""
     return [f"{len(plan.rounds)} rounds ({rounds}){cost}; at most {format_nbytes(plan.disk_nbytes)} of disk at a time"]
 
 

@@ -11,7 +11,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from distspc.cli.dialogue import speech
-from distspc.messages import format_duration
+from distspc.messages import counted, format_duration
 
 if TYPE_CHECKING:
     from distspc.pipeline.compute import Progress as Report
@@ -58,7 +58,7 @@ class Pace:
         """How far it is, its rate and the time left."""
         left, rate = self.left_s(now_s), self.rate(now_s)
         parts = [
-            f"{self.n_done} of {self.n_tasks} tasks",
+            counted(self.n_done, "task", of=self.n_tasks),
             rate,
             "" if left is None else f"about {format_duration(left)} left",
         ]
@@ -151,7 +151,7 @@ class Lines:
             now_s = self._clock()
             if label not in self._paces:
                 self._paces[label] = Pace(n_tasks, now_s)
-                self._write(f"{label}: {n_tasks} {'task' if n_tasks == 1 else 'tasks'}")
+                self._write(f"{label}: {counted(n_tasks, 'task')}")
             pace = self._paces[label]
             was_done = pace.n_done >= pace.n_tasks
             pace.n_done, pace.n_tasks = n_done, n_tasks

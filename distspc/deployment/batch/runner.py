@@ -26,6 +26,7 @@ from distspc.deployment.profile.settings import Profile
 from distspc.deployment.profile.shape import worker_shape
 from distspc.deployment.shutdown import preserve_signal_handlers
 from distspc.errors import InputError, WorkerError
+from distspc.messages import counted
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -60,7 +61,7 @@ def runner_client(profile: Profile, *, log_directory: Path) -> Iterator[Client]:
             except TimeoutError:
                 n_workers = worker_shape(profile).n_workers
                 raise WorkerError(
-                    f"none of {n_workers} workers was there within {timeout:g} s; see {folder.parent}"
+                    f"none of {counted(n_workers, 'worker')} was there within {timeout:g} s; see {folder.parent}"
                 ) from None
             yield client
     finally:

@@ -11,6 +11,7 @@ from typing import Any
 from distspc.deployment.batch.job_classes import JobHistory
 from distspc.deployment.batch.slurm import queued_jobs
 from distspc.deployment.failures import last_log_error
+from distspc.messages import counted
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class Watch:
             return f"the queue refuses the jobs: {record.refusals[-1]}"
         if len(record.vanished) >= max(3, len(self.cluster.worker_spec) + 1):
             last_error = last_log_error(self.log_directory, record.vanished)
-            return f"{len(record.vanished)} jobs ended before their workers connected; {last_error}"
+            return f"{counted(len(record.vanished), 'job')} ended before their workers connected; {last_error}"
         return None
 
     def _give_up(self, reason: str) -> None:

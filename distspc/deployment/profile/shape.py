@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from distspc.errors import InputError
-from distspc.messages import format_nbytes
+from distspc.messages import counted, format_nbytes
 
 if TYPE_CHECKING:
     from distspc.deployment.profile.settings import Profile, ProfileSettings
@@ -100,7 +100,8 @@ def _local_shape(settings: ProfileSettings) -> WorkerShape:
     nbytes = MEMORY_LIMIT // n_workers if memory == "auto" else memory.nbytes
     if nbytes * n_workers > MEMORY_LIMIT:
         raise InputError(
-            f"{n_workers} workers with memory-per-worker {memory} need {format_nbytes(nbytes * n_workers)}; "
+            f"{counted(n_workers, 'worker')} with memory-per-worker {memory} {'needs' if n_workers == 1 else 'need'} "
+            f"{format_nbytes(nbytes * n_workers)}; "
             f"this machine has {format_nbytes(MEMORY_LIMIT)}: lower `workers` or `memory-per-worker`"
         )
     if n_workers * cores > CPU_COUNT:

@@ -86,7 +86,9 @@ class OnnxNetwork:
         for name, output in zip(names, outputs, strict=True):
             if np.ndim(output) < 1 or len(output) != size:
                 shape = np.shape(output)
-                raise InputError(f"layer {name!r} has outputs of shape {shape} for {size} images: no axis of images")
+                raise InputError(
+                    f"layer {name!r} has outputs of shape {shape} for a batch of {size}: no axis of images"
+                )
         return [output[:n] for output in outputs]
 
     def _ordered(self, values: np.ndarray, tensor: str) -> np.ndarray:

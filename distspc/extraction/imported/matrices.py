@@ -20,6 +20,7 @@ import numpy as np
 from distspc.errors import InputError
 from distspc.io.csv_tables import is_unnamed
 from distspc.io.files import irregularity, os_reason
+from distspc.messages import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -217,7 +218,9 @@ def _from_array(array: Any, source: MatrixSource, inside: Mapping[str, Any]) -> 
         raise InputError(f"activations {source.file!r} has shape {array.shape}, expected (images, features)")
     names = _named_rows(source, inside.get)
     if len(names) != array.shape[0]:
-        raise InputError(f"activations {source.file!r} has {array.shape[0]} rows, but there are {len(names)} names")
+        raise InputError(
+            f"activations {source.file!r} has {counted(array.shape[0], 'row')}, but {counted(len(names), 'name')}"
+        )
 
     def rows(positions: np.ndarray) -> np.ndarray:
         order, back = np.unique(positions, return_inverse=True)  # HDF5 reads in order alone
@@ -282,7 +285,9 @@ def _from_table(frame: pd.DataFrame, source: MatrixSource) -> Matrix:
             f"activations {source.file!r} has {what}: leave it out, or name the column of names as `names`"
         )
     if len(names) != len(frame):
-        raise InputError(f"activations {source.file!r} has {len(frame)} rows, but there are {len(names)} names")
+        raise InputError(
+            f"activations {source.file!r} has {counted(len(frame), 'row')}, but {counted(len(names), 'name')}"
+        )
     values = np.column_stack([column.to_numpy(np.float32) for column in features.values()])
     return _checked(Matrix(names, values.shape[1:], values.dtype, lambda positions: values[positions]), source)
 

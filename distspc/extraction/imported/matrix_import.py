@@ -19,7 +19,7 @@ from distspc.extraction.imported.matrices import Matrix, MatrixSource, open_matr
 from distspc.extraction.imported.row_names import match_rows
 from distspc.images.listing import ImageSource
 from distspc.io.files import digest_of
-from distspc.messages import shorten
+from distspc.messages import counted, shorten
 from distspc.store.activations import allocate_layers, images_of, missing_chunks, missing_layers
 from distspc.store.format.schema import StorePath
 from distspc.store.notices import Notice, keep_notices
@@ -150,8 +150,9 @@ def _unmatched(source: MatrixSource, layer: str, matrix: Matrix, rows: np.ndarra
     if not others.size:
         return []
     names = shorten([str(name) for name in others], most=3)
-    text = f"{len(others)} of {len(matrix.names)} rows of {os.path.basename(source.file)} ({layer}) are of no image"
-    return [Notice(f"{text} of the study, and not used: {names}.")]
+    n = counted(len(others), "row", "is", of=len(matrix.names))
+    file = os.path.basename(source.file)
+    return [Notice(f"{file} ({layer}): {n} of no image of the study, and not used: {names}.")]
 
 
 def _content(store: Store, matrices: MatrixSet, layer: str) -> dict[str, Any]:

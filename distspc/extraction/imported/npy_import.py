@@ -19,6 +19,7 @@ from distspc.images.inventory import images_digest
 from distspc.images.listing import ImageSource
 from distspc.io.files import irregularity
 from distspc.layers import LAYERS
+from distspc.messages import counted
 from distspc.store.activations import allocate_layers, images_of, missing_chunks, missing_layers
 from distspc.store.format.schema import StorePath
 from distspc.store.store import Store
@@ -129,7 +130,8 @@ def count_activations(directory: str | os.PathLike[str], layers: Sequence[str]) 
     for layer, count in counts.items():
         if count != first:
             raise InputError(
-                f"activations {str(directory)!r}: {layer} has {count[0]} targets and {count[1]} fillers, "
+                f"activations {str(directory)!r}: {layer} has {counted(count[0], 'target')} and "
+                f"{counted(count[1], 'filler')}, "
                 f"{layers[0]} has {first[0]} and {first[1]}"
             )
     return first
@@ -156,7 +158,9 @@ def _count_files(directory: Path, layer: str) -> tuple[int, int]:
         numbers = {int(name) for name in names}
         missing = next((i for i in range(1, len(numbers) + 1) if i not in numbers), None)
         if missing is not None:
-            raise InputError(f"activations {str(path)!r}: {missing}.npy is missing (there are {len(numbers)} files)")
+            raise InputError(
+                f"activations {str(path)!r}: {missing}.npy is missing (of {counted(len(numbers), 'file')})"
+            )
         if not numbers and folder == "Targets":
             raise InputError(f"activations {str(path)!r} holds no files 1.npy, 2.npy, ...")
         counts.append(len(numbers))

@@ -10,7 +10,7 @@ import numpy as np
 from distspc.errors import InputError
 from distspc.images.listing import EXTENSIONS, ImageSource
 from distspc.io.columns import normalised
-from distspc.messages import shorten
+from distspc.messages import counted, shorten
 
 Parts = tuple[str, ...]
 
@@ -103,8 +103,8 @@ def _refuse_missing(rows: np.ndarray, images: Sequence[ImageSource], names: Sequ
     if missing:
         there = f"its rows are called {shorten(list(names), most=3)}" if names else "it has no rows"
         raise InputError(
-            f"{where}: {len(missing)} of {len(images)} images have no row: {shorten(missing, most=3)}; {there}. "
-            "Add their rows, or take these images out of the study"
+            f"{where}: {counted(len(missing), 'image', 'has', of=len(images))} no row: {shorten(missing, most=3)}; "
+            f"{there}. Add their rows, or take these images out of the study"
         )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from distspc.errors import InputError
+from distspc.messages import counted
 from distspc.pipeline.compute import Progress, compute, no_progress
 from distspc.store.access import read_only_error
 from distspc.store.failures import Failure, stored_failures
@@ -291,6 +292,6 @@ def _require_activations(study: StudyFile, layer: str) -> None:
     done = group.done("activation")
     if not done.all():
         raise InputError(
-            f"{study.store} lacks {done.size - int(done.sum())} of {done.size} chunks of {layer}: "
+            f"{study.store} lacks {counted(done.size - int(done.sum()), 'chunk', of=done.size)} of {layer}: "
             "run `distspc extract` to complete them"
         )

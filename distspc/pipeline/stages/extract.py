@@ -22,6 +22,7 @@ from distspc.extraction.options import TIMM
 from distspc.extraction.reuse import OtherStore, refuse_no_store
 from distspc.images.inventory import images_digest, refuse_other_images
 from distspc.layers import layer_label
+from distspc.messages import counted
 from distspc.pipeline.compute import run_on_all_workers
 from distspc.pipeline.needs.sizes import forward_flop, forward_memory, n_features, refuse_unpooled_tokens
 from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Load, Loads, Resources, Setting
@@ -339,7 +340,10 @@ def _tell_lost(run: Run, network: StudyNetwork, lost: Sequence[Lost]) -> None:
         for one in lost:
             counts.update({one.store: one.n_images} if one.layer == layer else {})
         notices = [
-            Notice(f"{layer}: {n} images were computed, as their activations in {store} are damaged.", warning=True)
+            Notice(
+                f"{layer}: {counted(n, 'image', 'was')} computed, as activations in {store} are damaged.",
+                warning=True,
+            )
             for store, n in counts.items()
         ]
         keep_notices(run.store.of_model(network.model).layer(layer), "damaged", notices)

@@ -14,7 +14,7 @@ from distspc.distances.planning.plan import LayerSize
 from distspc.errors import InputError
 from distspc.kernels.statistics import ridge
 from distspc.memorability.options import ReadoutOptions
-from distspc.messages import format_nbytes
+from distspc.messages import counted, format_nbytes
 from distspc.pipeline.compute import planned_workers
 from distspc.pipeline.needs.sizes import n_features
 from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Load, Loads, Setting
@@ -136,7 +136,7 @@ def _require_memory(n_targets: int, workers: Workers) -> None:
     needed, memory = ridge.nbytes(n_targets), memory_of(workers)
     if needed > memory:
         raise InputError(
-            f"a readout of {n_targets:,} targets holds about {format_nbytes(needed)} and a task may use "
+            f"a readout of {counted(n_targets, 'target')} holds about {format_nbytes(needed)} and a task may use "
             f"{format_nbytes(memory)}; give the workers more memory, or leave out `readout` under `relate`"
         )
 

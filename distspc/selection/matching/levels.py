@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from distspc.errors import InputError
-from distspc.messages import did_you_mean, shorten
+from distspc.messages import counted, did_you_mean, shorten
 from distspc.selection.options import Design
 
 LEVEL = "level:"
@@ -93,7 +93,7 @@ def find_candidates(
     level = np.stack([level_of(rows[name], design) for name in design.by], axis=1)
     inside = (level >= 0).all(axis=1)
     if not inside.all():
-        notices.append(f"{int((~inside).sum())} images lie between the levels and are left out")
+        notices.append(f"{counted(int((~inside).sum()), 'image', 'lies')} between the levels: left out")
     at = np.flatnonzero(inside)
     rows, level = rows.iloc[at], level[at]
     _check_must(rows, must)
@@ -177,7 +177,9 @@ def _complete_rows(table: pd.DataFrame, names: Sequence[str]) -> tuple[pd.DataFr
         column = table[name]
         finite = np.isfinite(column.to_numpy(float)) if _is_numeric(column) else (column.notna() & (column != ""))
         lost[name] = ~np.asarray(finite, bool)
-    notices = [f"{int(gone.sum())} images have no {name} and are left out" for name, gone in lost.items() if gone.any()]
+    notices = [
+        f"{counted(int(gone.sum()), 'image', 'has')} no {name}: left out" for name, gone in lost.items() if gone.any()
+    ]
     whole = ~np.any(list(lost.values()), axis=0)
     if not whole.any():
         raise InputError(f"no image has all of {shorten(names, most=10)}: {shorten(notices) or 'there are no images'}")
@@ -190,7 +192,7 @@ def _check_varied(rows: pd.DataFrame, by: Sequence[str], covariates: Sequence[st
             what = "be a factor" if name in by else "be matched"
             option = "--by" if name in by else "--match"
             raise InputError(
-                f"{name} is {rows[name].iloc[0]:g} for all {len(rows)} images and cannot {what}: "
+                f"{name} is {rows[name].iloc[0]:g} for all {counted(len(rows), 'image')} and cannot {what}: "
                 f"leave {option} {name} out"
             )
 

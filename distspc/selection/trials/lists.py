@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from distspc.errors import InputError
+from distspc.messages import counted
 from distspc.selection.matching.levels import LEVEL
 
 Paradigm = Literal["rsvp"]
@@ -71,11 +72,14 @@ def trial_notices(design: TrialDesign, n_stimuli: int) -> list[str]:
         fewer = design.subjects - design.subjects % n
         even = " or ".join(str(subjects) for subjects in (fewer, fewer + n) if subjects)
         found.append(
-            f"{design.subjects} subjects are no multiple of the {n} conditions (durations times old and new): "
-            f"how often an image has each differs by one; with {even} subjects it would be equal"
+            f"{counted(design.subjects, 'subject', 'is')} no multiple of the {n} conditions (durations times old and "
+            f"new): how often an image has each differs by one; with {even} subjects it would be equal"
         )
     if n_stimuli % design.blocks:
-        found.append(f"{n_stimuli} trials do not divide into {design.blocks} blocks: these differ by one trial")
+        found.append(
+            f"{counted(n_stimuli, 'trial', 'does')} not divide into {counted(design.blocks, 'block')}: these differ by "
+            "one trial"
+        )
     return found
 
 
@@ -103,7 +107,8 @@ def choose_fillers(fillers: Sequence[str], stimuli: Sequence[str], design: Trial
     needed = n_fillers_needed(design, len(stimuli))
     if len(free) < needed:
         raise InputError(
-            f"{len(stimuli)} trials of {design.images_per_trial} images need {needed} fillers beside the selected "
+            f"{counted(len(stimuli), 'trial')} of {counted(design.images_per_trial, 'image')} need "
+            f"{counted(needed, 'filler')} beside the selected "
             f"images, so that none is shown twice, and there are {len(free)}: lower --images-per-trial or --per-cell"
         )
     return [free[i] for i in np.random.default_rng([seed, 1]).permutation(len(free))[:needed]]

@@ -26,6 +26,7 @@ from zarr.buffer.cpu import Buffer
 from zarr.core.buffer import BufferPrototype
 from zarr.storage import LocalStore
 
+from distspc.messages import counted
 from distspc.store.format.direct import DirectFile
 
 Position = tuple[int, ...]
@@ -189,7 +190,9 @@ class _NewShard:
     def finish(self, n_chunks: tuple[int, ...]) -> None:
         missing = self.index[tuple(slice(n) for n in n_chunks)][..., 0] == _ABSENT
         if missing.any():
-            raise ValueError(f"{self.path}: {int(missing.sum())} of {missing.size} chunks of a shard are not written")
+            raise ValueError(
+                f"{self.path}: {counted(int(missing.sum()), 'chunk of a shard', 'is', of=missing.size)} not written"
+            )
         data = self.index.tobytes()
         self.file.write(data + google_crc32c.value(data).to_bytes(4, "little"))
         self.file.finish()

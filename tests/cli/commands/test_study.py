@@ -193,7 +193,7 @@ def test_relate_says_what_it_leaves_out_and_takes_markers(tmp_path, capsys):
         assert "row numbers: column without a name" in err
         assert "text: column note" in err
         assert "the same for all images, or without values: column n" in err
-        assert "1 entries of column mem are read as missing" in err
+        assert "1 entry of column mem is read as missing" in err
 
 
 def test_plan_tells_and_refuses(study, capsys):

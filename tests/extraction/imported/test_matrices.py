@@ -151,7 +151,7 @@ BAD = {
     "no array of the layer": (lambda p: two_arrays(p), "has no array 'fc2'; it has a, b"),
     "no names": (lambda p: without_names(p), "nothing names its rows: name as `names` a file with a name a line"),
     "no such names": (lambda p: replace(write_npy(p), names="who"), "'who' is neither a file nor in it"),
-    "too few names": (lambda p: with_names(p, NAMES[:2]), "has 3 rows, but there are 2 names"),
+    "too few names": (lambda p: with_names(p, NAMES[:2]), "has 3 rows, but 2 names"),
     "a column of text": (lambda p: with_text(p), "has column 'species', which does not hold numbers"),
     "one row": (lambda p: vector(p), r"has shape \(3,\), expected \(images, features\)"),
     "objects": (lambda p: objects(p), r"cannot be read as \.npy|cannot be read as \.npz"),

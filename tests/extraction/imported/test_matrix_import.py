@@ -64,7 +64,7 @@ def test_rows_go_to_their_images_once(tmp_path, features, order):
     assert store.images.read("file").tolist() == [f"/nowhere/{file}" for file in FILES]
     assert run(tmp_path, matrices) == ()
     (notice,) = stored_notices([store.layer("fc2")])
-    assert "2 of 81 rows of features.npy (fc2) are of no image of the study" in notice.text
+    assert "features.npy (fc2): 2 of 81 rows are of no image of the study" in notice.text
     assert "set/x.jpg" in notice.text
 
 

@@ -67,7 +67,7 @@ class Harm:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda f: (f / "3.npy").unlink(), r"3\.npy is missing \(there are 4 files\)"),
+        (lambda f: (f / "3.npy").unlink(), r"3\.npy is missing \(of 4 files\)"),
         (lambda f: (f / "5.npy").unlink(), "fc2 has 4 targets and 2 fillers, block5_pool has 5 and 2"),
         (lambda f: shutil.rmtree(f), "there is no folder"),
         (lambda f: [p.unlink() for p in f.iterdir()], r"holds no files 1\.npy, 2\.npy"),

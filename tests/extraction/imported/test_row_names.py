@@ -47,9 +47,9 @@ def test_rows_are_found_by_the_longest_end_of_a_path_id_or_stem(names, files, ro
             ["cat/1.jpg", "dog/1.jpg"],
             r"row '1\.jpg' is that of '/study/cat/1\.jpg' and of '/study/dog",
         ),
-        (["cow/1.jpg", "hen/1.jpg"], ["cat/1.jpg"], "1 of 1 images have no row"),
-        (["A.jpg"], ["a.jpg"], "1 of 1 images have no row"),
-        ([], ["a.jpg"], "1 of 1 images have no row: .*; it has no rows"),
+        (["cow/1.jpg", "hen/1.jpg"], ["cat/1.jpg"], "1 of 1 image has no row"),
+        (["A.jpg"], ["a.jpg"], "1 of 1 image has no row"),
+        ([], ["a.jpg"], "1 of 1 image has no row: .*; it has no rows"),
     ],
 )
 def test_images_without_a_row_or_with_two_are_named(names, files, said):

@@ -120,7 +120,7 @@ def test_predictions_may_be_of_a_table_of_their_own(study_with, tmp_path):
     hit = pd.read_csv(tmp_path / "scores.csv")["hit"]
     assert (row["name"], row["n"], row["n_missing"]) == ("net", N_TARGETS - 1, 1)
     np.testing.assert_allclose(row["r"], np.corrcoef(hit[1:], np.arange(N_TARGETS - 1))[0, 1])
-    text = f"{tmp_path / 'net.csv'}: 1 targets have no prediction: targets/1."
+    text = f"{tmp_path / 'net.csv'}: 1 target has no prediction: targets/1."
     assert study.stored.readout.attributes["notices"]["readout"] == [[text, False]]
 
 

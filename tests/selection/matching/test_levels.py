@@ -60,8 +60,8 @@ def test_images_without_a_value_are_left_out_and_counted():
     found = candidates(table, match=["norm:fc2"])
     assert len(found.table) == 396
     assert found.notices == (
-        f"3 images have no {BY[0]} and are left out",
-        "1 images have no norm:fc2 and are left out",
+        f"3 images have no {BY[0]}: left out",
+        "1 image has no norm:fc2: left out",
     )
 
 
