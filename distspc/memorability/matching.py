@@ -9,6 +9,7 @@ name holds a number. Anything else is an error that shows the readings. Names ar
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,8 +114,17 @@ def _by_position(images: pd.DataFrame, wanted: pd.Index, skipped: pd.DataFrame |
     return _positions([str(n) for n in images["number"]], wanted)
 
 
-def _pairs(images: pd.DataFrame, wanted: pd.Index, rows: np.ndarray, which: np.ndarray) -> str:
-    return ", ".join(f"{images['file'].iloc[i]} -> {wanted[rows[i]]}" for i in np.flatnonzero(which)[:3])
+def _pairs(files: Sequence[str], wanted: pd.Index, rows: np.ndarray, which: np.ndarray) -> str:
+    return ", ".join(f"{files[i]} -> {wanted[rows[i]]}" for i in np.flatnonzero(which)[:3])
+
+
+def _within_their_folder(files: Sequence[str]) -> list[str]:
+    """Files as messages show them: relative to the folder that all of them are in."""
+    try:
+        folder = os.path.commonpath([os.path.dirname(file) for file in files])
+    except ValueError:  # some are absolute and some are not
+        folder = ""
+    return [os.path.relpath(file, folder) for file in files] if folder else list(files)
 
 
 def _choose(images: pd.DataFrame, wanted: pd.Index, skipped: pd.DataFrame | None, where: str) -> tuple[str, np.ndarray]:
@@ -133,10 +143,11 @@ def _choose(images: pd.DataFrame, wanted: pd.Index, skipped: pd.DataFrame | None
     for name, other in others.items():
         differ = (other >= 0) & (other != rows)
         if differ.any():
-            one = _pairs(images, wanted, rows, rows >= 0) or "no image"
+            shown = _within_their_folder(images["file"])
+            one = _pairs(shown, wanted, rows, rows >= 0) or "no image"
             raise InputError(
                 f"{where}: ambiguous: by {key}: {one}; by {name if name != 'number' else 'position'}: "
-                f"{_pairs(images, wanted, other, differ)}. Write the file names into column {wanted.name!r}"
+                f"{_pairs(shown, wanted, other, differ)}. Write the file names into column {wanted.name!r}"
             )
     return key, rows
 
@@ -216,7 +227,7 @@ def match_scores(
     skipped: pd.DataFrame | None = None,
     called: str = "row of scores",
 ) -> Match:
-    """Put scores beside images as `find_match` does, and log the rule, three pairs, and what has no partner."""
+    """Put scores beside images as `find_match` does, and log the rule, a pair, and what has no partner."""
     match = find_match(images, scores, where=where, skipped=skipped, called=called)
     rule, *lost = match_notices(match, images)
     log.info("%s: %s", where, rule.text)
@@ -226,12 +237,13 @@ def match_scores(
 
 
 def match_notices(match: Match, images: pd.DataFrame) -> list[Notice]:
-    """Three pairs of image and row, and what has no partner: a warning where that is more than a tenth."""
-    pairs = [f"{file} -> {row}" for file, row in zip(images["file"], match.rows, strict=True) if row][:3]
+    """By what images and rows were matched, with a pair, and what has no partner; a warning beyond a tenth."""
+    files = _within_their_folder(images["file"])
+    row, file = next((row, file) for row, file in zip(match.rows, files, strict=True) if row)
     rule = "position" if match.key == "number" else match.key
     n_rows = sum(map(bool, match.rows)) + len(match.without_image)
     return [
-        Notice(f"Scores were matched to images by {rule}, such as {', '.join(pairs)}."),
+        Notice(f"Scores were matched to images by {rule}, such as {row} to {file}."),
         *unmatched_notices(match, len(images), n_rows, "score"),
     ]
 

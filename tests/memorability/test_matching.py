@@ -102,6 +102,22 @@ def test_every_pair_is_right_or_it_is_an_error(data):
     pd.testing.assert_series_equal(match.frame["mem"], pd.Series(expected, name="mem", dtype="float64"))
 
 
+@pytest.mark.parametrize(
+    ("files", "entries", "shown"),
+    [
+        (["/study/T/a.jpg", "/study/T/b.jpg"], ["b.jpg"], "b.jpg to b.jpg"),
+        (["/study/T/a.jpg", "/study/U/b.jpg"], ["b.jpg"], "b.jpg to U/b.jpg"),
+        (["/study/T/im1.jpg"], ["1"], "1 to im1.jpg"),
+        (["T/a.jpg", "T/b.jpg"], ["T/a.jpg", "T/b.jpg"], "T/a.jpg to a.jpg"),
+        (["a.jpg", "/study/U/b.jpg"], ["b.jpg"], "b.jpg to /study/U/b.jpg"),
+    ],
+)
+def test_a_matched_file_is_shown_within_the_folder_of_all(files, entries, shown):
+    images = listed(files)
+    (rule, *_) = match_notices(match_scores(images, scores_of(entries)), images)
+    assert rule.text.endswith(f", such as {shown}.")
+
+
 def test_position_needs_all_numbers():
     images = listed(["x.png", "y.png", "z.png"])
     assert list(match_scores(images, scores_of(["1", "2", "3"])).frame["mem"]) == [0, 1, 2]
@@ -122,10 +138,10 @@ def test_names_in_nfc_and_the_way_out():
         match_scores(listed(["a.png"]), scores_of(["A.png"]))
 
 
-def test_notices_show_pairs_and_warn_above_a_tenth():
+def test_notices_show_a_pair_and_warn_above_a_tenth():
     images = listed(["a.png", "b.png"])
     notices = match_notices(match_scores(images, scores_of(["./q/../a.png", "c.png"])), images)
-    assert notices[0].text == "Scores were matched to images by file name, such as a.png -> a.png."
+    assert notices[0].text == "Scores were matched to images by file name, such as a.png to a.png."
     assert [(n.text, n.warning) for n in notices[1:]] == [
         ("1 target has no score: targets/b.", True),
         ("1 row of scores names no target: c.png.", True),
@@ -179,7 +195,7 @@ def test_positions_need_the_numbers_of_the_images_to_be_all_from_1():
 
 def test_a_second_rule_that_fits_an_image_the_first_leaves_out_is_shown():
     images = images_of(["/a/x.jpg", "/a/y.jpg", "/a/im5.jpg"])
-    with pytest.raises(InputError, match=r"ambiguous: by file name: .*; by number in the name: /a/im5.jpg -> 5"):
+    with pytest.raises(InputError, match=r"ambiguous: by file name: .*; by number in the name: im5.jpg -> 5"):
         matching.find_match(images, frame_of(**{"x.jpg": 1.0, "y.jpg": 2.0, "5": 3.0}))
 
 

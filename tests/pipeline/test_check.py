@@ -46,7 +46,7 @@ def test_a_good_study_has_no_problem_and_every_subject(folder):
     assert known["files"] == "all can be read"
     assert known["duplicates"] == "none"
     assert "number in the name" in known["scores"]
-    assert "img1.png -> 1" in known["scores"]
+    assert "such as 1 to img1.png." in known["scores"]
     assert known["columns"] == "taken: mem; not named in `columns`: category (numbers: none)"
     assert "block1_pool 112 x 112 x 64" in known["network"]
     assert {"disk", "store", "memory of extract", "memory of distances", "memory of reconstruct", "time"} <= set(known)
