@@ -74,7 +74,7 @@ def convert(
     if format not in _FORMATS:
         raise InputError(f"format {format!r} is not one of {', '.join(_FORMATS)}")
     if n_targets < 1:
-        raise InputError(f"number of targets {n_targets} is not at least 1")
+        raise InputError(f"number of targets {n_targets} is not at least 1; say how many of the first file count")
     written = [0, 0]
     wanted: tuple[int | None, ...] = (n_targets, None)
     for k, (file, folder, n) in enumerate(zip((target_mat, filler_mat), FOLDERS, wanted, strict=True)):
@@ -92,7 +92,10 @@ def _convert_file(
     with _open_images(file) as (n_there, images):
         n = n_there if n is None else n
         if n > n_there:
-            raise InputError(f"MATLAB file {str(file)!r} holds {counted(n_there, 'image')}, expected at least {n}")
+            raise InputError(
+                f"MATLAB file {str(file)!r} holds {counted(n_there, 'image')}, expected at least {n}: take the whole "
+                "file, or say how many count"
+            )
         _refuse_others(folder, suffix, n)
         _make_folder(folder)
         for i, image in zip(range(1, n + 1), images, strict=False):
@@ -128,7 +131,7 @@ def _open_images(file: Path) -> Iterator[tuple[int, Iterator[np.ndarray]]]:
     import h5py
 
     if not file.is_file():
-        raise InputError(f"MATLAB file {str(file)!r}: there is no such file")
+        raise InputError(f"MATLAB file {str(file)!r}: there is no such file; check its path")
     if not h5py.is_hdf5(file):
         images, scale = _load_v5(file)
         yield images.shape[3], (np.ascontiguousarray(images[..., i] * scale) for i in range(images.shape[3]))
@@ -136,7 +139,7 @@ def _open_images(file: Path) -> Iterator[tuple[int, Iterator[np.ndarray]]]:
     try:
         stream = h5py.File(file, "r")
     except OSError as error:
-        raise InputError(f"MATLAB file {str(file)!r} is damaged ({error})") from error
+        raise InputError(f"MATLAB file {str(file)!r} is damaged ({error}): download it again") from error
     with stream:
         dataset, scale = _find_v73(stream, file)
         yield dataset.shape[0], (image * scale for image in stream_v73(dataset, file))
@@ -150,7 +153,9 @@ def _load_v5(file: Path) -> tuple[np.ndarray, np.uint8]:
         classes = {name: kind for name, _, kind in scipy.io.whosmat(file)}
         content = scipy.io.loadmat(file, variable_names=[VARIABLE])
     except Exception as error:  # damaged files raise nearly everything
-        raise InputError(f"MATLAB file {str(file)!r} is damaged or no MATLAB file ({error})") from error
+        raise InputError(
+            f"MATLAB file {str(file)!r} is damaged or no MATLAB file ({error}): download it again"
+        ) from error
     if VARIABLE not in content:
         raise InputError(_no_variable(file, list(classes)))
     images = content[VARIABLE]
@@ -218,13 +223,16 @@ def stream_v73(dataset: Any, file: Path, *, max_read_nbytes: int = MAX_READ_NBYT
         try:
             part = dataset[start : start + step]
         except (OSError, RuntimeError) as error:
-            raise InputError(f"MATLAB file {str(file)!r} is damaged from image {start + 1} on ({error})") from error
+            raise InputError(
+                f"MATLAB file {str(file)!r} is damaged from image {start + 1} on ({error}): download it again"
+            ) from error
         for image in part:
             yield np.ascontiguousarray(image.transpose(2, 1, 0))
 
 
 def _no_variable(file: Path, names: list[str]) -> str:
-    return f"MATLAB file {str(file)!r} has no variable {VARIABLE!r}; it has {', '.join(names) or 'none'}"
+    there = ", ".join(names) or "none"
+    return f"MATLAB file {str(file)!r} has no variable {VARIABLE!r}; it has {there}: save the images as {VARIABLE}"
 
 
 def _check_kind(file: Path, dtype: Any, shape: tuple[int, ...], first: np.ndarray | None) -> None:

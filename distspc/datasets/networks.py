@@ -51,7 +51,9 @@ def _vgg16_layers(weights: str, layers: Sequence[str]) -> list[str]:
     below = {layer: list(VGG16)[: list(VGG16).index(layer) + 1] for layer in layers}
     found = [layer for layer in layers if there.issuperset(vgg16_weight_shapes(below[layer], 1365))]
     if not found:
-        raise InputError(f"weights {weights!r} have the weights of none of {', '.join(layers)}")
+        raise InputError(
+            f"weights {weights!r} have the weights of none of {', '.join(layers)}: name another file of VGG-16"
+        )
     return found
 
 

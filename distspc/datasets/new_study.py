@@ -39,7 +39,10 @@ def _write_image_table(name: str, folder: Path) -> str:
     """Write the table; returns a sentence about the images that are not there, nothing if they all are."""
     dataset = find_dataset(name)
     if dataset.name == "isola":
-        raise InputError("isola comes as MATLAB files, not as image files: convert them (see its study file)")
+        raise InputError(
+            "isola comes as MATLAB files, not as image files: `distspc convert TARGETS.mat FILLERS.mat DIR` writes "
+            "these"
+        )
     table = dataset.read(folder)
     located = locate_images(folder, list(table["path"]))
     lost = [path for path, file in zip(table["path"], located, strict=True) if file is None]

@@ -77,7 +77,9 @@ def _read_isola_counts(file: Path, n_targets: int = 2222) -> pd.DataFrame:
                 table = pd.DataFrame({"hit": hits / (hits + misses), "fa": alarms / (alarms + rejections)})
             table.insert(0, "im_ind", range(1, len(table) + 1))
             return table.assign(corrected_hit=table["hit"] - table["fa"])
-    raise InputError(f"{file} holds no records with the fields {', '.join(fields)}; it has {shorten(content)}")
+    raise InputError(
+        f"{file} holds no records with the fields {', '.join(fields)}; it has {shorten(content)}. Download it again"
+    )
 
 
 def read_memcat(folder: Path) -> pd.DataFrame:
@@ -105,7 +107,10 @@ def read_lamem(folder: Path) -> pd.DataFrame:
             if line.strip():
                 name, score = _lamem_line(line, f"{file}, line {number}")
                 if known.setdefault(name, score) != score:
-                    raise InputError(f"{file}, line {number}: {name} has {score:g}, in another split {known[name]:g}")
+                    raise InputError(
+                        f"{file}, line {number}: {name} has {score:g}, in another split {known[name]:g}; download the "
+                        "splits again"
+                    )
     return pd.DataFrame({"path": list(known), "memorability": list(known.values())})
 
 
@@ -114,9 +119,11 @@ def _lamem_line(line: str, where: str) -> tuple[str, float]:
         name, score = line.split()
         value = float(score)
     except ValueError:
-        raise InputError(f"{where}: {line.strip()[:80]!r} is not a file name and a score") from None
+        raise InputError(
+            f"{where}: {line.strip()[:80]!r} is not a file name and a score; download it again, or remove the line"
+        ) from None
     if not -1 <= value <= 1:
-        raise InputError(f"{where}: score {value:g} is outside [-1, 1]")
+        raise InputError(f"{where}: score {value:g} is outside [-1, 1]; correct it")
     return name, value
 
 

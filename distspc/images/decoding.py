@@ -50,7 +50,7 @@ def read_file(file: str | os.PathLike[str]) -> bytes:
         if status.st_size == 0:
             raise BadImageError("is empty (0 bytes)", name)
         if status.st_size > MAX_FILE_NBYTES:
-            raise BadImageError(f"has {status.st_size} bytes, more than the {MAX_FILE_NBYTES} allowed", name)
+            raise BadImageError(f"has {status.st_size:,} bytes, more than the {MAX_FILE_NBYTES:,} allowed", name)
         with open(name, "rb") as stream:
             return stream.read()
     except (OSError, ValueError) as error:
@@ -112,7 +112,7 @@ def decode_picture(data: bytes) -> Picture:
     except BadImageError:
         raise
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
-        raise BadImageError(f"has more than the {MAX_PIXELS} pixels allowed (decompression bomb?)") from error
+        raise BadImageError(f"has more than the {MAX_PIXELS:,} pixels allowed (decompression bomb?)") from error
     except PIL.UnidentifiedImageError as error:
         raise BadImageError(unknown_kind(data)) from error
     except Exception as error:  # decoders raise nearly everything on damaged files
@@ -186,5 +186,5 @@ def checked_image(file: str | os.PathLike[str], digest: str | None = None) -> np
 def _check_size(image: Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
-        reason = f"is {width} x {height}, more than the {MAX_PIXELS} pixels allowed (decompression bomb?)"
+        reason = f"is {width} x {height}, more than the {MAX_PIXELS:,} pixels allowed (decompression bomb?)"
         raise BadImageError(reason)

@@ -136,7 +136,7 @@ def write_images(
     if strict and bad:
         raise InputError(_describe(bad[0]))
     if not any(record.role == "target" for record in good):
-        first = f"; the first: {_describe(bad[0])}" if bad else ""
+        first = f"; the first: {_describe(bad[0])}" if bad else ": all are fillers; give some the role target"
         raise InputError(f"none of the {counted(len(sources), 'image')} can be used as a target{first}")
     old_bad = [record for record in known.values() if record.reason is not None]
     old_good = [record for record in known.values() if record.reason is None]

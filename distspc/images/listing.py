@@ -268,12 +268,12 @@ def read_image_table(table: str | os.PathLike[str]) -> list[ImageSource]:
     for line, row in _table_rows(table, where):
         path, role = row.pop("path").replace("\\", "/"), row.pop("role", "").lower() or "target"
         if not path:
-            raise InputError(f"{where}, line {line}: no path")
+            raise InputError(f"{where}, line {line}: no path; write the file of the image there, or remove the line")
         if role not in _ROLE_NAMES:
-            raise InputError(f"{where}, line {line}: role {role!r} is not one of target, filler")
+            raise InputError(f"{where}, line {line}: role {role!r} is not one of target, filler; write one of them")
         file = os.path.normpath(table.parent / path)
         if file in seen:
-            raise InputError(f"{where}, line {line}: {file!r} is also on line {seen[file]}")
+            raise InputError(f"{where}, line {line}: {file!r} is also on line {seen[file]}; keep one of them")
         seen[file] = line
         by_role[_ROLE_NAMES[role]].append((file, row))
     return [s for role, pairs in by_role.items() for s in _sources([p for p, _ in pairs], [r for _, r in pairs], role)]
@@ -283,9 +283,11 @@ def _table_rows(table: Path, where: str) -> list[tuple[int, dict[str, str]]]:
     """Lines and rows of an image table, without columns that have no name."""
     content = read_csv_table(table, what="image table")
     if "path" not in content.names:
-        raise InputError(f"{where} has no column path; it has {', '.join(content.names)}")
+        raise InputError(
+            f"{where} has no column path; it has {', '.join(content.names)}. Call the one that names the files `path`"
+        )
     if not content.rows:
-        raise InputError(f"{where} has no rows")
+        raise InputError(f"{where} has no rows: write one for each image")
     unnamed = [name for name in content.names if is_unnamed(name)]
     if unnamed:
         logger.info("%s: columns without a name are ignored: %d", where, len(unnamed))

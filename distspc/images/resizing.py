@@ -69,7 +69,8 @@ def resize_image(rgb: np.ndarray, size: tuple[int, int] = (224, 224), resize: Re
     wanted = _resized_size((rgb.shape[0], rgb.shape[1]), size, resize)
     if wanted[0] * wanted[1] > MAX_RESIZED_PIXELS:
         raise BadImageError(
-            f"is {rgb.shape[1]} x {rgb.shape[0]}; with its shortest side resized to {min(wanted)} it is too large"
+            f"is {rgb.shape[1]} x {rgb.shape[0]}; with its shortest side resized to {min(wanted)} it would have "
+            f"{wanted[0] * wanted[1]:,} pixels, more than {MAX_RESIZED_PIXELS:,}: crop it"
         )
     resized = _interpolated(rgb, wanted, resize)
     top, left = (round((have - want) / 2) for have, want in zip(resized.shape[:2], size, strict=True))

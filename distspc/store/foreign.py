@@ -34,7 +34,9 @@ def open_array(path: str | os.PathLike[str], name: str | None = None) -> Any:
     try:
         found = zarr.open(os.fspath(path), mode="r")
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{where} cannot be read as Zarr ({error})") from error
+        raise InputError(
+            f"{where} cannot be read as Zarr ({error}): name the folder of a Zarr array or group"
+        ) from error
     if isinstance(found, zarr.Array):
         return found
     array = found.get(name) if name else None

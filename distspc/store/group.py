@@ -386,7 +386,8 @@ class Group:
         fixed = [i for i, d in enumerate(dims) if d not in GROWING]
         if any(array.shape[i] != shape[i] for i in fixed):
             raise StoreMismatchError(
-                f"{self.store}: {self.name}/{name} has shape {array.shape}, now {shape}; run with --redo"
+                f"{self.store}: {self.name}/{name} has shape {array.shape}, now {shape}: name another `store:`, or run "
+                "the stage with --redo"
             )
         if array.shape != shape:
             array.resize(shape)
@@ -568,7 +569,10 @@ def refuse_links(root: Path, path: Path) -> None:
         if part == root:
             return
         if part.is_symlink():
-            raise InputError(f"{part} is a link to {os.readlink(part)}: nothing is removed through it, do it yourself")
+            raise InputError(
+                f"{part} is a link to {os.readlink(part)}: nothing is removed through it; remove what it leads to "
+                "yourself"
+            )
 
 
 def folder_nbytes(folder: Path) -> int:

@@ -155,7 +155,7 @@ def _read_chunk(
         values[images] = donor.group.read("activation", image=rows, feature=features)
     # Afterwards: whatever became of the store meanwhile, these were the rows of these images.
     if donor.store.images.read("digest", image=rows).tolist() != list(digests) or not _is_there(donor.group, chunk):
-        raise InputError(f"{donor.store} is not what it was")
+        raise InputError(f"{donor.store} was changed while its activations were read: run the study again")
 
 
 def _is_there(group: Group, chunk: int) -> bool:

@@ -159,7 +159,10 @@ class Images(Section):
         if self.table is not None and self.fillers is not None:
             raise ValueError("`fillers` goes with `targets`; in a `table` the column `role` says target or filler")
         if self.targets and self.fillers and os.path.realpath(self.targets) == os.path.realpath(self.fillers):
-            raise ValueError("`fillers` is the folder of the targets: every image would be its own neighbour")
+            raise ValueError(
+                "`fillers` is the folder of the targets: every image would be its own neighbour; name another folder, "
+                "or leave `fillers` out"
+            )
         return self
 
 
@@ -212,7 +215,7 @@ class Activations(Section):
         if sum([self.folder is not None, self.file is not None, bool(self.layers)]) != 1:
             raise ValueError("`activations` is a folder, or has either `file` or `layers` (a matrix for each layer)")
         if self.folder is not None and self.names is not None:
-            raise ValueError("`names` goes with matrices; the files of a folder are numbered")
+            raise ValueError("`names` goes with matrices; the files of a folder are numbered: leave `names` out")
         return self
 
     def matrices(self, layers: Sequence[str]) -> dict[str, MatrixSource]:
@@ -305,7 +308,9 @@ class Scores(Section):
         if self.trials is None:
             if self._named(*_RESPONSE_KEYS):
                 keys = ", ".join(self._named(*_RESPONSE_KEYS))
-                raise ValueError(f"{keys}: for `trials`, a table of subjects' responses, not for `file`")
+                raise ValueError(
+                    f"{keys}: for `trials`, a table of subjects' responses, not for `file`; leave out, or name `trials`"
+                )
             return self
         if self._named(*TRIAL_COLUMNS) and self._named(*COUNT_COLUMNS):
             raise ValueError(
@@ -543,7 +548,7 @@ class Predictions(Section):
     @model_validator(mode="after")
     def _each_once(self) -> Self:
         if len(set(self.columns)) != len(self.columns):
-            raise ValueError(f"`columns` names a column twice: {', '.join(self.columns)}")
+            raise ValueError(f"`columns` names a column twice: {', '.join(self.columns)}; name each once")
         return self
 
     @property
@@ -656,7 +661,9 @@ class StudyFile(Section):
             self._check_pooling(network)
         self._check_keep()
         if len(set(self.reconstruction.seeds)) != len(self.reconstruction.seeds):
-            raise ValueError(f"`seeds` names a seed twice: {', '.join(map(str, self.reconstruction.seeds))}")
+            raise ValueError(
+                f"`seeds` names a seed twice: {', '.join(map(str, self.reconstruction.seeds))}; name each once"
+            )
         unknown = [name for name in self.report_measures if name not in MEASURES]
         if unknown:
             near = did_you_mean(unknown[0], MEASURES)
@@ -697,24 +704,30 @@ class StudyFile(Section):
         """See that each layer is named once, as a layer may be, and that VGG-16 has it."""
         layers, where = network.layers, network.titled("`layers` of model" if network.model else "`layers`")
         if len(set(layers)) != len(layers):
-            raise ValueError(f"{where} names a layer twice: {', '.join(layers)}")
+            raise ValueError(f"{where} names a layer twice: {', '.join(layers)}; name each once")
         odd = [name for name in layers if not re.fullmatch(r"[\w/][\w.:+/-]{0,199}", name)]  # listed with commas
         if odd:
             raise ValueError(f"{where} has {odd[0]!r}; a layer's name is letters, digits and /, then also . : + -")
         unknown = [name for name in layers if name not in VGG16_LAYERS]
         if unknown and self.activations is None and network.options.weights in BUILTIN_WEIGHTS:
-            raise ValueError(f"{where} has {unknown[0]!r}, which VGG-16 does not; the seven are {', '.join(LAYERS)}")
+            near = did_you_mean(unknown[0], VGG16_LAYERS)
+            raise ValueError(
+                f"{where} has {unknown[0]!r}, which VGG-16 does not; {near}the seven are {', '.join(LAYERS)}"
+            )
 
     def _check_activations(self) -> None:
         """See that images and activations go together; without `layers` they are those that have a matrix."""
         source = self.activations
         if self.images is None and (source is None or source.folder is None):
             needed = "`activations` of matrices need `images` too, whose names their rows bear: a table or folders"
-            raise ValueError("give either `images` or `activations`" if source is None else needed)
+            raise ValueError("give either `images` or `activations`: neither is there" if source is None else needed)
         if source is None:
             return
         if self.images is not None and source.folder is not None:
-            raise ValueError("give either `images` or `activations`")
+            raise ValueError(
+                "give either `images` or `activations`, not both: beside `images`, activations are matrices with a row "
+                "for each (`file` or `layers`), no folder"
+            )
         if source.layers and "layers" not in self.model_fields_set:
             object.__setattr__(self, "layers", tuple(source.layers))
         if len(self.layers) > 1 and source.file and source.file.suffix.lower() in ONE_MATRIX_FILES:
@@ -724,12 +737,14 @@ class StudyFile(Section):
             )
         without = [layer for layer in self.layers if source.layers and layer not in source.layers]
         if without:
-            raise ValueError(f"`layers` has {without[0]!r}, of which `activations` has no matrix")
+            raise ValueError(
+                f"`layers` has {without[0]!r}, of which `activations` has no matrix: add one, or leave the layer out"
+            )
 
     def _check_pooling(self, network: StudyNetwork) -> None:
         pooling = network.options.pooling
         if self.activations is not None and pooling != "none":
-            raise ValueError("`pooling` goes with a network: `activations` are taken as they are")
+            raise ValueError("`pooling` goes with a network: `activations` are taken as they are; leave it out")
         others = [name for name in pooling if name not in network.layers] if isinstance(pooling, Mapping) else []
         if others:
             where = network.titled("`pooling` of model" if network.model else "`pooling`")

@@ -115,7 +115,9 @@ def _check_measured(study: StudyFile, names: Sequence[str], key: str) -> None:
             word = next(word for word, one in MEASURES.items() if measure in [column.name for column in one.columns])
             raise InputError(f"`{key}` names {name!r}, which the study does not measure: add `{word}` to `measures:`")
         if layer and layer not in study.layers:
-            raise InputError(f"`{key}` names {name!r}, but the layers of the study are {', '.join(study.layers)}")
+            raise InputError(
+                f"`{key}` names {name!r}, but the layers of the study are {', '.join(study.layers)}: name one"
+            )
 
 
 _IMAGE_COLUMNS = ("category", "width", "height", "nbytes", "number")
@@ -135,7 +137,7 @@ def match_study(study: StudyFile, listed: Sequence[ImageSource] | None = None) -
     from distspc.memorability.score_source import read_source
 
     if study.scores is None:
-        raise InputError("the study names no scores")
+        raise InputError("the study names no scores: add them as `scores:`")
     scores = study.scores.source
     found = read_source(scores).frame
     targets = [source for source in (list_sources(study) if listed is None else listed) if source.role == "target"]
@@ -156,7 +158,7 @@ def list_sources(study: StudyFile) -> list[ImageSource]:
 
     source = study.images
     if source is None:
-        raise InputError("the study names activations, not images")
+        raise InputError("the study names activations, not images: add these as `images:`")
     if source.table is not None:
         return images.read_image_table(source.table)
     listed = images.list_images(source.targets or "", "target")

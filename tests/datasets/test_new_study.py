@@ -73,7 +73,7 @@ def test_images_that_are_not_there_are_named_and_left_out(tmp_path, caplog):
     (tmp_path / "MemCat_images" / "MemCat" / "animal" / "bear" / "a2.jpg").unlink()
     with caplog.at_level(logging.WARNING):
         table = pd.read_csv(new_study.write_image_table("memcat", tmp_path))
-    assert "1 of 3 images are not there: animal/bear/a2.jpg" in caplog.text
+    assert "1 of 3 images is not there: animal/bear/a2.jpg" in caplog.text
     assert list(table["path"]) == ["MemCat_images/MemCat/animal/bear/a1.jpg", "MemCat_images/MemCat/food/bread/f1.jpg"]
 
 
@@ -85,7 +85,7 @@ def test_a_part_of_a_data_set_wherever_it_lies_in_the_table(tmp_path):
         picture(tmp_path / "deep" / "er" / "animal" / "bear" / name)
     started = new_study.init_study("memcat", tmp_path)
     assert len(started.left) == 1
-    assert started.left[0].startswith("970 of 1000 images are not there: animal/bear/p0000.jpg, ")
+    assert started.left[0].startswith("970 of 1,000 images are not there: animal/bear/p0000.jpg, ")
     table = pd.read_csv(tmp_path / "images.csv")
     assert list(table["path"]) == [f"deep/er/animal/bear/{name}" for name in there]
     assert list(table["memorability_w_fa_correction"]) == [float(f"0.{i:04d}") for i in range(700, 730)]

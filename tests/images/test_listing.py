@@ -43,8 +43,8 @@ def bad_files(folder, photograph):
     add("header.jpg", "cannot be decoded|is not an image", good[:30])
     add("script.jpg", "is not an image", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     add("float.tif", "32 bits a channel", encoded(np.ones((4, 4), np.float32), "TIFF"))
-    add("bomb.png", "more than the 89478485 pixels", claimed_size(20_000, 20_000))
-    add("small_bomb.png", "more than the 89478485 pixels", claimed_size(10_000, 10_000))
+    add("bomb.png", "more than the 89,478,485 pixels", claimed_size(20_000, 20_000))
+    add("small_bomb.png", "more than the 89,478,485 pixels", claimed_size(10_000, 10_000))
     (folder / "folder.jpg").mkdir()
     add("folder.jpg", "is a folder")
     (folder / "dangling.jpg").symlink_to("nowhere.jpg")
@@ -254,7 +254,7 @@ def test_a_table_keeps_its_order_and_tells_folders_apart(tmp_path):
         ("path,role\n1.jpg,lure\n", "line 2: role 'lure' is not one of target, filler"),
         ("path\n1.jpg\n./1.jpg\n", "line 3: .* is also on line 2"),
         ("path,a\n1.jpg\n", "the header has 2 columns, but line 2 has 1"),
-        ("path\n1.jpg,2\n", "the header has 1 columns, but line 2 has 2"),
+        ("path\n1.jpg,2\n", "the header has 1 column, but line 2 has 2"),
         ("path,a\n,2\n", "line 2: no path"),
     ],
 )
