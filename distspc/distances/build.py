@@ -26,7 +26,7 @@ from distspc.distances.tree import product_tree
 from distspc.distances.whole_rows import search_rows
 from distspc.kernels.distance.products import Metric
 from distspc.kernels.threads import allowed_threads
-from distspc.messages import format_nbytes
+from distspc.messages import counted, format_nbytes
 from distspc.schedule import Workers
 from distspc.store.activations import refuse_given_back
 from distspc.store.format.schema import StorePath
@@ -122,9 +122,9 @@ def tasks(settings: LayerOptions, plan: DistancePlan, *, memory_nbytes: int | No
     tiles = _tile_tasks(settings, plan, token)
     settled = _settle_tasks(settings, plan, tiles, memory_nbytes or DEFAULT_NBYTES, token)
     logger.info(
-        "%s: %d tasks of at most %s, %s to read",
+        "%s: %s of at most %s, %s to read",
         layer,
-        plan.n_tasks,
+        counted(plan.n_tasks, "task"),
         format_nbytes(plan.task_nbytes),
         format_nbytes(plan.read_nbytes),
     )

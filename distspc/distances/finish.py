@@ -13,7 +13,7 @@ from distspc.distances.planning.plan import LayerSize, Range
 from distspc.distances.tile import TileResult
 from distspc.errors import InputError
 from distspc.kernels.distance.candidates import Nearest, Pairs, add_to_pool, as_distance, within_limit
-from distspc.messages import format_nbytes
+from distspc.messages import counted, format_nbytes
 from distspc.tasks import free_spare_memory
 
 logger = logging.getLogger(__name__)
@@ -82,8 +82,9 @@ def finish_layer(settings: LayerOptions, tiles: Sequence[TileResult], size: Laye
     distance = np.where(nothing, np.nan, nearest.distance)
     if nothing.any():
         logger.warning(
-            "%s: %d targets have fewer than %d neighbours once exact duplicates are dropped",
-            settings.layer, int(nothing.any(axis=1).sum()), settings.n_neighbours,
+            "%s: %s fewer than %s once exact duplicates are dropped",
+            settings.layer, counted(int(nothing.any(axis=1).sum()), "target", "has"),
+            counted(settings.n_neighbours, "neighbour"),
         )  # fmt: skip
     counts = {
         "n_rescored": sum(tile.n_rescored for tile in tiles),
@@ -103,8 +104,9 @@ def finish_layer(settings: LayerOptions, tiles: Sequence[TileResult], size: Laye
     for name, value in values.items():
         settings.store.distances.write(name, value, layer=row)
     logger.info(
-        "%s: %d pairs computed again in float64, %s read, %d exact duplicates",
-        settings.layer, counts["n_rescored"], format_nbytes(counts["bytes_read"]), int((duplicate_of >= 0).sum()),
+        "%s: %s computed again in float64, %s read, %s",
+        settings.layer, counted(counts["n_rescored"], "pair"), format_nbytes(counts["bytes_read"]),
+        counted(int((duplicate_of >= 0).sum()), "exact duplicate"),
     )  # fmt: skip
     return counts
 

@@ -90,7 +90,9 @@ def tasks(settings: LayerOptions, plan: GramPlan) -> list[Delayed]:
     token = tokenize(settings, plan, settings.store.layer(layer).attributes.get("recipe"))[:8]
     done = group.done("gram")[group.position("layer", layer)]
     blocks = [block for block in plan.blocks if not _is_done(done, block, group.chunks("gram")["target"])]
-    logger.info("%s: Gram matrix in %d tasks of at most %s", layer, plan.n_tasks, format_nbytes(plan.task_nbytes))
+    logger.info(
+        "%s: Gram matrix in %s of at most %s", layer, counted(plan.n_tasks, "task"), format_nbytes(plan.task_nbytes)
+    )
     found = []
     for b, (rows, columns) in enumerate(blocks):
         whole = DistanceTask(settings, rows, columns, (0, plan.size.n_features), plan.tile_rows)

@@ -131,11 +131,11 @@ def bootstrap_notices(table: pd.DataFrame) -> list[str]:
     few = (table["undefined"] > 0) & (table["undefined"] <= inference.MAX_UNDEFINED)
     many = table["undefined"] > inference.MAX_UNDEFINED
     kinds = {
-        "have no 95 % CI and no bootstrap p: more than a twentieth of their resamples are undefined": table[many],
-        "rest on fewer resamples: some are undefined": table[few],
+        "has no 95 % CI and no bootstrap p: more than a twentieth of their resamples are undefined": table[many],
+        "rests on fewer resamples: some are undefined": table[few],
     }
     return [
-        f"{len(rows)} of {len(table)} correlations {words} ({_largest_shares(rows)})"
+        f"{counted(len(rows), 'correlation', words, of=len(table))} ({_largest_shares(rows)})"
         for words, rows in kinds.items()
         if len(rows)
     ]
@@ -164,7 +164,7 @@ def with_holm(table: pd.DataFrame, family: str) -> pd.DataFrame:
         What the rows are: ``all 12 tests of`` is set before it.
     """
     n_tests = int(np.isfinite(table["p_t"]).sum())
-    named = f"all {n_tests:,} tests of {family}"
+    named = f"all {counted(n_tests, 'test')} of {family}"
     table = table.assign(p_holm=inference.holm(table["p_t"]), n_tests=n_tests, family=named)
     first = ["measure", "given", "method", "n", "r", "ci_low", "ci_high", "p", "score", "n_missing"]
     last = [name for name in ("p_permutation",) if name in table.columns]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -118,13 +118,14 @@ def _pairs(files: Sequence[str], wanted: pd.Index, rows: np.ndarray, which: np.n
     return ", ".join(f"{files[i]} -> {wanted[rows[i]]}" for i in np.flatnonzero(which)[:3])
 
 
-def _within_their_folder(files: Sequence[str]) -> list[str]:
+def _within_their_folder(files: Iterable[str]) -> list[str]:
     """Files as messages show them: relative to the folder that all of them are in."""
+    files = list(files)
     try:
         folder = os.path.commonpath([os.path.dirname(file) for file in files])
     except ValueError:  # some are absolute and some are not
         folder = ""
-    return [os.path.relpath(file, folder) for file in files] if folder else list(files)
+    return [os.path.relpath(file, folder) for file in files] if folder else files
 
 
 def _choose(images: pd.DataFrame, wanted: pd.Index, skipped: pd.DataFrame | None, where: str) -> tuple[str, np.ndarray]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from distspc.deployment.profile.shape import worker_threads
 from distspc.errors import InputError, WorkerError
 from distspc.kernels.threads import allowed_threads
+from distspc.messages import counted
 from distspc.schedule import Workers
 from distspc.tasks import Refusal
 
@@ -223,7 +224,7 @@ class _Work(Generic[PartT]):
             self._parts |= dict.fromkeys(self._left[part.name], part)
             self._n_tasks[part.label] += len(part.tasks)
         for label in dict.fromkeys(part.label for part in parts):
-            logger.info("%s: %d tasks", label, self._n_tasks[label])
+            logger.info("%s: %s", label, counted(self._n_tasks[label], "task"))
             self._report(label)
         return parts
 

@@ -18,6 +18,7 @@ from distspc.kernels.sparse_coding import scaling
 from distspc.kernels.sparse_coding import training as kernel
 from distspc.kernels.sparse_coding.inner_loop import DivergedError, Stop
 from distspc.kernels.sparse_coding.principal_components import row_parts
+from distspc.messages import counted
 from distspc.reconstruction.gather import remove_folder, union_of_units
 from distspc.reconstruction.models import fit_model
 from distspc.reconstruction.options import ReconstructionOptions
@@ -83,7 +84,7 @@ def fit_seed(
     converged = group.read("converged", layer=group.position("layer", layer), seed=group.position("seed", seed))
     n_failed = int(converged.size - converged.sum())
     if n_failed:
-        logger.warning("%s, seed %d: %d of %d batches did not converge", layer, seed, n_failed, converged.size)
+        logger.warning("%s, seed %d: %s did not converge", layer, seed, counted(n_failed, "batch", of=converged.size))
     return {"layer": layer, "seed": seed, "n_not_converged": n_failed}
 
 

@@ -214,7 +214,8 @@ def model_sentence(models: pd.DataFrame, score: str) -> str:
     else:
         text = (
             f"In multiple regression, the measures of {best['layer']} explain {percent(best['r2_cv'])} of the variance "
-            f"of {score} in images they were not fitted to (cross-validated R²; the best of {len(single)} layers)."
+            f"of {score} in images they were not fitted to (cross-validated R²; the best of "
+            f"{counted(len(single), 'layer')})."
         )
     whole = rows[rows["layer"] == "all"]
     if len(whole) and len(single) > 1:

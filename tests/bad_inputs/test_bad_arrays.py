@@ -141,7 +141,7 @@ SCORES = {
     "a column twice": (table("1,0.3,0.4", header="im_ind,hit,hit"), "more than one column is called hit"),
     "ragged lines": (table("1,0.3", "2", "3,0.4,7"), "the header has 2 columns, but line 3 has 1, line 4 has 3"),
     "an image twice": (table(*ROWS, "3,0.9"), r"1 image occurs more than once: 3 \(in line 4, in line 10\)"),
-    "an image twice, 3 and 3.0": (table(*ROWS, "3.0,0.9"), r"occur more than once: 3 \(in line 4, in line 10\)"),
+    "an image twice, 3 and 3.0": (table(*ROWS, "3.0,0.9"), r"occurs more than once: 3 \(in line 4, in line 10\)"),
     "no name": (table(*ROWS, ",0.9"), "column im_ind: empty in line 10"),
     "a word for a number": (table("1,high", *ROWS[1:]), "column hit: not a number: 'high' in line 2. Leave unknown"),
     "a comma for a point": (table('1,"0,3"', '2,"0,4"'), "not a number: '0,3' in line 2.*where semicolons or tabs"),
@@ -161,7 +161,7 @@ SCORES = {
         table(*(f"{i + 1}," for i in range(8))),
         "hit: only 0 of 8 images have all values; at least 4 are needed",
     ),
-    "a single score": (table("1,0.5"), "hit: only 1 of 8 images have all values; at least 4 are needed"),
+    "a single score": (table("1,0.5"), "hit: only 1 of 8 images has all values; at least 4 are needed"),
     "the same score always": (
         table(*(f"{i + 1},0.5" for i in range(8))),
         r"constant columns have no correlation \(hit is 0.5 for all, 8 images\): leave them out",
@@ -185,7 +185,7 @@ PAIRS = {
     "no such column": ("image,size\n1,2\n", table(*ROWS), "im_ind", r"m\.csv has no column im_ind; it has image, size"),
     "no image in both": ("im_ind,size\n99,2\n", table(*ROWS), "im_ind", "no image is in both tables: .*99.*1, 2, 3"),
     "no numbers": ("im_ind,size\n1,big\n", table(*ROWS), "im_ind", "has no column of numbers beside im_ind"),
-    "an image twice": ("im_ind,size\n1,2\n1,3\n", table(*ROWS), "im_ind", "occur more than once: 1"),
+    "an image twice": ("im_ind,size\n1,2\n1,3\n", table(*ROWS), "im_ind", "occurs more than once: 1"),
     "a column named wrongly": ("im_ind,size\n1,2\n", table(*ROWS), "im_ind=file", r"scores.csv has no column file"),
 }
 

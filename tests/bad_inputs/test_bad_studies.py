@@ -76,7 +76,7 @@ STUDIES = {
     "a layer twice": ("store: made/s.zarr\nactivations: A\nlayers: [fc2, fc2]\n", "`layers` names a layer twice: fc2"),
     "an unknown layer": (
         "store: made/s.zarr\nimages: {targets: T}\nlayers: [fc3]\n",
-        "`layers` has 'fc3', which VGG-16 does not; the seven are block1_pool",
+        "`layers` has 'fc3', which VGG-16 does not; did you mean .fc2.. the seven are block1_pool",
     ),
     "a layer that climbs": (
         "store: made/s.zarr\nactivations: Activations\nlayers: [../../escaped]\n",

@@ -46,7 +46,7 @@ def test_more_than_a_tenth_of_the_targets_without_a_prediction_is_a_warning(tmp_
     pd.DataFrame({"image": [f"{i}.jpg" for i in range(1, n_rows + 1)], "net": 0.5}).to_csv(path, index=False)
     found, notices = read_predictions(Store(tmp_path / "s.zarr"), PredictionSource(("net",), path, "image"))
     assert found["net"].notna().sum() == n_rows
-    (said,) = [notice for notice in notices if "targets have no prediction" in notice.text]
+    (said,) = [notice for notice in notices if "no prediction" in notice.text]
     assert said.warning is warning
 
 

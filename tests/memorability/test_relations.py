@@ -221,7 +221,7 @@ def test_the_share_of_undefined_resamples_is_kept_and_above_a_twentieth_there_is
     assert np.isfinite(found.loc["rare", ["r", "p_t"]].astype(float)).all()
     assert found.loc["m", "undefined"] == 0
     assert found.loc["m", ["ci_low", "ci_high", "p"]].notna().all()
-    assert "1 of 2 correlations have no 95 % CI and no bootstrap p" in caplog.text
+    assert "1 of 2 correlations has no 95 % CI and no bootstrap p" in caplog.text
     compared = distspc.compare_correlations(frame, "m", "rare", "score").iloc[0]
     assert compared["undefined"] == found.loc["rare", "undefined"]
     assert np.isnan(compared["ci_low"])

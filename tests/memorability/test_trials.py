@@ -93,7 +93,7 @@ def test_counts_are_known_by_their_columns_alone(tmp_path):
         ("subject,image,old,response\ns,a,1,\n", "column response: no row has a response"),
         ("image,hits,misses,false_alarms,correct_rejections\na,3,-1,1,3\n", "column misses: not a count: -1 in line 2"),
         ("image,hits,misses,false_alarms,correct_rejections\na,0.7,1,1,3\n", "column hits: not a count: 0.7 in line 2"),
-        ("image,hits,misses,false_alarms,correct_rejections\na,3,1,1,3\na,3,1,1,3\n", "occur more than once: a"),
+        ("image,hits,misses,false_alarms,correct_rejections\na,3,1,1,3\na,3,1,1,3\n", "occurs more than once: a"),
     ],
 )
 def test_what_cannot_be_read_is_named_with_its_line(tmp_path, content, message):

@@ -46,7 +46,7 @@ def test_an_exported_table_is_taken_layer_by_layer(store, scores_file, tmp_path)
         ("id,m\na,1\nb,2\n", {"by": "picture"}, "no column picture; it has id, m"),
         ("id,m\nq,1\nr,2\n", {"by": "id"}, "no image is in both tables"),
         ("id,m\na,1\nb,x\nc,1\nd,1\n", {"by": "id", "measures": ["m"]}, "not a number: 'x' for b"),
-        ("id,m\na,1\na,2\n", {"by": "id"}, "occur more than once: a .in line 2, in line 3."),
+        ("id,m\na,1\na,2\n", {"by": "id"}, "occurs more than once: a .in line 2, in line 3."),
         ("id,m\na,1\nb,2\n", {"by": "id", "measures": ["z"]}, "no column z"),
         ("id,m\na,1\nb,2\nc,4\n", {"by": "id"}, "only 3 of 3 images have all values; at least 4"),
         ("id,t\na,u\n", {"by": "id"}, "no column of numbers"),

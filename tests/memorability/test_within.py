@@ -95,7 +95,7 @@ def test_no_variance_between_categories_is_said_and_is_no_failure():
         table, said = mixed_models(frame, ["z"], ["y"], labels)
     assert table["icc"].iloc[0] < 0.05
     assert [notice.warning for notice in said] == [False]
-    assert "In 1 of 1 mixed models the categories' intercepts have no variance" in said[0].text
+    assert "In 1 of 1 mixed model the categories' intercepts have no variance" in said[0].text
 
 
 def test_categories_that_do_not_repeat_have_no_mixed_model():

@@ -67,7 +67,7 @@ def test_all_problems_are_found_at_once(folder):
     assert "there is no such file" in problems["network"]
     assert "`neighbours` is 50" in problems["sizes"]
     same = table[table["subject"] == "duplicates"]["finding"].item()
-    assert same == "1 sets of identical files: targets/img4 = targets/img5"
+    assert same == "1 set of identical files: targets/img4 = targets/img5"
 
 
 def test_the_command_ends_with_2_where_a_run_would(folder, capsys):

@@ -44,7 +44,7 @@ def test_two_files_of_one_name_stay_apart(tmp_path):
 
 def test_missing_files_are_named_before_anything_is_written(tmp_path):
     files = pd.Series(["gone.jpg"], index=["x"])
-    with pytest.raises(InputError, match=r"1 image files are not there: gone\.jpg; .* --images none"):
+    with pytest.raises(InputError, match=r"1 image file is not there: gone\.jpg; .* --images none"):
         place_images(files, pd.Series("cell", files.index), tmp_path / "out", "copy")
     assert not (tmp_path / "out").exists()
 

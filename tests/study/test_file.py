@@ -86,7 +86,10 @@ def test_a_study_cannot_be_changed(tmp_path):
         ),
         (SHORT + "distinctiveness: 3\n", "distinctiveness: invalid value 3"),
         (SHORT + "layers: [fc2, fc2]\n", "names a layer twice"),
-        ("store: s\nimages: {targets: T}\nlayers: [fc3]\n", "'fc3', which VGG-16 does not; did you mean 'fc2'. the seven are block1_pool"),
+        (
+            "store: s\nimages: {targets: T}\nlayers: [fc3]\n",
+            "'fc3', which VGG-16 does not; did you mean 'fc2'. the seven are block1_pool",
+        ),
         ("store: s\nimages: {fillers: F}\n", "images: give either `targets`"),
         ("store: s\nimages: {table: t.csv, fillers: F}\n", "`fillers` goes with `targets`"),
         (SHORT + "profiles: {extrakt: slurm-gpu}\n", "profiles.extrakt"),

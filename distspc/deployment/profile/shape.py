@@ -105,7 +105,7 @@ def _local_shape(settings: ProfileSettings) -> WorkerShape:
             f"this machine has {format_nbytes(MEMORY_LIMIT)}: lower `workers` or `memory-per-worker`"
         )
     if n_workers * cores > CPU_COUNT:
-        logger.warning("%d workers x %d cores on a machine with %d", n_workers, cores, CPU_COUNT)
+        logger.warning("%s x %s on a machine with %d", counted(n_workers, "worker"), counted(cores, "core"), CPU_COUNT)
     return WorkerShape(n_workers, cores, nbytes)
 
 

@@ -95,7 +95,7 @@ def check(matrices: MatrixSet) -> None:
         matrix, rows = _matched(matrices, layer)
         n_others = len(matrix.names) - len(rows)
         if n_others:
-            logger.info("%s: %d rows belong to no image of the study", source.file, n_others)
+            logger.info("%s: %s to no image of the study", source.file, counted(n_others, "row", "belongs"))
 
 
 def missing(store: Store, matrices: MatrixSet, layers: Sequence[str]) -> list[str]:

@@ -18,6 +18,7 @@ from itertools import combinations
 
 import numpy as np
 
+from distspc.messages import counted
 from distspc.selection.matching.balance import correlations, smd, variance_ratio
 from distspc.selection.matching.levels import Candidates
 from distspc.selection.matching.program import Program, Solution
@@ -309,7 +310,7 @@ def _search_program(candidates: Candidates, limits: Limits, per_cell: int, scale
         broken = broken_limits(candidates, chosen, limits)
         if not broken:
             return replace(found, chosen=chosen)
-        log.info("round %d: %d limits do not hold in real terms and are tightened", i + 1, len(broken))
+        log.info("round %d: tightened, as %s not hold in real terms", i + 1, counted(len(broken), "limit", "does"))
         scale = scale_of(candidates, chosen.astype(float), scale.share).tighter(broken)
     return replace(found, timed_out=True)
 

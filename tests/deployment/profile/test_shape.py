@@ -62,7 +62,7 @@ def test_local_workers_divide_the_machine(monkeypatch, overrides, expected):
 def test_more_cores_than_the_machine_has_are_logged(monkeypatch, caplog):
     monkeypatch.setattr("dask.system.CPU_COUNT", 2)
     worker_shape(load_profile("local", ["workers=1", "cores-per-worker=3", "memory-per-worker=0.25 GiB"]))
-    assert "1 workers x 3 cores on a machine with 2" in caplog.text
+    assert "1 worker x 3 cores on a machine with 2" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_other_features_and_other_images_are_noticed(tmp_path, features, order):
 
 def test_an_image_without_a_row_ends_before_anything_is_written(tmp_path, features, order):
     short = order[order != 4]
-    with pytest.raises(InputError, match=r"1 of 79 images have no row: /nowhere/set/t5\.jpg"):
+    with pytest.raises(InputError, match=r"1 of 79 images has no row: /nowhere/set/t5\.jpg"):
         run(tmp_path, write(tmp_path, features, short))
     assert not (tmp_path / "s.zarr").exists()
 

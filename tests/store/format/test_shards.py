@@ -76,7 +76,7 @@ def test_a_shard_appears_when_it_is_whole_and_not_at_all_otherwise(tmp_path):
             seen.append(files(group.path / "activation"))
             yield part
 
-    with pytest.raises(ValueError, match=r"c/0/0: 1 of 4 chunks of a shard are not written"):
+    with pytest.raises(ValueError, match=r"c/0/0: 1 of 4 chunks of a shard is not written"):
         group.write_parts("activation", watched(stop=3))
     assert files(group.path / "activation") == []
     group.write_parts("activation", watched())
