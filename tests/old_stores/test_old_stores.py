@@ -54,7 +54,7 @@ def run(study):
 def states(study):
     code, out, err = command("status", study)
     assert code == 0, err
-    return [line.split() for line in out.splitlines()[1:]]
+    return [re.sub(r" \(iterations a batch: .*?\)", "", line).split() for line in out.splitlines()[1:]]
 
 
 def files(study, *groups):

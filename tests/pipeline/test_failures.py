@@ -3,6 +3,7 @@
 import csv
 import functools
 import logging
+import re
 import shutil
 import threading
 from collections import Counter
@@ -424,5 +425,5 @@ def test_the_command_line_after_mending_ends_with_0(folder, capsys, monkeypatch)
     assert code == 0, err
     assert "failed" not in out + err
     _, out, _ = command(capsys, "status", "study.yaml")
-    assert all(line.split()[-1] == "done" for line in out.splitlines()[1:])
+    assert all(re.search(r" done *( \(iterations a batch: .*\))?$", line) for line in out.splitlines()[1:])
     assert "Nothing to do" in command(capsys, "run", "study.yaml")[1]
