@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from distspc.errors import InputError
 from distspc.images.listing import _sources
 from distspc.memorability import matching, scores
-from distspc.memorability.matching import match_notices, match_scores
+from distspc.memorability.matching import Match, match_notices, match_scores, unmatched_notices
 from tests.memorability.shared import written
 
 
@@ -202,3 +202,14 @@ def test_a_second_rule_that_fits_an_image_the_first_leaves_out_is_shown():
 def test_rows_that_name_the_same_image_are_refused():
     with pytest.raises(InputError, match="rows that name the same image: 5"):
         matching.find_match(images_of(["/a/5.jpg", "/a/6.jpg"]), frame_of(**{"5": 1.0, "05": 2.0, "6": 3.0}))
+
+
+@pytest.mark.parametrize(("n", "warning"), [(10, False), (9, True)])
+def test_more_than_a_tenth_without_a_partner_is_a_warning(n, warning):
+    match = Match("stem", pd.DataFrame(), without_score=("targets/1",), without_image=("x",))
+    notices = unmatched_notices(match, n, n, "score")
+    assert [notice.text for notice in notices] == [
+        "1 target has no score: targets/1.",
+        "1 row of scores names no target: x.",
+    ]
+    assert [notice.warning for notice in notices] == [warning] * 2
