@@ -275,9 +275,8 @@ def _embedded(png: Path, svg: Path) -> str:
         return data_uri(svg.read_bytes(), "image/svg+xml")
     buffer = io.BytesIO()
     with Image.open(png) as image:
-        image.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
-            buffer, "PNG", optimize=True
-        )
+        few = image.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few.save(buffer, "PNG")
     return data_uri(buffer.getvalue(), "image/png")
 
 

@@ -1,5 +1,6 @@
 """The command line as a user meets it: exit codes, sentences, what is loaded."""
 
+import gc
 import json
 import os
 import re
@@ -83,6 +84,7 @@ def test_whole_study_then_nothing_to_do_then_status_and_export(study, capsys, tm
     ]
     assert [len(line) for line in lines] == [3, 3, 10, 2, 2]
     assert re.search(r"done \(iterations a batch: median \d+, most \d+\)\n", out)
+    assert gc.isenabled()
     code = (
         "import atexit, sys\nfrom distspc.cli import main\n"
         "heavy = 'tensorflow keras dask_jobqueue matplotlib distributed dask pandas xarray'.split()\n"
