@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from distspc.pipeline.needs.work import Rates, Resources, Setting
 
 NETWORK, IMPORT = "extract", "import"
 """Images through the network; the extraction stage of activations that are there."""
-STAGES_HERE = (NETWORK, IMPORT, "distances", "reconstruct", "relate", "report")
+STAGES_HERE = (NETWORK, IMPORT, "distances", "reconstruct", "readout", "measures", "relate", "report")
 
 
 def main() -> None:
@@ -105,9 +106,11 @@ def synthetic(settings: argparse.Namespace, folder: Path) -> tuple[Study, tuple[
     rng, lines = np.random.default_rng(0), ["im_ind,corrected_hit"]
     lines += [f"{i + 1},{score:.4f}" for i, score in enumerate(rng.uniform(0.2, 0.9, counts[0]))]
     (folder / "scores.csv").write_text("\n".join(lines) + "\n")
-    content = {"store": "study.zarr", "activations": "A", "layers": list(widths), "scores": {"file": "scores.csv"}}
-    shortened = {"reconstruction": {"batches": settings.batches}, "report": "report.html"}
-    return Study.from_dict({**content, **shortened}, base=folder), counts
+    content: dict[str, Any] = {"store": "study.zarr", "activations": "A", "layers": list(widths)}
+    content["scores"] = {"file": "scores.csv"}
+    content |= {"reconstruction": {"batches": settings.batches}, "relate": {"readout": True}, "report": "report.html"}
+    content["measures"] = ["activation-statistics", "typicality", "density", "autoencoder"]
+    return Study.from_dict(content, base=folder), counts
 
 
 def write_files(folder: Path, width: int, numbers: Mapping[str, int]) -> None:

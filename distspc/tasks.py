@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -70,9 +71,12 @@ class SpareMemory(Generic[T]):
 
 
 def free_spare_memory() -> None:
-    """Give back all memory that tasks have left in this process for the next ones."""
+    """Give back all memory that tasks have left in this process for the next ones, and what glibc keeps of them."""
     for pool in SpareMemory._pools:
         pool.clear()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(ctypes.c_size_t(0))
 
 
 @dataclass(frozen=True)

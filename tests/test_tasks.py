@@ -1,5 +1,9 @@
 """Work cut into ranges, names of tasks, and refusals that travel as values."""
 
+import os
+import subprocess
+import sys
+
 import dask
 import pytest
 from hypothesis import given
@@ -60,3 +64,28 @@ def test_spare_memory_serves_the_next_task_until_all_is_freed():
     free_spare_memory()
     assert one.take() is None
     assert other.take() is None
+
+
+KEPT = """
+from pathlib import Path
+from distspc.tasks import free_spare_memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+rows = [bytearray(2**20) for _ in range(100)]
+above = bytearray(2**20)
+rows.clear()
+before = resident()
+free_spare_memory()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc keeps memory on Linux")
+def test_what_the_allocator_keeps_is_given_back_too():
+    kept = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_ARENA_MAX": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", KEPT], env=os.environ | kept, stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert int(done.stdout) > 90 * 2**20

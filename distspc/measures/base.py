@@ -18,7 +18,7 @@ from distspc.images.decoding import checked_image
 from distspc.measures.options import Options
 from distspc.store.format.chunks import activation_chunks
 from distspc.store.format.schema import Variable
-from distspc.store.group import Group
+from distspc.store.group import CHUNKS_AT_ONCE, Group
 from distspc.store.scaling import Scaling, stored_moments
 from distspc.store.store import Store
 from distspc.tasks import free_spare_memory, ranges, task, task_key, tokenize
@@ -312,7 +312,7 @@ class ByImage(Measure):
         chunk = activation_chunks(n_images, n_features)["image"]
         rows = LIMITS.whole_images(n_features, chunk)
         read = 4.0 * n_images * n_features
-        return [Work(-(-n_images // rows), 10 * chunk * n_features, read, self.flop_per_value * read / 4)]
+        return [Work(-(-n_images // rows), pass_nbytes(size), read, self.flop_per_value * read / 4)]
 
     def score(self, place: Place, values: Iterable[np.ndarray]) -> Columns:
         """Measure new images as those of the study were."""
@@ -321,6 +321,17 @@ class ByImage(Measure):
     def _columns(self, rows: Sequence[Sequence[float]]) -> Columns:
         table = np.asarray(rows, np.float64).reshape(-1, len(self.columns))
         return {one.name: table[:, i] for i, one in enumerate(self.columns)}
+
+
+def reading_nbytes(size: Size) -> int:
+    """Memory that the store takes to read a chunk of images, beside what it gives: as stored, and uncompressed."""
+    chunk = activation_chunks(*size)
+    return 8 * chunk["image"] * min(size.n_features, CHUNKS_AT_ONCE * chunk["feature"])
+
+
+def pass_nbytes(size: Size) -> int:
+    """Memory of a pass over all features: a chunk of images that is read, and the one before."""
+    return reading_nbytes(size) + 8 * activation_chunks(*size)["image"] * size.n_features
 
 
 IMAGE_PIXELS = 256 * 256

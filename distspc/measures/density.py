@@ -25,6 +25,8 @@ TILE_ROWS = 512
 """Images whose distances to all others are in memory at once."""
 FITTED_ROWS = 4096
 """Images by whose likelihood the bandwidth is chosen, at most; they are drawn with the seed."""
+SKLEARN_NBYTES = 185 * 2**20
+"""Memory that scikit-learn takes once it is imported."""
 _STEPS = 16  # of the coarse search for a bandwidth
 
 
@@ -100,11 +102,12 @@ class Density(Measure):
         n, u, d = size.n_images, min(options.units, size.n_features), options.dimensions
         rows, pair = min(n, FITTED_ROWS), 2 * d + 60  # an exponential counts for many
         fit = 100.0 * n * u + rows * n * (2 * d + 60.0 * 2 * _STEPS)
-        held = 4 * (2 * n * u) + 8 * n * u + 4 * rows * n
+        # The gathered units in float32 and float64, centred for the components; then distances.
+        held = SKLEARN_NBYTES + max(4 * n * u + 17 * n * u, 12 * n * u + 4 * rows * n + 5 * 8 * TILE_ROWS * n)
         return [
             gathering(size, options.units),
             Work(1, held, 4.0 * n * u, fit),
-            Work(-(-n // LIMITS.images), 8 * 4 * TILE_ROWS * n, 0.0, float(n) * n * pair),
+            Work(-(-n // LIMITS.images), SKLEARN_NBYTES + 8 * 8 * TILE_ROWS * n, 0.0, float(n) * n * pair),
         ]
 
     def reference(self, place: Place) -> Mapping[str, Mapping[str, int]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from distspc.kernels.sparse_coding.training import draw_units
-from distspc.measures.base import LIMITS, Place, Size, Work
+from distspc.measures.base import LIMITS, Place, Size, Work, reading_nbytes
 from distspc.messages import shorten
 from distspc.store.format.chunks import activation_chunks
 from distspc.tasks import free_spare_memory, task
@@ -58,7 +58,7 @@ def gathering(size: Size, n_units: int) -> Work:
     """What these tasks take."""
     chunk = activation_chunks(*size)["image"]
     rows = LIMITS.whole_images(size.n_features, chunk)
-    held = 8 * chunk * size.n_features + 4 * rows * min(n_units, size.n_features)
+    held = reading_nbytes(size) + 8 * min(rows, size.n_images) * min(n_units, size.n_features)  # in parts, then as one
     return Work(-(-size.n_images // rows), held, 4.0 * size.n_images * size.n_features, 0.0)
 
 

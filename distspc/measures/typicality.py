@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from distspc.measures.base import LIMITS, Column, Columns, Measure, Place, Size, Work
+from distspc.measures.base import LIMITS, Column, Columns, Measure, Place, Size, Work, pass_nbytes
 from distspc.measures.options import Options, word
 from distspc.store.format.chunks import activation_chunks
 from distspc.tasks import free_spare_memory, ranges, task
@@ -83,7 +83,7 @@ class Typicality(Measure):
         n_parts = -(-n // LIMITS.images) * -(-features // chunk["feature"])
         read, held = 4.0 * n * features, 12 * chunk["image"] * chunk["feature"] + 8 * 34 * chunk["feature"]
         return [
-            Work(-(-n // rows), 12 * chunk["image"] * features, read, 4.0 * n * features),
+            Work(-(-n // rows), pass_nbytes(size), read, 4.0 * n * features),
             Work(2 * n_parts, held, 2 * read, 12.0 * n * features),
         ]
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from distspc.errors import InputError
 from distspc.messages import format_nbytes
+from distspc.pipeline.needs.sizes import extracted_nbytes
 from distspc.pipeline.needs.work import Loads, Rates, Resources, Setting, StagePlan, hand_out
 from distspc.pipeline.stages.registry import STAGES
 from distspc.study.file import StageName, StudyFile
@@ -80,7 +81,10 @@ def plan_study(
     InputError
         If a task does not fit into a worker's memory: names stage, layer, bytes and the way out.
     """
-    loads = stage_loads(study, Setting(n_targets, n_fillers, resources, rates or Rates()))
+    setting = Setting(n_targets, n_fillers, resources, rates or Rates())
+    after = replace(setting, worker_nbytes=extracted_nbytes(study))
+    loads = stage_loads(study, setting, ["extract"])
+    loads |= stage_loads(study, after, [stage for stage in STAGES if stage != "extract"])
     return tuple(plan for name, some in loads.items() for plan in plan_stage(name, some, resources))
 
 

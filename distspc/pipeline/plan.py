@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -11,7 +11,16 @@ from typing import Any
 from distspc.images.changes import Changes
 from distspc.pipeline.cost import measure_gflops, plan_stage, stage_loads
 from distspc.pipeline.needs.rounds import Round, disk_peak, study_rounds
-from distspc.pipeline.needs.work import Loads, PlannedIterations, Rates, Resources, Setting, StagePlan
+from distspc.pipeline.needs.sizes import extracted_nbytes
+from distspc.pipeline.needs.work import (
+    INTERPRETER_NBYTES,
+    Loads,
+    PlannedIterations,
+    Rates,
+    Resources,
+    Setting,
+    StagePlan,
+)
 from distspc.pipeline.stages.reconstruct import Reconstruct, planned_iterations
 from distspc.pipeline.stages.registry import ON_CLUSTER
 from distspc.schedule import Chain, longest_chain, makespan, work
@@ -130,7 +139,9 @@ def _plan_round(
     """Stages of a round's layers, seconds until its last task is done, and their lower bound."""
     loads: dict[StageName, Loads] = {}
     for stage, workers in own.items():
-        loads |= stage_loads(study, setting(workers), [stage])
+        extracted = stage != "extract" and workers == own["extract"]
+        nbytes = extracted_nbytes(study) if extracted else INTERPRETER_NBYTES
+        loads |= stage_loads(study, replace(setting(workers), worker_nbytes=nbytes), [stage])
     own = {stage: own[stage] for stage in loads}
     plans = [plan for stage, some in loads.items() for plan in plan_stage(stage, some, own[stage])]
     first, *others = (_Phase([loads[stage] for stage in some], own[some[0]].n_workers) for some in _phases(own))

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from distspc.kernels import threads
+from distspc.kernels.sparse_coding import passes
 from distspc.kernels.sparse_coding import training as kernel
 from distspc.kernels.sparse_coding.iteration import Rule
 from distspc.store.scaling import Scaling
@@ -77,21 +78,35 @@ class ReconstructionOptions:
 
     @property
     def task_nbytes(self) -> int:
-        """Bytes that fitting needs whatever the number of images."""
-        size = np.dtype(self.precision).itemsize
-        batch = self.batch_size * (14 * self.n_codewords + 3 * self.n_units)
-        model = 4 * self.n_units * self.n_codewords + 4 * self.n_codewords**2
-        covariance = 3 * self.n_units**2 if self.solver == "pca" else 0
-        parts = kernel.PART_ROWS * ((kernel.PASS_STEPS + 3) * self.n_codewords + 2 * self.n_units)
-        return size * (batch + model + covariance + parts * threads.allowed_threads())
+        """Bytes that fitting needs in this process whatever the number of images."""
+        return self.fit_nbytes(threads.allowed_threads())
 
-    def held(self, n_images: int, memory_nbytes: float | None) -> Held:
-        """What fitting a seed holds, given the memory that it may take, None if there is no limit."""
-        limit = math.inf if memory_nbytes is None else memory_nbytes
+    def fit_nbytes(self, n_threads: int, *, keep: bool = False) -> int:
+        """Bytes that fitting needs on some threads whatever the number of images, where passes are kept or run again."""
+        size = np.dtype(self.precision).itemsize
+        k, units, gathered = self.n_codewords, self.n_units, 2 * passes.GATHERED_STEPS * self.n_codewords**2
+        training = self.batch_size * (14 * k + 3 * units) + 4 * k**2
+        # Gram matrices of a part and their sum, by thread; of passes that are run again of some steps at a time, and
+        # beside those of the steps looked at before.
+        part = kernel.PART_ROWS * (3 * k + 3 * units) + 2 * k**2
+        if not keep:
+            part += kernel.PART_ROWS * (kernel.PASS_STEPS + 2) * k + 2 * (gathered - k**2)
+        encoding = n_threads * part + (0 if keep else gathered) + 6 * k**2
+        covariance = 3 * units**2 if self.solver == "pca" else 0
+        working = max(training, encoding) + covariance
+        return size * (4 * self.n_units * self.n_codewords + working)
+
+    def held(self, n_images: int, memory_nbytes: float | None, n_threads: int | None = None) -> Held:
+        """What fitting a seed holds, given the memory that it may take, None if there is no limit.
+
+        It runs on as many threads as this process may use, or on `n_threads`.
+        """
+        limit, n_threads = math.inf if memory_nbytes is None else memory_nbytes, n_threads or threads.allowed_threads()
         code = np.dtype(self.precision).itemsize * n_images * self.n_codewords
-        least = self.task_nbytes + 4 * n_images * self.n_units
-        kept = kernel.kept_nbytes(n_images, self.n_codewords, self.precision)
-        if self.solver == "paper" and kept <= kernel.KEPT_NBYTES and least + code + kept <= limit:
-            return Held(least + code + kept, keep=True, on_disk=False)
-        on_disk = least + 2 * code > limit
-        return Held(self.task_nbytes if on_disk else least + 2 * code, keep=False, on_disk=on_disk)
+        units, kept = 4 * n_images * self.n_units, kernel.kept_nbytes(n_images, self.n_codewords, self.precision)
+        keeping = self.fit_nbytes(n_threads, keep=True) + units + code + kept
+        if self.solver == "paper" and kept <= kernel.KEPT_NBYTES and keeping <= limit:
+            return Held(keeping, keep=True, on_disk=False)
+        least = self.fit_nbytes(n_threads)
+        on_disk = least + units + 2 * code > limit
+        return Held(least if on_disk else least + units + 2 * code, keep=False, on_disk=on_disk)

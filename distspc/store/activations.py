@@ -12,6 +12,7 @@ from distspc.messages import format_nbytes
 from distspc.store.format.chunks import activation_chunks
 from distspc.store.group import GIVEN_BACK, Group, folder_nbytes
 from distspc.store.store import Store
+from distspc.tasks import ranges
 
 _AXES = {3: ["row", "column", "channel"], 2: ["token", "channel"], 1: ["unit"]}
 
@@ -161,6 +162,23 @@ def missing_chunks(store: Store, layers: Sequence[str]) -> dict[int, tuple[str, 
 def _complete_chunks(store: Store, layer: str) -> np.ndarray:
     """For every chunk of images, whether all its files are there: one, or in older stores one a chunk of features."""
     return np.asarray(store.layer(layer).done("activation").all(axis=1))
+
+
+def write_rows(store: Store, layer: str, images: slice, values: np.ndarray) -> None:
+    """Write a chunk of images of a layer, one chunk of features after the other: a copy is made of no more than that.
+
+    Parameters
+    ----------
+    store, layer
+        Where to.
+    images
+        Positions of the images, as `images_of` gives them.
+    values
+        (image, feature), in the stored type.
+    """
+    group = store.layer(layer)
+    cuts = (slice(*cut) for cut in ranges(values.shape[1], group.chunks("activation")["feature"]))
+    group.write_parts("activation", (({"image": images, "feature": cut}, values[:, cut]) for cut in cuts))
 
 
 def images_of(store: Store, layer: str, i: int) -> slice:

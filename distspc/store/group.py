@@ -39,8 +39,11 @@ if TYPE_CHECKING:
 Index = slice | int | np.ndarray
 
 GIVEN_BACK = "given_back"
-BEFORE_VERSIONS = "0.1.0"  # the one version whose groups do not say which wrote them
 """Attribute of a group whose data were given back for their disk: which variable, when, its bytes, sizes and chunks."""
+BEFORE_VERSIONS = "0.1.0"  # the one version whose groups do not say which wrote them
+
+CHUNKS_AT_ONCE = 10
+"""Chunks that `Group.read` has in memory beside what it gives, compressed and uncompressed (Zarr's own default)."""
 
 GROWING = ("layer", "seed")
 """Dimensions along which a group may grow: one chunk holds one layer or seed."""

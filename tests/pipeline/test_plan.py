@@ -6,7 +6,8 @@ import pytest
 
 from distspc.cli.dialogue.output import plan_text
 from distspc.errors import InputError
-from distspc.pipeline.needs.work import Rates, Resources
+from distspc.extraction.backends.keras_vgg16 import VGG16_MEMORY
+from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Rates, Resources
 from distspc.pipeline.plan import plan_whole, profile_resources
 from distspc.pipeline.stages.registry import ON_CLUSTER, STAGES
 from distspc.study.file import StudyFile
@@ -114,3 +115,18 @@ def test_workers_too_small_for_any_cut_are_refused_by_layer_need_and_setting(stu
     message = r"block1_pool: the smallest distance task needs .* and may use 184.3 MiB; .*`memory` in the profile"
     with pytest.raises(InputError, match=message):
         plan_whole(study, **SIZES, resources=resources)
+
+
+def test_workers_that_have_extracted_keep_the_packages_of_the_network(study):
+    def memory(profile_of):
+        def resources(stage):
+            return Resources(2, 4, 16 * 2**30, 50.0, profile_of(stage))
+
+        plan = plan_whole(study, **SIZES, resources=resources)
+        return {(one.stage, one.layer): one.task_nbytes for one in plan.stages}
+
+    together, apart = memory(lambda stage: "one"), memory(lambda stage: stage)
+    assert together.keys() == apart.keys()
+    for (stage, layer), nbytes in together.items():
+        more = 0 if stage == "extract" else VGG16_MEMORY.left - INTERPRETER_NBYTES
+        assert nbytes - apart[stage, layer] == more

@@ -1,9 +1,11 @@
 """The three models side by side: the same variables from each, and errors that are those of their reconstruction."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from distspc.kernels.sparse_coding import training
 from distspc.reconstruction.models import fit_model
@@ -76,3 +78,18 @@ def test_the_converged_code_is_the_fixed_point_of_the_papers_step():
 def test_a_step_that_was_not_shortened_is_not_counted():
     assert fit("paper")["n_shortened"] == 0
     assert fit("paper")["smallest_step"] == OPTIONS.rule.step
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize(("n_units", "n_codewords", "n_images"), [(300, 200, 2000), (400, 60, 1200)])
+def test_a_fit_takes_no_more_memory_than_is_planned_for_it(n_units, n_codewords, n_images, keep):
+    options = replace(OPTIONS, n_units=n_units, n_codewords=n_codewords, n_batches=2, batch_size=250)
+    x, rng = relu_activations(n_images, n_units, seed=1) / np.float32(2), np.random.RandomState(0)
+    with threadpool_limits(1):
+        tracemalloc.start()
+        fit_model(x, options, rng, first_row=0, allocate=np.zeros, keep=keep)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    planned = options.held(n_images, 0 if not keep else None, 1).nbytes - x.nbytes
+    planned += 0 if keep else x.nbytes + 2 * 8 * n_images * n_codewords  # those on disk
+    assert 0.6 * planned < most < planned

@@ -1,5 +1,7 @@
 """Activations of layers: allocated once, missing chunks by number, shapes without the network."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from distspc.store.activations import (
     refuse_given_back,
     stored_shapes,
     when_given_back,
+    write_rows,
 )
 from distspc.store.group import folder_nbytes
 from distspc.store.store import Store
@@ -27,6 +30,18 @@ RECIPE = {"weights": "sha256:ab"}
 def store(tmp_path):
     write_image_table(tmp_path / "s.zarr", image_ids(70, 30), 70)
     return Store(tmp_path / "s.zarr")
+
+
+def test_rows_are_written_with_a_copy_of_one_chunk_of_features_at_a_time(store):
+    allocate_layers(store, {"wide": (100_352,)}, RECIPE, "float32")
+    values = np.random.default_rng(0).random((64, 100_352), np.float32)
+    tracemalloc.start()
+    write_rows(store, "wide", slice(0, 64), values)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < values.nbytes
+    assert np.array_equal(store.layer("wide").read("activation", image=slice(0, 64)), values)
+    assert list(missing_chunks(store, ["wide"])) == [1]
 
 
 def test_chunks_are_missing_until_they_are_written(store):

@@ -52,11 +52,14 @@ class Memory:
         With the network at rest.
     image : int
         What each image of a batch takes on its way.
+    left : int
+        Once the network is given back.
     """
 
     building: int
     built: int
     image: int
+    left: int
 
     @classmethod
     def of(cls, imports: int, n_copies: int, n_parameters: int, n_largest: int) -> Memory:
@@ -71,7 +74,7 @@ class Memory:
         n_parameters, n_largest
             Values of the weights, and of the largest activations of one image; float32.
         """
-        return cls(imports + 4 * n_copies * n_parameters, imports + 8 * n_parameters, 16 * n_largest)
+        return cls(imports + 4 * n_copies * n_parameters, imports + 8 * n_parameters, 16 * n_largest, imports)
 
 
 @dataclass(frozen=True)

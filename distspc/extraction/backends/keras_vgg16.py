@@ -13,7 +13,7 @@ from distspc.extraction.files import weights as weight_files
 from distspc.extraction.network_spec import NetworkSpec
 from distspc.layers import VGG16, vgg16_weight_shapes
 
-VGG16_MEMORY = Memory(building=1400 * 2**20, built=1400 * 2**20, image=30 * 2**20)
+VGG16_MEMORY = Memory(building=1400 * 2**20, built=1400 * 2**20, image=30 * 2**20, left=720 * 2**20)
 """As measured, with the imports."""
 
 Shapes = Mapping[str, Sequence[tuple[int, ...]]]

@@ -20,7 +20,7 @@ from distspc.extraction.imported.row_names import match_rows
 from distspc.images.listing import ImageSource
 from distspc.io.files import digest_of
 from distspc.messages import counted, shorten
-from distspc.store.activations import allocate_layers, images_of, missing_chunks, missing_layers
+from distspc.store.activations import allocate_layers, images_of, missing_chunks, missing_layers, write_rows
 from distspc.store.format.schema import StorePath
 from distspc.store.notices import Notice, keep_notices
 from distspc.store.store import Store
@@ -182,7 +182,7 @@ def _recipe(images: str, matrix: Matrix, rows: np.ndarray, content: Mapping[str,
 
 def _import(store: Store, source: MatrixSource, layer: str, chunk: int, rows: np.ndarray) -> int:
     """Task: one chunk of images of a layer from a matrix."""
-    group, matrix = store.layer(layer), open_matrix(source, layer)
+    matrix = open_matrix(source, layer)
     with np.errstate(over="ignore"):  # named below
         values = matrix.rows(rows).reshape(len(rows), math.prod(matrix.shape)).astype(matrix.storage)
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
@@ -191,5 +191,5 @@ def _import(store: Store, source: MatrixSource, layer: str, chunk: int, rows: np
             f"activations {source.file!r}: row {matrix.names[rows[bad[0]]]!r} of {layer} holds NaN, infinity or "
             f"numbers beyond {matrix.storage}: make it again, or leave the image out"
         )
-    group.write("activation", values, image=images_of(store, layer, chunk))
+    write_rows(store, layer, images_of(store, layer, chunk), values)
     return len(rows)

@@ -20,7 +20,7 @@ from distspc.images.listing import ImageSource
 from distspc.io.files import irregularity
 from distspc.layers import LAYERS
 from distspc.messages import counted
-from distspc.store.activations import allocate_layers, images_of, missing_chunks, missing_layers
+from distspc.store.activations import allocate_layers, images_of, missing_chunks, missing_layers, write_rows
 from distspc.store.format.schema import StorePath
 from distspc.store.store import Store
 from distspc.tasks import task, task_key, tokenize
@@ -229,5 +229,5 @@ def _import(store: Store, directory: str, layer: str, chunk: int) -> int:
         row[:] = found.reshape(-1)
         if not np.isfinite(row).all():
             raise InputError(f"activation {file!r} holds NaN or infinity: make it again, or leave the image out")
-    group.write("activation", values, image=images)
+    write_rows(store, layer, images, values)
     return len(ids)

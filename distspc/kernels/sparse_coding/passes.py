@@ -192,7 +192,10 @@ class Parts(ABC):
             with np.errstate(over="ignore", invalid="ignore"):  # a code without bounds is looked for once per pass
                 for i in range(first, len(self.parts), n):
                     found: Any = work(self.parts[i], self.buffers[i % len(self.buffers)])
-                    total = found if total is None else total + found
+                    if total is None:
+                        total = found
+                    else:
+                        total += found  # in place, of arrays
             return total
 
         first, *others = self.threads.map(lane, range(n))
@@ -421,8 +424,13 @@ class RerunParts(Parts):
 
         def grams(part: slice, buffers: PartBuffers) -> np.ndarray:
             history = self._steps(part, buffers, one.first, stop)
-            changes = (history[i + 1] - history[i] for i in range(j, stop))
-            return np.array([[d.T @ d, r.T @ r] for d, r in zip(changes, history[j:stop], strict=True)])
+            n_codewords = history.shape[2]
+            found = np.empty((stop - j, 2, n_codewords, n_codewords), history.dtype)
+            for i, (of_change, of_code) in enumerate(found, start=j):
+                code, change = history[i], history[i + 1] - history[i]
+                np.matmul(change.T, change, out=of_change)
+                np.matmul(code.T, code, out=of_code)
+            return found
 
         pairs = dict(enumerate(self._sum_over_parts(grams), start=j))
         return replace(

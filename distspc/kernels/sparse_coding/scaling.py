@@ -7,9 +7,11 @@ import math
 import numpy as np
 
 SCALE_QUANTILE = 0.95
+QUANTILE_VALUES = 1 << 20
+"""Values that are looked at together: they are in memory four times, of four bytes each."""
 
 
-def absolute_quantile(x: np.ndarray, q: float, *, chunk: int = 1 << 22) -> np.float32:
+def absolute_quantile(x: np.ndarray, q: float, *, chunk: int = QUANTILE_VALUES) -> np.float32:
     """Quantile `q` of |x| over all entries of a float32 array, as `numpy.quantile` gives it, without a copy of `x`.
 
     The bits of non-negative floats order like integers: one pass counts their upper halves, one pass the lower halves

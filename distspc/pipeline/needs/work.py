@@ -10,8 +10,8 @@ from distspc.distances.planning.cost import EFFICIENCY
 from distspc.schedule import Step, makespan, work
 from distspc.study.file import StageName
 
-INTERPRETER_NBYTES = 250 * 2**20
-"""Memory of a worker with its imports."""
+INTERPRETER_NBYTES = 115 * 2**20
+"""Memory of a worker with what all stages import, but for the packages of networks."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,8 @@ class Setting:
     """Images whose activations need not be computed."""
     iterations: Mapping[str, float] = field(default_factory=dict)
     """Iterations a batch by layer, as the finished seeds of the study took them."""
+    worker_nbytes: int = INTERPRETER_NBYTES
+    """Memory of a worker before a task: its imports, and what networks that it has run have left."""
 
     @property
     def n_images(self) -> int:

@@ -15,7 +15,7 @@ from distspc.errors import InputError
 from distspc.layers import N_CLASSES
 from distspc.pipeline.compute import planned_workers
 from distspc.pipeline.needs.sizes import n_features
-from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Load, Loads, Setting
+from distspc.pipeline.needs.work import Load, Loads, Setting
 from distspc.pipeline.stages.base import Comparison, Run, Seeds, complete_results, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
 from distspc.schedule import Workers
@@ -111,7 +111,7 @@ class Distances(LayerStage):
         workers = planned_workers(resources.n_workers, resources.cores, resources.memory_nbytes)
         speeds = Speeds(setting.speed(self.name), rates.store_bytes_per_s, task_s=rates.task_s)
         plans = plan_layers(_planned_sizes(study, study.layers, setting.n_targets, setting.n_fillers), workers)
-        return Loads(tuple(_layer_loads(plan, speeds) for plan in plans.values()))
+        return Loads(tuple(_layer_loads(plan, speeds, setting.worker_nbytes) for plan in plans.values()))
 
 
 def _layers_of_known_size(study: StudyFile) -> list[str]:
@@ -145,10 +145,10 @@ def _sizes_beside(
     return found
 
 
-def _layer_loads(plan: DistancePlan, speeds: Speeds) -> list[Load]:
+def _layer_loads(plan: DistancePlan, speeds: Speeds, worker_nbytes: int) -> list[Load]:
     """Tiles, with the products of all pairs; what is done with them; of feature tiles, rows that are read again."""
     size, (tiles, *others) = plan.size, steps(plan, speeds)
-    flop, memory = 2.0 * size.n_targets * size.n_pool * size.n_features, INTERPRETER_NBYTES + plan.task_nbytes
+    flop, memory = 2.0 * size.n_targets * size.n_pool * size.n_features, worker_nbytes + plan.task_nbytes
     loads = [Load(size.layer, tiles.n_tasks, memory, plan.read_nbytes - plan.settled_nbytes, flop, tiles.seconds)]
     for i, step in enumerate(others, start=2):
         nbytes = plan.settled_nbytes if i == len(others) else 0  # all but the results come after

@@ -24,12 +24,19 @@ from distspc.images.inventory import images_digest, refuse_other_images
 from distspc.layers import layer_label
 from distspc.messages import counted
 from distspc.pipeline.compute import run_on_all_workers
-from distspc.pipeline.needs.sizes import forward_flop, forward_memory, n_features, refuse_unpooled_tokens
+from distspc.pipeline.needs.sizes import (
+    extracted_nbytes,
+    forward_flop,
+    forward_memory,
+    n_features,
+    refuse_unpooled_tokens,
+)
 from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Load, Loads, Resources, Setting
 from distspc.pipeline.stages.base import Comparison, Run, Seeds, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage
 from distspc.store.format import schema
 from distspc.store.format.chunks import FEATURES_PER_CHUNK, IMAGES_PER_CHUNK
+from distspc.store.format.direct import BLOCK_NBYTES
 from distspc.store.notices import Notice, keep_notices
 from distspc.store.store import Store
 from distspc.tasks import refusals_as_values
@@ -244,9 +251,9 @@ class Extract(LayerStage):
         moments = [_moments_load(study, setting)] if study.scaling != "none" else []
         if study.activations is not None:
             n_tasks, moved = _n_chunks(setting) * len(study.layers), store_nbytes(study, setting.n_images)
-            largest = max(_nbytes(study, [layer], setting.n_images) for layer in study.layers)
-            memory = INTERPRETER_NBYTES + int(_buffer_nbytes(largest, setting))
-            taken = setting.load("extract", "", n_tasks, memory, 2 * moved, 0.0)
+            copies = 1 if study.activations.folder is not None else 3  # rows of a matrix may be float64
+            held = max(_chunk_nbytes(study, [layer], copies) for layer in study.layers)
+            taken = setting.load("extract", "", n_tasks, setting.worker_nbytes + held, 2 * moved, 0.0)
             return Loads(([taken, *moments],))
         for network in study.networks:
             refuse_unpooled_tokens(network, setting.n_images)
@@ -297,28 +304,34 @@ def _pass_load(study: StudyFile, network: StudyNetwork, setting: Setting) -> Loa
     """All layers of a network in one task a chunk of images."""
     moved = _nbytes(study, network.labels, setting.n_images)
     memory = forward_memory(network)
-    forward = memory.built + network.options.batch_size * memory.image + _buffer_nbytes(moved, setting)
+    forward = memory.built + network.options.batch_size * memory.image + _chunk_nbytes(study, network.labels)
+    others = extracted_nbytes(study) - max(memory.left, INTERPRETER_NBYTES)  # packages that other networks have left
     flop = (setting.n_images - setting.n_known) * forward_flop(network)
     moved += _nbytes(study, network.labels, setting.n_known)  # read where they are known
-    return setting.load("extract", "", _n_chunks(setting), int(max(memory.building, forward)), moved, flop)
+    return setting.load("extract", "", _n_chunks(setting), max(memory.building, forward) + others, moved, flop)
 
 
 def _n_chunks(setting: Setting) -> int:
     return math.ceil(setting.n_images / IMAGES_PER_CHUNK)
 
 
-def _buffer_nbytes(moved: int, setting: Setting) -> float:
-    """Bytes of a chunk of images in memory, twice, of so many bytes of activations."""
-    return 2 * moved / max(setting.n_images, 1) * IMAGES_PER_CHUNK
+def _chunk_nbytes(study: StudyFile, layers: Sequence[str], copies: int = 1) -> int:
+    """Memory of a chunk of images of some layers, in some copies, and what writing takes.
+
+    That is a chunk of features, compressed, and with its checksum, and two blocks on their way to the disk.
+    """
+    widest = max(n_features(study, layer) for layer in layers)
+    writing = 3 * 4 * IMAGES_PER_CHUNK * min(widest, FEATURES_PER_CHUNK) + 2 * BLOCK_NBYTES
+    return copies * _nbytes(study, layers, IMAGES_PER_CHUNK) + writing
 
 
 def _moments_load(study: StudyFile, setting: Setting) -> Load:
-    """Two passes over all activations; a task holds a chunk of them and a few rows."""
+    """Two passes over all activations; a task holds a chunk of them, as stored too, the one before and a few rows."""
     from distspc.extraction.moments import BLOCK_IMAGES
 
     chunks = sum(math.ceil(n_features(study, layer) / FEATURES_PER_CHUNK) for layer in study.layers)
     n_tasks = chunks * (2 * math.ceil(setting.n_images / BLOCK_IMAGES) + 2)
-    memory = INTERPRETER_NBYTES + 4 * FEATURES_PER_CHUNK * (2 * IMAGES_PER_CHUNK + 8)
+    memory = max(setting.worker_nbytes, extracted_nbytes(study)) + 4 * FEATURES_PER_CHUNK * (4 * IMAGES_PER_CHUNK + 8)
     return setting.load("extract", "", n_tasks, memory, 2.0 * store_nbytes(study, setting.n_images), 0.0)
 
 

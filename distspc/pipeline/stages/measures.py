@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from distspc.errors import InputError
 from distspc.pipeline.needs.sizes import n_features
-from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Load, Loads, Setting
+from distspc.pipeline.needs.work import Load, Loads, Setting
 from distspc.pipeline.stages.base import Comparison, Run, Seeds, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
 from distspc.store.format import schema
@@ -131,6 +131,6 @@ def _layer_loads(study: StudyFile, layer: str, chosen: ChosenMeasure, setting: S
 
     size = Size(setting.n_images, n_features(study, layer) if layer else 0)
     return [
-        setting.load("measures", layer, n_tasks, INTERPRETER_NBYTES + nbytes, moved, flop)
+        setting.load("measures", layer, n_tasks, setting.worker_nbytes + nbytes, moved, flop)
         for n_tasks, nbytes, moved, flop in chosen.measure.work(size, chosen.options)
     ]

@@ -17,7 +17,7 @@ from distspc.memorability.options import ReadoutOptions
 from distspc.messages import counted, format_nbytes
 from distspc.pipeline.compute import planned_workers
 from distspc.pipeline.needs.sizes import n_features
-from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Load, Loads, Setting
+from distspc.pipeline.needs.work import Load, Loads, Setting
 from distspc.pipeline.stages.base import Comparison, Run, Seeds, complete_results, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
 from distspc.schedule import Workers
@@ -119,7 +119,10 @@ class Readout(LayerStage):
         plans = plan_grams(_sizes(study, study.layers, setting.n_targets), workers)
         options = study.relate.readout.options
         return Loads(
-            tuple([*_layer_loads(plan, speeds), _ridge_load(plan, setting, options)] for plan in plans.values())
+            tuple(
+                [*_layer_loads(plan, speeds, setting.worker_nbytes), _ridge_load(plan, setting, options)]
+                for plan in plans.values()
+            )
         )
 
 
@@ -141,10 +144,10 @@ def _require_memory(n_targets: int, workers: Workers) -> None:
         )
 
 
-def _layer_loads(plan: GramPlan, speeds: Speeds) -> list[Load]:
+def _layer_loads(plan: GramPlan, speeds: Speeds, worker_nbytes: int) -> list[Load]:
     """Products of feature tiles; their sums and what is written of them."""
     products, *others = steps(plan, speeds)
-    layer, nbytes = plan.size.layer, INTERPRETER_NBYTES + plan.task_nbytes
+    layer, nbytes = plan.size.layer, worker_nbytes + plan.task_nbytes
     loads = [Load(layer, products.n_tasks, nbytes, plan.read_nbytes, plan.flop, products.seconds)]
     return loads + [Load(layer, step.n_tasks, nbytes, 0.0, 0.0, step.seconds, aside=True) for step in others]
 
@@ -154,7 +157,9 @@ def _ridge_load(plan: GramPlan, setting: Setting, options: ReadoutOptions) -> Lo
     n = plan.size.n_targets
     flop, nbytes = ridge.flop(n, options.n_folds, len(options.penalties)), 8.0 * n**2
     seconds = FLOAT64_COST * flop / setting.speed("readout") + nbytes / setting.rates.store_bytes_per_s
-    return Load(plan.size.layer, 1, INTERPRETER_NBYTES + ridge.nbytes(n), nbytes, flop, seconds + setting.rates.task_s)
+    return Load(
+        plan.size.layer, 1, setting.worker_nbytes + ridge.nbytes(n), nbytes, flop, seconds + setting.rates.task_s
+    )
 
 
 def _options(study: StudyFile, layer: str) -> LayerOptions:

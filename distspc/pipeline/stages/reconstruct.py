@@ -9,11 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from distspc.errors import InputError
+from distspc.kernels.sparse_coding import scaling
 from distspc.kernels.sparse_coding.iteration import PAPER
 from distspc.kernels.sparse_coding.stability import largest_stable_norm
 from distspc.pipeline.compute import MEMORY_SHARE
 from distspc.pipeline.needs.sizes import n_features
-from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Loads, PlannedIterations, Rates, Setting
+from distspc.pipeline.needs.work import Loads, PlannedIterations, Rates, Setting
 from distspc.pipeline.stages.base import Comparison, Run, Seeds, complete_results, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage, allocated_layers
 from distspc.results.training import Iterations, iterations
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from distspc.reconstruction.options import ReconstructionOptions
     from distspc.study.file import StudyFile
     from distspc.study.images import StudyImages
+
+
+SCIPY_NBYTES = 20 * 2**20
+"""Memory of SciPy's linear algebra, and of what BLAS keeps for itself."""
 
 
 class Reconstruct(LayerStage):
@@ -106,7 +111,6 @@ class Reconstruct(LayerStage):
         k, units, batch, n_seeds = s.n_codewords, s.n_units, s.batch_size, len(study.reconstruction.seeds)
         encoding = rates.test_steps * 2.0 * n_images * k * k + 4.0 * n_images * units * k
         planned = planned_iterations(s, setting.iterations, study.layers, rates)
-        memory = _fit_nbytes(study, setting)
 
         def flop(layer: str) -> float:
             a_batch = planned[layer].mean * 2.0 * batch * k * k
@@ -116,8 +120,8 @@ class Reconstruct(LayerStage):
         return Loads(
             tuple(
                 [
-                    setting.load(self.name, layer, *_gathering(study, layer, n_images), 0.0),
-                    setting.load(self.name, layer, n_seeds, memory, 0.0, flop(layer)),
+                    setting.load(self.name, layer, *_gathering(study, layer, setting), 0.0),
+                    setting.load(self.name, layer, n_seeds, _fit_nbytes(study, layer, setting), 0.0, flop(layer)),
                 ]
                 for layer in study.layers
             )
@@ -148,18 +152,32 @@ def _default_iterations(s: ReconstructionOptions, rates: Rates) -> float:
     return rates.train_steps + share * (rates.shortened_steps - rates.train_steps)
 
 
-def _gathering(study: StudyFile, layer: str, n_images: int) -> tuple[int, int, float]:
-    """Tasks that gather units, bytes that one holds, bytes that all read."""
+def _gathering(study: StudyFile, layer: str, setting: Setting) -> tuple[int, int, float]:
+    """Tasks that gather units, bytes of a worker, bytes that all read."""
+    from distspc.store.group import CHUNKS_AT_ONCE
+
+    features, n_images = n_features(study, layer), setting.n_images
+    chunk = activation_chunks(n_images, features)
+    rows, n_gathered = _gathered_part(study, layer, n_images)
+    held = 8 * chunk["image"] * min(features, CHUNKS_AT_ONCE * chunk["feature"])  # as stored, and uncompressed
+    nbytes = setting.worker_nbytes + held + 4 * (rows + chunk["image"]) * n_gathered
+    return math.ceil(n_images / rows), nbytes, 4.0 * features * n_images
+
+
+def _gathered_part(study: StudyFile, layer: str, n_images: int) -> tuple[int, int]:
+    """Images and units that a task gathers."""
     from distspc.reconstruction.gather import gather_rows
 
-    features = n_features(study, layer)
-    chunk = activation_chunks(n_images, features)["image"]
-    rows = gather_rows(n_images, chunk, features)
-    held = 8 * chunk * features
-    held += 4 * rows * min(len(study.reconstruction.seeds) * study.reconstruction.n_units, features)
-    return math.ceil(n_images / rows), INTERPRETER_NBYTES + held, 4.0 * features * n_images
+    features, options = n_features(study, layer), study.reconstruction
+    rows = gather_rows(n_images, activation_chunks(n_images, features)["image"], features)
+    return rows, min(len(options.seeds) * options.n_units, features)
 
 
-def _fit_nbytes(study: StudyFile, setting: Setting) -> int:
-    memory = MEMORY_SHARE * setting.resources.memory_nbytes
-    return INTERPRETER_NBYTES + study.reconstruction.options.held(setting.n_images, memory).nbytes
+def _fit_nbytes(study: StudyFile, layer: str, setting: Setting) -> int:
+    options, n_images, resources = study.reconstruction.options, setting.n_images, setting.resources
+    held = options.held(n_images, MEMORY_SHARE * resources.memory_nbytes, resources.cores)
+    # First the units are put together, of a gathered part after the other, and their quantile is found.
+    rows, n_gathered = _gathered_part(study, layer, n_images)
+    sampling = 4 * (rows * (n_gathered + options.n_units) + 4 * scaling.QUANTILE_VALUES)
+    sampling += 0 if held.on_disk else 4 * n_images * options.n_units
+    return setting.worker_nbytes + max(SCIPY_NBYTES + held.nbytes, sampling)

@@ -92,6 +92,7 @@ def test_without_nvidia_smi_there_are_no_gpus(monkeypatch, tmp_path):
 def test_a_task_has_all_threads_of_its_worker(monkeypatch):
     environment = worker_environment(6)
     assert {environment[name] for name in shape.THREAD_VARIABLES} == {"6"}
+    assert environment["MALLOC_ARENA_MAX"] == "1"
     monkeypatch.setenv("DISTSPC_THREADS", environment["DISTSPC_THREADS"])
     assert worker_threads() == 6
     monkeypatch.delenv("DISTSPC_THREADS")

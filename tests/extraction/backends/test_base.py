@@ -30,7 +30,7 @@ def test_the_size_of_the_input_is_the_networks_then_the_studys_then_224():
 
 def test_memory_by_the_copies_of_the_weights_and_the_largest_activations():
     memory = base.Memory.of(1000, 5, n_parameters=100, n_largest=10)
-    assert memory == base.Memory(building=1000 + 5 * 400, built=1000 + 2 * 400, image=4 * 40)
+    assert memory == base.Memory(building=1000 + 5 * 400, built=1000 + 2 * 400, image=4 * 40, left=1000)
 
 
 def test_shapes_that_are_not_fixed_are_refused():

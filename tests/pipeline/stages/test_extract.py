@@ -10,6 +10,7 @@ from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Rates, Setting
 from distspc.pipeline.run import Study
 from distspc.pipeline.stages import extract
 from distspc.pipeline.stages.extract import Extract, store_nbytes
+from distspc.store.format.direct import BLOCK_NBYTES
 from distspc.study.file import StudyFile
 from distspc.testing.onnx_vgg16 import write_vgg16
 from tests.pipeline.stages.shared import run_of
@@ -105,7 +106,7 @@ def test_the_memory_of_vgg16_is_as_measured(tmp_path):
     setting = Setting(100, 0, Resources(1, 4, 16 * 2**30, 50.0), Rates())
     content = {"store": "s.zarr", "images": {"targets": "I"}, "layers": ["fc2"]}
     (load,) = STAGE.loads(StudyFile.from_dict(content, base=tmp_path), setting).chains[0]
-    assert load.task_nbytes == (1400 + 16 * 30) * 2**20 + 2 * 64 * 4 * 4096
+    assert load.task_nbytes == (1400 + 16 * 30) * 2**20 + 4 * 64 * 4 * 4096 + 2 * BLOCK_NBYTES
 
 
 @pytest.fixture
@@ -123,7 +124,7 @@ def small(tmp_path):
 def test_a_small_network_takes_little_memory(tmp_path, small):
     study = StudyFile.from_dict({**small, "layers": ["/pool"]}, base=tmp_path)
     (load,) = STAGE.loads(study, Setting(100, 0, Resources(1, 4, 16 * 2**30, 50.0), Rates())).chains[0]
-    on_its_way = 16 * 16 * (6 * 8 * 4) + 2 * 64 * 4 * 48
+    on_its_way = 16 * 16 * (6 * 8 * 4) + 4 * 64 * 4 * 48 + 2 * BLOCK_NBYTES
     assert load.task_nbytes == 140 * 2**20 + 8 * (27 * 4 + 4) + on_its_way
 
 
@@ -152,4 +153,14 @@ def test_imported_layers_are_planned_one_by_one_in_a_worker_with_its_imports(tmp
     wide = study.model_copy(update={"layers": ("fc2", "block5_pool")})
     setting = Setting(100, 0, Resources(1, 4, 16 * 2**30, 50.0), Rates())
     found = [STAGE.loads(one, setting).chains[0][0].task_nbytes for one in (study, wide)]
-    assert found == [INTERPRETER_NBYTES + 2 * 64 * 4 * width for width in (4096, 25088)]
+    assert found == [INTERPRETER_NBYTES + 4 * 64 * 4 * width + 2 * BLOCK_NBYTES for width in (4096, 25088)]
+
+
+def test_a_network_is_planned_beside_the_packages_of_the_others(tmp_path, small):
+    setting = Setting(100, 0, Resources(1, 4, 16 * 2**30, 50.0), Rates())
+    models = [{"name": "a", "weights": "m.onnx", "layers": ["/pool"]}, {"name": "b", "weights": "random"}]
+    study = StudyFile.from_dict({"store": "s.zarr", "images": {"targets": "I"}, "models": models}, base=tmp_path)
+    onnx, keras = STAGE.loads(study, setting).chains[0]
+    (alone,) = STAGE.loads(StudyFile.from_dict({**small, "layers": ["/pool"]}, base=tmp_path), setting).chains[0]
+    assert onnx.task_nbytes - alone.task_nbytes == 720 * 2**20 - INTERPRETER_NBYTES
+    assert keras.task_nbytes > 1400 * 2**20
