@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 from distspc.errors import InputError
+from distspc.io.files import DISK_ERRORS
 
 
 def ranges(n: int, size: int) -> tuple[tuple[int, int], ...]:
@@ -81,9 +82,20 @@ def free_spare_memory() -> None:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A task's InputError as its result: Dask computes again what raises, and the input would be no better then."""
+    """A task's error as its result: Dask computes again what raises, and neither input nor disk would be better then.
 
-    error: InputError
+    Attributes
+    ----------
+    error
+        What was wrong: with the input, or with the disk (`DISK_ERRORS`).
+    """
+
+    error: InputError | OSError
+
+    @property
+    def ends_all(self) -> bool:
+        """Whether no other task would fare better."""
+        return isinstance(self.error, OSError)
 
 
 _as_values: ContextVar[bool] = ContextVar("refusals_as_values", default=False)
@@ -91,7 +103,7 @@ _as_values: ContextVar[bool] = ContextVar("refusals_as_values", default=False)
 
 @contextmanager
 def refusals_as_values() -> Iterator[None]:
-    """Inside this block `task` makes tasks that return a `Refusal` instead of raising InputError, for `compute`."""
+    """Inside this block `task` makes tasks that return a `Refusal` instead of raising, for `compute`."""
     token = _as_values.set(True)
     try:
         yield
@@ -113,6 +125,8 @@ def _answer(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
                 return value
     try:
         return function(*arguments, **named)
-    except InputError as error:
+    except (InputError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in DISK_ERRORS:
+            raise
         error.__cause__ = error.__context__ = None  # tracebacks would keep the task's arrays
         return Refusal(error.with_traceback(None))

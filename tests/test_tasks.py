@@ -1,5 +1,6 @@
 """Work cut into ranges, names of tasks, and refusals that travel as values."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distspc.errors import InputError
+from distspc.io.files import DISK_ERRORS
 from distspc.tasks import Refusal, SpareMemory, free_spare_memory, ranges, refusals_as_values, task, task_key
 
 
@@ -45,6 +47,21 @@ def test_inside_the_block_a_refusal_is_a_value_and_what_rests_on_it_refuses_too(
     assert isinstance(found, Refusal)
     assert str(found.error) == "7 cannot be used"
     assert found.error.__traceback__ is None
+
+
+def meet_the_disk(number):
+    raise OSError(number, os.strerror(number), "/place")
+
+
+@pytest.mark.parametrize("number", DISK_ERRORS)
+def test_a_disk_that_takes_no_more_is_a_value_too(number):
+    with refusals_as_values():
+        (found,) = dask.compute(task(meet_the_disk)(number), scheduler="synchronous")
+    assert found.ends_all
+    assert (found.error.errno, found.error.filename) == (number, "/place")
+    assert not Refusal(InputError("x")).ends_all
+    with refusals_as_values(), pytest.raises(PermissionError):
+        dask.compute(task(meet_the_disk)(errno.EACCES), scheduler="synchronous")
 
 
 def test_other_errors_are_raised_inside_the_block_as_well():

@@ -17,6 +17,7 @@ from distspc.cli.dialogue import speech
 from distspc.cli.dialogue.speech import echo_text
 from distspc.cli.usage.help import Commands, examples
 from distspc.errors import DistspcError, InputError
+from distspc.io.files import DISK_ERRORS, unwritable
 from distspc.version import VERSION
 
 app = typer.Typer(
@@ -60,6 +61,13 @@ def _options(
     speech.begin(verbose=verbose, quiet=quiet, log_file=log_file)
 
 
+def _of_the_disk(error: Exception) -> DistspcError | None:
+    """What to say where a disk took no more, whatever was written; None for any other error."""
+    if not isinstance(error, OSError) or error.errno not in DISK_ERRORS:
+        return None
+    return unwritable(error, "what this command makes", "name another place for it, then run the same command again")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exit code 0 done, 2 bad input, 130 interrupted, 1 anything else."""
     signal.signal(signal.SIGTERM, _on_sigterm)
@@ -78,8 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(INTERRUPTED)
     except Exception as error:
         logging.getLogger(__name__).info("unexpected error", exc_info=True)
-        speech.warn(f"error: {type(error).__name__}: {error} (run `distspc --verbose ...` for the details)")
-        sys.exit(1)
+        told = _of_the_disk(error)
+        speech.warn(
+            f"error: {told or f'{type(error).__name__}: {error} (run `distspc --verbose ...` for the details)'}"
+        )
+        sys.exit(2 if isinstance(told, InputError) else 1)
     finally:
         speech.end()
         if arguments is None:  # the process ends here: nothing needs to be collected any more

@@ -5,11 +5,21 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from distspc.errors import DistspcError, InputError
+from distspc.messages import format_nbytes
+
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of the errors of places that may not be written, and of full disks."""
+DISK_ERRORS = (*FULL, errno.EROFS)
+"""Of disks that take no more, whoever writes."""
 
 
 def digest_of(content: bytes | Path) -> str:
@@ -103,3 +113,56 @@ def written_whole(file: Path) -> Iterator[Path]:
         os.replace(beside, file)
     finally:
         beside.unlink(missing_ok=True)
+
+
+# ---------------------------------------------------------------- places that take nothing
+
+
+def room_at(path: Path) -> str:
+    """How much is free at a path, there or not, and of how much; empty where this cannot be known."""
+    with suppress(OSError, StopIteration):
+        usage = shutil.disk_usage(next(place for place in (path, *path.parents) if place.exists()))
+        return f"{format_nbytes(usage.free)} free of {format_nbytes(usage.total)}"
+    return ""
+
+
+def unwritable(error: OSError, what: str, way_out: str) -> DistspcError | None:
+    """The error of an output that its disk does not take, in a sentence; None where the disk is not why.
+
+    Parameters
+    ----------
+    error
+        What was met.
+    what
+        What was to be written, with its place.
+    way_out
+        What else can be done than to make room, or make the place writable.
+    """
+    if error.errno in FULL:
+        room = room_at(Path(error.filename or "."))
+        told = f" of {error.filename} ({room})" if error.filename and room else ""
+        return DistspcError(f"cannot write {what}: no space left on the disk{told}: free some space, or {way_out}")
+    if error.errno in READ_ONLY:
+        place = f": {error.filename}" if error.filename else ""
+        return InputError(f"cannot write {what} ({error.strerror}{place}): make the place writable, or {way_out}")
+    return None
+
+
+@contextmanager
+def explain_unwritable(what: str, way_out: str) -> Iterator[None]:
+    """Inside this block an output that its disk does not take is told in a sentence; see `unwritable`.
+
+    Raises
+    ------
+    DistspcError
+        If the disk is full.
+    InputError
+        If the place may not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        explained = unwritable(error, what, way_out)
+        if explained is None:
+            raise
+        raise explained from error

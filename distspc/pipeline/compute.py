@@ -255,7 +255,7 @@ class _Work(Generic[PartT]):
         if part.name in self.refused:
             return
         self._left[part.name].discard(key)
-        if isinstance(result, Refusal):
+        if isinstance(result, Refusal) and isinstance(result.error, InputError):
             self.refused[part.name] = result.error
             self._waiting += self._then(part.name, result.error)
         elif not self._left[part.name]:
@@ -297,7 +297,7 @@ def _results(
             label = part.label
             if part.name not in work.refused:
                 result = _result(future, gather)
-                if isinstance(result, Refusal) and stop:
+                if isinstance(result, Refusal) and (stop or result.ends_all):
                     raise result.error
                 work.settle(future.key, result)
                 if isinstance(result, Refusal):
@@ -396,7 +396,7 @@ def _results_here(work: _Work[PartT], *, stop: bool) -> Generator[tuple[Hashable
     from dask.callbacks import Callback
 
     def note(key: Hashable, result: Any, *_: Any) -> None:
-        if stop and isinstance(result, Refusal):
+        if isinstance(result, Refusal) and (stop or result.ends_all):
             raise result.error
         if key in work:
             work.count(key)

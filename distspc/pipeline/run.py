@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from distspc.pipeline.comparison import refuse_other_results
 from distspc.pipeline.compute import Progress, no_progress
 from distspc.pipeline.connections import DEFAULT_PROFILE, Clusters, ImportsAhead
 from distspc.pipeline.given_back import refuse_update, settle_given_back
-from distspc.pipeline.needs.rounds import keeps_all, kept_layers, study_rounds
+from distspc.pipeline.needs.rounds import disk_peak, keeps_all, kept_layers, study_rounds
 from distspc.pipeline.stages.base import Connect, Outcome, Run, Stage, study_failures
 from distspc.pipeline.stages.by_layer import LayerStage, compute_layers
 from distspc.pipeline.stages.registry import STAGES, rested_on, resting_on
@@ -358,7 +359,7 @@ def run_stages(
     ahead = ImportsAhead([name for stage in wanted if not stage.on_cluster for name in stage.imports])
     connect = ahead.once_connected(connect)
     run = Run(study, images, connect, strict=strict, progress=progress, before=tuple(before))
-    with explain_disk_errors(study.store), lock(study.store) as run.writable:
+    with explain_disk_errors(study.store, partial(_store_nbytes, study, images)), lock(study.store) as run.writable:
         if run.writable:
             remove_partial_chunks(study.stored)
         settle_given_back(run, wanted, redone=gone, again=extract_again)
@@ -378,6 +379,12 @@ def run_stages(
     holes = rested_on(stages)
     run.outcome.failures = [one for one in study_failures(study) if one.stage in holes]
     return run.outcome
+
+
+def _store_nbytes(study: StudyFile, images: StudyImages) -> int:
+    """Most bytes that a study's store takes, before compression."""
+    n_targets, n_fillers = images.counts
+    return disk_peak(study, study_rounds(study, n_targets + n_fillers), n_targets, n_targets + n_fillers)
 
 
 def _rounds(run: Run, stages: Sequence[Stage]) -> Iterator[Run]:

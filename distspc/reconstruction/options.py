@@ -82,7 +82,7 @@ class ReconstructionOptions:
         return self.fit_nbytes(threads.allowed_threads())
 
     def fit_nbytes(self, n_threads: int, *, keep: bool = False) -> int:
-        """Bytes that fitting needs on some threads whatever the number of images, where passes are kept or run again."""
+        """Bytes that fitting needs on some threads whatever the number of images; passes are kept or run again."""
         size = np.dtype(self.precision).itemsize
         k, units, gathered = self.n_codewords, self.n_units, 2 * passes.GATHERED_STEPS * self.n_codewords**2
         training = self.batch_size * (14 * k + 3 * units) + 4 * k**2

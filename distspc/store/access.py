@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from distspc.errors import DistspcError, InputError, StoreBusyError
+from distspc.io.files import FULL, READ_ONLY, room_at
+from distspc.messages import format_nbytes
 from distspc.store.format.schema import StorePath
-
-READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def check_store_path(store: StorePath) -> None:
@@ -39,8 +37,15 @@ def check_store_path(store: StorePath) -> None:
 
 
 @contextmanager
-def explain_disk_errors(store: StorePath) -> Iterator[None]:
+def explain_disk_errors(store: StorePath, needs: Callable[[], int] | None = None) -> Iterator[None]:
     """Inside this block a disk that takes no more is told in a sentence, wherever it was met.
+
+    Parameters
+    ----------
+    store
+        The store.
+    needs
+        Gives the most bytes that it takes, before compression.
 
     Raises
     ------
@@ -55,12 +60,20 @@ def explain_disk_errors(store: StorePath) -> Iterator[None]:
         place = error.filename or str(store)
         if error.errno in FULL:
             raise DistspcError(
-                f"cannot write to the store {store}: no space left on the disk of {place}. What is done stays: "
-                "free some space, then run the same command again to continue"
+                f"cannot write to the store {store}: no space left on the disk of {place}{_room(place, store, needs)}. "
+                "What is done stays: free some space, then run the same command again to continue"
             ) from error
         if error.errno in READ_ONLY and Path(place).is_relative_to(Path(store).parent):
             raise read_only_error(store) from error
         raise
+
+
+def _room(place: str, store: StorePath, needs: Callable[[], int] | None) -> str:
+    """How large a disk is and what of it is free, and how much a store takes, as far as this can be known."""
+    known = [room] if (room := room_at(Path(place))) else []
+    with suppress(OSError, DistspcError):
+        known += [f"the store takes up to {format_nbytes(needs())}, before compression"] if needs else []
+    return f" ({'; '.join(known)})" if known else ""
 
 
 def read_only_error(store: StorePath) -> InputError:

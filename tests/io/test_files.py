@@ -1,12 +1,22 @@
 """Files that users hand over: digests, reasons in words, and writing whole."""
 
+import errno
 import hashlib
 import os
 import re
 
 import pytest
 
-from distspc.io.files import digest_of, hex_digest, irregularity, os_reason, written_whole
+from distspc.errors import DistspcError, InputError
+from distspc.io.files import (
+    digest_of,
+    explain_unwritable,
+    hex_digest,
+    irregularity,
+    os_reason,
+    room_at,
+    written_whole,
+)
 
 
 def test_a_digest_names_its_algorithm():
@@ -54,3 +64,22 @@ def write_half(file):
     with written_whole(file) as beside:
         beside.write_bytes(b"half")
         raise RuntimeError("stop")
+
+
+def test_the_room_at_a_place_that_is_not_there_is_that_of_its_disk(tmp_path):
+    assert re.fullmatch(r"[\d.]+ [KMGTP]iB free of [\d.]+ [KMGTP]iB", room_at(tmp_path / "a" / "b"))
+
+
+def test_a_disk_that_takes_nothing_is_told_with_the_way_out(tmp_path):
+    place = str(tmp_path / "page")
+    told = (
+        rf"cannot write the page: no space left on the disk of {place} \(.* free of .*\): free some space, or leave it$"
+    )
+    with pytest.raises(DistspcError, match=told) as raised, explain_unwritable("the page", "leave it"):
+        raise OSError(errno.ENOSPC, "No space left on device", place)
+    assert not isinstance(raised.value, InputError)
+    told = rf"cannot write the page \(Permission denied: {place}\): make the place writable, or leave it$"
+    with pytest.raises(InputError, match=told), explain_unwritable("the page", "leave it"):
+        raise OSError(errno.EACCES, "Permission denied", place)
+    with pytest.raises(FileNotFoundError), explain_unwritable("the page", "leave it"):
+        raise OSError(errno.ENOENT, "No such file", place)

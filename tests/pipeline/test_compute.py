@@ -1,5 +1,6 @@
 """Tasks in this process: results in order, progress, and refusals that stop their part alone."""
 
+import errno
 import time
 from types import SimpleNamespace
 
@@ -43,6 +44,25 @@ def test_a_refusal_stops_its_part_alone():
     refused = compute_parts(parts, None)
     assert list(refused) == ["bad"]
     assert str(refused["bad"]) == "7 cannot be used"
+
+
+def meet_full_disk(log):
+    """A task that says that it has begun, and finds no space."""
+    with open(log, "a") as file:
+        file.write("begun\n")
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("with_client", [False, True])
+def test_a_full_disk_is_met_once_and_ends_all_parts(tmp_path, with_client):
+    log = tmp_path / "log"
+    with refusals_as_values():
+        parts = [Part("full", [task(double)(task(meet_full_disk)(str(log)))], "parts"), Part("good", [], "parts")]
+    client = Client(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None)
+    with client, pytest.raises(OSError, match="No space left") as raised:
+        compute_parts(parts, client if with_client else None)
+    assert raised.value.errno == errno.ENOSPC
+    assert log.read_text() == "begun\n"
 
 
 def test_a_refusal_is_raised_where_there_are_no_parts():

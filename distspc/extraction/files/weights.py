@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +63,16 @@ def fetch_weights(name: str, digest: str | None = None) -> tuple[Path, str]:
     url, published = DOWNLOADS[name]
     path = cache_folder() / url.rsplit("/", 1)[1]
     if not path.exists():
-        download(url, path, known_hash=published, what="the weights")
+        way_out = f"set DISTSPC_CACHE to another folder, or download {url} yourself and give its path as `weights`"
+        download(url, path, known_hash=published, what="the weights", way_out=way_out)
     found = file_digest(path)
     note = path.with_name(path.name + ".sha256")
     if digest is None and note.exists():
         digest = note.read_text(encoding="ascii", errors="replace").strip()
     check_digest(path, found, digest)
     if not note.exists():
-        note.write_text(found + "\n", encoding="ascii")
+        with suppress(OSError):  # a cache that others share may be read-only
+            note.write_text(found + "\n", encoding="ascii")
     return path, found
 
 

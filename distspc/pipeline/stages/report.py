@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from distspc.errors import InputError
-from distspc.io.files import hex_digest
+from distspc.io.files import explain_unwritable, hex_digest
 from distspc.pipeline.stages.base import (
     Run,
     Seeds,
@@ -58,7 +58,8 @@ class Report(Stage):
         run.progress("report", 0, 1)
         digest = fingerprint(study)
         shown = shown_results(study)
-        write_report(study.store, study.report, fingerprint=digest, figure=study.report_measures, **shown)
+        with explain_unwritable(f"the report {study.report}", "name another file as `report:`; the results stay"):
+            write_report(study.store, study.report, fingerprint=digest, figure=study.report_measures, **shown)
         run.store.set_attributes(report=digest)
         run.progress("report", 1, 1)
         run.outcome.computed["report"] = 1
