@@ -220,7 +220,7 @@ def _check(
             raise InputError(f"reconstruction `{name}: {value}` must be at least 1")
     if not seeds or len(set(seeds)) != len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
         raise InputError(f"`seeds` of {layer} must be different whole numbers from 0 to 2**32 - 1; got {list(seeds)}")
-    needed = s.fit_nbytes(1)  # this process may have more threads than the workers
+    needed = s.fit_nbytes(1, keep=True)  # the least; this process may have more threads than the workers
     if memory is not None and needed > memory:
         raise InputError(
             f"{layer}: a batch of {s.batch_size} with {counted(s.n_units, 'unit')} and "
