@@ -3,7 +3,14 @@
 Every message names the thing, the value seen, the values allowed and the way out.
 """
 
+import errno
 from typing import Self
+
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of the errors of places that may not be written, and of full disks."""
+DISK_ERRORS = (*FULL, errno.EROFS)
+"""Of disks that take no more, whoever writes."""
 
 
 class DistspcError(Exception):

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
-from distspc.errors import InputError
-from distspc.io.files import DISK_ERRORS
+from distspc.errors import DISK_ERRORS, InputError
 
 
 def ranges(n: int, size: int) -> tuple[tuple[int, int], ...]:

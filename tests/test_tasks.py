@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distspc.errors import InputError
-from distspc.io.files import DISK_ERRORS
+from distspc.errors import DISK_ERRORS, InputError
 from distspc.tasks import Refusal, SpareMemory, free_spare_memory, ranges, refusals_as_values, task, task_key
 
 

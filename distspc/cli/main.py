@@ -16,8 +16,8 @@ from distspc.cli.commands import clean, clusters, data, networks, score, selecti
 from distspc.cli.dialogue import speech
 from distspc.cli.dialogue.speech import echo_text
 from distspc.cli.usage.help import Commands, examples
-from distspc.errors import DistspcError, InputError
-from distspc.io.files import DISK_ERRORS, unwritable
+from distspc.errors import DISK_ERRORS, DistspcError, InputError
+from distspc.io.files import unwritable
 from distspc.version import VERSION
 
 app = typer.Typer(

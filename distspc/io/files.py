@@ -12,14 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from distspc.errors import DistspcError, InputError
+from distspc.errors import FULL, READ_ONLY, DistspcError, InputError
 from distspc.messages import format_nbytes
-
-READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Numbers of the errors of places that may not be written, and of full disks."""
-DISK_ERRORS = (*FULL, errno.EROFS)
-"""Of disks that take no more, whoever writes."""
 
 
 def digest_of(content: bytes | Path) -> str:

@@ -21,8 +21,8 @@ import numpy as np
 
 from distspc.errors import InputError
 from distspc.messages import format_nbytes
-from distspc.pipeline.needs.sizes import extracted_nbytes
 from distspc.pipeline.needs.work import Loads, Rates, Resources, Setting, StagePlan, hand_out
+from distspc.pipeline.stages.extract import extracted_nbytes
 from distspc.pipeline.stages.registry import STAGES
 from distspc.study.file import StageName, StudyFile
 

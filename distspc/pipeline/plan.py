@@ -11,7 +11,6 @@ from typing import Any
 from distspc.images.changes import Changes
 from distspc.pipeline.cost import measure_gflops, plan_stage, stage_loads
 from distspc.pipeline.needs.rounds import Round, disk_peak, study_rounds
-from distspc.pipeline.needs.sizes import extracted_nbytes
 from distspc.pipeline.needs.work import (
     INTERPRETER_NBYTES,
     Loads,
@@ -21,6 +20,7 @@ from distspc.pipeline.needs.work import (
     Setting,
     StagePlan,
 )
+from distspc.pipeline.stages.extract import extracted_nbytes
 from distspc.pipeline.stages.reconstruct import Reconstruct, planned_iterations
 from distspc.pipeline.stages.registry import ON_CLUSTER
 from distspc.schedule import Chain, longest_chain, makespan, work

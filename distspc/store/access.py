@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from distspc.errors import DistspcError, InputError, StoreBusyError
-from distspc.io.files import FULL, READ_ONLY, room_at
+from distspc.errors import FULL, READ_ONLY, DistspcError, InputError, StoreBusyError
+from distspc.io.files import room_at
 from distspc.messages import format_nbytes
 from distspc.store.format.schema import StorePath
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from distspc import layers as vgg16
 from distspc.errors import InputError
-from distspc.pipeline.needs.work import INTERPRETER_NBYTES
 
 if TYPE_CHECKING:
     from distspc.extraction.backends.base import Memory, NetworkSize
@@ -87,14 +86,6 @@ def forward_flop(network: StudyNetwork) -> float:
 def forward_memory(network: StudyNetwork) -> Memory:
     """Memory of a worker that runs a network up to its deepest layer."""
     return _network_size(network).memory
-
-
-def extracted_nbytes(study: StudyFile) -> int:
-    """Memory of a worker that has run the networks of a study, if any, and given them back."""
-    networks = study.networks if study.activations is None else ()
-    # Packages stay, those of several networks beside each other; networks of one kind leave the same.
-    left = {forward_memory(network).left for network in networks}
-    return INTERPRETER_NBYTES + sum(max(nbytes - INTERPRETER_NBYTES, 0) for nbytes in left)
 
 
 def _network_size(network: StudyNetwork) -> NetworkSize:

@@ -25,7 +25,6 @@ from distspc.layers import layer_label
 from distspc.messages import counted
 from distspc.pipeline.compute import run_on_all_workers
 from distspc.pipeline.needs.sizes import (
-    extracted_nbytes,
     forward_flop,
     forward_memory,
     n_features,
@@ -276,6 +275,14 @@ def faster_engine(study: StudyFile, resources: Resources) -> str:
     named = [network.options.weights for network in study.networks]
     in_keras = [weights for weights in named if not weights.startswith(TIMM) and not weights.lower().endswith(".onnx")]
     return FASTER_ENGINE if in_keras else ""
+
+
+def extracted_nbytes(study: StudyFile) -> int:
+    """Memory of a worker that has run the networks of a study, if any, and given them back."""
+    networks = study.networks if study.activations is None else ()
+    # Packages stay, those of several networks beside each other; networks of one kind leave the same.
+    left = {forward_memory(network).left for network in networks}
+    return INTERPRETER_NBYTES + sum(max(nbytes - INTERPRETER_NBYTES, 0) for nbytes in left)
 
 
 def _check_network(study: StudyFile, network: StudyNetwork, n_images: int) -> None:
