@@ -1,4 +1,4 @@
-"""VGG-16 in TensorFlow and in ONNX Runtime: the same activations, and images a second of each, in turns.
+"""VGG-16 in TensorFlow and in ONNX Runtime, in turns: the same activations, images a second, start and memory.
 
 Run on an otherwise idle machine:
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -21,12 +22,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 
-from distspc.layers import LAYERS, VGG16
-from distspc.testing.onnx_vgg16 import random_vgg16_weights, write_vgg16
+from distspc.layers import LAYERS
 
-LAST = list(VGG16)[: list(VGG16).index("fc2") + 1]
-ENGINES = {"TensorFlow": "random", "ONNX Runtime": "vgg16.onnx"}
+ENGINES = {"TensorFlow": "keras", "ONNX Runtime": "onnx"}
 
 
 def main() -> None:
@@ -42,13 +42,16 @@ def main() -> None:
         run_engine(settings)
         return
     with tempfile.TemporaryDirectory(prefix="distspc-engines-") as folder:
-        write_vgg16(Path(folder) / "vgg16.onnx", random_vgg16_weights(LAST), layers=LAST, prefix="")
         rounds = [{engine: run_apart(settings, engine, folder) for engine in ENGINES} for _ in range(settings.rounds)]
         compare(Path(folder))
     for engine in ENGINES:
-        rates, used = ([one[engine][key] for one in rounds] for key in ("rate", "cpu"))
-        told = ", ".join(f"{rate:.2f}" for rate in rates)
-        print(f"{engine}: {statistics.median(rates):.2f} images/s ({told}), {1e3 * statistics.median(used):.0f} ms CPU")
+        found = {key: [one[engine][key] for one in rounds] for key in ("rate", "cpu", "start", "built", "peak")}
+        middle = {key: statistics.median(values) for key, values in found.items()}
+        told = ", ".join(f"{rate:.2f}" for rate in found["rate"])
+        print(
+            f"{engine}: {middle['rate']:.2f} images/s ({told}), {1e3 * middle['cpu']:.0f} ms CPU; "
+            f"built after {middle['start']:.1f} s CPU; MiB: {middle['built']:.0f} built, {middle['peak']:.0f} at most"
+        )
 
 
 def run_apart(settings: argparse.Namespace, engine: str, folder: str) -> dict[str, float]:
@@ -71,7 +74,9 @@ def run_engine(settings: argparse.Namespace) -> None:
     from distspc.extraction.network import load_network
     from distspc.extraction.network_spec import resolve_network
 
-    network = load_network(resolve_network(ENGINES[settings.engine], layers=list(LAYERS)), settings.cores)
+    spec = resolve_network("random", layers=list(LAYERS), engine=ENGINES[settings.engine])
+    network = load_network(spec, settings.cores)
+    built = {"start": time.process_time(), "built": psutil.Process().memory_info().rss / 2**20}
     batch = np.random.default_rng(0).integers(0, 256, (settings.batch_size, 224, 224, 3)).astype(np.uint8)
     first = network.activations(batch)
     np.savez(f"{settings.engine}.npz", **{layer: values[:2] for layer, values in first.items()})
@@ -79,7 +84,8 @@ def run_engine(settings: argparse.Namespace) -> None:
     while (seconds := time.perf_counter() - start) < settings.seconds:
         network.activations(batch)
         n += len(batch)
-    print(json.dumps({"rate": n / seconds, "cpu": (time.process_time() - used) / n}))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"rate": n / seconds, "cpu": (time.process_time() - used) / n, "peak": peak, **built}))
 
 
 def compare(folder: Path) -> None:

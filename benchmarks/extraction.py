@@ -4,6 +4,7 @@ Run on an otherwise idle machine:
 
     python benchmarks/extraction.py
     python benchmarks/extraction.py --images 512 --cores 4 --layouts 1x4 2x2 4x1 --skip-memory
+    python benchmarks/extraction.py --engine onnx --images 128 --layouts 2x1 --skip-memory --skip-authors
 
 Images are crops of photographs that scikit-image and scikit-learn ship; weights are random (the arithmetic is the
 same, the activations are less sparse than a trained network's, so that compression has more to do).
@@ -61,6 +62,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[8, 16, 32])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", default="float32")
+    parser.add_argument("--engine", default="keras", choices=["keras", "onnx"], help="of both passes")
     parser.add_argument("--directory", default=None, help="where the files go (default: the temporary folder)")
     parser.add_argument("--skip-memory", action="store_true")
     parser.add_argument("--skip-authors", action="store_true")
@@ -73,7 +75,7 @@ def parse_arguments() -> argparse.Namespace:
 def measure(settings: argparse.Namespace, folder: Path) -> None:
     """Every part in turn; bare and end to end alternate, so that a noisy moment does not favour one of them."""
     photographs = write_crops(folder / "Images", settings.images)
-    print(f"{settings.images} crops, {len(settings.layers)} layers, {settings.cores} cores, {settings.precision}")
+    print(f"{settings.images} crops, {len(settings.layers)} layers, {settings.cores} cores, {arithmetic(settings)}")
     best = choose_batch_size(settings, photographs)
     bare: dict[str, list[Rate]] = {layout: [] for layout in settings.layouts}
     whole: dict[str, list[Rate]] = {layout: [] for layout in settings.layouts}
@@ -143,8 +145,7 @@ def run_bare(settings: argparse.Namespace) -> None:
     from distspc.extraction.network_spec import resolve_network
     from distspc.images.decoding import network_input
 
-    recipe = resolve_network("random", layers=settings.layers, precision=settings.precision)
-    network = load_network(recipe, settings.cores)
+    network = load_network(resolve_network("random", layers=settings.layers, **arithmetic(settings)), settings.cores)
     files = sorted(Path(settings.photographs).iterdir())[: settings.batch_size]
     batch = np.stack([network_input(file) for file in files])
     network.activations(batch)
@@ -170,15 +171,15 @@ def end_to_end(settings: argparse.Namespace, photographs: Path, store: Path, lay
     options = {
         "layers": settings.layers,
         "weights": "random",
-        "precision": settings.precision,
         "batch_size": batch_size,
+        **arithmetic(settings),
     }
     began = time.perf_counter()
     overrides = [f"workers={n_workers}", f"cores-per-worker={cores}", "memory-per-worker=6 GiB"]
     with deploy("local", overrides=overrides) as client:
         recipe_layers = tuple(settings.layers)
         first = str(next(photographs.iterdir()))
-        client.run(warm_up, recipe_layers, settings.precision, int(cores), first, batch_size)
+        client.run(warm_up, recipe_layers, arithmetic(settings), int(cores), first, batch_size)
         used = sum(client.run(time.process_time).values())
         start = time.perf_counter()
         sources = listing.list_images(photographs)
@@ -197,14 +198,19 @@ def threads(cores: int) -> dict[str, str]:
     return {name: str(cores) for name in ("DISTSPC_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
 
-def warm_up(layers: tuple[str, ...], precision: str, cores: int, file: str, batch_size: int) -> None:
+def arithmetic(settings: argparse.Namespace) -> dict[str, str]:
+    """Settings of the network beside its weights and layers."""
+    return {"precision": settings.precision, "engine": settings.engine}
+
+
+def warm_up(layers: tuple[str, ...], arithmetic: dict[str, str], cores: int, file: str, batch_size: int) -> None:
     """Import, build the network on a worker and run it once, as the bare pass does before its clock starts."""
     import distspc.extraction.build  # noqa: F401
     from distspc.extraction.network import load_network
     from distspc.extraction.network_spec import resolve_network
     from distspc.images.decoding import network_input
 
-    network = load_network(resolve_network("random", layers=layers, precision=precision), cores)
+    network = load_network(resolve_network("random", layers=layers, **arithmetic), cores)
     network.activations(np.stack([network_input(file)] * batch_size))
 
 
@@ -289,7 +295,7 @@ def start_apart(
     """Start a part in its own process."""
     arguments = ["--part", part, "--photographs", str(photographs), "--cores", str(cores), "--layers", *settings.layers]
     arguments += ["--batch-size", str(batch_size), "--authors-images", str(settings.authors_images)]
-    arguments += ["--precision", settings.precision]
+    arguments += ["--precision", settings.precision, "--engine", settings.engine]
     arguments += ["--directory", settings.directory] if settings.directory else []
     return subprocess.Popen(
         [sys.executable, __file__, *arguments],

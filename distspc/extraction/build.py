@@ -15,10 +15,11 @@ import numpy as np
 
 from distspc.errors import InputError
 from distspc.extraction.assemble import assemble_chunks
+from distspc.extraction.engines import keep_engine
 from distspc.extraction.forward import extract_chunk
 from distspc.extraction.network import layer_shapes, network_size
 from distspc.extraction.network_spec import NetworkSpec, resolve_network
-from distspc.extraction.options import STORAGE_DTYPES, ExtractionOptions, Precision, Preprocessing, StorageType
+from distspc.extraction.options import STORAGE_DTYPES, Engine, ExtractionOptions, Precision, Preprocessing, StorageType
 from distspc.extraction.pooling import Pooling, refuse_unpooled
 from distspc.extraction.reuse import OtherStore, Recipes, find_donors, find_origins, group_chunks, stored_like, why_not
 from distspc.images.inventory import images_digest
@@ -50,6 +51,7 @@ def extract_activations(
     file: str | None = ExtractionOptions.file,
     pooling: Pooling | Mapping[str, Pooling] = ExtractionOptions.pooling,
     prefix_tokens: int | None = ExtractionOptions.prefix_tokens,
+    engine: Engine | None = ExtractionOptions.engine,
 ) -> list[Delayed]:
     """Build the tasks that extract the activations that are missing.
 
@@ -59,7 +61,7 @@ def extract_activations(
         Path of a store with an image table.
     layers
         Wanted layers.
-    weights, digest, preprocessing, precision, seed, file, pooling, prefix_tokens
+    weights, digest, preprocessing, precision, seed, file, pooling, prefix_tokens, engine
         The network, and what of its layers' outputs is kept (see `distspc.extraction.network_spec.resolve_network`).
     batch_size
         Images per forward pass; changes no value by more than rounding.
@@ -80,8 +82,9 @@ def extract_activations(
     """
     store = Store(store)
     options = ExtractionOptions(
-        weights, digest, preprocessing, batch_size, precision, dtype, seed, file, pooling, prefix_tokens
+        weights, digest, preprocessing, batch_size, precision, dtype, seed, file, pooling, prefix_tokens, engine
     )
+    options = keep_engine(options, (store.layer(one).attributes.get("recipe", {}) for one in store.layers()))
     wanted = missing(store, layers, options)
     if not wanted:
         return []

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 from distspc.extraction.backends.base import Backend, NetworkLayer, NetworkSize
-from distspc.extraction.network_spec import BackendName, NetworkSpec
+from distspc.extraction.engines import BackendName
+from distspc.extraction.network_spec import NetworkSpec
 from distspc.extraction.pooling import Prefix, n_prefix_tokens, pool, pooled_shape
 from distspc.extraction.preprocessing import preprocess
 

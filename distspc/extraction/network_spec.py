@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from distspc.errors import InputError
+from distspc.extraction.engines import BackendName, choose_engine, own_engine
 from distspc.extraction.files import onnx_files, timm_models
 from distspc.extraction.files import weights as weight_files
 from distspc.extraction.files.safe_files import refuse_code, refuse_torch_code
 from distspc.extraction.options import (
+    ENGINES,
     PRECISIONS,
     PREPROCESSING,
     RAW_FAMILIES,
     TIMM,
     WEIGHTS_WORDS,
+    Engine,
     ExtractionOptions,
     Precision,
     Preprocessing,
@@ -28,7 +31,6 @@ from distspc.images.resizing import PAPER, Resize
 from distspc.layers import N_CLASSES, VGG16
 from distspc.messages import did_you_mean, shorten
 
-BackendName = Literal["keras", "onnx", "torch"]
 _MOST_NAMES = 60
 
 
@@ -60,6 +62,8 @@ class NetworkSpec:
         Layers of whose output not all is kept as it is, each with what is.
     prefix_tokens : int or None
         Tokens before those of patches, as the study states them.
+    engine : str or None
+        ``onnx`` for VGG-16 in ONNX Runtime; None: the engine of the network's kind.
     """
 
     architecture: str
@@ -72,6 +76,7 @@ class NetworkSpec:
     n_classes: int = 1365
     pooling: tuple[tuple[str, Pooling], ...] = ()
     prefix_tokens: int | None = None
+    engine: Literal["onnx"] | None = None
 
     @property
     def stated_prefix(self) -> Prefix | None:
@@ -80,10 +85,8 @@ class NetworkSpec:
 
     @property
     def backend(self) -> BackendName:
-        """Which kind of network this is."""
-        if self.architecture.startswith(TIMM):
-            return "torch"
-        return "onnx" if self.architecture == "onnx" else "keras"
+        """What runs this network."""
+        return self.engine or own_engine(self.architecture)
 
     @property
     def input_size(self) -> tuple[int, int] | None:
@@ -104,6 +107,7 @@ class NetworkSpec:
             "weights": self.digest,
             "preprocessing": steps if isinstance(steps, str) else steps.described(),
             "precision": self.precision,
+            **({"engine": self.engine} if self.engine else {}),
             **({"pooling": pooling} if pooling else {}),
             **({"prefix_tokens": prefix} if prefix is not None else {}),
         }
@@ -112,7 +116,7 @@ class NetworkSpec:
         """Say where the network gets another input than it was made for; empty where that is not known."""
         if isinstance(self.preprocessing, StatedPreprocessing):
             return []
-        if self.backend == "onnx" and self.preprocessing == "raw":
+        if self.architecture == "onnx" and self.preprocessing == "raw":
             return [
                 "an ONNX file does not say how its images are to be prepared: it got RGB from 0 to 255 (preprocessing: "
                 "raw); state `preprocessing` as a mapping (mean, std, scale, resize, size) if it was made for others"
@@ -186,6 +190,7 @@ def choose_network(
     preprocessing: Preprocessing = ExtractionOptions.preprocessing,
     precision: Precision = ExtractionOptions.precision,
     seed: int = ExtractionOptions.seed,
+    engine: Engine | None = ExtractionOptions.engine,
 ) -> NetworkSpec:
     """Settle which network is meant, whatever its layers.
 
@@ -206,6 +211,9 @@ def choose_network(
         ``float32``, ``bfloat16`` or ``float16``.
     seed
         Of random weights.
+    engine
+        ``keras``; ``onnx``: ONNX Runtime, also for VGG-16; ``auto``: ONNX Runtime for VGG-16 where it is installed;
+        None: that of the network's kind.
 
     Returns
     -------
@@ -219,6 +227,8 @@ def choose_network(
     """
     steps = _settled(preprocessing)
     _one_of("precision", precision, PRECISIONS)
+    if engine is not None:
+        _one_of("engine", engine, ENGINES)
     if file is not None and not weights.startswith(TIMM):
         raise InputError(f"`file` {file!r} goes with weights of timm (timm:NAME), not with {weights!r}")
     source = _choose_weights(weights, digest, seed, file)
@@ -226,7 +236,8 @@ def choose_network(
         raise InputError(f"precision {precision!r}: an ONNX file has the types that it was exported with; leave it out")
     if steps == "auto":
         steps = _own_preprocessing(source["architecture"])
-    return NetworkSpec(layers=(), preprocessing=steps, precision=precision, seed=seed, **source)
+    chosen = choose_engine(engine, source["architecture"], precision)
+    return NetworkSpec(layers=(), preprocessing=steps, precision=precision, seed=seed, engine=chosen, **source)
 
 
 def _settled(preprocessing: Preprocessing) -> str | StatedPreprocessing:

@@ -15,9 +15,11 @@ PreprocessingWord = Literal["auto", "raw", "caffe"]
 Preprocessing = PreprocessingWord | StatedPreprocessing | Mapping[str, Any]
 Precision = Literal["float32", "bfloat16", "float16"]
 StorageType = Literal["float32", "float16"]
+Engine = Literal["keras", "onnx", "auto"]
 
 PREPROCESSING: tuple[PreprocessingWord, ...] = get_args(PreprocessingWord)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+ENGINES: tuple[Engine, ...] = get_args(Engine)
 STORAGE_DTYPES: tuple[StorageType, ...] = get_args(StorageType)
 BUILTIN_WEIGHTS = ("hybrid1365", "imagenet", "random")
 WEIGHT_FILES = (".h5", ".hdf5", ".keras", ".onnx")
@@ -37,7 +39,7 @@ class ExtractionOptions:
 
     Attributes
     ----------
-    weights, file, digest, preprocessing, precision, seed
+    weights, file, digest, preprocessing, precision, seed, engine
         The network (see `distspc.extraction.network_spec.resolve_network`).
     batch_size
         Images per forward pass.
@@ -59,11 +61,12 @@ class ExtractionOptions:
     file: str | None = None
     pooling: Pooling | Mapping[str, Pooling] = "none"
     prefix_tokens: int | None = None
+    engine: Engine | None = None
 
     @property
     def choice(self) -> dict[str, Any]:
         """The settings that say which network, as `choose_network` takes them."""
-        names = ("weights", "file", "digest", "preprocessing", "precision", "seed")
+        names = ("weights", "file", "digest", "preprocessing", "precision", "seed", "engine")
         return {name: getattr(self, name) for name in names}
 
     @property

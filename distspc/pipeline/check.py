@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
@@ -13,6 +14,7 @@ from distspc.errors import InputError
 from distspc.io.columns import numeric_columns, read_table
 from distspc.messages import counted, format_nbytes, shorten
 from distspc.pipeline.comparison import refuse_other_results
+from distspc.pipeline.engines import settle_engines
 from distspc.pipeline.needs.rounds import activation_peak, study_rounds
 from distspc.pipeline.needs.sizes import refuse_unpooled_tokens
 from distspc.pipeline.plan import GetResources, plan_whole
@@ -46,6 +48,8 @@ def check_study(study: StudyFile, resources: GetResources) -> list[Finding]:
     list of Finding
         Every problem, not the first alone.
     """
+    with suppress(InputError):  # a profile that cannot be used is a finding
+        study = settle_engines(study, lambda: resources("extract").gpu)
     return list(_Check(study).everything(resources))
 
 
@@ -75,6 +79,7 @@ def _guarded(part: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
 
 
 def _network_finding(network: StudyNetwork, n_images: int) -> Finding:
+    from distspc.extraction.engines import ENGINE_NAMES
     from distspc.extraction.network import layer_shapes
     from distspc.extraction.preprocessing import in_words
 
@@ -83,7 +88,8 @@ def _network_finding(network: StudyNetwork, n_images: int) -> Finding:
         shapes = layer_shapes(spec)
     refuse_unpooled_tokens(network, n_images)
     named = ", ".join(f"{layer} {' x '.join(map(str, shape))}" for layer, shape in shapes.items())
-    text = f"{network.options.weights}, preprocessing {in_words(spec.preprocessing)}; layers: {named}"
+    engine = f" in {ENGINE_NAMES[spec.backend]}" if network.options.engine else ""
+    text = f"{network.options.weights}{engine}, preprocessing {in_words(spec.preprocessing)}; layers: {named}"
     return Finding(network.titled("network"), text)
 
 

@@ -111,6 +111,14 @@ class Clusters:
         """Profile that a stage runs on; None: in this process."""
         return self.study.profiles.get(stage, self.default) if self.profile is None else self.profile
 
+    def has_gpu(self, stage: StageName) -> bool:
+        """Whether a stage runs where there is a GPU, as far as its profile says."""
+        from distspc.deployment.profile.reading import load_profile
+        from distspc.deployment.profile.shape import gpu_ids, has_gpu
+
+        profile = self.profile_of(stage)
+        return bool(gpu_ids()) if profile is None else has_gpu(load_profile(profile, self.overrides))
+
     def __call__(self, stage: StageName) -> Client | None:
         """The client for a stage; None where it is to be computed in this process."""
         from distspc.deployment.session import deploy

@@ -10,6 +10,7 @@ from typing import Any
 
 from distspc.images.changes import Changes
 from distspc.pipeline.cost import measure_gflops, plan_stage, stage_loads
+from distspc.pipeline.engines import settle_engines
 from distspc.pipeline.needs.rounds import Round, disk_peak, study_rounds
 from distspc.pipeline.needs.work import (
     INTERPRETER_NBYTES,
@@ -112,6 +113,7 @@ def plan_whole(
         If a task does not fit into a worker's memory: names stage, layer, bytes and the way out.
     """
     n_images, own = n_targets + n_fillers, {stage: resources(stage) for stage in ON_CLUSTER}
+    study = settle_engines(study, lambda: own["extract"].gpu)
     options = study.reconstruction.options
     took = read_whole(study.stored, partial(Reconstruct().iterations, study))
     known = {layer: found.mean for layer, found in took.items()}
@@ -175,7 +177,7 @@ def profile_resources(
     The speed of a core is `gflops` where it is named, or else measured once, here.
     """
     from distspc.deployment.profile.reading import load_profile
-    from distspc.deployment.profile.shape import worker_shape
+    from distspc.deployment.profile.shape import has_gpu, worker_shape
 
     speed = measure_gflops() if gflops is None else gflops
     known: dict[str, Resources] = {}
@@ -186,8 +188,7 @@ def profile_resources(
             loaded = load_profile(name, overrides)
             shape, adapt = worker_shape(loaded), loaded.settings.adapt
             n_workers = adapt.maximum if adapt else shape.n_workers
-            gpu = "GPU" in loaded.settings.resources
-            known[name] = Resources(n_workers, shape.cores, shape.memory_nbytes, speed, loaded.name, gpu)
+            known[name] = Resources(n_workers, shape.cores, shape.memory_nbytes, speed, loaded.name, has_gpu(loaded))
         return known[name]
 
     return resources

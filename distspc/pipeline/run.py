@@ -16,6 +16,7 @@ from distspc.images.inventory import table_changes
 from distspc.pipeline.comparison import refuse_other_results
 from distspc.pipeline.compute import Progress, no_progress
 from distspc.pipeline.connections import DEFAULT_PROFILE, Clusters, ImportsAhead
+from distspc.pipeline.engines import settle_engines
 from distspc.pipeline.given_back import refuse_update, settle_given_back
 from distspc.pipeline.needs.rounds import disk_peak, keeps_all, kept_layers, study_rounds
 from distspc.pipeline.stages.base import Connect, Outcome, Run, Stage, study_failures
@@ -32,6 +33,7 @@ from distspc.store.store import Store
 from distspc.store.verify import remove_partial_chunks
 from distspc.study.file import StageName, StudyFile
 from distspc.study.images import StudyImages
+from distspc.study.networks import StudyNetwork
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +101,7 @@ class Study(StudyFile):
         default = DEFAULT_PROFILE if overrides else None
         with Clusters(self, profile, overrides, name=self.store.stem, default=default) as clusters:
             outcome = run_stages(
-                self,
+                settle_engines(self, lambda: _has_gpu(client) if client is not None else clusters.has_gpu("extract")),
                 clusters if client is None else lambda _: client,
                 stages=stages,
                 strict=strict,
@@ -282,7 +284,7 @@ class Study(StudyFile):
     def _facts(self) -> list[tuple[str, str]]:
         """What is to be seen of a study at once, from its file alone."""
         images = self.images and (self.images.table or self.images.targets)
-        weights = [one.titled(str(one.options.weights)) for one in self.networks]
+        weights = [one.titled(_network_in_words(one)) for one in self.networks]
         found = {
             "images": images,
             "network": "" if self.activations else ", ".join(weights),
@@ -293,6 +295,15 @@ class Study(StudyFile):
             "report": self.report if self.report.exists() else f"{self.report}, to be written",
         }
         return [(name, str(value)) for name, value in found.items() if value]
+
+
+def _network_in_words(network: StudyNetwork) -> str:
+    weights, engine = network.options.weights, network.options.engine
+    return f"{weights} (engine {engine})" if engine else str(weights)
+
+
+def _has_gpu(client: Client) -> bool:
+    return any("GPU" in worker["resources"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
 
 
 def _anywhere(stage: StageName) -> Hashable:

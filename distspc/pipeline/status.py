@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from distspc.extraction.engines import ENGINE_NAMES
 from distspc.pipeline.comparison import other_results
 from distspc.pipeline.stages.base import study_failures
 from distspc.pipeline.stages.registry import STAGES as REGISTRY
 from distspc.results.card import Card, Done
 from distspc.store.activations import when_given_back
+from distspc.store.group import Group
 from distspc.store.rows import taken_in_words
 from distspc.study.file import StageName, StudyFile
 
@@ -84,10 +86,17 @@ def study_status(study: StudyFile) -> Iterator[StageStatus]:
 
 
 def _note(study: StudyFile, stage: StageName, layer: str, unfinished: bool) -> str:
-    """What is to be said of a layer whose activations were given back."""
+    """What is to be said of a layer: what became of its activations, where they are from, what made them."""
     said = when_given_back(study.stored.layer(layer)) if layer else ""
     if stage == "extract":
-        return "; ".join(filter(None, [said, taken_in_words(study.stored.layer(layer))]))
+        group = study.stored.layer(layer)
+        return "; ".join(filter(None, [said, taken_in_words(group), _engine_in_words(group)]))
     if not said:
         return said
     return f"needs its activations, {said}" if unfinished else ""
+
+
+def _engine_in_words(group: Group) -> str:
+    """What ran the network of a layer, where that is not the engine of its kind."""
+    recipe = group.attributes.get("recipe", {}) if group.exists() else {}
+    return f"in {ENGINE_NAMES[recipe['engine']]}" if "engine" in recipe else ""

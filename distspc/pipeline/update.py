@@ -14,6 +14,7 @@ from distspc.errors import InputError, StoreMismatchError
 from distspc.images.changes import Changes
 from distspc.images.inventory import image_changes, same_images, table_is_whole
 from distspc.pipeline.comparison import refuse_other_results, refuse_other_settings
+from distspc.pipeline.engines import settle_engines
 from distspc.pipeline.stages.registry import STAGES, rested_on
 from distspc.store.replacement import earlier_store, remove_tree, staged_store
 from distspc.store.store import Store
@@ -57,8 +58,8 @@ def _lists_differ(study: StudyFile, images: StudyImages) -> bool:
 
 
 def staged_study(study: StudyFile) -> StudyFile:
-    """Return the study as it is made beside its store."""
-    return study.model_copy(update={"store": staged_store(study.stored).path})
+    """Return the study as it is made beside its store, by the same engines."""
+    return settle_engines(study).model_copy(update={"store": staged_store(study.stored).path})
 
 
 def begin_update(study: StudyFile, stages: Sequence[StageName], images: StudyImages) -> tuple[Store, ...]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
+from distspc.extraction.engines import ENGINE_NAMES, engine_of
 from distspc.extraction.preprocessing import IN_WORDS, in_words
 from distspc.layers import by_model, models_of
 from distspc.measures.registry import MEASURES
@@ -54,8 +55,14 @@ def _as_text(value: Any) -> str:
 
 
 def _recipe(group: Group) -> dict[str, str]:
-    """Settings that made a group, as text; a word for the preprocessing is followed by what it means."""
-    found = flattened(group.attributes.get("recipe", {})) if group.exists() else {}
+    """Settings that made a group, as text; a word for the preprocessing is followed by what it means.
+
+    Of activations the engine is among them.
+    """
+    recipe = group.attributes.get("recipe", {}) if group.exists() else {}
+    found = flattened(recipe)
+    if engine := engine_of(recipe):
+        found["engine"] = ENGINE_NAMES[engine]
     if found.get("preprocessing") in IN_WORDS:
         found["preprocessing"] = in_words(found["preprocessing"])
     return found

@@ -28,6 +28,7 @@ from distspc.extraction.imported.matrices import MATRIX_FILES, ONE_MATRIX_FILES,
 from distspc.extraction.options import (
     BUILTIN_WEIGHTS,
     PREPROCESSING,
+    Engine,
     ExtractionOptions,
     Precision,
     Preprocessing,
@@ -402,6 +403,8 @@ class Model(_Settings[ExtractionOptions]):
     """Class token and registers of a transformer, where the file does not say how many."""
     precision: Precision = ExtractionOptions.precision
     """Arithmetic of the forward pass."""
+    engine: Engine | None = ExtractionOptions.engine
+    """What runs VGG-16: `keras` (default), `onnx` (ONNX Runtime), or `auto`: ONNX Runtime where it is installed."""
     batch_size: _count(4096) = ExtractionOptions.batch_size  # type: ignore[valid-type]
     """Images of a forward pass."""
     seed: _count(2**32 - 1, least=0) = ExtractionOptions.seed  # type: ignore[valid-type]
@@ -762,19 +765,16 @@ class StudyFile(Section):
     def networks(self) -> tuple[StudyNetwork, ...]:
         """The networks that images go through, in order, each with its layers."""
         if not self.models:
-            layers = tuple(self.layers)
-            return (
-                StudyNetwork(
-                    "", self.model.options, layers, self.model.kept(layers), self.model.disk, self.model.reuse
-                ),
-            )
+            return (self._network("", self.model, tuple(self.layers)),)
         found = []
         for one in self.models:
             layers = tuple(layer for layer in one.layers if layer_label(layer, one.name) in self.layers)
-            found += (
-                [StudyNetwork(one.name, one.options, layers, one.kept(layers), one.disk, one.reuse)] if layers else []
-            )
+            found += [self._network(one.name, one, layers)] if layers else []
         return tuple(found)
+
+    def _network(self, name: str, model: Model, layers: tuple[str, ...]) -> StudyNetwork:
+        network = StudyNetwork(name, model.options, layers, model.kept(layers), model.disk, model.reuse)
+        return network.with_stored_engine(self.stored) if model.engine == "auto" else network
 
     def network_of(self, layer: str) -> StudyNetwork:
         """Return the network that a layer of the study is of."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from distspc.errors import InputError, StoreMismatchError
+from distspc.extraction.engines import keep_engine
 from distspc.extraction.network_spec import NetworkSpec, resolve_network
 from distspc.extraction.options import ExtractionOptions
 from distspc.layers import layer_label, split_layer
+from distspc.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,20 @@ class StudyNetwork:
     def labels(self) -> tuple[str, ...]:
         """What its layers go by in the study."""
         return tuple(layer_label(layer, self.model) for layer in self.layers)
+
+    def with_stored_engine(self, store: Store) -> Self:
+        """Return the network with the engine that made what a store, or those to be reused, hold of VGG-16.
+
+        Parameters
+        ----------
+        store
+            The store of the study. It may not be there.
+        """
+        own = [label for label in store.layers() if split_layer(label)[1] == self.model]
+        groups = [store.layer(label) for label in sorted(own, key=lambda label: label not in self.labels)]
+        groups += [other.layer(label) for other in map(Store, self.reuse) for label in other.layers()]
+        recipes = (group.attributes.get("recipe", {}) for group in groups)
+        return replace(self, options=keep_engine(self.options, recipes))
 
     def own_names(self, labels: Sequence[str]) -> list[str]:
         """Names of those of some layers of the study that are its own."""

@@ -42,6 +42,8 @@ def test_a_file_without_layer_names_is_refused(tmp_path):
         ({"layers": ["fc2", "fc9"]}, r"has no layer 'fc9'; did you mean 'fc2'\? it has block1_conv1, .*predictions"),
         ({"preprocessing": "mean"}, "preprocessing 'mean' is not one of auto, raw, caffe"),
         ({"precision": "int8"}, "precision 'int8' is not one of float32, bfloat16, float16"),
+        ({"engine": "tensorflow"}, "engine 'tensorflow' is not one of keras, onnx, auto"),
+        ({"engine": "onnx", "precision": "bfloat16"}, "engine 'onnx' computes in float32"),
     ],
 )
 def test_wrong_settings_name_what_is_allowed(settings, said):
@@ -102,3 +104,12 @@ def test_pooling_belongs_to_the_layer_that_it_is_of():
     assert flat.described("fc2") == {**spec.described("fc2"), "pooling": "flatten"}
     with pytest.raises(InputError, match="pooling of fc2 'average' is not one of none, mean, max, cls, flatten"):
         resolve_network("random", layers=["fc2"], pooling="average")
+
+
+def test_the_engine_is_in_the_description_where_it_is_not_that_of_the_network_s_kind():
+    def described(**settings):
+        return resolve_network("random", layers=["fc2"], **settings).described("fc2")
+
+    assert described() == described(engine="keras")
+    assert "engine" not in described()
+    assert described(engine="onnx") == {**described(), "engine": "onnx"}

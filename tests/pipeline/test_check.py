@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from distspc.cli.dialogue.output import plan_text
 from distspc.cli.main import main
+from distspc.extraction import engines
 from distspc.pipeline.check import brief
 from distspc.pipeline.run import Study
 from distspc.report.problems import left_out
@@ -110,3 +112,28 @@ def test_what_was_left_out_is_one_section_and_empty_in_a_clean_study(folder):
     assert texts["3 rows of scores name no target: 3, 99, 100."] is True
     section = (folder / "t.html").read_text().split('id="left-out"')[1].split("</section>")[0]
     assert "<strong>Warning:</strong> 3 rows of scores name no target" in section
+
+
+def test_the_engine_is_named_where_the_study_says_anything_of_it(folder, monkeypatch):
+    def network(**model):
+        table = study_of(folder, model={"weights": "random", "batch-size": 4, **model}).check()
+        assert set(table["state"]) == {"ok"}
+        return dict(zip(table["subject"], table["finding"], strict=True))["network"]
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(engines, "find_spec", lambda name: name)
+    assert network().startswith("random, preprocessing")
+    assert network(engine="keras").startswith("random in Keras, preprocessing")
+    assert network(engine="auto").startswith("random in ONNX Runtime, preprocessing")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert network(engine="auto").startswith("random in Keras, preprocessing")
+
+
+def test_the_plan_names_the_engine(folder, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(engines, "find_spec", lambda name: name)
+    study = study_of(folder, model={"weights": "random", "engine": "auto"})
+    text = plan_text(study, study.plan(gflops_per_core=50.0))
+    assert "\nengine: ONNX Runtime\n" in text
+    plain = study_of(folder)
+    assert "\nengine:" not in plan_text(plain, plain.plan(gflops_per_core=50.0))

@@ -128,3 +128,13 @@ def test_modules_are_imported_while_workers_compute_once_there_are_any(tmp_path,
 @pytest.mark.parametrize("stage", STAGES.values(), ids=str)
 def test_what_stages_import_late_is_there(stage):
     assert all(find_spec(name) for name in stage.imports)
+
+
+def test_a_gpu_is_known_by_the_profile_of_the_stage_or_by_this_machine(content, monkeypatch):
+    study = Study.from_dict({**content, "profiles": {"extract": "slurm-gpu"}})
+    here = Clusters(study, None, (), name="s", default=None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert [here.has_gpu("extract"), here.has_gpu("distances")] == [True, False]
+    assert not Clusters(study, "slurm-cpu", (), name="s").has_gpu("extract")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert here.has_gpu("distances")

@@ -40,3 +40,20 @@ def test_what_is_kept_of_layers_is_told_by_layer_where_they_differ(tmp_path):
     store.layer("blocks.11").set_attributes(recipe={**recipe, "pooling": "mean"}, prefix_tokens=5)
     (made,) = provenance.stages(store, ["fc2", "blocks.11"])
     assert made.settings["pooling"] == "fc2 none, blocks.11 mean (without 5 prefix tokens)"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "name"),
+    [
+        ({"architecture": "vgg16"}, "Keras"),
+        ({"architecture": "vgg16", "engine": "onnx"}, "ONNX Runtime"),
+        ({"architecture": "onnx"}, "ONNX Runtime"),
+        ({"architecture": "timm:vit"}, "timm"),
+        ({"architecture": "imported"}, None),
+    ],
+)
+def test_the_engine_is_named_with_the_settings_of_activations(recipe, name, tmp_path):
+    store = Store(tmp_path / "study.zarr")
+    store.layer("fc2").allocate(coords={"image": ["a"], "feature": 2}, chunks={}, recipe=recipe)
+    (made,) = provenance.stages(store, ["fc2"])
+    assert made.settings.get("engine") == name

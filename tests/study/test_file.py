@@ -369,3 +369,14 @@ def test_a_report_is_a_path_or_has_the_measures_of_its_figure_too(tmp_path):
         read(tmp_path, SHORT + "report: {measures: [norms]}\n")
     with pytest.raises(InputError, match=r"report\.files: unknown key; did you mean 'file'"):
         read(tmp_path, SHORT + "report: {files: x.html}\n")
+
+
+def test_the_engine_of_a_network_is_a_word(tmp_path):
+    assert read(tmp_path, SHORT).model.engine is None
+    for word in ("keras", "onnx", "auto"):
+        study = read(tmp_path, SHORT + f"model: {{engine: {word}}}\n")
+        assert study.networks[0].options.engine == word
+    with pytest.raises(InputError, match=r"model.engine: invalid value 'tensorflow': expected .*keras.*onnx.*auto"):
+        read(tmp_path, SHORT + "model: {engine: tensorflow}\n")
+    with pytest.raises(InputError, match="did you mean 'engine'"):
+        read(tmp_path, SHORT + "model: {engin: onnx}\n")

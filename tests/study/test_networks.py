@@ -1,10 +1,14 @@
 """The networks of a study: whose layers are whose, and whose errors."""
 
+from dataclasses import replace
+
 import pytest
 
 from distspc.errors import InputError, StoreMismatchError
 from distspc.extraction.options import ExtractionOptions
+from distspc.store.store import Store
 from distspc.study.networks import StudyNetwork
+from distspc.testing.stores import make_store
 
 CLIP = StudyNetwork("clip", ExtractionOptions(weights="random"), ("block1_pool", "fc2"))
 ONLY = StudyNetwork("", ExtractionOptions(weights="random"), ("fc2",))
@@ -32,3 +36,22 @@ def test_errors_say_of_which_of_several_networks_they_are():
         raise InputError("broken")
     with pytest.raises(StoreMismatchError), CLIP.named_errors():
         raise StoreMismatchError.of_settings("s.zarr", "activations/fc2@clip", "dtype differs")
+
+
+def test_auto_is_the_engine_of_the_store_then_of_those_reused(tmp_path):
+    def store(name, label, **recipe):
+        make_store(tmp_path / name, n_targets=1, n_fillers=0, layers={label: 2})
+        Store(tmp_path / name).layer(label).set_attributes(recipe={"architecture": "vgg16", **recipe})
+        return Store(tmp_path / name)
+
+    auto = replace(ONLY, options=replace(ONLY.options, engine="auto"))
+    own, other = store("own.zarr", "fc1", engine="onnx"), store("other.zarr", "fc2@a")
+    empty = Store(tmp_path / "none.zarr")
+    assert auto.with_stored_engine(own).options.engine == "onnx"
+    assert auto.with_stored_engine(empty) == auto
+    reusing = replace(auto, reuse=(other.path,))
+    assert reusing.with_stored_engine(empty).options.engine == "keras"
+    assert reusing.with_stored_engine(own).options.engine == "onnx"
+    assert replace(auto, model="b").with_stored_engine(other).options.engine == "auto"  # that of another network
+    assert replace(auto, model="a").with_stored_engine(other).options.engine == "keras"
+    assert ONLY.with_stored_engine(own) == ONLY

@@ -44,6 +44,7 @@ def _run(path: Path, stages: Sequence[StageName], options: RunOptions) -> None:
     from distspc.cli.dialogue.progress import progress_bars
     from distspc.pipeline.check import brief
     from distspc.pipeline.connections import Clusters
+    from distspc.pipeline.engines import settle_engines
     from distspc.pipeline.run import Study, run_stages
     from distspc.study.file import STAGES
     from distspc.study.images import StudyImages
@@ -57,6 +58,7 @@ def _run(path: Path, stages: Sequence[StageName], options: RunOptions) -> None:
     clusters_of = Clusters(
         study, options.profile, options.overrides, name=path.stem, performance_report=report, opened=print_dashboard
     )
+    study = settle_engines(study, lambda: clusters_of.has_gpu("extract"))
     with clusters_of as clusters, progress_bars() as progress:
         if len(stages) == len(STAGES):
             for line in brief(study, images):

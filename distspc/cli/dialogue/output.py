@@ -162,10 +162,12 @@ def _relations(study: Study) -> pd.DataFrame:
 
 def plan_text(study: Study, plan: StudyPlan) -> str:
     """What a study will cost: images, store, and a line per stage and layer."""
-    from distspc.pipeline.stages.extract import faster_engine, store_nbytes
+    from distspc.pipeline.engines import settle_engines
+    from distspc.pipeline.stages.extract import store_nbytes
     from distspc.study.images import count_images
 
     n_targets, n_fillers = count_images(study)
+    study = settle_engines(study, lambda: plan.resources["extract"].gpu)
     profiles = {one.profile: one for one in plan.resources.values()}
     gflops = plan.resources["distances"].gflops_per_core
     lines = [
@@ -177,6 +179,7 @@ def plan_text(study: Study, plan: StudyPlan) -> str:
             f"{format_nbytes(r.memory_nbytes)}"
             for name, r in profiles.items()
         ),
+        *_engine_text(study),
         *_update_text(plan),
         *_rounds_text(plan, n_targets + n_fillers),
         _plan_table(plan.stages),
@@ -184,7 +187,16 @@ def plan_text(study: Study, plan: StudyPlan) -> str:
         f"estimate: {format_duration(plan.makespan_s)}, distances and reconstruction at the same time where they have "
         f"the same workers, if every core does {gflops:.0f} GFLOP/s of float32 products",
     ]
-    return "\n".join([*lines, *filter(None, [faster_engine(study, plan.resources["extract"])])])
+    return "\n".join(lines)
+
+
+def _engine_text(study: Study) -> list[str]:
+    """What runs each network of whose engine the study says anything."""
+    from distspc.extraction.engines import ENGINE_NAMES
+    from distspc.pipeline.needs.sizes import engine
+
+    networks = [one for one in study.networks if one.options.engine and study.activations is None]
+    return [f"{one.titled('engine')}: {ENGINE_NAMES[engine(one)]}" for one in networks]
 
 
 def _update_text(plan: StudyPlan) -> list[str]:

@@ -80,6 +80,11 @@ def gpu_ids() -> list[str]:
     return [str(i) for i in range(len(lines))] if listing.returncode == 0 else []
 
 
+def has_gpu(profile: Profile) -> bool:
+    """Whether workers of a profile have a GPU: the profile names it, or they are on this machine and it has one."""
+    return "GPU" in profile.settings.resources or (profile.kind == "local" and bool(gpu_ids()))
+
+
 def worker_shape(profile: Profile) -> WorkerShape:
     """Workers of a profile, and the cores and memory of each.
 

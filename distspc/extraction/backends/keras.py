@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from distspc.errors import InputError
+from distspc.extraction.backends import vgg16
 from distspc.extraction.backends.base import (
     Memory,
     NetworkLayer,
@@ -31,7 +32,6 @@ from distspc.extraction.files import weights as weight_files
 from distspc.extraction.files.safe_files import refuse_code
 from distspc.extraction.network_spec import NetworkSpec, refuse_unknown
 from distspc.extraction.options import WEIGHTS_WORDS
-from distspc.layers import VGG16, forward_flop, vgg16_shape
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +64,7 @@ class KerasNetwork:
 def list_layers(spec: NetworkSpec) -> list[NetworkLayer]:
     """All layers of the whole network, in order; loads no Keras for VGG-16."""
     if spec.architecture == "vgg16":
-        shapes = {name: vgg16_shape(name, spec.n_classes) for name in VGG16}
-        return [NetworkLayer(name, _vgg16_kind(name), shape) for name, shape in shapes.items()]
+        return vgg16.list_layers(spec)
     with _float32(import_keras(None)):
         model = _load_model(spec)
         _refuse_other_inputs(model)
@@ -75,8 +74,7 @@ def list_layers(spec: NetworkSpec) -> list[NetworkLayer]:
 def measure(spec: NetworkSpec) -> NetworkSize:
     """How large the requested part is; loads no Keras for VGG-16."""
     if spec.architecture == "vgg16":
-        shapes = {layer: vgg16_shape(layer, spec.n_classes) for layer in spec.layers}
-        return NetworkSize(shapes, max(forward_flop(layer) for layer in spec.layers), VGG16_MEMORY)
+        return vgg16.measure(spec, VGG16_MEMORY)
     with _float32(import_keras(None)):
         model = _cut(_load_model(spec), spec.layers)
     shapes = {layer: fixed_shape(layer, model.output[layer].shape[1:]) for layer in spec.layers}
@@ -118,12 +116,6 @@ def own_preprocessing(spec: NetworkSpec) -> Callable[[np.ndarray], np.ndarray]:
 
     own = importlib.import_module(_maker(spec, keras).__module__).preprocess_input
     return lambda images: np.asarray(own(images.astype(np.float32), data_format="channels_last"))
-
-
-def _vgg16_kind(name: str) -> str:
-    kind = VGG16[name]
-    words = {"pool": "MaxPooling2D", "flatten": "Flatten", "dropout": "Dropout"}
-    return words.get(str(kind), "Conv2D" if name.startswith("block") else "Dense")
 
 
 def _randomise(model: Any, seed: int) -> None:

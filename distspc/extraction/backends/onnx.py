@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distspc.errors import InputError
+from distspc.extraction.backends import vgg16
 from distspc.extraction.backends.base import Memory, NetworkLayer, NetworkSize, fixed_shape, settled_size
+from distspc.extraction.backends.onnx_vgg16 import VGG16_MEMORY, Graph, build_vgg16
 from distspc.extraction.files import weights as weight_files
 from distspc.extraction.files.onnx_files import import_onnx, model_digest, read_model
 from distspc.extraction.network_spec import NetworkSpec, refuse_unknown
@@ -59,13 +61,12 @@ class OnnxNetwork:
     """An ONNX graph, cut at its deepest requested layers (see `distspc.extraction.backends.base.Backend`)."""
 
     def __init__(self, spec: NetworkSpec, n_threads: int | None = None) -> None:
-        path = spec.weights
-        weight_files.check_digest(path, model_digest(path, read=True), spec.digest)
-        model = read_model(path)
+        model, arrays = _build(spec)
         self._input = _image_input(model.graph)
         self._channels_first = _channels_first(model.graph, self._input)
         self._tensors = _requested(model.graph, spec.layers)
-        self._session = _open_session(_cut(model, self._input.name, list(self._tensors.values())), path, n_threads)
+        cut = _cut(model, self._input.name, list(self._tensors.values()))
+        self._session = _open_session(cut, spec.weights, n_threads, arrays)
         self.input_size = settled_size(self._input.sides, spec.input_size)
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -73,7 +74,8 @@ class OnnxNetwork:
         names = list(dict.fromkeys(self._tensors.values()))
         step = self._input.batch or len(images)
         parts = [self._run_batch(images[start : start + step], step, names) for start in range(0, len(images), step)]
-        found = {name: np.concatenate(outputs) for name, outputs in zip(names, zip(*parts, strict=True), strict=True)}
+        whole = parts[0] if len(parts) == 1 else [np.concatenate(some) for some in zip(*parts, strict=True)]
+        found = dict(zip(names, whole, strict=True))
         return {layer: self._ordered(found[tensor], tensor) for layer, tensor in self._tensors.items()}
 
     def _run_batch(self, images: np.ndarray, size: int, names: Sequence[str]) -> list[np.ndarray]:
@@ -97,8 +99,18 @@ class OnnxNetwork:
         return np.ascontiguousarray(values, dtype=np.float32)
 
 
+def _build(spec: NetworkSpec) -> Graph:
+    """The graph of VGG-16, whose weights are apart from it, or that of a file."""
+    if spec.architecture == "vgg16":
+        return build_vgg16(spec)
+    weight_files.check_digest(spec.weights, model_digest(spec.weights, read=True), spec.digest)
+    return Graph(read_model(spec.weights), {})
+
+
 def list_layers(spec: NetworkSpec) -> list[NetworkLayer]:
-    """All tensors that a study may name, in order, with the shapes that one image gives them."""
+    """All tensors that a study may name, in order, with the shapes that one image gives them; of VGG-16 its layers."""
+    if spec.architecture == "vgg16":
+        return vgg16.list_layers(spec)
     graph = read_model(spec.weights).graph
     kinds = {node.output[0]: node.op_type for node in _useful(graph)}
     return [
@@ -109,7 +121,9 @@ def list_layers(spec: NetworkSpec) -> list[NetworkLayer]:
 
 
 def measure(spec: NetworkSpec) -> NetworkSize:
-    """How large the requested part is: the graph is run once, on empty images."""
+    """How large the requested part is: the graph is run once, on empty images; that of VGG-16 is known."""
+    if spec.architecture == "vgg16":
+        return vgg16.measure(spec, VGG16_MEMORY)
     model = read_model(spec.weights)
     tensors = _requested(model.graph, spec.layers)
     cut = _cut(model, _image_input(model.graph).name, list(tensors.values()))
@@ -242,18 +256,23 @@ def _cut(model: Any, image: str, tensors: Sequence[str]) -> Any:
         raise InputError(f"the graph cannot be cut at {', '.join(names)} ({error})") from error
 
 
-def _open_session(model: Any, path: str, n_threads: int | None) -> Any:
-    """Make a session of a model; a GPU is used where the runtime has one."""
+def _open_session(model: Any, path: str, n_threads: int | None, arrays: Mapping[str, np.ndarray] | None = None) -> Any:
+    """Make a session of a model, of which some weights may be apart; a GPU is used where the runtime has one."""
     try:
         import onnxruntime
     except ImportError as error:
-        raise InputError(f"an .onnx file needs ONNX Runtime ({error}): pip install 'distspc[onnx]'") from error
+        needed_by = "engine 'onnx'" if arrays else "an .onnx file"
+        raise InputError(f"{needed_by} needs ONNX Runtime ({error}): pip install 'distspc[onnx]'") from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.inter_op_num_threads = 1
     if n_threads is not None:
         options.intra_op_num_threads = n_threads
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(Path(path).parent))
+    apart = {one.name: arrays[one.name] for one in model.graph.initializer if one.name in arrays} if arrays else {}
+    if apart:
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in apart.values()]
+        options.add_external_initializers(list(apart), values)
     there = onnxruntime.get_available_providers()
     providers: list[Any] = [(name, set_up) for name, set_up in GPU_PROVIDERS.items() if name in there]
     try:

@@ -12,8 +12,13 @@ from distspc.errors import InputError
 from distspc.extraction.files.weights import file_digest
 
 
-def import_onnx() -> Any:
+def import_onnx(needed_by: str = "an .onnx file") -> Any:
     """Import the package that reads and edits ONNX files.
+
+    Parameters
+    ----------
+    needed_by
+        What is said to need it.
 
     Raises
     ------
@@ -23,7 +28,7 @@ def import_onnx() -> Any:
     try:
         import onnx
     except ImportError as error:
-        raise InputError(f"an .onnx file needs more packages ({error}): pip install 'distspc[onnx]'") from error
+        raise InputError(f"{needed_by} needs more packages ({error}): pip install 'distspc[onnx]'") from error
     return onnx
 
 

@@ -14,6 +14,8 @@ from distspc.errors import InputError
 
 if TYPE_CHECKING:
     from distspc.extraction.backends.base import Memory, NetworkSize
+    from distspc.extraction.engines import BackendName
+    from distspc.extraction.network_spec import NetworkSpec
     from distspc.study.file import Activations, StudyFile
     from distspc.study.networks import StudyNetwork
 
@@ -88,12 +90,23 @@ def forward_memory(network: StudyNetwork) -> Memory:
     return _network_size(network).memory
 
 
+def engine(network: StudyNetwork) -> BackendName:
+    """What runs a network."""
+    with network.named_errors():
+        return _sized_spec(network).backend
+
+
 def _network_size(network: StudyNetwork) -> NetworkSize:
     from distspc.extraction.network import network_size
 
     with network.named_errors():
-        n_classes = vgg16.N_CLASSES.get(network.options.weights)
-        if n_classes is None:
-            return network_size(network.resolved())
-        untrained = replace(network, options=replace(network.options, weights="random", digest=None))
-        return network_size(replace(untrained.resolved(), n_classes=n_classes))  # its weights need not be there
+        return network_size(_sized_spec(network))
+
+
+def _sized_spec(network: StudyNetwork) -> NetworkSpec:
+    """The network, or one as large: weights that would be fetched need not be there."""
+    n_classes = vgg16.N_CLASSES.get(network.options.weights)
+    if n_classes is None:
+        return network.resolved()
+    untrained = replace(network, options=replace(network.options, weights="random", digest=None))
+    return replace(untrained.resolved(), n_classes=n_classes)

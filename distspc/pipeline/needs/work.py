@@ -36,6 +36,8 @@ class Rates:
         Seconds of a task beside its work: handed out, the store opened.
     start_s
         Seconds until a worker has imported what the network needs and built it.
+    start_onnx_s
+        The same in ONNX Runtime.
     """
 
     efficiency: Mapping[StageName, float] = field(
@@ -55,6 +57,7 @@ class Rates:
     store_bytes_per_s: float = 400e6
     task_s: float = 0.02
     start_s: float = 10.0
+    start_onnx_s: float = 3.6
 
 
 @dataclass(frozen=True)

@@ -11,26 +11,26 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from distspc.errors import InputError, StoreMismatchError
 from distspc.extraction.assemble import Lost
+from distspc.extraction.engines import refuse_absent
 from distspc.extraction.files.weights import DOWNLOADS, is_fetched
 from distspc.extraction.imported.image_table import listed_digest
-from distspc.extraction.options import TIMM
 from distspc.extraction.reuse import OtherStore, refuse_no_store
 from distspc.images.inventory import images_digest, refuse_other_images
 from distspc.layers import layer_label
 from distspc.messages import counted
 from distspc.pipeline.compute import run_on_all_workers
 from distspc.pipeline.needs.sizes import (
+    engine,
     forward_flop,
     forward_memory,
     n_features,
     refuse_unpooled_tokens,
 )
-from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Load, Loads, Resources, Setting
+from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Load, Loads, Setting
 from distspc.pipeline.stages.base import Comparison, Run, Seeds, usable_layers
 from distspc.pipeline.stages.by_layer import LayerStage
 from distspc.store.format import schema
@@ -49,9 +49,6 @@ if TYPE_CHECKING:
     from distspc.study.networks import StudyNetwork
 
 logger = logging.getLogger(__name__)
-
-FASTER_ENGINE = "ONNX Runtime computed VGG-16 1.4 times as fast as TensorFlow on one core: export the network to .onnx"
-"""As measured by `benchmarks/engines.py`."""
 
 
 class Extract(LayerStage):
@@ -257,24 +254,9 @@ class Extract(LayerStage):
         for network in study.networks:
             refuse_unpooled_tokens(network, setting.n_images)
         passes = [_pass_load(study, network, setting) for network in study.networks]
-        return Loads(([*passes, *moments],), start_s=setting.rates.start_s * len(passes))
-
-
-def faster_engine(study: StudyFile, resources: Resources) -> str:
-    """Name an engine that is here and would make the activations faster; empty where none is known.
-
-    Parameters
-    ----------
-    study
-        The study.
-    resources
-        What its extraction runs on.
-    """
-    if study.activations is not None or resources.gpu or not find_spec("onnxruntime"):
-        return ""
-    named = [network.options.weights for network in study.networks]
-    in_keras = [weights for weights in named if not weights.startswith(TIMM) and not weights.lower().endswith(".onnx")]
-    return FASTER_ENGINE if in_keras else ""
+        rates = setting.rates
+        starts = [rates.start_onnx_s if engine(one) == "onnx" else rates.start_s for one in study.networks]
+        return Loads(([*passes, *moments],), start_s=sum(starts))
 
 
 def extracted_nbytes(study: StudyFile) -> int:
@@ -295,6 +277,8 @@ def _check_network(study: StudyFile, network: StudyNetwork, n_images: int) -> No
     groups = [store.layer(layer) for layer in network.layers]
     recipes = [group.attributes.get("recipe", {}) if group.exists() else {} for group in groups]
     if not all(own.items() <= recipe.items() for recipe in recipes):
+        if spec.engine == "onnx":
+            refuse_absent()
         refuse_unpooled_tokens(network, n_images)
 
 

@@ -374,7 +374,7 @@ ADDED_KEYS: dict[str, tuple[str, ...]] = {RECONSTRUCTION: ("step",)}
 either choice gives (a fit at the paper's step that ended is what the stable step gives where it is that step)."""
 
 ABSENT_KEYS: dict[str, dict[str, str]] = {
-    ACTIVATIONS: {"pooling": "none"},
+    ACTIVATIONS: {"pooling": "none", "engine": "keras"},
     DISTANCES: {"scaling": "none"},
     RECONSTRUCTION: {"scaling": "none"},
 }

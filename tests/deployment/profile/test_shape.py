@@ -13,6 +13,7 @@ from distspc.deployment.profile.shape import (
     MIN_WORKER_NBYTES,
     WorkerShape,
     gpu_ids,
+    has_gpu,
     worker_environment,
     worker_shape,
     worker_threads,
@@ -87,6 +88,15 @@ def test_without_nvidia_smi_there_are_no_gpus(monkeypatch, tmp_path):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert gpu_ids() == []
+
+
+def test_workers_have_a_gpu_by_their_profile_or_by_this_machine(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert [has_gpu(load_profile(name)) for name in ("local", "local-gpu", "slurm-cpu", "slurm-gpu")] == [
+        False, True, False, True,
+    ]  # fmt: skip
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert [has_gpu(load_profile(name)) for name in ("local", "slurm-cpu")] == [True, False]
 
 
 def test_a_task_has_all_threads_of_its_worker(monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from distspc.errors import InputError
+from distspc.extraction.backends.onnx_vgg16 import VGG16_MEMORY
 from distspc.pipeline.cost import Resources
 from distspc.pipeline.needs.work import INTERPRETER_NBYTES, Rates, Setting
 from distspc.pipeline.run import Study
@@ -88,18 +89,21 @@ def test_a_plan_counts_the_two_passes_of_scaled_features(tmp_path):
     assert second.n_tasks == (1 + 4) * (2 * 2 + 2)
 
 
-def test_a_faster_engine_is_named_where_it_is_there_and_keras_computes_without_a_gpu(tmp_path, monkeypatch):
+def test_vgg16_in_onnx_runtime_is_planned_with_its_own_start_and_memory(tmp_path):
+    setting = Setting(100, 0, Resources(1, 4, 16 * 2**30, 50.0), Rates())
     content = {"store": "s.zarr", "images": {"targets": "I"}, "layers": ["fc2"]}
-    study = StudyFile.from_dict(content, base=tmp_path)
-    in_onnx = StudyFile.from_dict({**content, "model": {"weights": "Net.ONNX"}}, base=tmp_path)
-    cores = Resources(1, 4, 16 * 2**30, 50.0)
-    monkeypatch.setattr(extract, "find_spec", lambda name: name)
-    assert "ONNX Runtime computed VGG-16 1.4 times as fast" in extract.faster_engine(study, cores)
-    assert extract.faster_engine(in_onnx, cores) == ""
-    assert extract.faster_engine(imported(tmp_path), cores) == ""
-    assert extract.faster_engine(study, Resources(1, 4, 16 * 2**30, 50.0, gpu=True)) == ""
-    monkeypatch.setattr(extract, "find_spec", lambda name: None)
-    assert extract.faster_engine(study, cores) == ""
+
+    def loads(**model):
+        return STAGE.loads(StudyFile.from_dict({**content, "model": model}, base=tmp_path), setting)
+
+    in_keras, in_onnx = loads(), loads(engine="onnx")
+    assert in_onnx.chains[0][0].seconds == in_keras.chains[0][0].seconds  # as measured
+    assert (in_onnx.start_s, in_keras.start_s) == (3.6, 10.0)
+    assert in_onnx.chains[0][0].task_nbytes < in_keras.chains[0][0].task_nbytes
+    many = {"batch-size": 64}
+    in_keras, in_onnx = loads(**many), loads(engine="onnx", **many)
+    more = in_onnx.chains[0][0].task_nbytes - in_keras.chains[0][0].task_nbytes
+    assert more == VGG16_MEMORY.built - 1400 * 2**20 + 64 * (VGG16_MEMORY.image - 30 * 2**20)
 
 
 def test_the_memory_of_vgg16_is_as_measured(tmp_path):
