@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, SystemExit) as error:
         if isinstance(error, SystemExit) and error.code != INTERRUPTED:
             raise
-        speech.warn("stopped; run the same command again to continue")
+        speech.warn("stopped; what is done is kept: run the same command again to continue")
         sys.exit(INTERRUPTED)
     except Exception as error:
         logging.getLogger(__name__).info("unexpected error", exc_info=True)

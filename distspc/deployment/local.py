@@ -7,9 +7,14 @@ import atexit
 import gc
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
+
+from distributed import WorkerPlugin
 
 from distspc.deployment.dashboard import free_dashboard, port_may_be_taken
 from distspc.deployment.profile.settings import Profile
@@ -48,11 +53,24 @@ def local_client(profile: Profile, *, name: str) -> Iterator[Client]:
         replace_lost_workers(cluster),
         Client(cluster) as client,
     ):
+        resource_tracker.ensure_running()  # to start it, Python lets the thread take interrupts again
+        client.loop.add_callback(_keep_interrupts_from_children)
+        if profile.settings.processes:
+            client.register_plugin(QuietEnd())
         cluster.scale(shape.n_workers)
         _wait_for_workers(client, shape.n_workers, profile.settings.timeouts.start or START_S)
         if profile.settings.processes:  # they end without looking for what could be freed: with TensorFlow a second
             client.run(atexit.register, gc.freeze, on_error="ignore")
         yield client
+
+
+def _keep_interrupts_from_children() -> None:
+    """Leave Ctrl-C, which a terminal sends to the whole process group, to the command: it ends its workers itself.
+
+    Runs in the thread of Dask's loop, whose nannies start the workers, also anew: they inherit what it does not take.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _wait_for_workers(client: Client, n_workers: int, timeout: float) -> None:
@@ -63,6 +81,20 @@ def _wait_for_workers(client: Client, n_workers: int, timeout: float) -> None:
             f"{counted(n_workers, 'local worker')} did not start within {timeout:.0f} s: set `timeouts.start` higher, "
             "or see the messages of the workers above; a script needs `if __name__ == '__main__':` around its work"
         ) from None
+
+
+class QuietEnd(WorkerPlugin):
+    """Keeps a worker silent about a heartbeat that crosses the end of its scheduler, which lives in the command."""
+
+    name = "distspc-quiet-end"
+
+    def setup(self, worker: Any) -> None:
+        """Leave it out of the worker's log."""
+        logging.getLogger("distributed.worker").addFilter(_is_no_lost_heartbeat)
+
+
+def _is_no_lost_heartbeat(record: logging.LogRecord) -> bool:
+    return "communicate with scheduler during heartbeat" not in record.getMessage()
 
 
 @contextmanager

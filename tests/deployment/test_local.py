@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 
 import pytest
 
-from distspc.deployment.local import _own_gpu
+from distspc.deployment.local import QuietEnd, _own_gpu
 from distspc.deployment.profile.shape import worker_threads
 from distspc.deployment.session import deploy
 from distspc.errors import InputError
@@ -33,6 +35,31 @@ def test_threads_inside_a_worker_are_its_cores():
     with deploy("local", overrides=["workers=1", "cores-per-worker=2"]) as client:
         assert list(client.run(threads_in_use).values()) == [{"blas": 2, "assigned": 2, "tensorflow": 2}]
     assert worker_threads() == 1
+
+
+def test_workers_leave_interrupts_to_the_command_also_those_started_anew():
+    def taken():
+        return signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    with deploy("local", overrides=["workers=1", "cores-per-worker=1"]) as client:
+        assert list(client.run(taken).values()) == [False]
+        client.restart()
+        assert list(client.run(taken).values()) == [False]
+        assert taken()
+    with deploy("local", overrides=["workers=1", "cores-per-worker=1", "processes=false"]):
+        assert taken()
+
+
+def test_a_heartbeat_that_crosses_the_end_is_not_logged(caplog):
+    log = logging.getLogger("distributed.worker")
+    filters = list(log.filters)
+    try:
+        QuietEnd().setup(None)
+        log.error("Failed to communicate with scheduler during heartbeat.")
+        log.error("Unexpected exception during heartbeat. Closing worker.")
+    finally:
+        log.filters[:] = filters
+    assert [one.getMessage() for one in caplog.records] == ["Unexpected exception during heartbeat. Closing worker."]
 
 
 def test_each_gpu_worker_sees_its_own_gpu(monkeypatch):

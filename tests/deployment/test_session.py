@@ -41,12 +41,14 @@ if __name__ == "__main__":
 def test_an_interrupted_script_leaves_no_process(tmp_path, number):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    with subprocess.Popen([sys.executable, script], start_new_session=True, **quiet) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, script], start_new_session=True, **pipes) as process:
         pids = [int(word) for word in process.stdout.readline().split()]
         assert len(pids) == 2
         os.killpg(process.pid, number)
-        assert process.wait(timeout=WAIT_S) != 0
+        _, shown = process.communicate(timeout=WAIT_S)
+        assert process.returncode != 0
+    assert shown.count("KeyboardInterrupt") == (number == signal.SIGINT), shown  # that of the script, none of workers
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
 
 
