@@ -217,11 +217,11 @@ class Study(StudyFile):
         from distspc.study.images import check_sizes, count_images
 
         n_targets, n_fillers = count_images(self)
+        check_sizes(self, n_targets, n_fillers)
         resources = profile_resources(self, profile, overrides, DEFAULT_PROFILE, gflops_per_core)
         changes = changed_images(self, StudyImages(self)) if update else None
         n_known = n_known_images(self, changes)
         found = plan_whole(self, n_targets=n_targets, n_fillers=n_fillers, resources=resources, n_known=n_known)
-        check_sizes(self, n_targets, n_fillers)
         return found if changes is None else replace(found, changes=changes, extra_nbytes=found.disk_nbytes)
 
     def clean(

@@ -168,8 +168,9 @@ def list_sources(study: StudyFile) -> list[ImageSource]:
 def count_images(study: StudyFile, listed: Sequence[ImageSource] | None = None) -> tuple[int, int]:
     """Count the targets and fillers that a study names; `listed` are its images, where they are listed already."""
     if study.activations is not None and study.activations.folder is not None:
-        folder = study.activations.folder / study.layers[0]
-        return len(list((folder / "Targets").glob("*.npy"))), len(list((folder / "Fillers").glob("*.npy")))
+        from distspc.extraction.imported.npy_import import count_files
+
+        return count_files(study.activations.folder, study.layers[0])
     source = study.images
     if listed is None and source is not None and source.table is None:
         from distspc.images.listing import count_images as count

@@ -36,6 +36,12 @@ def test_activations_are_counted_by_their_files(tmp_path):
     assert count_images(study) == (4, 0)
 
 
+def test_a_plan_of_activations_that_are_not_there_names_their_folder(tmp_path):
+    study = Study.from_dict({"store": "s.zarr", "activations": "A", "layers": ["fc2"]}, base=tmp_path)
+    with pytest.raises(InputError, match=r"there is no folder '.*A/fc2/Targets'"):
+        study.plan(gflops_per_core=1.0)
+
+
 def test_more_neighbours_than_images_are_refused_before_any_work(study):
     many = study.distinctiveness.model_copy(update={"neighbours": 5})
     asking = study.model_copy(update={"distinctiveness": many})

@@ -125,7 +125,7 @@ def count_activations(directory: str | os.PathLike[str], layers: Sequence[str]) 
         If a folder or a number is missing, or the layers differ.
     """
     directory = Path(os.path.abspath(directory))
-    counts = {layer: _count_files(directory, layer) for layer in layers}
+    counts = {layer: count_files(directory, layer) for layer in layers}
     first = counts[layers[0]]
     for layer, count in counts.items():
         if count != first:
@@ -137,8 +137,14 @@ def count_activations(directory: str | os.PathLike[str], layers: Sequence[str]) 
     return first
 
 
-def _count_files(directory: Path, layer: str) -> tuple[int, int]:
-    """Numbers of targets and fillers of a layer, checked to run from 1 without a gap."""
+def count_files(directory: Path, layer: str) -> tuple[int, int]:
+    """Numbers of targets and fillers of a layer, checked to run from 1 without a gap.
+
+    Raises
+    ------
+    InputError
+        If there is no folder of targets, or a file is missing or called otherwise.
+    """
     counts = []
     for folder in ("Targets", "Fillers"):
         path = directory / layer / folder

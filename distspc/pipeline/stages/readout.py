@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from distspc.study.images import StudyImages
 
 
+XARRAY_NBYTES = 70 * 2**20
+"""Memory of xarray, which reads the scores' tables in a worker."""
+
+
 class Readout(LayerStage):
     """Gram matrices of the targets at every layer, where the study asks for readouts."""
 
@@ -157,9 +161,8 @@ def _ridge_load(plan: GramPlan, setting: Setting, options: ReadoutOptions) -> Lo
     n = plan.size.n_targets
     flop, nbytes = ridge.flop(n, options.n_folds, len(options.penalties)), 8.0 * n**2
     seconds = FLOAT64_COST * flop / setting.speed("readout") + nbytes / setting.rates.store_bytes_per_s
-    return Load(
-        plan.size.layer, 1, setting.worker_nbytes + ridge.nbytes(n), nbytes, flop, seconds + setting.rates.task_s
-    )
+    memory = setting.worker_nbytes + XARRAY_NBYTES + ridge.nbytes(n)
+    return Load(plan.size.layer, 1, memory, nbytes, flop, seconds + setting.rates.task_s)
 
 
 def _options(study: StudyFile, layer: str) -> LayerOptions:

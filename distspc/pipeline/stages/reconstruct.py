@@ -45,7 +45,9 @@ class Reconstruct(LayerStage):
 
     def comparisons(self, study: StudyFile, images: StudyImages) -> Iterator[tuple[str, Comparison]]:
         """Compare the settings."""
-        yield "", partial(_refuse_other_settings, study)
+        group = study.stored.reconstruction
+        if group.exists():
+            yield "", partial(group.refuse_other_recipe, asdict(study.reconstruction_options))
 
     def check_stored(self, study: StudyFile) -> None:
         """Look whether the activations are there."""
@@ -95,8 +97,10 @@ class Reconstruct(LayerStage):
 
     def iterations(self, study: StudyFile) -> dict[str, Iterations]:
         """Iterations of the batches of finished seeds, by layer; none of a store of other settings, or damaged."""
+        group = study.stored.reconstruction
         try:
-            _refuse_other_settings(study)
+            if group.exists():
+                group.refuse_other_recipe(asdict(study.reconstruction_options))
             return iterations(study.stored, study.layers, study.reconstruction.seeds)
         except InputError:  # a run says so
             return {}
@@ -126,12 +130,6 @@ class Reconstruct(LayerStage):
                 for layer in study.layers
             )
         )
-
-
-def _refuse_other_settings(study: StudyFile) -> None:
-    group = study.stored.reconstruction
-    if group.exists():
-        group.refuse_other_recipe(asdict(study.reconstruction_options))
 
 
 def planned_iterations(

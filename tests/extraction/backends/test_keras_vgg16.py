@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 
 from distspc.errors import InputError
-from distspc.extraction.backends import keras_vgg16
+from distspc.extraction.backends import vgg16
 from distspc.extraction.backends.keras_runtime import import_keras
 from distspc.extraction.backends.keras_vgg16 import build_vgg16
 from distspc.extraction.files import weights
@@ -33,4 +33,4 @@ def test_weights_are_read_whole_before_they_are_used_whatever_is_known_of_the_fi
     assert weights.file_digest(file) == before
     spec = NetworkSpec("vgg16", str(file), before, ("fc2",))
     with pytest.raises(InputError, match=f"have digest sha256:.*, expected {before}"):
-        keras_vgg16._read_weights({}, spec)
+        next(vgg16.read_weights(spec))
