@@ -23,7 +23,7 @@ def test_a_task_that_kills_its_workers_is_told_in_a_sentence():
         with deploy("local", overrides=overrides) as client:
             client.submit(crash, pure=False).result(timeout=WAIT_S)
 
-    with pytest.raises(WorkerError, match=r"task crash-.* lost its worker 1 times: it ended without an error message"):
+    with pytest.raises(WorkerError, match=r"task crash-.* lost its worker 1 time: it ended without an error message"):
         run()
 
 
@@ -35,7 +35,7 @@ def test_a_task_that_takes_too_much_memory_is_told_in_a_sentence():
         with deploy("local", overrides=overrides) as client:
             client.submit(fill_memory, 2**30, 30).result(timeout=WAIT_S)
 
-    with pytest.raises(WorkerError, match=r"task fill_memory-.* lost its worker 1 times: it ran out of memory"):
+    with pytest.raises(WorkerError, match=r"task fill_memory-.* lost its worker 1 time: it ran out of memory"):
         run()
 
 

@@ -116,7 +116,7 @@ def test_failures_of_workers_are_a_sentence_with_the_log(queue, logs):
             assert f"log: {logs}/distspc-" in said
             client.submit(crash, pure=False).result(timeout=RESULT_S)
 
-    with pytest.raises(WorkerError, match=r"lost its worker 1 times: .*; log: /.*distspc-\d+\.err"):
+    with pytest.raises(WorkerError, match=r"lost its worker 1 time: .*; log: /.*distspc-\d+\.err"):
         run()
 
 
