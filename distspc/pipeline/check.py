@@ -14,7 +14,7 @@ from distspc.errors import InputError
 from distspc.io.columns import numeric_columns, read_table
 from distspc.messages import counted, format_nbytes, shorten
 from distspc.pipeline.comparison import refuse_other_results
-from distspc.pipeline.engines import settle_engines
+from distspc.pipeline.needs.engines import settle_engines
 from distspc.pipeline.needs.rounds import activation_peak, study_rounds
 from distspc.pipeline.needs.sizes import refuse_unpooled_tokens
 from distspc.pipeline.plan import GetResources, plan_whole

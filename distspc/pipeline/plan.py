@@ -10,7 +10,7 @@ from typing import Any
 
 from distspc.images.changes import Changes
 from distspc.pipeline.cost import measure_gflops, plan_stage, stage_loads
-from distspc.pipeline.engines import settle_engines
+from distspc.pipeline.needs.engines import settle_engines
 from distspc.pipeline.needs.rounds import Round, disk_peak, study_rounds
 from distspc.pipeline.needs.work import (
     INTERPRETER_NBYTES,

@@ -16,8 +16,8 @@ from distspc.images.inventory import table_changes
 from distspc.pipeline.comparison import refuse_other_results
 from distspc.pipeline.compute import Progress, no_progress
 from distspc.pipeline.connections import DEFAULT_PROFILE, Clusters, ImportsAhead
-from distspc.pipeline.engines import settle_engines
 from distspc.pipeline.given_back import refuse_update, settle_given_back
+from distspc.pipeline.needs.engines import settle_engines
 from distspc.pipeline.needs.rounds import disk_peak, keeps_all, kept_layers, study_rounds
 from distspc.pipeline.stages.base import Connect, Outcome, Run, Stage, study_failures
 from distspc.pipeline.stages.by_layer import LayerStage, compute_layers

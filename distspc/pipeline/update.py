@@ -14,7 +14,7 @@ from distspc.errors import InputError, StoreMismatchError
 from distspc.images.changes import Changes
 from distspc.images.inventory import image_changes, same_images, table_is_whole
 from distspc.pipeline.comparison import refuse_other_results, refuse_other_settings
-from distspc.pipeline.engines import settle_engines
+from distspc.pipeline.needs.engines import settle_engines
 from distspc.pipeline.stages.registry import STAGES, rested_on
 from distspc.store.replacement import earlier_store, remove_tree, staged_store
 from distspc.store.store import Store

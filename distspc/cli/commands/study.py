@@ -44,7 +44,7 @@ def _run(path: Path, stages: Sequence[StageName], options: RunOptions) -> None:
     from distspc.cli.dialogue.progress import progress_bars
     from distspc.pipeline.check import brief
     from distspc.pipeline.connections import Clusters
-    from distspc.pipeline.engines import settle_engines
+    from distspc.pipeline.needs.engines import settle_engines
     from distspc.pipeline.run import Study, run_stages
     from distspc.study.file import STAGES
     from distspc.study.images import StudyImages

@@ -162,7 +162,7 @@ def _relations(study: Study) -> pd.DataFrame:
 
 def plan_text(study: Study, plan: StudyPlan) -> str:
     """What a study will cost: images, store, and a line per stage and layer."""
-    from distspc.pipeline.engines import settle_engines
+    from distspc.pipeline.needs.engines import settle_engines
     from distspc.pipeline.stages.extract import store_nbytes
     from distspc.study.images import count_images
 

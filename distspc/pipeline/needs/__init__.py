@@ -1,1 +1,1 @@
-"""What a study needs before anything is computed: how large its layers are, disk in rounds, tasks and time."""
+"""What a study needs before anything is computed: engines, how large its layers are, disk in rounds, tasks and time."""

@@ -1,4 +1,4 @@
-"""Tests of `distspc.pipeline.engines`: one engine for all that a store holds, whoever chooses it."""
+"""Tests of `distspc.pipeline.needs.engines`: one engine for all that a store holds, whoever chooses it."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from PIL import Image
 
 from distspc.errors import InputError, StoreMismatchError
 from distspc.extraction import engines
-from distspc.pipeline.engines import settle_engines
+from distspc.pipeline.needs.engines import settle_engines
 from distspc.pipeline.run import Study
 from distspc.store.store import Store
 from distspc.testing.stores import make_store
