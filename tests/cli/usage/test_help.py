@@ -53,7 +53,8 @@ def test_nothing_is_cut_and_every_option_says_what_it_does(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["", *NAMES])
-def test_examples_are_shown_whole_and_parse(name, monkeypatch):
+def test_examples_are_shown_whole_and_parse(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # one names a log file, which is begun
     command = GROUP.commands[name] if name else GROUP
     lines = examples_of(command.epilog)
     assert lines
