@@ -25,8 +25,9 @@ from distspc.pipeline.cost import Rates, Resources, measure_gflops, plan_study
 from distspc.pipeline.run import Study
 from distspc.results.training import seed_pairs
 from distspc.store.store import Store
-from distspc.study.file import STAGES
 
+STAGES = ("extract", "distances", "reconstruct", "relate", "report")
+"""Stages of a study without further measures and readouts."""
 SIDE = 256
 N_TARGETS, N_FILLERS = 2222, 8042
 ENDS = 50

@@ -51,12 +51,12 @@ from distspc.pipeline.compute import available_workers, compute
 from distspc.pipeline.cost import Rates, Resources, fit_rates, measure_gflops, plan_study
 from distspc.pipeline.run import Study
 from distspc.store.store import Store
-from distspc.study.file import STAGES
 from distspc.tasks import ranges
 from distspc.testing.stores import make_store
 
 sys.path.insert(0, str(Path(__file__).parent))
 from extraction import write_crops
+from full_study import STAGES, run_full
 from sparse_coding import load_oracle, timed
 
 PAPER = {"n_targets": 2222, "n_fillers": 8042}
@@ -72,8 +72,6 @@ def main() -> None:
     """Measure, project, and with `--check` compare."""
     settings = parse_arguments()
     if settings.full:
-        from full_study import run_full
-
         run_full(settings)
         return
     settings.images = settings.images or 256
