@@ -26,7 +26,17 @@ extensions = [
     "local_links",
     "mathml",
 ]
-exclude_patterns = ["_build", "_demo", "_links", "_weights", "_extra", "_static", "_templates", "extensions"]
+exclude_patterns = [
+    "_build",
+    "_demo",
+    "_links",
+    "_weights",
+    "_extra",
+    "_static",
+    "_templates",
+    "extensions",
+    "jupyter_execute",
+]
 html_theme = "pydata_sphinx_theme"
 html_title = "distspc"
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
